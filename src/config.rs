@@ -1,0 +1,169 @@
+//! How an engine behaves: its limits, its defaults, and the checks on them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ValidationError;
+
+/// The largest duration a field may name, in milliseconds: 2^53 - 1, what a JavaScript number holds exactly.
+const MAX_MILLIS: u64 = (1 << 53) - 1;
+
+/// What happens to the output of one stream beyond [`ExecutionConfig::max_output_size_bytes`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OversizedOutputStrategy {
+    /// Keep the first bytes, and add one line of warning that says how much was printed. The command runs on.
+    #[default]
+    TruncateWithWarning,
+    /// End the command; its status is `failed`, its error code `OUTPUT_SIZE_EXCEEDED`.
+    FailExecution,
+    /// Keep the first bytes and write the rest to a file.
+    StreamToFile,
+}
+
+/// The configuration of an [`ExecutionEngine`](crate::ExecutionEngine).
+///
+/// In serialized form every field is optional and has the default that [`ExecutionConfig::default`] gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutionConfig {
+    /// The deadline of a request that names none, in milliseconds. Default 300 000.
+    pub default_timeout_ms: u64,
+    /// The longest deadline a request may ask for, in milliseconds. Default 3 600 000.
+    pub max_timeout_ms: u64,
+    /// How many executions may run at once. Default 100.
+    pub max_concurrent_executions: usize,
+    /// How many executions may wait for a slot. Default 0: at the limit, `execute` refuses.
+    pub max_queued_executions: usize,
+    /// How many finished executions are remembered, at any time. Default 1000.
+    pub max_in_memory_executions: usize,
+    /// How long a finished execution is remembered, in seconds. Default 3600.
+    pub execution_retention_secs: u64,
+    /// Whether finished executions past their retention are dropped in the background, every 60 s. Default true.
+    pub enable_auto_cleanup: bool,
+    /// Whether lines are delivered while a command runs. Default true; false: there is only the result.
+    pub stream_output: bool,
+    /// How much of each stream is kept in memory for the result, in bytes. Default 10 485 760.
+    pub max_output_size_bytes: usize,
+    /// What happens to output beyond that. Default: truncate with a warning.
+    pub oversized_output_strategy: OversizedOutputStrategy,
+    /// The longest line that is delivered in one piece, in bytes. Default 1 048 576.
+    pub max_line_size_bytes: usize,
+    /// Whether output is written to a log file, one per execution that prints anything. Default true.
+    pub log_output: bool,
+    /// The directory of log and overflow files. Default: `cloudops-executions` in the system's temporary directory.
+    pub log_dir: PathBuf,
+    /// The largest size of one log file, in bytes. Default 104 857 600.
+    pub max_log_size_bytes: u64,
+    /// The time between asking a process to end and ending it, in milliseconds. Default 5 000.
+    pub termination_grace_ms: u64,
+    /// How long the streams may be silent, after the command itself has ended, before they are let go,
+    /// in milliseconds. Default 250.
+    pub drain_idle_ms: u64,
+    /// How long the streams are read, after the command itself has ended, in milliseconds. Default 2 000.
+    pub drain_max_ms: u64,
+    /// Whether nothing may outlive the host process. Default true.
+    pub orphan_protection: bool,
+}
+
+impl Default for ExecutionConfig {
+    fn default() -> Self {
+        Self {
+            default_timeout_ms: 300_000,
+            max_timeout_ms: 3_600_000,
+            max_concurrent_executions: 100,
+            max_queued_executions: 0,
+            max_in_memory_executions: 1000,
+            execution_retention_secs: 3600,
+            enable_auto_cleanup: true,
+            stream_output: true,
+            max_output_size_bytes: 10 * 1024 * 1024,
+            oversized_output_strategy: OversizedOutputStrategy::default(),
+            max_line_size_bytes: 1024 * 1024,
+            log_output: true,
+            log_dir: std::env::temp_dir().join("cloudops-executions"),
+            max_log_size_bytes: 100 * 1024 * 1024,
+            termination_grace_ms: 5_000,
+            drain_idle_ms: 250,
+            drain_max_ms: 2_000,
+            orphan_protection: true,
+        }
+    }
+}
+
+impl ExecutionConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is out of range: a zero where a positive number is due, a duration above
+    /// 2^53 - 1 ms, a default deadline above the longest one, an empty log directory.
+    pub fn validate(&self) -> Result<(), ValidationError> {
+        let durations = [
+            ("default_timeout_ms", self.default_timeout_ms),
+            ("max_timeout_ms", self.max_timeout_ms),
+            ("execution_retention_secs", self.execution_retention_secs),
+            ("termination_grace_ms", self.termination_grace_ms),
+            ("drain_idle_ms", self.drain_idle_ms),
+            ("drain_max_ms", self.drain_max_ms),
+            ("max_log_size_bytes", self.max_log_size_bytes),
+        ];
+        for (field, value) in durations {
+            if value == 0 || value > MAX_MILLIS {
+                let expected = format!("a positive integer up to {MAX_MILLIS}");
+                return Err(ValidationError::new(field, expected, value.to_string()));
+            }
+        }
+        let counts = [
+            ("max_concurrent_executions", self.max_concurrent_executions),
+            ("max_in_memory_executions", self.max_in_memory_executions),
+            ("max_output_size_bytes", self.max_output_size_bytes),
+            ("max_line_size_bytes", self.max_line_size_bytes),
+        ];
+        for (field, value) in counts {
+            if value == 0 {
+                return Err(ValidationError::new(field, "a positive integer", "0"));
+            }
+        }
+        if self.default_timeout_ms > self.max_timeout_ms {
+            return Err(ValidationError::new(
+                "default_timeout_ms",
+                format!("at most max_timeout_ms, which is {}", self.max_timeout_ms),
+                self.default_timeout_ms.to_string(),
+            ));
+        }
+        self.validate_log_dir()
+    }
+
+    fn validate_log_dir(&self) -> Result<(), ValidationError> {
+        if self.log_dir.as_os_str().is_empty() {
+            return Err(ValidationError::new("log_dir", "a path", "an empty string"));
+        }
+        if self.log_dir.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(ValidationError::new(
+                "log_dir",
+                "a path without NUL bytes",
+                "one with a NUL byte",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn termination_grace(&self) -> Duration {
+        Duration::from_millis(self.termination_grace_ms)
+    }
+
+    pub(crate) fn drain_idle(&self) -> Duration {
+        Duration::from_millis(self.drain_idle_ms)
+    }
+
+    pub(crate) fn drain_max(&self) -> Duration {
+        Duration::from_millis(self.drain_max_ms)
+    }
+
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_secs(self.execution_retention_secs)
+    }
+}

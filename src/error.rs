@@ -1,0 +1,150 @@
+//! What can go wrong before an execution is accepted, and in the questions asked about one.
+//!
+//! What happens to a process is never an error of these types: it is in the
+//! [`ExecutionResult`](crate::ExecutionResult).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The result of the engine's verbs.
+pub type Result<T> = std::result::Result<T, ExecutionError>;
+
+/// Why the engine refused a call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutionError {
+    /// The request or plan cannot be accepted; nothing was started. Becomes `VALIDATION` in JavaScript.
+    #[error("{0}")]
+    Validation(#[from] ValidationError),
+    /// A configuration field is out of range. Becomes `INVALID_CONFIG` in JavaScript.
+    #[error("{0}")]
+    InvalidConfig(ValidationError),
+    /// No execution or plan of that id is known: it never was, or it has been forgotten. Becomes `NOT_FOUND`.
+    #[error("no execution with the id {0} is known")]
+    NotFound(Uuid),
+    /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
+    #[error("the execution {0} has not finished")]
+    NotFinished(Uuid),
+    /// What was to be cancelled has already ended. Becomes `ALREADY_FINISHED`.
+    #[error("the execution {0} has already finished")]
+    AlreadyFinished(Uuid),
+    /// The id of a request is that of an execution the engine remembers. Becomes `DUPLICATE_ID`.
+    #[error("id: expected an id that is not in use, found {0}, which an execution already has")]
+    DuplicateId(Uuid),
+    /// All slots are taken and the queue is full. Becomes `CONCURRENCY_LIMIT_REACHED`.
+    #[error(
+        "{running} of {max_running} executions are running and {queued} of {max_queued} are waiting: no slot is free"
+    )]
+    ConcurrencyLimitReached {
+        /// Executions that hold a slot.
+        running: usize,
+        /// [`ExecutionConfig::max_concurrent_executions`](crate::ExecutionConfig::max_concurrent_executions).
+        max_running: usize,
+        /// Executions that wait for a slot.
+        queued: usize,
+        /// [`ExecutionConfig::max_queued_executions`](crate::ExecutionConfig::max_queued_executions).
+        max_queued: usize,
+    },
+    /// The global engine exists already. Becomes `ALREADY_INITIALIZED`.
+    #[error("the global engine has already been initialized")]
+    AlreadyInitialized,
+    /// The global engine does not exist yet. Becomes `NOT_INITIALIZED`.
+    #[error("the global engine has not been initialized: call init_global first")]
+    NotInitialized,
+    /// The engine has been shut down and starts nothing more. Becomes `SHUT_DOWN`.
+    #[error("the engine has been shut down")]
+    ShutDown,
+    /// A log could not be read. Becomes `IO`.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was tried, and on which path.
+        context: String,
+        /// What the operating system answered.
+        source: std::io::Error,
+    },
+    /// A defect of the engine, or a call outside a Tokio runtime. Becomes `INTERNAL`.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl ExecutionError {
+    /// The code that TypeScript sees in `ExecutionError.code`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Validation(_) => "VALIDATION",
+            Self::InvalidConfig(_) => "INVALID_CONFIG",
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::NotFinished(_) => "NOT_FINISHED",
+            Self::AlreadyFinished(_) => "ALREADY_FINISHED",
+            Self::DuplicateId(_) => "DUPLICATE_ID",
+            Self::ConcurrencyLimitReached { .. } => "CONCURRENCY_LIMIT_REACHED",
+            Self::AlreadyInitialized => "ALREADY_INITIALIZED",
+            Self::NotInitialized => "NOT_INITIALIZED",
+            Self::ShutDown => "SHUT_DOWN",
+            Self::Io { .. } => "IO",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+
+    /// The path of the culprit in the request, plan or configuration, in `snake_case`.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Validation(error) | Self::InvalidConfig(error) => Some(&error.field),
+            Self::DuplicateId(_) => Some("id"),
+            _ => None,
+        }
+    }
+
+    /// The execution or plan that the call was about.
+    #[must_use]
+    pub fn execution_id(&self) -> Option<Uuid> {
+        match self {
+            Self::NotFound(id)
+            | Self::NotFinished(id)
+            | Self::AlreadyFinished(id)
+            | Self::DuplicateId(id) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
+/// One field that is not as it must be.
+///
+/// Its text is `field: expected …, found …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationError {
+    /// The path of the culprit, such as `command.args[2]` or `timeout_ms`.
+    pub field: String,
+    /// What would have been accepted.
+    pub expected: String,
+    /// What was found in its place.
+    pub found: String,
+}
+
+impl ValidationError {
+    pub(crate) fn new(
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self { field: field.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// The same culprit, seen from the outside: `commands[2]` before `timeout_ms`.
+    pub(crate) fn within(mut self, parent: &str) -> Self {
+        self.field = format!("{parent}.{}", self.field);
+        self
+    }
+}
+
+impl std::error::Error for ValidationError {}
+
+impl fmt::Display for ValidationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.field, self.expected, self.found)
+    }
+}

@@ -1,0 +1,132 @@
+//! How an execution ended, and what is told of it meanwhile.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::request::ExecutionMetadata;
+
+/// Where an execution or a plan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionStatus {
+    /// Accepted, not started: it waits for a slot, or for descriptors.
+    Pending,
+    /// Its process runs, or its output is still being read.
+    Running,
+    /// It exited with code 0.
+    Completed,
+    /// It could not be started, exited with another code, was killed, or printed more than it may.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// Its deadline passed.
+    Timeout,
+    /// A step of a plan that was not started, because another one failed.
+    Skipped,
+}
+
+impl ExecutionStatus {
+    /// Whether nothing can follow it.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+
+    /// Its spelling in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Timeout => "timeout",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What went wrong with an execution beyond the exit of its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResultErrorCode {
+    /// The program could not be started.
+    SpawnFailed,
+    /// It printed more than [`max_output_size_bytes`](crate::ExecutionConfig::max_output_size_bytes)
+    /// under [`FailExecution`](crate::OversizedOutputStrategy::FailExecution).
+    OutputSizeExceeded,
+    /// A log or overflow file, a pipe or a process could not be handled; [`ExecutionResult::error`] says which.
+    Io,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionResult {
+    /// The id of the request.
+    pub id: Uuid,
+    /// How it ended: the first cause that ended it.
+    pub status: ExecutionStatus,
+    /// Whether `status` is `completed`.
+    pub success: bool,
+    /// The exit code, unless a signal ended the process or it never ran.
+    pub exit_code: Option<i64>,
+    /// The signal that ended the process, such as `SIGTERM`.
+    pub signal: Option<String>,
+    /// What was printed to standard output, up to the limit; invalid UTF-8 is replaced by U+FFFD.
+    pub stdout: String,
+    /// What was printed to standard error, up to the limit; invalid UTF-8 is replaced by U+FFFD.
+    pub stderr: String,
+    /// How many bytes were printed to standard output, kept or not.
+    pub stdout_bytes: u64,
+    /// How many bytes were printed to standard error, kept or not.
+    pub stderr_bytes: u64,
+    /// Whether `stdout` or `stderr` holds less than was printed.
+    pub truncated: bool,
+    /// Where the rest of standard output is.
+    pub stdout_overflow_file: Option<PathBuf>,
+    /// Where the rest of standard error is.
+    pub stderr_overflow_file: Option<PathBuf>,
+    /// The command, shell-quoted, for display.
+    pub command: String,
+    /// The number of the process, if it was started.
+    pub pid: Option<u32>,
+    /// When the process was started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the execution was settled.
+    pub completed_at: DateTime<Utc>,
+    /// From the start of the process until the execution was settled, in milliseconds.
+    pub duration_ms: u64,
+    /// From `execute` until the start of the process, in milliseconds.
+    pub queued_ms: u64,
+    /// Whether something had to be killed after the grace period.
+    pub forced: bool,
+    /// Whether the command had left something running, which was ended.
+    pub leftover_processes: bool,
+    /// The log file, if anything was logged.
+    pub log_path: Option<PathBuf>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// What went wrong beyond the exit of the command.
+    pub error_code: Option<ResultErrorCode>,
+    /// What the request said about itself.
+    pub metadata: ExecutionMetadata,
+}
+
+/// One line about an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionSummary {
+    /// The id of the execution.
+    pub id: Uuid,
+    /// Where it stands.
+    pub status: ExecutionStatus,
+    /// The command, shell-quoted, for display.
+    pub command: String,
+    /// When its process was started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// How long it took, in milliseconds, once it has finished.
+    pub duration_ms: Option<u64>,
+}
