@@ -1,0 +1,52 @@
+//! The operating system, behind one small interface: start a process, watch it, signal its tree, find what
+//! is left of it.
+//!
+//! A process is started by [`unix::spawn`] on a thread of [`starter`], and adopted by the runtime as a
+//! [`unix::Child`]. Its tree is its process group, and whatever else carries its mark in its environment;
+//! [`sweep`] finds the latter. [`guardian`] ends everything when the host is gone.
+#![expect(unsafe_code, reason = "the operating system is called here, and only here and in the Node door")]
+
+pub(crate) mod files;
+pub(crate) mod guardian;
+pub(crate) mod scarcity;
+pub(crate) mod starter;
+pub(crate) mod sweep;
+pub(crate) mod tree;
+mod unix;
+
+pub(crate) use unix::{Child, ExitStatus, PipeReader, PipeWriter, SpawnError, Spawned, spawn};
+
+use std::ffi::CString;
+
+use uuid::Uuid;
+
+/// The variable that marks every process of an execution.
+pub(crate) const EXECUTION_MARK: &str = "ESCHER_EXECUTION_ID";
+/// The variable that marks every process that must not outlive this host.
+pub(crate) const ENGINE_MARK: &str = "ESCHER_ENGINE_ID";
+
+/// A command, resolved: just what the operating system is told.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    /// The execution it belongs to.
+    pub id: Uuid,
+    /// The executable, found.
+    pub program: CString,
+    pub argv: Vec<CString>,
+    pub envp: Vec<CString>,
+    /// `None`: that of the host.
+    pub working_dir: Option<CString>,
+    pub stdin: bool,
+    /// Whether the guardian is to end it when the host is gone.
+    pub guarded: bool,
+    /// How many files the execution may open while it runs.
+    pub files: usize,
+}
+
+/// Whether this user may execute the file.
+pub(crate) fn is_executable(path: &std::path::Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: `path` is a NUL-terminated string that lives through the call.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
+}

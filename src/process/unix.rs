@@ -1,0 +1,644 @@
+//! Starting a process with `posix_spawn`, and watching it without `SIGCHLD`.
+//!
+//! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
+//! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use super::scarcity::{self, Share};
+use super::{Invocation, guardian};
+
+/// Descriptors left to the host: a start that would reach into them waits for an execution to end.
+const HEADROOM: usize = 16;
+
+/// Why a process could not be started.
+#[derive(Debug)]
+pub(crate) enum SpawnError {
+    /// Out of descriptors, processes or memory: it may work once an execution has ended.
+    Scarce(io::Error),
+    /// It will not work.
+    Failed(io::Error),
+}
+
+impl SpawnError {
+    pub fn error(&self) -> &io::Error {
+        match self {
+            Self::Scarce(error) | Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for SpawnError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS) => {
+                Self::Scarce(error)
+            }
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// A process that was started, not yet known to a runtime.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    leader: Leader,
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    pidfd: Option<OwnedFd>,
+    share: Share,
+}
+
+/// Starts a process: own session and group, default signal dispositions, an empty signal mask, no descriptors
+/// but the three. Blocks until the child has executed its program.
+pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
+    if invocation.guarded {
+        guardian::ensure();
+    }
+    let stdin = if invocation.stdin { Some(pipe()?) } else { None };
+    let stdout = pipe()?;
+    let stderr = pipe()?;
+    check_headroom(&stderr.read)?;
+    let child_ends = [stdin.as_ref().map(|p| &p.read), Some(&stdout.write), Some(&stderr.write)];
+    let pid = spawn_patiently(invocation, child_ends.map(|end| end.map(AsRawFd::as_raw_fd)))?;
+    let leader = Leader { pid };
+    let stdin = stdin.map(|pipe| pipe.write);
+    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)].into_iter().flatten() {
+        set_nonblocking(end)?;
+    }
+    Ok(Spawned {
+        stdin,
+        stdout: stdout.read,
+        stderr: stderr.read,
+        pidfd: open_pidfd(pid).ok(),
+        share: Share::take(invocation.files),
+        leader,
+    })
+}
+
+/// A text file that another thread of some process still has open for writing is refused for a moment: when
+/// a script was written just before, and a fork elsewhere holds a copy of its descriptor.
+fn spawn_patiently(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match posix_spawn(invocation, stdio) {
+            Err(error)
+                if error.raw_os_error() == Some(libc::ETXTBSY)
+                    && pause < Duration::from_millis(100) =>
+            {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+fn pipe() -> io::Result<Pipe> {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    #[cfg(target_os = "linux")]
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: as above.
+    #[cfg(not(target_os = "linux"))]
+    check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
+    // SAFETY: both were opened just now, and belong to nobody else.
+    let [read, write] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    Ok(Pipe { read: above_stdio(read)?, write: above_stdio(write)? })
+}
+
+/// In a host whose own standard streams are closed, a pipe may take their numbers; the child's file actions
+/// would then overwrite one end with the other.
+fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if cfg!(target_os = "linux") && fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    // SAFETY: `fd` is open.
+    let higher = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: it was opened just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(higher) })
+}
+
+fn check_headroom(latest: &OwnedFd) -> Result<(), SpawnError> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `limit` has room for the answer.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) } != 0 {
+        return Ok(());
+    }
+    // SAFETY: the call succeeded, so it is filled in.
+    let limit = usize::try_from(unsafe { limit.assume_init() }.rlim_cur).unwrap_or(usize::MAX);
+    let reach = usize::try_from(latest.as_raw_fd()).unwrap_or(0);
+    if scarcity::others_live() && reach + scarcity::promised_files() + HEADROOM > limit {
+        return Err(SpawnError::Scarce(io::Error::from_raw_os_error(libc::EMFILE)));
+    }
+    Ok(())
+}
+
+fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    // SAFETY: `fd` is open. The flag is of this end alone: the child's end is another open file.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
+}
+
+type AddChdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
+type AddCloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+
+/// Extensions of `posix_spawn` that only newer libraries have, so they are looked up and not linked.
+struct Extensions {
+    add_chdir: Option<AddChdir>,
+    add_close_from: Option<AddCloseFrom>,
+}
+
+fn extensions() -> &'static Extensions {
+    static EXTENSIONS: OnceLock<Extensions> = OnceLock::new();
+    EXTENSIONS.get_or_init(|| Extensions {
+        // SAFETY: a symbol of this name has this signature wherever it exists.
+        add_chdir: unsafe {
+            std::mem::transmute::<*mut c_void, Option<AddChdir>>(symbol(
+                c"posix_spawn_file_actions_addchdir_np",
+            ))
+        },
+        // SAFETY: a symbol of this name has this signature wherever it exists.
+        add_close_from: unsafe {
+            std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(symbol(
+                c"posix_spawn_file_actions_addclosefrom_np",
+            ))
+        },
+    })
+}
+
+fn symbol(name: &CStr) -> *mut c_void {
+    // SAFETY: `name` is NUL-terminated.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+}
+
+struct FileActions(libc::posix_spawn_file_actions_t);
+
+impl FileActions {
+    fn new(working_dir: Option<&CString>, stdio: [Option<RawFd>; 3]) -> io::Result<Self> {
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: `raw` has room for the actions.
+        check_code(unsafe { libc::posix_spawn_file_actions_init(raw.as_mut_ptr()) })?;
+        // SAFETY: initialized just now.
+        let mut actions = Self(unsafe { raw.assume_init() });
+        for (target, source) in (0..).zip(stdio) {
+            actions.connect(target, source)?;
+        }
+        if let Some(dir) = working_dir {
+            let add = extensions()
+                .add_chdir
+                .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
+            // SAFETY: the actions are initialized, `dir` is NUL-terminated and copied by the call.
+            check_code(unsafe { add(&raw mut actions.0, dir.as_ptr()) })?;
+        }
+        if let Some(add) = extensions().add_close_from {
+            // SAFETY: the actions are initialized.
+            check_code(unsafe { add(&raw mut actions.0, 3) })?;
+        }
+        Ok(actions)
+    }
+
+    fn connect(&mut self, target: RawFd, source: Option<RawFd>) -> io::Result<()> {
+        let actions = &raw mut self.0;
+        check_code(match source {
+            // SAFETY: the actions are initialized.
+            Some(source) => unsafe {
+                libc::posix_spawn_file_actions_adddup2(actions, source, target)
+            },
+            // SAFETY: the actions are initialized, the path is NUL-terminated.
+            None => unsafe {
+                libc::posix_spawn_file_actions_addopen(
+                    actions,
+                    target,
+                    c"/dev/null".as_ptr(),
+                    libc::O_RDONLY,
+                    0,
+                )
+            },
+        })
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: initialized in `new`, destroyed once.
+        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
+    }
+}
+
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    fn new() -> io::Result<Self> {
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: `raw` has room for the attributes.
+        check_code(unsafe { libc::posix_spawnattr_init(raw.as_mut_ptr()) })?;
+        // SAFETY: initialized just now.
+        let mut attributes = Self(unsafe { raw.assume_init() });
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        // A session has no controlling terminal: a prompt fails instead of hanging. It is also a group to
+        // signal. Node ignores SIGPIPE; its children must not.
+        let flags =
+            libc::POSIX_SPAWN_SETSID | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF) | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
+        // SAFETY: attributes and sets have room and are initialized before they are read.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::sigemptyset(none.as_mut_ptr());
+            check_code(libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, all.as_ptr()))?;
+            check_code(libc::posix_spawnattr_setsigmask(&raw mut attributes.0, none.as_ptr()))?;
+            check_code(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
+        }
+        Ok(attributes)
+    }
+}
+
+fn spawn_flag(flag: c_int) -> libc::c_short {
+    libc::c_short::try_from(flag).unwrap_or(0)
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: initialized in `new`, destroyed once.
+        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
+    }
+}
+
+fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
+    spawn_raw(
+        &invocation.program,
+        &invocation.argv,
+        &invocation.envp,
+        &FileActions::new(invocation.working_dir.as_ref(), stdio)?,
+    )
+}
+
+fn spawn_raw(
+    program: &CStr,
+    argv: &[CString],
+    envp: &[CString],
+    actions: &FileActions,
+) -> io::Result<libc::pid_t> {
+    let attributes = Attributes::new()?;
+    let pointers = |strings: &[CString]| -> Vec<*mut c_char> {
+        strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+    };
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    let mut pid = 0;
+    // SAFETY: the program is NUL-terminated; both vectors end with a null pointer and point to strings that
+    // live through the call, which does not write to them; actions and attributes are initialized.
+    check_code(unsafe {
+        libc::posix_spawn(
+            &raw mut pid,
+            program.as_ptr(),
+            &raw const actions.0,
+            &raw const attributes.0,
+            argv.as_ptr(),
+            envp.as_ptr(),
+        )
+    })?;
+    Ok(pid)
+}
+
+/// Starts a helper of the engine itself: its standard input is given, its output is discarded.
+pub(super) fn spawn_helper(argv: &[CString], stdin: &OwnedFd) -> io::Result<libc::pid_t> {
+    let mut actions = FileActions::new(None, [Some(stdin.as_raw_fd()), None, None])?;
+    for target in [1, 2] {
+        // SAFETY: the actions are initialized, the path is NUL-terminated.
+        check_code(unsafe {
+            libc::posix_spawn_file_actions_addopen(
+                &raw mut actions.0,
+                target,
+                c"/dev/null".as_ptr(),
+                libc::O_WRONLY,
+                0,
+            )
+        })?;
+    }
+    spawn_raw(&argv[0], argv, &[], &actions)
+}
+
+/// A pipe for a helper: what it reads, and the end that dies with this process.
+pub(super) fn helper_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    pipe().map(|pipe| (pipe.read, pipe.write))
+}
+
+pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: takes two numbers and returns a descriptor or -1.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: opened just now; a descriptor fits its type.
+        #[expect(clippy::cast_possible_truncation, reason = "a descriptor is an int")]
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    }
+}
+
+/// Signals the process behind the descriptor, and no other that may have its number by now.
+pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the descriptor is open; no signal information is passed. A process that is gone is no error.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        );
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (pidfd, signal);
+}
+
+pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
+    // SAFETY: takes two numbers. A process that is gone is no error.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    Code(i64),
+    Signal(c_int),
+    /// Another part of the host reaped it, or `SIGCHLD` is ignored; the kernel has no answer left.
+    Lost,
+}
+
+/// The leader of a tree: not yet reaped, so its number and that of its group are its own.
+///
+/// Dropped unreaped, when the runtime ends before the execution, it is killed with its group and reaped on a
+/// thread of its own.
+#[derive(Debug)]
+struct Leader {
+    pid: libc::pid_t,
+}
+
+impl Leader {
+    fn signal_group(&self, signal: c_int) {
+        // SAFETY: takes two numbers. The leader is not reaped, so the group's number is its own.
+        unsafe { libc::kill(-self.pid, signal) };
+    }
+
+    /// Whether it is dead; it stays a zombie.
+    fn is_dead(&self) -> bool {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
+        let code = unsafe { wait_for(self.pid, info.as_mut_ptr(), libc::WNOHANG) };
+        // SAFETY: zeroed above; the call fills it in or leaves it.
+        match code {
+            0 => unsafe { info.assume_init().si_pid() != 0 },
+            _ => io::Error::last_os_error().kind() != io::ErrorKind::Interrupted,
+        }
+    }
+
+    /// Takes the status of a dead leader; its number is free from here on.
+    fn reap(self) -> ExitStatus {
+        let pid = self.pid;
+        std::mem::forget(self);
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` has room for the answer.
+            if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
+                break;
+            }
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return ExitStatus::Lost;
+            }
+        }
+        if libc::WIFSIGNALED(status) {
+            ExitStatus::Signal(libc::WTERMSIG(status))
+        } else {
+            ExitStatus::Code(i64::from(libc::WEXITSTATUS(status)))
+        }
+    }
+}
+
+/// # Safety
+///
+/// `info` must be null or have room for the answer.
+unsafe fn wait_for(pid: libc::pid_t, info: *mut libc::siginfo_t, flags: c_int) -> c_int {
+    let id = libc::id_t::try_from(pid).unwrap_or(0);
+    // SAFETY: the caller answers for `info`.
+    unsafe { libc::waitid(libc::P_PID, id, info, libc::WEXITED | libc::WNOWAIT | flags) }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        self.signal_group(libc::SIGKILL);
+        let orphan = Leader { pid: self.pid };
+        let reaper = std::thread::Builder::new().name("escher-reaper".into()).stack_size(64 * 1024);
+        // Without a thread it stays a zombie until the host ends, and harms nobody.
+        let _ = reaper.spawn(move || orphan.reap());
+    }
+}
+
+/// What tells that the leader is dead.
+#[derive(Debug)]
+enum ExitWatch {
+    Pidfd(AsyncFd<OwnedFd>),
+    /// No pidfd: an old kernel, a filter, or no descriptor. A thread waits; it ends with the process.
+    Thread(oneshot::Receiver<()>),
+    Dead,
+}
+
+/// A started process, watched by the runtime.
+#[derive(Debug)]
+pub(crate) struct Child {
+    exit: ExitWatch,
+    leader: Leader,
+    _share: Share,
+}
+
+impl Spawned {
+    pub fn pid(&self) -> u32 {
+        self.leader.pid.unsigned_abs()
+    }
+
+    /// Makes the process known to the current runtime. If that fails, it is killed.
+    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
+        let exit = watch(self.leader.pid, self.pidfd)?;
+        let stdin = self.stdin.map(PipeWriter::new).transpose()?;
+        let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
+        Ok((Child { exit, leader: self.leader, _share: self.share }, stdin, streams))
+    }
+}
+
+fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
+    if let Some(pidfd) = pidfd {
+        if let Ok(pidfd) = AsyncFd::with_interest(pidfd, Interest::READABLE) {
+            return Ok(ExitWatch::Pidfd(pidfd));
+        }
+    }
+    let (sender, exited) = oneshot::channel();
+    std::thread::Builder::new().name("escher-wait".into()).stack_size(64 * 1024).spawn(move || {
+        // SAFETY: no information is asked for.
+        while unsafe { wait_for(pid, ptr::null_mut(), 0) } != 0
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+        drop(sender.send(()));
+    })?;
+    Ok(ExitWatch::Thread(exited))
+}
+
+impl Child {
+    /// Resolves when the leader is dead. It is not reaped: its number, and that of its group, stay its own.
+    pub async fn exited(&mut self) {
+        match &mut self.exit {
+            ExitWatch::Dead => {}
+            ExitWatch::Thread(exited) => drop(exited.await),
+            ExitWatch::Pidfd(pidfd) => loop {
+                // An error means that the runtime shuts down: there is nobody left to tell.
+                let Ok(mut ready) = pidfd.readable().await else { break };
+                if self.leader.is_dead() {
+                    break;
+                }
+                ready.clear_ready();
+            },
+        }
+        self.exit = ExitWatch::Dead;
+    }
+
+    pub fn group(&self) -> i32 {
+        self.leader.pid
+    }
+
+    /// Asks the group to end. Stopped processes are continued, so that they can.
+    pub fn ask_group(&self) {
+        self.leader.signal_group(libc::SIGTERM);
+        self.leader.signal_group(libc::SIGCONT);
+    }
+
+    pub fn kill_group(&self) {
+        self.leader.signal_group(libc::SIGKILL);
+    }
+
+    /// Whether a dead leader may have left company in its group.
+    ///
+    /// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
+    /// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
+    /// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
+    pub fn may_have_company(&self) -> bool {
+        const LOWEST: c_int = 19;
+        let who = self.leader.pid.unsigned_abs();
+        // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
+        let highest = unsafe {
+            if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
+                return true;
+            }
+            libc::getpriority(libc::PRIO_PGRP, who)
+        };
+        // A host that runs at the lowest priority itself has children that do, too.
+        highest != LOWEST || own_priority() == LOWEST
+    }
+
+    /// Takes the status of the dead leader.
+    pub fn reap(self) -> ExitStatus {
+        self.leader.reap()
+    }
+}
+
+fn own_priority() -> c_int {
+    // SAFETY: takes two numbers.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
+
+/// The end of a pipe from which the output of a command is read.
+#[derive(Debug)]
+pub(crate) struct PipeReader(AsyncFd<OwnedFd>);
+
+impl PipeReader {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        AsyncFd::with_interest(fd, Interest::READABLE).map(Self)
+    }
+
+    /// Resolves when there is something to read, or the end.
+    pub async fn readable(&self) {
+        // An error means that the runtime shuts down; the read that follows finds out.
+        drop(self.0.readable().await.map(|mut ready| ready.retain_ready()));
+    }
+
+    /// Reads what is there: `None` if nothing is, 0 bytes at the end.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let read = self.0.try_io(Interest::READABLE, |fd| {
+            // SAFETY: the descriptor is open, and the buffer has room for its length.
+            let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+            usize::try_from(n).map_err(|_| io::Error::last_os_error())
+        });
+        match read {
+            Ok(n) => Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for a larger pipe; a refusal leaves it as it is.
+    pub fn grow(&self, size: c_int) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the descriptor is open.
+        unsafe {
+            libc::fcntl(self.0.as_raw_fd(), libc::F_SETPIPE_SZ, size);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = size;
+    }
+}
+
+/// The end of a pipe to which the input of a command is written.
+#[derive(Debug)]
+pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
+
+impl PipeWriter {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        AsyncFd::with_interest(fd, Interest::WRITABLE).map(Self)
+    }
+
+    /// Writes all of it, then closes the pipe. A command that does not read to the end is no error.
+    pub async fn write_all(self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let written = self.0.async_io(Interest::WRITABLE, |fd| {
+                // SAFETY: the descriptor is open, and the bytes live through the call.
+                let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+                usize::try_from(n).map_err(|_| io::Error::last_os_error())
+            });
+            match written.await {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn check(code: c_int) -> io::Result<c_int> {
+    if code == -1 { Err(io::Error::last_os_error()) } else { Ok(code) }
+}
+
+/// For calls that return the error instead of setting it.
+fn check_code(code: c_int) -> io::Result<()> {
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
