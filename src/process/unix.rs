@@ -642,3 +642,11 @@ fn check(code: c_int) -> io::Result<c_int> {
 fn check_code(code: c_int) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
+
+/// Blocks until a helper has ended, and reaps it.
+pub(super) fn wait_helper(pid: libc::pid_t) {
+    // SAFETY: no status is asked for.
+    while unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } != pid
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}

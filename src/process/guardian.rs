@@ -1,0 +1,102 @@
+//! What ends the processes when the host is gone.
+//!
+//! A host that is killed runs no destructors. So one `/bin/sh` per host, in a session of its own, holds the
+//! read end of a pipe whose other end dies with the host. At its end it kills every process that carries the
+//! mark of this host, looking again for a second. Nothing is registered, so nothing can be missed.
+//!
+//! It starts with an empty environment: it carries no mark itself, neither of this host nor of one around it.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::unix;
+
+const SCRIPT: &str = r#"
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+trap '' HUP INT QUIT TERM
+command -v grep >/dev/null || exit 3
+[ -r /proc/self/environ ] || exit 4
+while IFS= read -r _; do :; done
+i=0
+while [ "$i" -lt 20 ]; do
+  for f in $(grep -lsF "ESCHER_ENGINE_ID=$1" /proc/[0-9]*/environ); do
+    p=${f#/proc/}
+    kill -KILL "${p%/environ}"
+  done
+  sleep 0.05
+  i=$((i + 1))
+done
+"#;
+
+const NEVER_STARTED: u8 = 0;
+const RUNNING: u8 = 1;
+const UNAVAILABLE: u8 = 2;
+
+static STATE: AtomicU8 = AtomicU8::new(NEVER_STARTED);
+/// The end of the pipe that dies with this process.
+static LIFELINE: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// The value of the mark that every guarded process of this host carries.
+pub(crate) fn engine_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| Uuid::new_v4().to_string())
+}
+
+/// Whether the guardian does its work, or would once it is needed.
+pub(crate) fn is_available() -> bool {
+    STATE.load(Ordering::Acquire) != UNAVAILABLE
+}
+
+/// Starts the guardian unless it runs or cannot be had.
+pub(super) fn ensure() {
+    if STATE.load(Ordering::Acquire) != NEVER_STARTED {
+        return;
+    }
+    let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
+    if STATE.load(Ordering::Acquire) != NEVER_STARTED {
+        return;
+    }
+    let state = match start(&mut lifeline) {
+        Ok(pid) if watch(pid) => RUNNING,
+        _ => UNAVAILABLE,
+    };
+    STATE.store(state, Ordering::Release);
+}
+
+fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
+    let (read, write) = unix::helper_pipe()?;
+    let argv = ["/bin/sh", "-c", SCRIPT, "escher-guardian", engine_id()].map(CString::new);
+    let argv: Vec<CString> = argv.into_iter().collect::<Result<_, _>>()?;
+    let pid = unix::spawn_helper(&argv, &read)?;
+    *lifeline = Some(write);
+    Ok(pid)
+}
+
+/// Waits for its end on a thread of its own, and starts it again. One that ends at once, three times in a row,
+/// cannot be had.
+fn watch(mut pid: libc::pid_t) -> bool {
+    let thread = std::thread::Builder::new().name("escher-guardian".into()).stack_size(64 * 1024);
+    let watch = move || {
+        let mut short_lives = 0;
+        loop {
+            let started = Instant::now();
+            unix::wait_helper(pid);
+            short_lives = if started.elapsed() < Duration::from_secs(1) { short_lives + 1 } else { 0 };
+            let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
+            match start(&mut lifeline) {
+                Ok(again) if short_lives < 3 => pid = again,
+                _ => {
+                    *lifeline = None;
+                    STATE.store(UNAVAILABLE, Ordering::Release);
+                    return;
+                }
+            }
+        }
+    };
+    thread.spawn(watch).is_ok()
+}

@@ -1,0 +1,122 @@
+//! Finding the processes of an execution, wherever they went: by group, and by the mark in their environment.
+//!
+//! A look through `/proc` takes milliseconds and may block on a process in trouble, so it is done on a blocking
+//! thread, and callers that ask at the same time share one look.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::unix::open_pidfd;
+use super::{EXECUTION_MARK, unix};
+
+/// A live process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub pid: i32,
+    pub group: i32,
+    /// The execution it belongs to, by its own environment.
+    pub mark: Option<Uuid>,
+    /// It started a moment ago and shows no environment: it may be in the middle of executing its program.
+    pub unclear: bool,
+}
+
+/// A process that was verified again after a descriptor for it was opened, so that a signal cannot reach
+/// another process that has its number by now.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub pid: i32,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Member {
+    /// Opens a descriptor for the process, and checks that it is still the one that was seen.
+    pub fn confirm(seen: &Process) -> Option<Self> {
+        let pidfd = open_pidfd(seen.pid).ok();
+        let again = read_process(seen.pid, None)?;
+        (again.mark == seen.mark && again.group == seen.group)
+            .then_some(Self { pid: seen.pid, pidfd })
+    }
+
+    pub fn signal(&self, signal: i32) {
+        match &self.pidfd {
+            Some(pidfd) => unix::signal_pidfd(pidfd, signal),
+            None => unix::signal_process(self.pid, signal),
+        }
+    }
+
+    pub fn into_pidfd(self) -> Option<OwnedFd> {
+        self.pidfd
+    }
+}
+
+static LATEST: Mutex<Option<(Instant, Arc<Vec<Process>>)>> = Mutex::const_new(None);
+
+/// All live processes of this user, as they were at some moment after the call.
+pub(crate) async fn processes() -> Arc<Vec<Process>> {
+    let asked = Instant::now();
+    let mut latest = LATEST.lock().await;
+    if let Some((taken, processes)) = latest.as_ref() {
+        if *taken >= asked {
+            return Arc::clone(processes);
+        }
+    }
+    let taken = Instant::now();
+    let processes = Arc::new(tokio::task::spawn_blocking(look).await.unwrap_or_default());
+    *latest = Some((taken, Arc::clone(&processes)));
+    processes
+}
+
+/// Drops the shared look, so that its memory is not kept between bursts.
+pub(crate) async fn forget() {
+    *LATEST.lock().await = None;
+}
+
+fn look() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let own = std::process::id().cast_signed();
+    let uptime = uptime();
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != own)
+        .filter_map(|pid| read_process(pid, uptime))
+        .collect()
+}
+
+/// `None` if it is gone, a zombie, or a thread of the kernel.
+fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
+    /// The kernel's flag of its own threads.
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    /// Of the kernel's interface, on every architecture.
+    const TICKS_PER_SECOND: f64 = 100.0;
+
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program stands in parentheses and may hold anything, parentheses included.
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let fields = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let (state, group) = (*fields.first()?, fields.get(2)?.parse().ok()?);
+    let flags: u64 = fields.get(6)?.parse().ok()?;
+    if matches!(state, "Z" | "X") || flags & KERNEL_THREAD != 0 {
+        return None;
+    }
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let started: f64 = fields.get(19)?.parse().ok()?;
+    let young = uptime.is_some_and(|now| now - started / TICKS_PER_SECOND < 1.0);
+    Some(Process { pid, group, mark: mark_of(&environment), unclear: young && environment.is_empty() })
+}
+
+fn mark_of(environment: &[u8]) -> Option<Uuid> {
+    environment.split(|byte| *byte == 0).find_map(|variable| {
+        let value = variable.strip_prefix(EXECUTION_MARK.as_bytes())?.strip_prefix(b"=")?;
+        Uuid::try_parse_ascii(value).ok()
+    })
+}
+
+fn uptime() -> Option<f64> {
+    std::fs::read_to_string("/proc/uptime").ok()?.split(' ').next()?.parse().ok()
+}

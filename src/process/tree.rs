@@ -1,0 +1,176 @@
+//! Ending all that an execution has started.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::sweep::{self, Member};
+
+/// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in
+/// an uninterruptible sleep.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What belongs to an execution besides the leader of its group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tree {
+    /// The group, as long as its leader is not reaped: from then on its number may be another's.
+    pub group: Option<i32>,
+    /// The mark that escapees carry; `None`: what has left the group is let go.
+    pub mark: Option<Uuid>,
+}
+
+/// How the end of a tree went.
+#[derive(Debug, Default)]
+pub(crate) struct TreeEnd {
+    /// There was something besides the leader.
+    pub found: bool,
+    /// Something had to be killed.
+    pub forced: bool,
+    /// Processes that did not vanish although they were killed.
+    pub unkillable: Vec<i32>,
+}
+
+impl Tree {
+    /// Its live processes besides the leader.
+    pub async fn members(&self) -> Vec<Member> {
+        // A process in the middle of executing a program shows no environment for some microseconds.
+        for _ in 0..3 {
+            let processes = sweep::processes().await;
+            let members: Vec<Member> = processes
+                .iter()
+                .filter(|process| Some(process.pid) != self.group)
+                .filter(|process| {
+                    Some(process.group) == self.group
+                        || (process.mark.is_some() && process.mark == self.mark)
+                })
+                .filter_map(Member::confirm)
+                .collect();
+            if !members.is_empty() || !processes.iter().any(|process| process.unclear) {
+                return members;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Vec::new()
+    }
+
+    /// Ends all of it: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is found.
+    pub async fn end(&self, kill_at: Instant, hurry: impl Future<Output = ()>) -> TreeEnd {
+        let mut end = TreeEnd::default();
+        let members = self.members().await;
+        if members.is_empty() {
+            return end;
+        }
+        end.found = true;
+        for member in &members {
+            member.signal(libc::SIGTERM);
+            member.signal(libc::SIGCONT);
+        }
+        tokio::select! {
+            () = all_gone(members) => {}
+            () = tokio::time::sleep_until(kill_at) => {}
+            () = hurry => {}
+        }
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let members = self.members().await;
+            if members.is_empty() {
+                return end;
+            }
+            if Instant::now() >= give_up {
+                end.unkillable = members.iter().map(|member| member.pid).collect();
+                return end;
+            }
+            end.forced = true;
+            for member in &members {
+                member.signal(libc::SIGKILL);
+            }
+            drop(tokio::time::timeout_at(give_up, all_gone(members)).await);
+        }
+    }
+}
+
+/// Resolves when all of them are dead.
+async fn all_gone(members: Vec<Member>) {
+    for member in members {
+        match member.into_pidfd().map(watch_pidfd) {
+            Some(Ok(pidfd)) => drop(pidfd.readable().await),
+            // Without a descriptor nothing tells of the end of a process that is not a child: look again soon.
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn watch_pidfd(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(pidfd, Interest::READABLE)
+}
+
+/// Ended executions whose escapees have not been looked for.
+struct Ended {
+    ids: HashSet<Uuid>,
+    sweeping: bool,
+}
+
+static ENDED: Mutex<Option<Ended>> = Mutex::new(None);
+
+fn ended() -> MutexGuard<'static, Option<Ended>> {
+    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Between two looks for quiet escapees while executions end.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Remembers an execution that has ended by itself: a process that left its group and closed its output is
+/// looked for soon, with those of all others that end meanwhile, and ended.
+pub(crate) fn look_for_escapees_soon(id: Uuid, grace: Duration) {
+    let mut ended = ended();
+    let ended = ended.get_or_insert_with(|| Ended { ids: HashSet::new(), sweeping: false });
+    ended.ids.insert(id);
+    if !ended.sweeping {
+        ended.sweeping = true;
+        tokio::spawn(sweep_escapees(Sweeping, grace));
+    }
+}
+
+/// Held by the task that sweeps; dropped with it, also when its runtime ends.
+struct Sweeping;
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if let Some(ended) = ended().as_mut() {
+            ended.sweeping = false;
+        }
+    }
+}
+
+async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let ids = match ended().as_mut() {
+            Some(ended) if !ended.ids.is_empty() => std::mem::take(&mut ended.ids),
+            _ => break,
+        };
+        let processes = sweep::processes().await;
+        let escaped: HashSet<Uuid> =
+            processes.iter().filter_map(|p| p.mark).filter(|mark| ids.contains(mark)).collect();
+        for id in escaped {
+            let tree = Tree { group: None, mark: Some(id) };
+            tokio::spawn(async move {
+                tree.end(Instant::now() + grace, std::future::pending()).await;
+            });
+        }
+    }
+    sweep::forget().await;
+    drop(sweeping);
+    // One that came between the last look and the end of this task would otherwise wait for the next.
+    let id = ended().as_ref().and_then(|ended| ended.ids.iter().next().copied());
+    if let Some(id) = id {
+        look_for_escapees_soon(id, grace);
+    }
+}
