@@ -1,0 +1,267 @@
+//! From what a user asks for to what the operating system is told: the program found, the script's interpreter,
+//! the arguments, the environment; and the checks that need the file system.
+
+use std::collections::HashMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::ValidationError;
+use crate::process::{ENGINE_MARK, EXECUTION_MARK, Invocation, guardian, is_executable};
+use crate::request::{Command, ExecutionRequest};
+
+/// Where programs are looked for when the child has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The variables and the working directory a command inherits.
+///
+/// They are taken when `execute` is called, on the thread that calls it: later they may have changed, and
+/// elsewhere reading them may race with a change.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    variables: Vec<(OsString, OsString)>,
+    working_dir: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Those of this process, now.
+    #[must_use]
+    pub fn current() -> Self {
+        Self { variables: std::env::vars_os().collect(), working_dir: std::env::current_dir().ok() }
+    }
+
+    /// Other variables in place of those of this process.
+    #[must_use]
+    pub fn with_variables(mut self, variables: Vec<(OsString, OsString)>) -> Self {
+        self.variables = variables;
+        self
+    }
+}
+
+/// Why a request does not become an invocation.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    /// The request is refused.
+    Invalid(ValidationError),
+    /// The request is accepted, and fails: the program cannot be started.
+    Unstartable(String),
+}
+
+impl From<ValidationError> for Unresolved {
+    fn from(error: ValidationError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+/// Resolves a request whose fields have been checked.
+pub(crate) fn resolve(
+    request: &ExecutionRequest,
+    environment: &Environment,
+    guarded: bool,
+) -> Result<Invocation, Unresolved> {
+    let base = working_dir(request, environment)?;
+    let variables = variables(request, environment, guarded);
+    let search = Search { path: variables.get(OsStr::new("PATH")).copied(), base: &base };
+    let words = words(&request.command, &search)?;
+    let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
+    let mark = OsString::from(format!("{EXECUTION_MARK}={}", request.id));
+    let envp = variables.iter().map(|(name, value)| c_string(&[name, OsStr::new("="), value]));
+    Ok(Invocation {
+        id: request.id,
+        program: c_string(&[program.as_os_str()]),
+        argv: words.iter().map(|word| c_string(&[word])).collect(),
+        envp: envp.chain([c_string(&[&mark])]).collect(),
+        working_dir: needs_chdir(&base).then(|| c_string(&[base.as_os_str()])),
+        stdin: request.stdin.is_some(),
+        guarded,
+        files: 0,
+    })
+}
+
+fn working_dir(request: &ExecutionRequest, environment: &Environment) -> Result<PathBuf, ValidationError> {
+    let inherited = environment.working_dir.clone().unwrap_or_default();
+    let Some(asked) = &request.working_dir else { return Ok(inherited) };
+    let dir = inherited.join(asked);
+    let found = match dir.metadata() {
+        Ok(metadata) if metadata.is_dir() => return Ok(dir),
+        Ok(_) => format!("\"{}\", which is not a directory", dir.display()),
+        Err(error) => format!("\"{}\": {}", dir.display(), describe(&error)),
+    };
+    Err(ValidationError::new("working_dir", "a directory that exists", found))
+}
+
+/// A child in the host's own directory inherits it, also where its path cannot be walked.
+fn needs_chdir(dir: &Path) -> bool {
+    !dir.as_os_str().is_empty() && std::env::current_dir().ok().as_deref() != Some(dir)
+}
+
+fn variables<'a>(
+    request: &'a ExecutionRequest,
+    environment: &'a Environment,
+    guarded: bool,
+) -> HashMap<&'a OsStr, &'a OsStr> {
+    let mut all: HashMap<&OsStr, &OsStr> = HashMap::new();
+    if request.inherit_env {
+        all.extend(environment.variables.iter().map(|(n, v)| (n.as_os_str(), v.as_os_str())));
+    }
+    all.extend(request.env.iter().map(|(n, v)| (OsStr::new(n), OsStr::new(v))));
+    // A mark of an engine around this one is not inherited: each engine looks after its own.
+    all.remove(OsStr::new(ENGINE_MARK));
+    if guarded {
+        all.insert(OsStr::new(ENGINE_MARK), OsStr::new(guardian::engine_id()));
+    }
+    all.remove(OsStr::new(EXECUTION_MARK));
+    all
+}
+
+/// Where programs are found: on the child's `PATH`, seen from the child's directory.
+struct Search<'a> {
+    path: Option<&'a OsStr>,
+    base: &'a Path,
+}
+
+impl Search<'_> {
+    fn find(&self, program: &OsStr) -> Result<PathBuf, String> {
+        if program.as_bytes().contains(&b'/') {
+            let path = self.base.join(program);
+            return match path.metadata() {
+                Err(error) => Err(format!("program not started: {program:?}: {}", describe(&error))),
+                Ok(found) if found.is_dir() => {
+                    Err(format!("program not started: {program:?} is a directory"))
+                }
+                Ok(_) => Ok(path),
+            };
+        }
+        let path = self.path.unwrap_or(OsStr::new(DEFAULT_PATH));
+        let mut unusable = None;
+        for dir in std::env::split_paths(path) {
+            let candidate = self.base.join(dir).join(program);
+            if candidate.is_file() {
+                if is_executable(&candidate) {
+                    return Ok(candidate);
+                }
+                unusable.get_or_insert(candidate);
+            }
+        }
+        Err(match unusable {
+            Some(found) => format!("program not started: {found:?} is not executable"),
+            None => format!("program not found: {program:?} is in no directory of PATH, {path:?}"),
+        })
+    }
+
+    fn has(&self, program: &str) -> bool {
+        self.find(OsStr::new(program)).is_ok()
+    }
+
+    /// `bash`, and `sh` where there is no bash.
+    fn default_shell(&self) -> &'static str {
+        if self.has("bash") { "bash" } else { "sh" }
+    }
+}
+
+/// Program and arguments. The program is not yet found.
+fn words(command: &Command, search: &Search<'_>) -> Result<Vec<OsString>, ValidationError> {
+    Ok(match command {
+        Command::Exec { program, args } => sequence([program], args),
+        Command::Shell { command, shell } => {
+            let shell = shell.as_deref().unwrap_or_else(|| search.default_shell());
+            sequence([shell, "-c", command], [""; 0])
+        }
+        Command::Script { path, interpreter, args } => {
+            let mut words = script(path, interpreter.as_deref(), search)?;
+            words.extend(args.iter().map(OsString::from));
+            words
+        }
+        Command::AwsCli { service, operation, .. } => {
+            sequence(["aws", service, operation], command.aws_options())
+        }
+    })
+}
+
+fn sequence<S: AsRef<OsStr>, T: AsRef<OsStr>>(
+    first: impl IntoIterator<Item = S>,
+    rest: impl IntoIterator<Item = T>,
+) -> Vec<OsString> {
+    let mut words: Vec<OsString> = first.into_iter().map(|word| word.as_ref().into()).collect();
+    words.extend(rest.into_iter().map(|word| word.as_ref().into()));
+    words
+}
+
+fn script(
+    path: &Path,
+    interpreter: Option<&str>,
+    search: &Search<'_>,
+) -> Result<Vec<OsString>, ValidationError> {
+    let full = search.base.join(path);
+    let start = read_start(&full).map_err(|found| {
+        ValidationError::new("command.path", "a script file that can be read", found)
+    })?;
+    let mut words = match interpreter {
+        Some(interpreter) => vec![interpreter.into()],
+        None if start.starts_with(b"#!") && is_executable(&full) => return Ok(vec![full.into()]),
+        None if start.starts_with(b"\x7fELF") => {
+            let found = format!("\"{}\", which is a binary program", full.display());
+            return Err(ValidationError::new("command.path", "a script", found));
+        }
+        None => shebang(&start).unwrap_or_else(|| vec![by_extension(path, search).into()]),
+    };
+    search.find(&words[0]).map_err(|found| {
+        ValidationError::new("command.interpreter", "an interpreter that can be started", found)
+    })?;
+    words.push(full.into());
+    Ok(words)
+}
+
+/// The first bytes of a script: enough for a `#!` line, which the kernel cuts at 256.
+fn read_start(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let metadata = path.metadata().map_err(|error| format!("\"{shown}\": {}", describe(&error)))?;
+    if !metadata.is_file() {
+        return Err(format!("\"{shown}\", which is not a regular file"));
+    }
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(256).read_to_end(&mut start))
+        .map_err(|error| format!("\"{shown}\": {}", describe(&error)))?;
+    Ok(start)
+}
+
+/// The interpreter of a `#!` line and its one argument, as the kernel reads them.
+fn shebang(start: &[u8]) -> Option<Vec<OsString>> {
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?.trim_ascii();
+    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (interpreter, argument) = line.split_at(end);
+    let words = [interpreter, argument.trim_ascii()].into_iter().filter(|word| !word.is_empty());
+    let words: Vec<OsString> = words.map(|word| OsStr::from_bytes(word).to_owned()).collect();
+    (!words.is_empty()).then_some(words)
+}
+
+fn by_extension(path: &Path, search: &Search<'_>) -> &'static str {
+    match path.extension().and_then(OsStr::to_str) {
+        Some("py") => "python3",
+        Some("js" | "cjs" | "mjs") => "node",
+        Some("rb") => "ruby",
+        Some("pl") => "perl",
+        Some("ps1") => "pwsh",
+        Some("zsh") => "zsh",
+        Some("bash") => "bash",
+        Some("sh") => "sh",
+        _ => search.default_shell(),
+    }
+}
+
+/// An error of the operating system without its number.
+fn describe(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or directory".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// The checks of the request leave no NUL bytes; an inherited variable cannot hold one.
+fn c_string(parts: &[&OsStr]) -> CString {
+    let bytes: Vec<u8> = parts.iter().flat_map(|part| part.as_bytes()).copied().collect();
+    CString::new(bytes).unwrap_or_default()
+}
