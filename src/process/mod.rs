@@ -50,3 +50,11 @@ pub(crate) fn is_executable(path: &std::path::Path) -> bool {
     // SAFETY: `path` is a NUL-terminated string that lives through the call.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
 }
+
+/// Whether it is a lack of descriptors, processes or memory, which may pass.
+pub(crate) fn is_scarce(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS)
+    )
+}

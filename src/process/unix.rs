@@ -40,12 +40,7 @@ impl SpawnError {
 
 impl From<io::Error> for SpawnError {
     fn from(error: io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS) => {
-                Self::Scarce(error)
-            }
-            _ => Self::Failed(error),
-        }
+        if super::is_scarce(&error) { Self::Scarce(error) } else { Self::Failed(error) }
     }
 }
 

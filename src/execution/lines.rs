@@ -1,0 +1,229 @@
+//! From bytes to lines, however the bytes were split into reads.
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+/// Cuts one stream into lines.
+///
+/// A line ends at `\n`; a `\r` before it is dropped. A line longer than the limit comes in pieces of that many
+/// bytes, cut between characters.
+#[derive(Debug)]
+pub(crate) struct LineSplitter {
+    /// What has been read of a line whose end has not.
+    unfinished: Vec<u8>,
+    max_line: usize,
+}
+
+/// Lines and pieces of lines, each followed by `\n`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lines {
+    pub bytes: Vec<u8>,
+    /// The indices of pieces that are not the last of their line.
+    pub partial: Vec<u32>,
+    /// How many lines and pieces there are; counted only once there is a piece.
+    count: u32,
+}
+
+impl Lines {
+    fn push(&mut self, line: &[u8], partial: bool) {
+        if partial {
+            self.partial.push(self.count);
+        }
+        self.count += 1;
+        self.bytes.extend_from_slice(line);
+        self.bytes.push(b'\n');
+    }
+
+    /// A line of any length, without its end.
+    fn push_in_pieces(&mut self, mut line: &[u8], max: usize) {
+        while line.len() > max {
+            let (piece, rest) = line.split_at(piece_end(line, max));
+            self.push(piece, true);
+            line = rest;
+        }
+        self.push(line, false);
+    }
+}
+
+impl LineSplitter {
+    pub fn new(max_line: usize) -> Self {
+        Self { unfinished: Vec::new(), max_line }
+    }
+
+    /// Takes what was read; returns the lines that it completes.
+    pub fn push(&mut self, chunk: &[u8]) -> Option<Lines> {
+        let mut lines = Lines::default();
+        let rest = match memrchr(b'\n', chunk) {
+            None => chunk,
+            Some(end) => {
+                let (complete, rest) = chunk.split_at(end + 1);
+                lines.bytes = std::mem::take(&mut self.unfinished);
+                lines.bytes.extend_from_slice(complete);
+                // The unfinished line is not within these bytes any more, so its bound is that of a line.
+                if lines.bytes.len() > self.max_line + 1 || memchr(b'\r', &lines.bytes).is_some() {
+                    lines = self.cut_each(&lines.bytes);
+                } else {
+                    lines.count = u32::MAX;
+                }
+                rest
+            }
+        };
+        self.unfinished.extend_from_slice(rest);
+        self.cut_unfinished(&mut lines);
+        (!lines.bytes.is_empty()).then_some(lines)
+    }
+
+    /// The last line, which needs no newline.
+    pub fn finish(&mut self) -> Option<Lines> {
+        let last = std::mem::take(&mut self.unfinished);
+        let mut lines = Lines::default();
+        if !last.is_empty() {
+            lines.push_in_pieces(&last, self.max_line);
+        }
+        (!lines.bytes.is_empty()).then_some(lines)
+    }
+
+    fn cut_each(&self, complete: &[u8]) -> Lines {
+        let mut lines = Lines::default();
+        lines.bytes.reserve(complete.len());
+        let mut start = 0;
+        for end in memchr_iter(b'\n', complete) {
+            let line = &complete[start..end];
+            lines.push_in_pieces(line.strip_suffix(b"\r").unwrap_or(line), self.max_line);
+            start = end + 1;
+        }
+        lines
+    }
+
+    /// Gives out pieces of an unfinished line that is too long already, whatever follows.
+    fn cut_unfinished(&mut self, lines: &mut Lines) {
+        let max = self.max_line;
+        let mut rest = &self.unfinished[..];
+        // A `\r` right behind a full piece may belong to the end of the line: wait for the next byte.
+        while rest.len() > max && !(rest.len() == max + 1 && rest[max] == b'\r') {
+            if lines.count == u32::MAX {
+                let count = memchr_iter(b'\n', &lines.bytes).count();
+                lines.count = u32::try_from(count).unwrap_or(u32::MAX);
+            }
+            let (piece, after) = rest.split_at(piece_end(rest, max));
+            lines.push(piece, true);
+            rest = after;
+        }
+        let given = self.unfinished.len() - rest.len();
+        self.unfinished.drain(..given);
+    }
+}
+
+/// Where to cut a piece of at most `max` bytes from a longer line: not within a character.
+fn piece_end(line: &[u8], max: usize) -> usize {
+    for back in 0..=3.min(max - 1) {
+        match line[max - back] {
+            // A byte within a character: look for its first one.
+            0x80..=0xBF => {}
+            0xC0..=0xFF if back > 0 => return max - back,
+            _ => break,
+        }
+    }
+    max
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lines of a stream that is read in these pieces, with whether each goes on in the next.
+    fn lines_of(reads: &[&[u8]], max_line: usize) -> Vec<(Vec<u8>, bool)> {
+        let mut splitter = LineSplitter::new(max_line);
+        let mut all = Vec::new();
+        let mut take = |lines: Option<Lines>| {
+            let Some(lines) = lines else { return };
+            let text = lines.bytes.strip_suffix(b"\n").expect("every line has an end");
+            for (index, line) in (0_u32..).zip(text.split(|byte| *byte == b'\n')) {
+                all.push((line.to_vec(), lines.partial.contains(&index)));
+            }
+        };
+        for read in reads {
+            take(splitter.push(read));
+        }
+        take(splitter.finish());
+        all
+    }
+
+    fn whole(line: &str) -> (Vec<u8>, bool) {
+        (line.as_bytes().to_vec(), false)
+    }
+
+    fn piece(line: &str) -> (Vec<u8>, bool) {
+        (line.as_bytes().to_vec(), true)
+    }
+
+    #[test]
+    fn a_line_ends_at_a_newline_and_only_there() {
+        let lines = lines_of(&[b"a\r\nb\n\nc\rd\ne"], 100);
+        assert_eq!(lines, ["a", "b", "", "c\rd", "e"].map(whole));
+    }
+
+    #[test]
+    fn a_line_end_split_between_two_reads_is_one() {
+        assert_eq!(lines_of(&[b"a\r", b"\nb\n"], 100), ["a", "b"].map(whole));
+    }
+
+    #[test]
+    fn a_longer_line_comes_in_pieces_cut_between_characters() {
+        let lines = lines_of(&["ab€€\nc".as_bytes()], 4);
+        assert_eq!(lines, [piece("ab"), piece("€"), whole("€"), whole("c")]);
+    }
+
+    #[test]
+    fn a_line_of_just_the_limit_is_whole() {
+        assert_eq!(lines_of(&[b"abcd", b"\r", b"\nefgh\n"], 4), ["abcd", "efgh"].map(whole));
+    }
+
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            3 => Just(b'\n'), 3 => Just(b'\r'), 6 => Just(b'x'), 1 => any::<u8>(),
+            2 => Just(0xE2), 2 => Just(0x82), 2 => Just(0xAC),
+        ];
+        proptest::collection::vec(byte, 0..200)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_split_into_reads_gives_the_same_lines(
+            bytes in stream(),
+            cuts in proptest::collection::vec(0_usize..200, 0..20),
+            max_line in 1_usize..20,
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let reads: Vec<&[u8]> = cuts.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            let at_once = lines_of(&[&bytes], max_line);
+            prop_assert_eq!(&lines_of(&reads, max_line), &at_once);
+            prop_assert_eq!(&lines_of(&single, max_line), &at_once);
+            prop_assert!(at_once.iter().all(|(line, _)| line.len() <= max_line));
+        }
+
+        #[test]
+        fn lines_hold_what_was_printed(bytes in stream(), max_line in 1_usize..20) {
+            let mut joined = Vec::new();
+            for (line, partial) in lines_of(&[&bytes], max_line) {
+                joined.extend(line);
+                if !partial {
+                    joined.push(b'\n');
+                }
+            }
+            let mut printed = Vec::new();
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                let content = line.strip_suffix(b"\r\n").or(line.strip_suffix(b"\n"));
+                printed.extend(content.unwrap_or(line));
+                printed.push(b'\n');
+            }
+            prop_assert_eq!(joined, printed);
+        }
+    }
+}

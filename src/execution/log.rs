@@ -1,0 +1,193 @@
+//! The files an execution writes: its log, its raw output, what exceeds its limits.
+//!
+//! All of it blocks, and is called on a blocking thread.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use memchr::memchr;
+
+use crate::event::OutputStream;
+use crate::process::files::{open_private, private_dir};
+use crate::process::is_scarce;
+
+/// A file that bytes are appended to. It is opened when the first are; if something fails, the file is left
+/// as it is, and what was lost is told in the end.
+#[derive(Debug)]
+pub(crate) struct AppendFile {
+    path: PathBuf,
+    file: Option<File>,
+    problem: Option<String>,
+}
+
+impl AppendFile {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None, problem: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether anything was written, so that there is a file to name.
+    pub fn exists(&self) -> bool {
+        self.file.is_some()
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.problem.is_some() || bytes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.try_write(bytes) {
+            let shown = self.path.display();
+            self.problem = Some(format!("output was not written to \"{shown}\": {error}"));
+        }
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(bytes),
+            None => {
+                if let Some(dir) = self.path.parent() {
+                    std::fs::create_dir_all(dir)?;
+                }
+                self.file.insert(open_patiently(&self.path)?).write_all(bytes)
+            }
+        }
+    }
+}
+
+/// Opens the file, and tries again for a second while descriptors are scarce.
+fn open_patiently(path: &Path) -> io::Result<File> {
+    let mut tries = 0;
+    loop {
+        match open_private(path) {
+            Err(error) if is_scarce(&error) && tries < 50 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The log of an execution, in the format of container runtimes (CRI): each line with its time, its stream,
+/// and `F`, or `P` where the line goes on in the next entry.
+#[derive(Debug)]
+pub(crate) struct Log {
+    file: AppendFile,
+    dir_checked: bool,
+    written: u64,
+    limit: u64,
+    is_full: bool,
+}
+
+impl Log {
+    pub fn new(path: PathBuf, limit: u64) -> Self {
+        Self { file: AppendFile::new(path), dir_checked: false, written: 0, limit, is_full: false }
+    }
+
+    fn write(&mut self, stream: OutputStream, chunk: &[u8], at: DateTime<Utc>) {
+        if self.is_full || self.file.problem.is_some() {
+            return;
+        }
+        if !self.dir_checked {
+            self.dir_checked = true;
+            check_log_dir(&mut self.file);
+        }
+        let entries = self.format(stream, chunk, at);
+        self.file.write(&entries);
+    }
+
+    fn format(&mut self, stream: OutputStream, mut chunk: &[u8], at: DateTime<Utc>) -> Vec<u8> {
+        let head =
+            format!("{} {} ", at.to_rfc3339_opts(SecondsFormat::Nanos, true), stream.as_str());
+        let mut entries = Vec::with_capacity(chunk.len() + chunk.len() / 2 + head.len());
+        while !chunk.is_empty() {
+            let (line, tag, rest) = match memchr(b'\n', chunk) {
+                Some(end) => (&chunk[..end], b"F ", &chunk[end + 1..]),
+                None => (chunk, b"P ", &[][..]),
+            };
+            let size = (head.len() + tag.len() + line.len() + 1) as u64;
+            if self.written + size > self.limit {
+                self.is_full = true;
+                break;
+            }
+            self.written += size;
+            for part in [head.as_bytes(), tag, line, b"\n"] {
+                entries.extend_from_slice(part);
+            }
+            chunk = rest;
+        }
+        entries
+    }
+}
+
+fn check_log_dir(file: &mut AppendFile) {
+    if let Some(dir) = file.path.parent() {
+        if let Err(error) = private_dir(dir) {
+            file.problem = Some(format!("output was not logged in \"{}\": {error}", dir.display()));
+        }
+    }
+}
+
+/// All files of one execution.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    pub log: Option<Log>,
+    pub raw: Option<AppendFile>,
+    /// For what exceeds the limit of each stream.
+    pub overflow: [Option<AppendFile>; 2],
+}
+
+impl Files {
+    pub fn wants(&self, exceeding: bool) -> bool {
+        self.log.is_some() || self.raw.is_some() || (exceeding && self.overflow[0].is_some())
+    }
+
+    /// Appends what was read from a stream; beyond `limit_at` it exceeds what is kept in memory.
+    pub fn append(&mut self, stream: OutputStream, chunk: &[u8], limit_at: usize, at: DateTime<Utc>) {
+        if let Some(log) = &mut self.log {
+            log.write(stream, chunk, at);
+        }
+        if let Some(raw) = &mut self.raw {
+            raw.write(chunk);
+        }
+        if let Some(overflow) = &mut self.overflow[stream as usize] {
+            if limit_at < chunk.len() && !overflow.exists() {
+                check_log_dir(overflow);
+            }
+            overflow.write(&chunk[limit_at..]);
+        }
+    }
+
+    /// What could not be written.
+    pub fn problems(&self) -> Vec<String> {
+        let log = self.log.as_ref().map(|log| &log.file);
+        let [out, err] = &self.overflow;
+        [log, self.raw.as_ref(), out.as_ref(), err.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|file| file.problem.clone())
+            .collect()
+    }
+
+    pub fn log_path(&self) -> Option<PathBuf> {
+        let log = self.log.as_ref().filter(|log| log.file.exists())?;
+        Some(log.file.path().to_owned())
+    }
+
+    /// The note for a log that does not hold everything.
+    pub fn log_limit_note(&self) -> Option<String> {
+        let log = self.log.as_ref().filter(|log| log.is_full)?;
+        Some(format!("the log holds the first {} bytes: its limit was reached", log.written))
+    }
+
+    pub fn overflow_path(&self, stream: OutputStream) -> Option<PathBuf> {
+        let file = self.overflow[stream as usize].as_ref().filter(|file| file.exists())?;
+        Some(file.path().to_owned())
+    }
+}
