@@ -1,1 +1,37 @@
-//! x
+//! An engine that runs system commands: live lines, bounded memory, truthful results, and no process left
+//! behind.
+//!
+//! ```no_run
+//! use execution_engine::{Command, ExecutionConfig, ExecutionEngine, ExecutionRequest};
+//!
+//! # async fn example() -> Result<(), execution_engine::ExecutionError> {
+//! let engine = ExecutionEngine::new(ExecutionConfig::default())?;
+//! let id = engine.execute(ExecutionRequest::new(Command::shell("uname -a"))).await?;
+//! let result = engine.wait_for_completion(id).await?;
+//! assert!(result.success);
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod engine;
+mod error;
+mod event;
+mod execution;
+#[cfg(feature = "node")]
+mod node;
+mod process;
+mod registry;
+mod request;
+mod resolve;
+mod result;
+mod slots;
+mod tail;
+
+pub use config::{ExecutionConfig, OversizedOutputStrategy};
+pub use engine::{ExecuteOptions, ExecutionEngine};
+pub use error::{ExecutionError, Result, ValidationError};
+pub use event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use request::{Command, ExecutionMetadata, ExecutionRequest};
+pub use resolve::Environment;
+pub use result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};

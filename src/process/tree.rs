@@ -1,17 +1,15 @@
 //! Ending all that an execution has started.
 
 use std::collections::HashSet;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::sweep::{self, Member};
+use super::unix::register;
 
 /// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in
 /// an uninterruptible sleep.
@@ -60,8 +58,21 @@ impl Tree {
         Vec::new()
     }
 
+    /// Asks those that carry the mark and have left the group to end.
+    pub async fn ask_escapees(&self) {
+        let Some(mark) = self.mark else { return };
+        for process in sweep::processes().await.iter() {
+            if process.mark == Some(mark) && Some(process.group) != self.group {
+                if let Some(member) = Member::confirm(process) {
+                    member.signal(libc::SIGTERM);
+                    member.signal(libc::SIGCONT);
+                }
+            }
+        }
+    }
+
     /// Ends all of it: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is found.
-    pub async fn end(&self, kill_at: Instant, hurry: impl Future<Output = ()>) -> TreeEnd {
+    pub async fn end(&self, kill_at: Instant, hurry: impl Future<Output = ()> + Send) -> TreeEnd {
         let mut end = TreeEnd::default();
         let members = self.members().await;
         if members.is_empty() {
@@ -99,16 +110,12 @@ impl Tree {
 /// Resolves when all of them are dead.
 async fn all_gone(members: Vec<Member>) {
     for member in members {
-        match member.into_pidfd().map(watch_pidfd) {
+        match member.into_pidfd().map(|fd| register(fd, Interest::READABLE)) {
             Some(Ok(pidfd)) => drop(pidfd.readable().await),
             // Without a descriptor nothing tells of the end of a process that is not a child: look again soon.
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-}
-
-fn watch_pidfd(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
 /// Ended executions whose escapees have not been looked for.

@@ -484,7 +484,7 @@ impl Spawned {
 
 fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
     if let Some(pidfd) = pidfd {
-        if let Ok(pidfd) = AsyncFd::with_interest(pidfd, Interest::READABLE) {
+        if let Ok(pidfd) = register(pidfd, Interest::READABLE) {
             return Ok(ExitWatch::Pidfd(pidfd));
         }
     }
@@ -567,7 +567,7 @@ pub(crate) struct PipeReader(AsyncFd<OwnedFd>);
 
 impl PipeReader {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        AsyncFd::with_interest(fd, Interest::READABLE).map(Self)
+        register(fd, Interest::READABLE).map(Self)
     }
 
     /// Resolves when there is something to read, or the end.
@@ -609,7 +609,7 @@ pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
 
 impl PipeWriter {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        AsyncFd::with_interest(fd, Interest::WRITABLE).map(Self)
+        register(fd, Interest::WRITABLE).map(Self)
     }
 
     /// Writes all of it, then closes the pipe. A command that does not read to the end is no error.
@@ -627,6 +627,12 @@ impl PipeWriter {
             }
         }
     }
+}
+
+/// Makes a descriptor known to the current runtime.
+pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open, and the same, until its owner is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
 
 fn check(code: c_int) -> io::Result<c_int> {

@@ -1,0 +1,390 @@
+//! The verbs of the engine.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::config::ExecutionConfig;
+use crate::error::{ExecutionError, Result};
+use crate::event::EventHandler;
+use crate::execution::life::{Begun, Life, log_path};
+use crate::execution::{Execution, Handlers};
+use crate::process::{guardian, spawn, starter};
+use crate::registry::Registry;
+use crate::request::ExecutionRequest;
+use crate::resolve::{Environment, Unresolved, resolve};
+use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::slots::{Slots, Ticket};
+
+/// Between two looks for executions to forget.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The end of a log that is read when nothing else is said, in bytes.
+const DEFAULT_LOG_TAIL: u64 = 10 * 1024 * 1024;
+
+static GLOBAL: OnceLock<ExecutionEngine> = OnceLock::new();
+
+/// Runs commands.
+///
+/// Cheap to clone; clones are the same engine. Its verbs need a Tokio runtime with I/O and time enabled: an
+/// execution lives on the runtime on which it was started. When that runtime ends first, the execution's
+/// processes are killed.
+#[derive(Clone)]
+pub struct ExecutionEngine(Arc<Inner>);
+
+struct Inner {
+    config: Arc<ExecutionConfig>,
+    handler: Option<Arc<dyn EventHandler>>,
+    registry: Arc<Registry>,
+    slots: Arc<Slots>,
+    shut_down: AtomicBool,
+    cleaning: AtomicBool,
+}
+
+/// What one call of [`ExecutionEngine::execute_with`] adds to its request.
+#[derive(Clone, Default)]
+pub struct ExecuteOptions {
+    /// Is told of this execution, after the handler of the engine.
+    pub handler: Option<Arc<dyn EventHandler>>,
+    /// What the command inherits. Default: [`Environment::current`].
+    pub environment: Option<Environment>,
+}
+
+impl std::fmt::Debug for ExecutionEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecutionEngine").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl ExecutionEngine {
+    /// An engine of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::InvalidConfig`] for a field that is out of range.
+    pub fn new(config: ExecutionConfig) -> Result<Self> {
+        config.validate().map_err(ExecutionError::InvalidConfig)?;
+        let mut config = config;
+        config.log_dir = std::path::absolute(&config.log_dir).unwrap_or(config.log_dir);
+        Ok(Self(Arc::new(Inner {
+            registry: Arc::new(Registry::new(config.max_in_memory_executions)),
+            slots: Slots::new(config.max_concurrent_executions, config.max_queued_executions),
+            config: Arc::new(config),
+            handler: None,
+            shut_down: AtomicBool::new(false),
+            cleaning: AtomicBool::new(false),
+        })))
+    }
+
+    /// The same engine, whose executions are told to the handler. To be called before the first execution.
+    #[must_use]
+    pub fn with_event_handler(self, handler: Arc<dyn EventHandler>) -> Self {
+        let inner = &self.0;
+        Self(Arc::new(Inner {
+            config: Arc::clone(&inner.config),
+            handler: Some(handler),
+            registry: Arc::clone(&inner.registry),
+            slots: Arc::clone(&inner.slots),
+            shut_down: AtomicBool::new(inner.shut_down.load(Ordering::Acquire)),
+            cleaning: AtomicBool::new(false),
+        }))
+    }
+
+    /// Makes the one engine that [`ExecutionEngine::global`] returns. It runs one execution at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::AlreadyInitialized`] the second time; [`ExecutionError::InvalidConfig`].
+    pub fn init_global(config: ExecutionConfig) -> Result<Self> {
+        let engine = Self::new(ExecutionConfig { max_concurrent_executions: 1, ..config })?;
+        GLOBAL.set(engine.clone()).map_err(|_| ExecutionError::AlreadyInitialized)?;
+        Ok(engine)
+    }
+
+    /// The engine that [`ExecutionEngine::init_global`] made.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotInitialized`] before that.
+    pub fn global() -> Result<Self> {
+        GLOBAL.get().cloned().ok_or(ExecutionError::NotInitialized)
+    }
+
+    /// Runs a command in the background; returns its id once the request is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`Validation`](ExecutionError::Validation), [`DuplicateId`](ExecutionError::DuplicateId),
+    /// [`ConcurrencyLimitReached`](ExecutionError::ConcurrencyLimitReached),
+    /// [`ShutDown`](ExecutionError::ShutDown); nothing was started then. A program that cannot be started is
+    /// no error: it is in the result.
+    pub async fn execute(&self, request: ExecutionRequest) -> Result<Uuid> {
+        self.execute_with(request, ExecuteOptions::default()).await
+    }
+
+    /// The same, with a handler or an environment of its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::execute`].
+    pub async fn execute_with(&self, request: ExecutionRequest, options: ExecuteOptions) -> Result<Uuid> {
+        let runtime = Handle::try_current()
+            .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
+        let submitted = self.submit(request, options, &runtime)?;
+        submitted.await.unwrap_or_else(|_| Err(ExecutionError::Internal("the start panicked".into())))
+    }
+
+    /// Enters a request, and leaves the rest to other threads: the file system is not touched here. The
+    /// receiver is told whether it was accepted.
+    pub(crate) fn submit(
+        &self,
+        mut request: ExecutionRequest,
+        options: ExecuteOptions,
+        runtime: &Handle,
+    ) -> Result<oneshot::Receiver<Result<Uuid>>> {
+        let inner = &self.0;
+        if inner.shut_down.load(Ordering::Acquire) {
+            return Err(ExecutionError::ShutDown);
+        }
+        request.validate(&inner.config)?;
+        let environment = options.environment.unwrap_or_else(Environment::current);
+        let execution = Execution::new(request.id, request.command.display());
+        inner.registry.enter(&execution)?;
+        let ticket = inner.slots.take().inspect_err(|_| inner.registry.remove(request.id))?;
+        if inner.shut_down.load(Ordering::Acquire) {
+            // Shut down meanwhile: whoever did it may not have seen this execution.
+            inner.registry.remove(request.id);
+            return Err(ExecutionError::ShutDown);
+        }
+        self.clean_up_regularly(runtime);
+        let handlers = Handlers(inner.handler.iter().cloned().chain(options.handler).collect());
+        let (sender, accepted) = oneshot::channel();
+        let runtime = runtime.clone();
+        let engine = Arc::clone(inner);
+        starter::submit(move || {
+            let id = request.id;
+            let registry = Arc::clone(&engine.registry);
+            drop(sender.send(engine.begin(execution, &mut request, &environment, ticket, handlers, &runtime)
+                .map(|()| id)
+                .inspect_err(|_| registry.remove(id))));
+        });
+        Ok(accepted)
+    }
+
+    fn clean_up_regularly(&self, runtime: &Handle) {
+        let inner = &self.0;
+        if inner.config.enable_auto_cleanup && !inner.cleaning.swap(true, Ordering::AcqRel) {
+            runtime.spawn(clean_up(Arc::downgrade(inner)));
+        }
+    }
+
+    /// Where an execution stands.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`].
+    pub async fn get_status(&self, id: Uuid) -> Result<ExecutionStatus> {
+        self.status(id)
+    }
+
+    pub(crate) fn status(&self, id: Uuid) -> Result<ExecutionStatus> {
+        Ok(self.0.registry.get(id)?.status())
+    }
+
+    /// How an execution ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`], [`ExecutionError::NotFinished`].
+    pub async fn get_result(&self, id: Uuid) -> Result<Arc<ExecutionResult>> {
+        self.result(id)
+    }
+
+    pub(crate) fn result(&self, id: Uuid) -> Result<Arc<ExecutionResult>> {
+        self.0.registry.get(id)?.result()
+    }
+
+    /// Waits until an execution has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`].
+    pub async fn wait_for_completion(&self, id: Uuid) -> Result<Arc<ExecutionResult>> {
+        let execution = self.0.registry.get(id)?;
+        Ok(execution.wait().await)
+    }
+
+    /// Cancels an execution; returns once nothing of it is left running. A second call while the first waits
+    /// does not wait for the grace.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`].
+    pub async fn cancel(&self, id: Uuid) -> Result<()> {
+        let execution = self.0.registry.get(id)?;
+        if execution.is_finished() {
+            return Err(ExecutionError::AlreadyFinished(id));
+        }
+        execution.stop.raise();
+        execution.wait().await;
+        Ok(())
+    }
+
+    /// All executions that are remembered, newest first.
+    pub async fn list_executions(&self) -> Vec<ExecutionSummary> {
+        self.summaries()
+    }
+
+    pub(crate) fn summaries(&self) -> Vec<ExecutionSummary> {
+        self.0.registry.all().iter().map(|execution| execution.summary()).collect()
+    }
+
+    /// The end of the log of an execution, also of an earlier process: the last `max_bytes` (default
+    /// 10 485 760), from the start of a line. Empty for an execution that has logged nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`] when neither execution nor log is known, [`ExecutionError::Io`].
+    pub async fn read_logs(&self, id: Uuid, max_bytes: Option<u64>) -> Result<String> {
+        let path = self.get_log_path(id);
+        let max_bytes = max_bytes.unwrap_or(DEFAULT_LOG_TAIL);
+        let read = tokio::task::spawn_blocking(move || crate::tail::read_tail(&path, max_bytes)).await;
+        match read.map_err(|error| ExecutionError::Internal(error.to_string()))? {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.0.registry.get(id).map(|_| String::new())
+            }
+            Err(source) => {
+                let context = format!("log not read: \"{}\"", self.get_log_path(id).display());
+                Err(ExecutionError::Io { context, source })
+            }
+        }
+    }
+
+    /// Where the log of an execution is, or would be.
+    #[must_use]
+    pub fn get_log_path(&self, id: Uuid) -> PathBuf {
+        log_path(&self.0.config, id)
+    }
+
+    /// Forgets a finished execution. Its log stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`], [`ExecutionError::NotFinished`].
+    pub async fn remove_execution(&self, id: Uuid) -> Result<()> {
+        self.remove(id)
+    }
+
+    pub(crate) fn remove(&self, id: Uuid) -> Result<()> {
+        self.0.registry.get(id)?.result()?;
+        self.0.registry.remove(id);
+        Ok(())
+    }
+
+    /// Forgets executions that finished longer ago than the retention; returns how many.
+    pub async fn cleanup(&self) -> usize {
+        let inner = Arc::clone(&self.0);
+        let forget = move || inner.registry.forget_older_than(inner.config.retention());
+        tokio::task::spawn_blocking(forget).await.unwrap_or(0)
+    }
+
+    /// Executions that hold a slot.
+    #[must_use]
+    pub fn running_count(&self) -> usize {
+        self.0.slots.running()
+    }
+
+    /// Executions that wait for a slot.
+    #[must_use]
+    pub fn queued_count(&self) -> usize {
+        self.0.slots.queued()
+    }
+
+    /// Executions that are remembered, finished or not.
+    #[must_use]
+    pub fn total_count(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// Slots that are free.
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        self.0.slots.available()
+    }
+
+    /// The configuration, complete. `orphan_protection` is false where it cannot be had.
+    #[must_use]
+    pub fn config(&self) -> ExecutionConfig {
+        let mut config = ExecutionConfig::clone(&self.0.config);
+        config.orphan_protection &= guardian::is_available();
+        config
+    }
+
+    /// Cancels all executions and accepts no more; returns once nothing is left running.
+    pub async fn shutdown(&self) {
+        self.0.shut_down.store(true, Ordering::Release);
+        let executions = self.0.registry.all();
+        for execution in &executions {
+            execution.stop.ask();
+        }
+        for execution in executions {
+            execution.wait().await;
+        }
+    }
+
+    /// Asks all executions to stop, and returns at once.
+    pub(crate) fn stop_all(&self) {
+        self.0.shut_down.store(true, Ordering::Release);
+        for execution in self.0.registry.all() {
+            execution.stop.ask();
+        }
+    }
+}
+
+impl Inner {
+    /// Resolves the request on a thread that may block, and starts it there if it need not wait.
+    fn begin(
+        self: &Arc<Self>,
+        execution: Arc<Execution>,
+        request: &mut ExecutionRequest,
+        environment: &Environment,
+        ticket: Ticket,
+        handlers: Handlers,
+        runtime: &Handle,
+    ) -> Result<()> {
+        let guarded = self.config.orphan_protection && !request.keep_background;
+        let begun = match resolve(request, environment, guarded) {
+            Err(Unresolved::Invalid(error)) => return Err(error.into()),
+            Err(Unresolved::Unstartable(error)) => Begun::Unstartable(error),
+            Ok(mut invocation) => {
+                invocation.files = usize::from(self.config.log_output)
+                    + usize::from(request.output_log_path.is_some());
+                match ticket {
+                    Ticket::Slot(slot) if !execution.stop.is_asked() => {
+                        let tried = spawn(&invocation);
+                        Begun::Tried(Box::new(invocation), slot, tried)
+                    }
+                    ticket => Begun::Waiting(Box::new(invocation), ticket),
+                }
+            }
+        };
+        let config = Arc::clone(&self.config);
+        let life = Life::new(execution, Arc::clone(&self.registry), config, handlers, request);
+        runtime.spawn(life.live(begun));
+        Ok(())
+    }
+}
+
+async fn clean_up(engine: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(CLEANUP_INTERVAL).await;
+        let Some(engine) = engine.upgrade() else { return };
+        ExecutionEngine(engine).cleanup().await;
+    }
+}

@@ -1,0 +1,431 @@
+//! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::log::{AppendFile, Files, Log};
+use super::pump::{Progress, Pump};
+use super::supervise::{Cause, Ending, Supervisor, deadline_after};
+use super::{Execution, Handlers, Stop};
+use crate::config::{ExecutionConfig, OversizedOutputStrategy};
+use crate::event::{Ended, ExecutionEvent, OutputStream};
+use crate::process::tree::Tree;
+use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, scarcity, starter};
+use crate::registry::Registry;
+use crate::request::{ExecutionMetadata, ExecutionRequest};
+use crate::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
+use crate::slots::{Slot, Ticket};
+
+/// How often a start is tried again while descriptors or processes are lacking and no execution of this host
+/// lives whose end could help; the pause doubles from 10 ms, so these are five seconds.
+const LONELY_TRIES: u32 = 9;
+
+/// What an execution needs for its life.
+pub(crate) struct Life {
+    pub execution: Arc<Execution>,
+    pub registry: Arc<Registry>,
+    pub config: Arc<ExecutionConfig>,
+    pub handlers: Handlers,
+    pub timeout_ms: u64,
+    pub stdin: Option<Vec<u8>>,
+    pub files: Files,
+    pub keep_background: bool,
+    pub metadata: ExecutionMetadata,
+}
+
+/// How far the thread that resolved the request has come.
+pub(crate) enum Begun {
+    /// The program cannot be started.
+    Unstartable(String),
+    /// There was no slot yet.
+    Waiting(Box<Invocation>, Ticket),
+    /// The start was tried.
+    Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
+}
+
+/// Where the log and overflow files of an execution are.
+pub(crate) fn log_path(config: &ExecutionConfig, id: uuid::Uuid) -> std::path::PathBuf {
+    config.log_dir.join(format!("{id}.log"))
+}
+
+impl Life {
+    pub fn new(
+        execution: Arc<Execution>,
+        registry: Arc<Registry>,
+        config: Arc<ExecutionConfig>,
+        handlers: Handlers,
+        request: &mut ExecutionRequest,
+    ) -> Self {
+        let id = request.id;
+        let overflow = |name: &str| {
+            (config.oversized_output_strategy == OversizedOutputStrategy::StreamToFile)
+                .then(|| AppendFile::new(config.log_dir.join(format!("{id}.{name}.overflow"))))
+        };
+        let files = Files {
+            log: config.log_output.then(|| Log::new(log_path(&config, id), config.max_log_size_bytes)),
+            raw: request.output_log_path.take().map(AppendFile::new),
+            overflow: [overflow("stdout"), overflow("stderr")],
+        };
+        Self {
+            timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
+            stdin: request.stdin.take(),
+            keep_background: request.keep_background,
+            metadata: std::mem::take(&mut request.metadata),
+            execution,
+            registry,
+            config,
+            handlers,
+            files,
+        }
+    }
+
+    /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first.
+    pub async fn live(self, begun: Begun) {
+        let mut guard = Unsettled { execution: Arc::clone(&self.execution), registry: Arc::clone(&self.registry), armed: true };
+        let (execution, registry) = (Arc::clone(&self.execution), Arc::clone(&self.registry));
+        let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
+        let (result, slot) = Box::pin(self.run(begun)).await;
+        let result = Arc::new(result);
+        guard.armed = false;
+        drop(slot);
+        execution.set_finished(Arc::clone(&result));
+        registry.finish(execution.id());
+        // Made only for who listens: a result may hold megabytes.
+        if !handlers.0.is_empty() {
+            let told = handlers.on_event(terminal_event(&result));
+            // A handler that hangs must not keep everybody else from the result.
+            drop(tokio::time::timeout(config.drain_max(), told).await);
+        }
+        execution.announce();
+    }
+
+    async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
+        let (invocation, slot, tried) = match begun {
+            Begun::Unstartable(error) => return (self.not_started(error), None),
+            Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
+            Begun::Waiting(invocation, ticket) => {
+                let slot = tokio::select! {
+                    biased;
+                    () = self.execution.stop.at_least(Stop::ASKED) => None,
+                    slot = ticket.slot() => slot,
+                };
+                let Some(slot) = slot else { return (self.cancelled_before_start(), None) };
+                (invocation, slot, None)
+            }
+        };
+        let result = match self.start(Arc::new(*invocation), tried).await {
+            Start::Started(spawned) => self.supervise(spawned).await,
+            Start::Cancelled => self.cancelled_before_start(),
+            Start::Failed(error) => self.not_started(error),
+        };
+        (result, Some(slot))
+    }
+
+    /// Starts the process; while that fails for lack of something that other executions hold, waits for one of
+    /// them to end.
+    async fn start(
+        &self,
+        invocation: Arc<Invocation>,
+        mut tried: Option<Result<Spawned, SpawnError>>,
+    ) -> Start {
+        let mut lonely = 0;
+        loop {
+            let end_of_another = scarcity::next_end();
+            let outcome = match tried.take() {
+                Some(outcome) => outcome,
+                None if self.execution.stop.is_asked() => return Start::Cancelled,
+                None => {
+                    let invocation = Arc::clone(&invocation);
+                    match starter::run(move || process::spawn(&invocation)).await {
+                        Some(outcome) => outcome,
+                        None => return Start::Failed("the start panicked".into()),
+                    }
+                }
+            };
+            let error = match outcome {
+                Ok(spawned) => return Start::Started(spawned),
+                Err(error) => error,
+            };
+            match error {
+                SpawnError::Scarce(_) if scarcity::others_live() => {
+                    tokio::select! {
+                        () = end_of_another => {}
+                        () = self.execution.stop.at_least(Stop::ASKED) => {}
+                        // The lack may end by other means than the end of an execution.
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    }
+                }
+                SpawnError::Scarce(_) if lonely < LONELY_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(10 << lonely)).await;
+                    lonely += 1;
+                }
+                error => {
+                    let program = invocation.program.to_string_lossy();
+                    return Start::Failed(format!("program not started: \"{program}\": {}", error.error()));
+                }
+            }
+        }
+    }
+
+    async fn supervise(mut self, spawned: Spawned) -> ExecutionResult {
+        let start = Moment::now(spawned.pid());
+        let queued_ms = millis(self.execution.accepted.elapsed());
+        let (child, stdin, readers) = match spawned.adopt() {
+            Ok(adopted) => adopted,
+            Err(error) => return self.not_started(format!("process not watched, so it was killed: {error}")),
+        };
+        self.execution.set_running(start.at);
+        let progress = Progress::new();
+        let files = std::mem::take(&mut self.files);
+        let id = self.execution.id();
+        let mut pump = Pump::new(id, readers, &self.config, files, self.handlers.clone());
+        let group = child.group();
+        let supervisor = Supervisor {
+            config: &self.config,
+            stop: &self.execution.stop,
+            progress: &progress,
+            deadline: deadline_after(start.instant, self.timeout_ms),
+            tree: Tree { group: Some(group), mark: (!self.keep_background).then_some(id) },
+            keep_background: self.keep_background,
+        };
+        let ending = {
+            let input = self.stdin.take().unwrap_or_default();
+            let started = started_event(&self.execution, &start);
+            let handlers = &self.handlers;
+            let work = async {
+                let feed = async {
+                    if let Some(stdin) = stdin {
+                        stdin.write_all(&input).await;
+                    }
+                    std::future::pending::<()>().await;
+                };
+                let read = async {
+                    handlers.on_event(started).await;
+                    pump.run(&progress).await;
+                };
+                // A command that closed its output may still read its input.
+                tokio::select! {
+                    () = feed => {}
+                    () = read => {}
+                }
+            };
+            tokio::pin!(work);
+            supervisor.run(child, work).await
+        };
+        self.result(&start, queued_ms, pump, ending)
+    }
+
+    fn result(self, start: &Moment, queued_ms: u64, pump: Pump, ending: Ending) -> ExecutionResult {
+        let (captures, files) = pump.into_printed();
+        let problems = problems(&ending, files.as_ref());
+        let files = files.unwrap_or_default();
+        let verdict = self.verdict(&ending, &problems);
+        let [stdout, stderr] = captures;
+        let warn = self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
+        let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
+        words.extend(files.log_limit_note());
+        ExecutionResult {
+            status: verdict.status,
+            success: verdict.status == ExecutionStatus::Completed,
+            exit_code: match ending.exit {
+                ExitStatus::Code(code) => Some(code),
+                _ => None,
+            },
+            signal: match ending.exit {
+                ExitStatus::Signal(signal) => Some(process::signal_name(signal)),
+                _ => None,
+            },
+            stdout_bytes: stdout.printed(),
+            stderr_bytes: stderr.printed(),
+            truncated: stdout.is_truncated() || stderr.is_truncated(),
+            stdout: stdout.into_text(warn),
+            stderr: stderr.into_text(warn),
+            stdout_overflow_file: files.overflow_path(OutputStream::Stdout),
+            stderr_overflow_file: files.overflow_path(OutputStream::Stderr),
+            pid: Some(start.pid),
+            started_at: Some(start.at),
+            duration_ms: millis(start.instant.elapsed()),
+            queued_ms,
+            forced: ending.forced,
+            leftover_processes: ending.leftovers,
+            log_path: files.log_path(),
+            error: (!words.is_empty()).then(|| words.join("; ")),
+            error_code: verdict.code,
+            ..self.unstarted()
+        }
+    }
+
+    fn verdict(&self, ending: &Ending, problems: &[String]) -> Verdict {
+        let io = (!problems.is_empty()).then_some(ResultErrorCode::Io);
+        let (status, error, code) = match (ending.cause, ending.exit) {
+            (Some(Cause::Timeout), _) => {
+                let error = format!("timed out after {} ms", self.timeout_ms);
+                (ExecutionStatus::Timeout, Some(error), io)
+            }
+            (Some(Cause::Cancel), _) => (ExecutionStatus::Cancelled, Some("cancelled".into()), io),
+            (Some(Cause::OutputLimit), _) => {
+                let limit = self.config.max_output_size_bytes;
+                let error = format!("ended because it printed more than {limit} bytes to one stream");
+                (ExecutionStatus::Failed, Some(error), Some(ResultErrorCode::OutputSizeExceeded))
+            }
+            (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None, io),
+            (None, ExitStatus::Code(code)) => {
+                (ExecutionStatus::Failed, Some(format!("exited with code {code}")), io)
+            }
+            (None, ExitStatus::Signal(signal)) => {
+                let error = format!("ended by {}", process::signal_name(signal));
+                (ExecutionStatus::Failed, Some(error), io)
+            }
+            (None, ExitStatus::Lost) => (ExecutionStatus::Failed, None, io),
+        };
+        Verdict { status, error, code }
+    }
+
+    fn not_started(&self, error: String) -> ExecutionResult {
+        ExecutionResult {
+            error: Some(error),
+            error_code: Some(ResultErrorCode::SpawnFailed),
+            ..self.unstarted()
+        }
+    }
+
+    fn cancelled_before_start(&self) -> ExecutionResult {
+        ExecutionResult {
+            status: ExecutionStatus::Cancelled,
+            error: Some("cancelled before it was started".into()),
+            ..self.unstarted()
+        }
+    }
+
+    fn unstarted(&self) -> ExecutionResult {
+        empty_result(&self.execution, self.metadata.clone())
+    }
+}
+
+/// The result of an execution that failed before anything was started.
+fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
+    ExecutionResult {
+        id: execution.id,
+        status: ExecutionStatus::Failed,
+        success: false,
+        exit_code: None,
+        signal: None,
+        stdout: String::new(),
+        stderr: String::new(),
+        stdout_bytes: 0,
+        stderr_bytes: 0,
+        truncated: false,
+        stdout_overflow_file: None,
+        stderr_overflow_file: None,
+        command: execution.command.clone(),
+        pid: None,
+        started_at: None,
+        completed_at: Utc::now(),
+        duration_ms: 0,
+        queued_ms: millis(execution.accepted.elapsed()),
+        forced: false,
+        leftover_processes: false,
+        log_path: None,
+        error: None,
+        error_code: None,
+        metadata,
+    }
+}
+
+enum Start {
+    Started(Spawned),
+    Cancelled,
+    Failed(String),
+}
+
+/// When a process was started, on both clocks.
+struct Moment {
+    pid: u32,
+    at: DateTime<Utc>,
+    instant: Instant,
+}
+
+impl Moment {
+    fn now(pid: u32) -> Self {
+        Self { pid, at: Utc::now(), instant: Instant::now() }
+    }
+}
+
+struct Verdict {
+    status: ExecutionStatus,
+    error: Option<String>,
+    code: Option<ResultErrorCode>,
+}
+
+/// What could not be handled, in words.
+fn problems(ending: &Ending, files: Option<&Files>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if ending.exit == ExitStatus::Lost {
+        problems.push("the exit status is not known: another part of the host took it".into());
+    }
+    if !ending.unkillable.is_empty() {
+        let pids = &ending.unkillable;
+        problems.push(format!("processes {pids:?} could not be ended: they do not react to SIGKILL"));
+    }
+    if !ending.delivered {
+        problems.push("not all output was delivered: a callback had not returned by then".into());
+    }
+    match files {
+        Some(files) => problems.extend(files.problems()),
+        None => problems.push("output may not have been logged: a write had not returned by then".into()),
+    }
+    problems
+}
+
+fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
+    ExecutionEvent::Started {
+        execution_id: execution.id,
+        command: execution.command.clone(),
+        pid: start.pid,
+        timestamp: start.at,
+    }
+}
+
+fn terminal_event(result: &ExecutionResult) -> ExecutionEvent {
+    let ended = Ended {
+        execution_id: result.id,
+        timestamp: result.completed_at,
+        result: Box::new(result.clone()),
+    };
+    match result.status {
+        ExecutionStatus::Completed => ExecutionEvent::Completed(ended),
+        ExecutionStatus::Cancelled => ExecutionEvent::Cancelled(ended),
+        ExecutionStatus::Timeout => ExecutionEvent::Timeout(ended),
+        _ => ExecutionEvent::Failed(ended),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Settles an execution whose task is dropped, because its runtime ends or by a defect.
+struct Unsettled {
+    execution: Arc<Execution>,
+    registry: Arc<Registry>,
+    armed: bool,
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let result = ExecutionResult {
+            status: ExecutionStatus::Cancelled,
+            error: Some("the runtime of the engine ended before the execution; its processes were killed".into()),
+            ..empty_result(&self.execution, ExecutionMetadata::default())
+        };
+        self.execution.set_finished(Arc::new(result));
+        self.registry.finish(self.execution.id);
+        self.execution.announce();
+    }
+}

@@ -1,0 +1,275 @@
+//! Reading both streams of a command: captured, logged, cut into lines, delivered.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::Handlers;
+use super::lines::{LineSplitter, Lines};
+use super::log::Files;
+use super::output::Capture;
+use crate::config::{ExecutionConfig, OversizedOutputStrategy};
+use crate::event::{OutputBatch, OutputStream};
+use crate::process::PipeReader;
+
+/// How much is read at once: the size of a pipe, so that one read empties it.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What a pipe is grown to once a command fills it: fewer turns between writer and reader.
+const BUSY_PIPE_SIZE: i32 = 1024 * 1024;
+
+/// How much of each stream is still taken when reading is cut short: more than a pipe holds.
+const LAST_READS: usize = 2 * 1024 * 1024;
+
+/// What the supervisor sees of the pump, and tells it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    begun: Instant,
+    /// When bytes last came or were delivered, in microseconds since `begun`.
+    last: AtomicU64,
+    waits_for_bytes: AtomicBool,
+    reached_end: AtomicBool,
+    cut: Notify,
+    over_limit: Notify,
+}
+
+impl Progress {
+    pub fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
+            waits_for_bytes: AtomicBool::new(false),
+            reached_end: AtomicBool::new(false),
+            cut: Notify::new(),
+            over_limit: Notify::new(),
+        }
+    }
+
+    fn touch(&self) {
+        let since = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last.store(since, Ordering::Relaxed);
+    }
+
+    /// When bytes last came or were delivered.
+    pub fn last_activity(&self) -> Instant {
+        self.begun + Duration::from_micros(self.last.load(Ordering::Relaxed))
+    }
+
+    /// Whether the command, and not the consumer, is to do the next step.
+    pub fn waits_for_bytes(&self) -> bool {
+        self.waits_for_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether both streams have ended, so that nobody holds them open.
+    pub fn reached_end(&self) -> bool {
+        self.reached_end.load(Ordering::Relaxed)
+    }
+
+    /// Ends reading: what is there is still taken.
+    pub fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Resolves when more was printed than may be.
+    pub async fn over_limit(&self) {
+        self.over_limit.notified().await;
+    }
+}
+
+/// Reads what a command prints.
+pub(crate) struct Pump {
+    id: Uuid,
+    streams: [Stream; 2],
+    files: Option<Files>,
+    handlers: Handlers,
+    deliver: bool,
+    fail_over_limit: bool,
+}
+
+struct Stream {
+    name: OutputStream,
+    reader: Option<PipeReader>,
+    capture: Capture,
+    lines: LineSplitter,
+    is_busy: bool,
+}
+
+
+impl Pump {
+    pub fn new(
+        id: Uuid,
+        readers: [PipeReader; 2],
+        config: &ExecutionConfig,
+        files: Files,
+        handlers: Handlers,
+    ) -> Self {
+        let [stdout, stderr] = readers;
+        let stream = |name, reader| Stream {
+            name,
+            reader: Some(reader),
+            capture: Capture::new(config.max_output_size_bytes),
+            lines: LineSplitter::new(config.max_line_size_bytes),
+            is_busy: false,
+        };
+        Self {
+            id,
+            streams: [stream(OutputStream::Stdout, stdout), stream(OutputStream::Stderr, stderr)],
+            files: Some(files),
+            handlers,
+            deliver: config.stream_output,
+            fail_over_limit: config.oversized_output_strategy
+                == OversizedOutputStrategy::FailExecution,
+        }
+    }
+
+    /// Reads until both streams end, or the supervisor cuts it short; returns once all was delivered.
+    pub async fn run(&mut self, progress: &Progress) {
+        while self.streams.iter().any(|stream| stream.reader.is_some()) {
+            progress.waits_for_bytes.store(true, Ordering::Relaxed);
+            let [stdout, stderr] = &self.streams;
+            let ready = tokio::select! {
+                () = readable(stdout.reader.as_ref()) => Some(0),
+                () = readable(stderr.reader.as_ref()) => Some(1),
+                () = progress.cut.notified() => None,
+            };
+            progress.waits_for_bytes.store(false, Ordering::Relaxed);
+            match ready {
+                Some(stream) => drop(self.read(stream, progress).await),
+                None => return self.finish_early(progress).await,
+            }
+        }
+        progress.reached_end.store(true, Ordering::Relaxed);
+        self.handlers.flush().await;
+    }
+
+    async fn finish_early(&mut self, progress: &Progress) {
+        for stream in 0..self.streams.len() {
+            let mut taken = 0;
+            while taken < LAST_READS {
+                match self.read(stream, progress).await {
+                    0 => break,
+                    n => taken += n,
+                }
+            }
+            if self.streams[stream].reader.take().is_some() {
+                self.end(stream).await;
+            }
+        }
+        self.handlers.flush().await;
+    }
+
+    /// Reads once, and deals with what was read; returns how much that was.
+    async fn read(&mut self, index: usize, progress: &Progress) -> usize {
+        let stream = &mut self.streams[index];
+        let Some(reader) = &stream.reader else { return 0 };
+        let mut buffer = Buffer::take();
+        let read = reader.try_read(&mut buffer.0);
+        match read {
+            Ok(None) => 0,
+            Ok(Some(n)) if n > 0 => {
+                if n == READ_SIZE && !stream.is_busy {
+                    stream.is_busy = true;
+                    reader.grow(BUSY_PIPE_SIZE);
+                }
+                progress.touch();
+                self.deal_with(index, buffer, n, progress).await;
+                progress.touch();
+                n
+            }
+            // A pipe that cannot be read any more has ended.
+            Ok(_) | Err(_) => {
+                stream.reader = None;
+                self.end(index).await;
+                0
+            }
+        }
+    }
+
+    async fn deal_with(&mut self, index: usize, buffer: Buffer, n: usize, progress: &Progress) {
+        let stream = &mut self.streams[index];
+        let chunk = &buffer.0[..n];
+        let limit_at = stream.capture.push(chunk);
+        if limit_at < n && self.fail_over_limit {
+            progress.over_limit.notify_one();
+        }
+        let lines = if self.deliver && self.handlers.wants_output(stream.name) {
+            stream.lines.push(chunk)
+        } else {
+            None
+        };
+        let name = stream.name;
+        let Some(mut files) = self.files.take_if(|files| files.wants(limit_at < n)) else {
+            drop(buffer);
+            return self.deliver(name, lines).await;
+        };
+        let now = Utc::now();
+        let write = tokio::task::spawn_blocking(move || {
+            files.append(name, &buffer.0[..n], limit_at, now);
+            files
+        });
+        let (written, ()) = tokio::join!(write, self.deliver(name, lines));
+        self.files = written.ok();
+    }
+
+    /// Delivers the last line, which may lack its end.
+    async fn end(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let lines = stream.lines.finish();
+        self.deliver(self.streams[index].name, lines).await;
+    }
+
+    async fn deliver(&self, stream: OutputStream, lines: Option<Lines>) {
+        let Some(lines) = lines else { return };
+        let text = String::from_utf8(lines.bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let batch = OutputBatch {
+            execution_id: self.id,
+            stream,
+            text,
+            partial: lines.partial,
+            timestamp: Utc::now(),
+        };
+        self.handlers.on_output(batch).await;
+    }
+
+    /// What there is, complete or not. `None` for the files: a write has not returned.
+    pub fn into_printed(self) -> ([Capture; 2], Option<Files>) {
+        (self.streams.map(|stream| stream.capture), self.files)
+    }
+}
+
+async fn readable(reader: Option<&PipeReader>) {
+    match reader {
+        Some(reader) => reader.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A buffer to read into, shared among all executions: one that is silent holds none.
+struct Buffer(Box<[u8]>);
+
+/// How many unused buffers are kept.
+const SPARE_BUFFERS: usize = 16;
+
+static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
+impl Buffer {
+    fn take() -> Self {
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self(spare.unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice()))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_BUFFERS {
+            spare.push(std::mem::take(&mut self.0));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! From the start of a process until nothing of it is left: watch, end, drain.
+
+use std::pin::Pin;
+
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::Stop;
+use super::pump::Progress;
+use crate::config::ExecutionConfig;
+use crate::process::tree::{Tree, TreeEnd, look_for_escapees_soon};
+use crate::process::{Child, ExitStatus};
+
+/// Why a command was ended, the first reason there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Timeout,
+    Cancel,
+    OutputLimit,
+}
+
+/// How the processes of an execution ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// `None`: the command ended by itself.
+    pub cause: Option<Cause>,
+    pub exit: ExitStatus,
+    pub forced: bool,
+    pub leftovers: bool,
+    pub unkillable: Vec<i32>,
+    /// Whether all output was delivered.
+    pub delivered: bool,
+}
+
+/// What is watched, and by which rules.
+pub(crate) struct Supervisor<'a> {
+    pub config: &'a ExecutionConfig,
+    pub stop: &'a Stop,
+    pub progress: &'a Progress,
+    pub deadline: Instant,
+    /// What the execution owns besides its leader; `None`: it leaves the rest running.
+    pub tree: Tree,
+    pub keep_background: bool,
+}
+
+/// The streams of the command: a future that is driven alongside everything else.
+struct Streams<'a> {
+    work: Work<'a>,
+    done: bool,
+}
+
+/// Reads, delivers and feeds, until there is nothing more to do.
+pub(crate) type Work<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
+
+impl Streams<'_> {
+    /// Resolves when all was read and delivered; never a second time.
+    async fn finished(&mut self) {
+        if self.done {
+            std::future::pending().await
+        }
+        self.work.as_mut().await;
+        self.done = true;
+    }
+
+    /// Drives the streams while something else is done.
+    async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut other => return outcome,
+                () = self.finished() => {}
+            }
+        }
+    }
+}
+
+/// Asked to end, and killed then.
+struct Request {
+    cause: Cause,
+    kill_at: Instant,
+}
+
+impl Supervisor<'_> {
+    /// Sees the process through. `work` reads its streams until they end or the progress is cut.
+    pub async fn run(&self, mut child: Child, work: Work<'_>) -> Ending {
+        let mut streams = Streams { work, done: false };
+        let (request, killed) = self.watch(&mut child, &mut streams).await;
+        let mut end = TreeEnd::default();
+        let mut leftovers = false;
+        if let Some(request) = &request {
+            let hurry = self.stop.at_least(Stop::AT_ONCE);
+            end = streams.during(self.tree.end(request.kill_at, hurry)).await;
+        }
+        self.drain(&mut streams, request.is_some()).await;
+        if request.is_none() && !self.keep_background {
+            end = self.end_leftovers(&child, &mut streams).await;
+            leftovers = end.found;
+        }
+        self.deliver_rest(&mut streams, request.is_some()).await;
+        Ending {
+            cause: request.map(|request| request.cause),
+            exit: child.reap(),
+            forced: killed || end.forced,
+            leftovers,
+            unkillable: end.unkillable,
+            delivered: streams.done,
+        }
+    }
+
+    /// Waits until the leader is dead, and sees to it once there is a reason.
+    async fn watch(
+        &self,
+        child: &mut Child,
+        streams: &mut Streams<'_>,
+    ) -> (Option<Request>, bool) {
+        let mut request: Option<Request> = None;
+        let mut killed = false;
+        loop {
+            let asked = request.is_some();
+            let next = request.as_ref().map_or(self.deadline, |request| request.kill_at);
+            let cause = tokio::select! {
+                biased;
+                () = child.exited() => return (request, killed),
+                () = self.stop.at_least(Stop::AT_ONCE), if asked && !killed => {
+                    child.kill_group();
+                    killed = true;
+                    continue;
+                }
+                () = self.stop.at_least(Stop::ASKED), if !asked => Cause::Cancel,
+                () = sleep_until(next), if !killed => {
+                    if asked {
+                        child.kill_group();
+                        killed = true;
+                        continue;
+                    }
+                    Cause::Timeout
+                }
+                () = self.progress.over_limit(), if !asked => Cause::OutputLimit,
+                () = streams.finished() => continue,
+            };
+            child.ask_group();
+            self.ask_escapees();
+            request = Some(Request { cause, kill_at: Instant::now() + self.config.termination_grace() });
+        }
+    }
+
+    /// Those that have left the group are asked at the same time; finding them must not delay the rest.
+    fn ask_escapees(&self) {
+        let tree = self.tree;
+        tokio::spawn(async move { tree.ask_escapees().await });
+    }
+
+    /// Reads on after the command itself has ended: until the streams end, are idle for long enough, or it
+    /// takes too long.
+    async fn drain(&self, streams: &mut Streams<'_>, ended: bool) {
+        let exited = Instant::now();
+        let latest = exited + self.config.drain_max();
+        let idle = self.config.drain_idle();
+        while !streams.done {
+            let now = Instant::now();
+            // Only waiting for bytes is idleness; waiting for the consumer is not.
+            let idle_at = if self.progress.waits_for_bytes() {
+                self.progress.last_activity().max(exited) + idle
+            } else {
+                now + idle
+            };
+            if now >= idle_at || now >= latest {
+                self.progress.cut();
+                return;
+            }
+            tokio::select! {
+                () = streams.finished() => {}
+                () = sleep_until(idle_at.min(latest)) => {}
+                () = self.stop.at_least(Stop::ASKED), if !ended => {
+                    self.progress.cut();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends what a command that ended by itself has left running.
+    async fn end_leftovers(
+        &self,
+        child: &Child,
+        streams: &mut Streams<'_>,
+    ) -> TreeEnd {
+        let grace = self.config.termination_grace();
+        let held_open = !self.progress.reached_end();
+        if !held_open && !child.may_have_company() {
+            if let Some(id) = self.tree.mark {
+                look_for_escapees_soon(id, grace);
+            }
+            return TreeEnd::default();
+        }
+        let hurry = self.stop.at_least(Stop::ASKED);
+        streams.during(self.tree.end(Instant::now() + grace, hurry)).await
+    }
+
+    /// Waits for the consumer to take the rest. One that takes nothing is given up: after a forced end, or
+    /// past the deadline, or when a stop is asked for, once nothing has moved for as long as a drain may take.
+    async fn deliver_rest(&self, streams: &mut Streams<'_>, ended: bool) {
+        let patience = self.config.drain_max();
+        let mut impatient = ended;
+        while !streams.done {
+            let stuck_at = self.progress.last_activity() + patience;
+            let check_at = if impatient { stuck_at } else { stuck_at.max(self.deadline) };
+            if Instant::now() >= check_at {
+                return;
+            }
+            tokio::select! {
+                () = streams.finished() => {}
+                () = sleep_until(check_at) => {}
+                () = self.stop.at_least(Stop::ASKED), if !impatient => impatient = true,
+            }
+        }
+    }
+}
+
+/// The longest deadline that a clock can hold; a longer one is none.
+pub(crate) fn deadline_after(start: Instant, timeout_ms: u64) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    start + Duration::from_millis(timeout_ms).min(CENTURY)
+}
