@@ -135,18 +135,21 @@ impl ExecutionEngine {
     pub async fn execute_with(&self, request: ExecutionRequest, options: ExecuteOptions) -> Result<Uuid> {
         let runtime = Handle::try_current()
             .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
-        let submitted = self.submit(request, options, &runtime)?;
-        submitted.await.unwrap_or_else(|_| Err(ExecutionError::Internal("the start panicked".into())))
+        let (sender, accepted) = oneshot::channel();
+        self.submit(request, options, &runtime, move |decision| drop(sender.send(decision)))?;
+        accepted.await.unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
     }
 
-    /// Enters a request, and leaves the rest to other threads: the file system is not touched here. The
-    /// receiver is told whether it was accepted.
+    /// Enters a request, and leaves the rest to other threads: the file system is not touched here.
+    ///
+    /// `decided` is told whether the request was accepted, before anything else is told of the execution.
     pub(crate) fn submit(
         &self,
-        mut request: ExecutionRequest,
+        request: ExecutionRequest,
         options: ExecuteOptions,
         runtime: &Handle,
-    ) -> Result<oneshot::Receiver<Result<Uuid>>> {
+        decided: impl FnOnce(Result<Uuid>) + Send + 'static,
+    ) -> Result<Arc<Execution>> {
         let inner = &self.0;
         if inner.shut_down.load(Ordering::Acquire) {
             return Err(ExecutionError::ShutDown);
@@ -162,18 +165,16 @@ impl ExecutionEngine {
             return Err(ExecutionError::ShutDown);
         }
         self.clean_up_regularly(runtime);
-        let handlers = Handlers(inner.handler.iter().cloned().chain(options.handler).collect());
-        let (sender, accepted) = oneshot::channel();
-        let runtime = runtime.clone();
-        let engine = Arc::clone(inner);
-        starter::submit(move || {
-            let id = request.id;
-            let registry = Arc::clone(&engine.registry);
-            drop(sender.send(engine.begin(execution, &mut request, &environment, ticket, handlers, &runtime)
-                .map(|()| id)
-                .inspect_err(|_| registry.remove(id))));
-        });
-        Ok(accepted)
+        let start = Start {
+            engine: Arc::clone(inner),
+            execution: Arc::clone(&execution),
+            handlers: Handlers(inner.handler.iter().cloned().chain(options.handler).collect()),
+            ticket,
+            runtime: runtime.clone(),
+        };
+        let decision = Decision { execution: Arc::clone(&execution), registry: Arc::clone(&inner.registry), decided: Some(decided) };
+        starter::submit(move || start.begin(request, &environment, decision));
+        Ok(execution)
     }
 
     fn clean_up_regularly(&self, runtime: &Handle) {
@@ -337,36 +338,40 @@ impl ExecutionEngine {
             execution.wait().await;
         }
     }
-
-    /// Asks all executions to stop, and returns at once.
-    pub(crate) fn stop_all(&self) {
-        self.0.shut_down.store(true, Ordering::Release);
-        for execution in self.0.registry.all() {
-            execution.stop.ask();
-        }
-    }
 }
 
-impl Inner {
-    /// Resolves the request on a thread that may block, and starts it there if it need not wait.
-    fn begin(
-        self: &Arc<Self>,
-        execution: Arc<Execution>,
-        request: &mut ExecutionRequest,
+/// An execution on its way to its process, on a thread that may block.
+struct Start {
+    engine: Arc<Inner>,
+    execution: Arc<Execution>,
+    handlers: Handlers,
+    ticket: Ticket,
+    runtime: Handle,
+}
+
+impl Start {
+    /// Resolves the request, and starts it here if it need not wait.
+    fn begin<F: FnOnce(Result<Uuid>)>(
+        self,
+        mut request: ExecutionRequest,
         environment: &Environment,
-        ticket: Ticket,
-        handlers: Handlers,
-        runtime: &Handle,
-    ) -> Result<()> {
-        let guarded = self.config.orphan_protection && !request.keep_background;
-        let begun = match resolve(request, environment, guarded) {
-            Err(Unresolved::Invalid(error)) => return Err(error.into()),
+        decision: Decision<F>,
+    ) {
+        let config = Arc::clone(&self.engine.config);
+        let guarded = config.orphan_protection && !request.keep_background;
+        let resolved = match resolve(&request, environment, guarded) {
+            Err(Unresolved::Invalid(error)) => return decision.refuse(error.into()),
+            resolved => resolved,
+        };
+        decision.accept();
+        let begun = match resolved {
+            Err(Unresolved::Invalid(error)) => Begun::Unstartable(error.to_string()),
             Err(Unresolved::Unstartable(error)) => Begun::Unstartable(error),
             Ok(mut invocation) => {
-                invocation.files = usize::from(self.config.log_output)
+                invocation.files = usize::from(config.log_output)
                     + usize::from(request.output_log_path.is_some());
-                match ticket {
-                    Ticket::Slot(slot) if !execution.stop.is_asked() => {
+                match self.ticket {
+                    Ticket::Slot(slot) if !self.execution.stop.is_asked() => {
                         let tried = spawn(&invocation);
                         Begun::Tried(Box::new(invocation), slot, tried)
                     }
@@ -374,10 +379,40 @@ impl Inner {
                 }
             }
         };
-        let config = Arc::clone(&self.config);
-        let life = Life::new(execution, Arc::clone(&self.registry), config, handlers, request);
-        runtime.spawn(life.live(begun));
-        Ok(())
+        let registry = Arc::clone(&self.engine.registry);
+        let life = Life::new(self.execution, registry, config, self.handlers, &mut request);
+        self.runtime.spawn(life.live(begun));
+    }
+}
+
+/// The answer to `execute`, given once; an execution that is refused is forgotten.
+struct Decision<F: FnOnce(Result<Uuid>)> {
+    execution: Arc<Execution>,
+    registry: Arc<Registry>,
+    decided: Option<F>,
+}
+
+impl<F: FnOnce(Result<Uuid>)> Decision<F> {
+    fn accept(mut self) {
+        if let Some(decided) = self.decided.take() {
+            decided(Ok(self.execution.id()));
+        }
+    }
+
+    fn refuse(mut self, error: ExecutionError) {
+        self.registry.remove(self.execution.id());
+        if let Some(decided) = self.decided.take() {
+            decided(Err(error));
+        }
+    }
+}
+
+impl<F: FnOnce(Result<Uuid>)> Drop for Decision<F> {
+    fn drop(&mut self) {
+        if let Some(decided) = self.decided.take() {
+            self.registry.remove(self.execution.id());
+            decided(Err(ExecutionError::Internal("the start panicked".into())));
+        }
     }
 }
 

@@ -68,7 +68,6 @@ pub(crate) fn resolve(
     let mark = OsString::from(format!("{EXECUTION_MARK}={}", request.id));
     let envp = variables.iter().map(|(name, value)| c_string(&[name, OsStr::new("="), value]));
     Ok(Invocation {
-        id: request.id,
         program: c_string(&[program.as_os_str()]),
         argv: words.iter().map(|word| c_string(&[word])).collect(),
         envp: envp.chain([c_string(&[&mark])]).collect(),

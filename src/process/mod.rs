@@ -18,8 +18,6 @@ pub(crate) use unix::{Child, ExitStatus, PipeReader, SpawnError, Spawned, spawn}
 
 use std::ffi::CString;
 
-use uuid::Uuid;
-
 /// The variable that marks every process of an execution.
 pub(crate) const EXECUTION_MARK: &str = "ESCHER_EXECUTION_ID";
 /// The variable that marks every process that must not outlive this host.
@@ -28,8 +26,6 @@ pub(crate) const ENGINE_MARK: &str = "ESCHER_ENGINE_ID";
 /// A command, resolved: just what the operating system is told.
 #[derive(Debug)]
 pub(crate) struct Invocation {
-    /// The execution it belongs to.
-    pub id: Uuid,
     /// The executable, found.
     pub program: CString,
     pub argv: Vec<CString>,

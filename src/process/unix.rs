@@ -494,7 +494,7 @@ fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
         while unsafe { wait_for(pid, ptr::null_mut(), 0) } != 0
             && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
         {}
-        drop(sender.send(()));
+        let _ = sender.send(());
     })?;
     Ok(ExitWatch::Thread(exited))
 }

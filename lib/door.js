@@ -1,0 +1,226 @@
+'use strict'
+
+// Everything that Rust tells comes through one queue, in order, as calls of `dispatch`. Here it is given to
+// whom it concerns: an execution, or a promise that waits for an answer.
+
+const native = require('../binding.js')
+const { fromFailure } = require('./error')
+const { deliver, callAll } = require('./lines')
+const { iso, toResult } = require('./result')
+
+/** What an execution wants to be told; the bits of `src/node/handler.rs`. */
+const WANTS = { stdout: 1, stderr: 2, result: 4, started: 8, accepted: 16 }
+
+const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
+
+/**
+ * An execution as its caller sees it.
+ *
+ * @typedef {object} Run
+ * @property {string} id
+ * @property {((line: string, partial: boolean) => unknown) | undefined} [onStdout]
+ * @property {((line: string, partial: boolean) => unknown) | undefined} [onStderr]
+ * @property {((event: any) => unknown) | undefined} [onEvent]
+ * @property {Set<(event: any) => unknown>} subscribers of the engine
+ * @property {(() => void) | undefined} [accepted]
+ * @property {(error: Error) => void} refused
+ * @property {((result: import('../index').ExecutionResult | undefined) => void) | undefined} [ended]
+ * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
+ */
+
+/** @type {Map<number, Run>} */
+const runs = new Map()
+/** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
+const questions = new Map()
+let lastToken = 0
+
+const handlers = [output, started, ended, accepted, settled, warning]
+
+const door = new native.Door((kind, token, ...values) => {
+  /** @type {Function} */ (handlers[kind])(token, ...values)
+})
+
+/** @template T @param {Map<number, T>} map @param {T} entry */
+function enter(map, entry) {
+  // Tokens are unsigned 32-bit numbers; one that is still in use after four billion others is passed over.
+  do {
+    lastToken = (lastToken + 1) >>> 0
+  } while (runs.has(lastToken) || questions.has(lastToken))
+  if (runs.size + questions.size === 0) door.hold(true)
+  map.set(lastToken, entry)
+  return lastToken
+}
+
+/** @template T @param {Map<number, T>} map @param {number} token */
+function leave(map, token) {
+  const entry = map.get(token)
+  if (map.delete(token) && runs.size + questions.size === 0) door.hold(false)
+  return entry
+}
+
+/**
+ * Starts something whose answer comes through the door.
+ *
+ * @param {(token: number) => import('../binding').Failure | null | undefined} start
+ * @returns {Promise<any>}
+ */
+function ask(start) {
+  return new Promise((resolve, reject) => {
+    const token = enter(questions, { resolve, reject })
+    const failure = start(token)
+    if (failure) {
+      leave(questions, token)
+      reject(fromFailure(failure))
+    }
+  })
+}
+
+/** @type {(token: number, stream: 0 | 1, text: string, partial: number[] | undefined, at: number, size: number) => void} */
+function output(token, stream, text, partial, at, size) {
+  const run = runs.get(token)
+  if (run === undefined) return door.acknowledge(token, size)
+  const batch = { text, partial }
+  const give = () => {
+    const pending = deliver(listeners(run, stream, at), batch)
+    if (pending === undefined) return door.acknowledge(token, size)
+    return pending.then(() => door.acknowledge(token, size))
+  }
+  inOrder(run, give)
+}
+
+/**
+ * Does it now, or after what waits already.
+ *
+ * @param {Run} run
+ * @param {() => Promise<void> | void} step
+ */
+function inOrder(run, step) {
+  if (run.backlog !== undefined) {
+    run.backlog.push(step)
+    return
+  }
+  const pending = step()
+  if (pending !== undefined) {
+    run.backlog = []
+    void workOff(run, pending)
+  }
+}
+
+/** @param {Run} run @param {Promise<void> | void} pending */
+async function workOff(run, pending) {
+  await pending
+  for (let step; (step = run.backlog?.shift()) !== undefined; ) await step()
+  run.backlog = undefined
+}
+
+/**
+ * @param {Run} run
+ * @param {0 | 1} stream
+ * @param {number} at
+ */
+function listeners(run, stream, at) {
+  const found = []
+  const own = stream === 0 ? run.onStdout : run.onStderr
+  if (own) found.push(own)
+  if (run.onEvent || run.subscribers.size > 0) {
+    const eventType = STREAMS[stream]
+    const timestamp = iso(at)
+    found.push((/** @type {string} */ line, /** @type {boolean} */ partial) =>
+      emit(run, { eventType, executionId: run.id, line, partial, timestamp })
+    )
+  }
+  return found
+}
+
+/** @param {Run} run @param {object} event */
+function emit(run, event) {
+  const told = run.onEvent ? [run.onEvent, ...run.subscribers] : [...run.subscribers]
+  return callAll(told, event, false)
+}
+
+/** @type {(token: number, pid: number, command: string, at: number) => void} */
+function started(token, pid, command, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const event = { eventType: 'started', executionId: run.id, command, pid, timestamp: iso(at) }
+  inOrder(run, () => /** @type {Promise<void> | undefined} */ (emit(run, event)))
+}
+
+/** @type {(token: number, json: string | undefined, stdout: string, stderr: string) => void} */
+function ended(token, json, stdout, stderr) {
+  const run = leave(runs, token)
+  if (run === undefined) return
+  // Rust has waited for the callbacks; what has not returned by now is not waited for any longer.
+  run.backlog = undefined
+  const result = json === undefined ? undefined : toResult(json, stdout, stderr)
+  if (result !== undefined) {
+    const { status: eventType, completedAt: timestamp } = result
+    emit(run, { eventType, executionId: run.id, result, timestamp })
+  }
+  run.ended?.(result)
+}
+
+/** @param {number} token */
+function accepted(token) {
+  runs.get(token)?.accepted?.()
+}
+
+/** @type {(token: number, failure: import('../binding').Failure | undefined, value: any) => void} */
+function settled(token, failure, value) {
+  const run = leave(runs, token)
+  if (run !== undefined && failure !== undefined) return run.refused(fromFailure(failure))
+  const question = leave(questions, token)
+  if (failure !== undefined) question?.reject(fromFailure(failure))
+  else question?.resolve(value)
+}
+
+/** @type {(token: number, text: string) => void} */
+function warning(_, text) {
+  process.emitWarning(text, { type: 'ExecutionEngineWarning', code: 'ESCHER_NO_GUARDIAN' })
+}
+
+/**
+ * Submits an execution. `signal` is dealt with here, so that its listener never outlives the execution.
+ *
+ * @param {import('../binding').NativeEngine} engine
+ * @param {Run} run
+ * @param {{ request: string, stdin: string | Uint8Array | undefined, variables: string[] | undefined }} submission
+ * @param {AbortSignal} [signal]
+ */
+function submit(engine, run, { request, stdin, variables }, signal) {
+  let wants = 0
+  if (run.onStdout || run.onEvent) wants |= WANTS.stdout
+  if (run.onStderr || run.onEvent) wants |= WANTS.stderr
+  if (run.ended || run.onEvent) wants |= WANTS.result
+  if (run.onEvent) wants |= WANTS.started
+  if (run.accepted) wants |= WANTS.accepted
+  const token = enter(runs, run)
+  if (signal) stopOnAbort(run, token, signal)
+  const failure = engine.execute(token, request, stdin, variables, wants)
+  if (failure) {
+    leave(runs, token)
+    run.refused(fromFailure(failure))
+  } else if (signal?.aborted) {
+    door.stop(token)
+  }
+}
+
+/** @param {Run} run @param {number} token @param {AbortSignal} signal */
+function stopOnAbort(run, token, signal) {
+  const stop = () => door.stop(token)
+  signal.addEventListener('abort', stop, { once: true })
+  const { refused, ended } = run
+  run.refused = (error) => {
+    signal.removeEventListener('abort', stop)
+    refused(error)
+  }
+  run.ended = (result) => {
+    signal.removeEventListener('abort', stop)
+    ended?.(result)
+  }
+}
+
+/** @param {string} config as JSON */
+const open = (config) => new native.NativeEngine(door, config)
+
+module.exports = { ask, open, submit }

@@ -1,0 +1,87 @@
+'use strict'
+
+// From the JSON of Rust, with its names, to what TypeScript sees.
+
+/** @param {number} at milliseconds since 1970 */
+const iso = (at) => new Date(at).toISOString()
+
+/** @param {string | null} time */
+const isoOrNull = (time) => (time === null ? null : new Date(time).toISOString())
+
+/** @param {any} found */
+function toMetadata(found) {
+  return {
+    ...(found.source === undefined ? {} : { source: found.source }),
+    ...(found.conversation_id === undefined ? {} : { conversationId: found.conversation_id }),
+    tags: found.tags,
+  }
+}
+
+/**
+ * @param {string} json
+ * @param {string} stdout
+ * @param {string} stderr
+ * @returns {import('../index').ExecutionResult}
+ */
+function toResult(json, stdout, stderr) {
+  const found = JSON.parse(json)
+  return {
+    id: found.id,
+    status: found.status,
+    success: found.success,
+    exitCode: found.exit_code,
+    signal: found.signal,
+    stdout,
+    stderr,
+    stdoutBytes: found.stdout_bytes,
+    stderrBytes: found.stderr_bytes,
+    truncated: found.truncated,
+    stdoutOverflowFile: found.stdout_overflow_file,
+    stderrOverflowFile: found.stderr_overflow_file,
+    command: found.command,
+    pid: found.pid,
+    startedAt: isoOrNull(found.started_at),
+    completedAt: new Date(found.completed_at).toISOString(),
+    durationMs: found.duration_ms,
+    queuedMs: found.queued_ms,
+    forced: found.forced,
+    leftoverProcesses: found.leftover_processes,
+    logPath: found.log_path,
+    error: found.error,
+    errorCode: found.error_code,
+    metadata: toMetadata(found.metadata),
+  }
+}
+
+/**
+ * @param {any} found
+ * @returns {import('../index').ExecutionSummary}
+ */
+function toSummary(found) {
+  return {
+    id: found.id,
+    status: found.status,
+    command: found.command,
+    startedAt: isoOrNull(found.started_at),
+    durationMs: found.duration_ms,
+  }
+}
+
+/**
+ * @param {any} found
+ * @returns {Required<import('../index').ExecutionConfig>}
+ */
+function toConfig(found) {
+  return /** @type {any} */ (
+    Object.freeze(
+      Object.fromEntries(
+        Object.entries(found).map(([key, value]) => [
+          key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
+          value,
+        ])
+      )
+    )
+  )
+}
+
+module.exports = { iso, toResult, toSummary, toConfig }

@@ -1,0 +1,140 @@
+//! The queue to one evaluation of the package, and the executions it has started.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use napi::bindgen_prelude::Function;
+use napi::threadsafe_function::{
+    ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue,
+};
+use napi::{Env, Status, check_status, sys};
+use napi_derive::napi;
+
+use super::handler::Handler;
+use super::message::{Args, Message};
+use crate::execution::Execution;
+
+/// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
+type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;
+
+/// What the threads of the engine share with the JavaScript thread.
+#[derive(Default)]
+pub(super) struct Shared {
+    queue: OnceLock<Queue>,
+    closed: AtomicBool,
+    live: Mutex<HashMap<u32, Live>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("closed", &self.closed).finish_non_exhaustive()
+    }
+}
+
+struct Live {
+    handler: Arc<Handler>,
+    execution: Option<Arc<Execution>>,
+}
+
+impl Shared {
+    fn live(&self) -> MutexGuard<'_, HashMap<u32, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message; never blocks. What bounds the queue is that handlers wait for their callbacks.
+    pub fn send(&self, message: Message) {
+        let sent = self.queue.get().map(|queue| queue.call(message, ThreadsafeFunctionCallMode::NonBlocking));
+        if sent != Some(Status::Ok) {
+            self.close();
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Enters a handler before its execution is submitted: it may be called at once.
+    pub fn enter(&self, token: u32, handler: Arc<Handler>) {
+        self.live().insert(token, Live { handler, execution: None });
+    }
+
+    /// Adds the execution, unless it has ended already.
+    pub fn attach(&self, token: u32, execution: Arc<Execution>) {
+        if let Some(live) = self.live().get_mut(&token) {
+            live.execution = Some(execution);
+        }
+    }
+
+    pub fn forget(&self, token: u32) {
+        self.live().remove(&token);
+    }
+
+    /// The environment is gone: its executions are ended, and nothing waits for its callbacks any more.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for live in self.live().values() {
+            live.handler.acknowledge(0);
+            if let Some(execution) = &live.execution {
+                execution.stop.ask();
+            }
+        }
+    }
+}
+
+/// One evaluation of the package in one environment.
+#[napi]
+pub struct Door {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[napi]
+impl Door {
+    /// `dispatch` is called with every message.
+    #[napi(constructor)]
+    pub fn new(
+        env: Env,
+        #[napi(ts_arg_type = "(kind: number, token: number, ...values: any[]) => void")] dispatch: Function<
+            '_,
+            Args,
+            UnknownReturnValue,
+        >,
+    ) -> napi::Result<Self> {
+        let queue = dispatch
+            .build_threadsafe_function::<Message>()
+            .callee_handled::<false>()
+            .weak::<true>()
+            .build_callback(|context: ThreadsafeCallContext<Message>| Ok(context.value.into_args()))?;
+        let shared = Arc::new(Shared::default());
+        drop(shared.queue.set(queue));
+        env.add_env_cleanup_hook(Arc::clone(&shared), |shared| shared.close())?;
+        Ok(Self { shared })
+    }
+
+    /// Keeps the event loop alive, or lets it go.
+    #[napi(catch_unwind)]
+    pub fn hold(&self, env: Env, alive: bool) -> napi::Result<()> {
+        let Some(queue) = self.shared.queue.get().filter(|queue| !queue.aborted()) else { return Ok(()) };
+        let change =
+            if alive { sys::napi_ref_threadsafe_function } else { sys::napi_unref_threadsafe_function };
+        // SAFETY: called on the JavaScript thread of this environment, with a queue that is not released.
+        check_status!(unsafe { change(env.raw(), queue.raw()) })
+    }
+
+    /// The callbacks have returned for that many bytes of output.
+    #[napi(catch_unwind)]
+    pub fn acknowledge(&self, token: u32, bytes: u32) {
+        if let Some(live) = self.shared.live().get(&token) {
+            live.handler.acknowledge(bytes as usize);
+        }
+    }
+
+    /// Asks an execution to stop, if it runs.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, token: u32) {
+        let execution = self.shared.live().get(&token).and_then(|live| live.execution.clone());
+        if let Some(execution) = execution {
+            execution.stop.ask();
+        }
+    }
+}

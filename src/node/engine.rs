@@ -1,0 +1,279 @@
+//! The class behind `ExecutionEngine` of `index.js`: each verb a few lines.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use napi::Either;
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::door::{Door, Shared};
+use super::failure::Failure;
+use super::handler::{Handler, Wants};
+use super::message::{Message, Value, wire_result};
+use crate::config::ExecutionConfig;
+use crate::engine::{ExecuteOptions, ExecutionEngine};
+use crate::error::{ExecutionError, Result, ValidationError};
+use crate::request::ExecutionRequest;
+use crate::resolve::Environment;
+
+/// What a question is answered with: one of the two.
+#[napi(object)]
+pub struct Answer {
+    /// The answer, as JSON.
+    pub json: Option<String>,
+    /// The standard output of a result.
+    pub stdout: Option<String>,
+    /// The standard error of a result.
+    pub stderr: Option<String>,
+    /// Why there is none.
+    pub failure: Option<Failure>,
+}
+
+impl Answer {
+    fn of(outcome: Result<impl Serialize>) -> Self {
+        let json = outcome.and_then(|value| serde_json::to_string(&value).map_err(internal));
+        let (json, failure) = match json {
+            Ok(json) => (Some(json), None),
+            Err(error) => (None, Some(error.into())),
+        };
+        Self { json, stdout: None, stderr: None, failure }
+    }
+}
+
+/// An engine.
+#[napi]
+pub struct NativeEngine {
+    engine: ExecutionEngine,
+    door: Arc<Shared>,
+    subscribers: Arc<AtomicUsize>,
+}
+
+/// Why an engine cannot be made from this configuration, if so.
+#[napi(catch_unwind)]
+pub fn check_config(json: String) -> Option<Failure> {
+    parse_config(&json).and_then(ExecutionEngine::new).err().map(Failure::from)
+}
+
+fn parse_config(json: &str) -> Result<ExecutionConfig> {
+    serde_json::from_str(json).map_err(|error| {
+        let error = ValidationError::new("config", "a configuration", error.to_string());
+        ExecutionError::InvalidConfig(error)
+    })
+}
+
+#[napi]
+impl NativeEngine {
+    /// `json` has passed `check_config`.
+    #[napi(constructor)]
+    pub fn new(door: &Door, json: String) -> napi::Result<Self> {
+        let engine = parse_config(&json).and_then(ExecutionEngine::new);
+        Ok(Self {
+            engine: engine.map_err(|error| napi::Error::from_reason(error.to_string()))?,
+            door: Arc::clone(&door.shared),
+            subscribers: Arc::default(),
+        })
+    }
+
+    /// Starts an execution; what becomes of it is told through the door, to `token`.
+    #[napi(catch_unwind)]
+    pub fn execute(
+        &self,
+        token: u32,
+        request: String,
+        stdin: Option<Either<String, Uint8Array>>,
+        variables: Option<Vec<String>>,
+        wants: u32,
+    ) -> Option<Failure> {
+        self.submit(token, &request, stdin, variables, Wants(wants)).err().map(Failure::from)
+    }
+
+    fn submit(
+        &self,
+        token: u32,
+        request: &str,
+        stdin: Option<Either<String, Uint8Array>>,
+        variables: Option<Vec<String>>,
+        wants: Wants,
+    ) -> Result<()> {
+        let mut request: ExecutionRequest = serde_json::from_str(request).map_err(|error| {
+            ValidationError::new("request", "text of whole Unicode characters", error.to_string())
+        })?;
+        request.stdin = stdin.map(|stdin| match stdin {
+            Either::A(text) => text.into_bytes(),
+            Either::B(bytes) => bytes.to_vec(),
+        });
+        let runtime = super::runtime().map_err(internal)?;
+        let subscribers = Arc::clone(&self.subscribers);
+        let handler = Arc::new(Handler::new(token, Arc::clone(&self.door), wants, subscribers));
+        self.door.enter(token, Arc::clone(&handler));
+        let environment = Environment::current();
+        let options = ExecuteOptions {
+            handler: Some(handler),
+            environment: Some(match variables {
+                Some(variables) => environment.with_variables(pairs(variables)),
+                None => environment,
+            }),
+        };
+        let door = Arc::clone(&self.door);
+        let decided = move |decision: Result<Uuid>| match decision {
+            Ok(_) if wants.has(Wants::ACCEPTED) => door.send(Message::Accepted { token }),
+            Ok(_) => {}
+            Err(error) => {
+                door.forget(token);
+                door.send(Message::Settled { token, outcome: Err(error.into()) });
+            }
+        };
+        let execution = self
+            .engine
+            .submit(request, options, runtime, decided)
+            .inspect_err(|_| self.door.forget(token))?;
+        self.door.attach(token, execution);
+        Ok(())
+    }
+
+    /// Where an execution stands.
+    #[napi(catch_unwind)]
+    pub fn status(&self, id: String) -> Answer {
+        Answer::of(parse_id(&id).and_then(|id| self.engine.status(id)))
+    }
+
+    /// How an execution ended.
+    #[napi(catch_unwind)]
+    pub fn result(&self, id: String) -> Answer {
+        match parse_id(&id).and_then(|id| self.engine.result(id)) {
+            Err(error) => Answer::of(Err::<(), _>(error)),
+            Ok(result) => {
+                let [json, stdout, stderr] = wire_result((*result).clone());
+                Answer { json: Some(json), stdout: Some(stdout), stderr: Some(stderr), failure: None }
+            }
+        }
+    }
+
+    /// All executions, newest first.
+    #[napi(catch_unwind)]
+    pub fn list(&self) -> Answer {
+        Answer::of(Ok(self.engine.summaries()))
+    }
+
+    /// Forgets a finished execution.
+    #[napi(catch_unwind)]
+    pub fn remove(&self, id: String) -> Answer {
+        Answer::of(parse_id(&id).and_then(|id| self.engine.remove(id)))
+    }
+
+    /// Where the log of an execution is.
+    #[napi(catch_unwind)]
+    pub fn log_path(&self, id: String) -> Answer {
+        Answer::of(parse_id(&id).map(|id| self.engine.get_log_path(id)))
+    }
+
+    /// The configuration, complete.
+    #[napi(catch_unwind)]
+    pub fn config(&self) -> Answer {
+        Answer::of(Ok(self.engine.config()))
+    }
+
+    /// Running, waiting, remembered, free.
+    #[napi(catch_unwind)]
+    pub fn counts(&self) -> Vec<u32> {
+        let engine = &self.engine;
+        [engine.running_count(), engine.queued_count(), engine.total_count(), engine.available_permits()]
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+            .to_vec()
+    }
+
+    /// How many listeners hear of every execution.
+    #[napi(catch_unwind)]
+    pub fn set_subscribers(&self, count: u32) {
+        self.subscribers.store(count as usize, Ordering::Relaxed);
+    }
+
+    /// Settles `token` with the result, in three parts, once an execution has ended.
+    #[napi(catch_unwind)]
+    pub fn wait(&self, token: u32, id: String) -> Option<Failure> {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            let result = engine.wait_for_completion(parse_id(&id)?).await?;
+            Ok(Value::Texts(wire_result((*result).clone())))
+        })
+    }
+
+    /// Settles `token` once nothing of an execution is left running.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, token: u32, id: String) -> Option<Failure> {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            engine.cancel(parse_id(&id)?).await.map(|()| Value::Undefined)
+        })
+    }
+
+    /// Settles `token` with the end of a log.
+    #[napi(catch_unwind)]
+    pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) -> Option<Failure> {
+        let engine = self.engine.clone();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a positive integer")]
+        let max_bytes = max_bytes.map(|bytes| bytes as u64);
+        self.answer(token, async move {
+            engine.read_logs(parse_id(&id)?, max_bytes).await.map(Value::Text)
+        })
+    }
+
+    /// Settles `token` with how many executions were forgotten.
+    #[napi(catch_unwind)]
+    pub fn cleanup(&self, token: u32) -> Option<Failure> {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            let count = u32::try_from(engine.cleanup().await).unwrap_or(u32::MAX);
+            Ok(Value::Number(count.into()))
+        })
+    }
+
+    /// Settles `token` once all executions have ended.
+    #[napi(catch_unwind)]
+    pub fn shutdown(&self, token: u32) -> Option<Failure> {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            engine.shutdown().await;
+            Ok(Value::Undefined)
+        })
+    }
+
+    fn answer(
+        &self,
+        token: u32,
+        question: impl Future<Output = Result<Value>> + Send + 'static,
+    ) -> Option<Failure> {
+        let runtime = match super::runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return Some(internal(error).into()),
+        };
+        let door = Arc::clone(&self.door);
+        runtime.spawn(async move {
+            let outcome = question.await.map_err(Failure::from);
+            door.send(Message::Settled { token, outcome });
+        });
+        None
+    }
+}
+
+fn parse_id(id: &str) -> Result<Uuid> {
+    Uuid::try_parse(id)
+        .map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
+}
+
+fn pairs(flat: Vec<String>) -> Vec<(OsString, OsString)> {
+    let mut flat = flat.into_iter();
+    let mut pairs = Vec::new();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        pairs.push((name.into(), value.into()));
+    }
+    pairs
+}
+
+fn internal(error: impl std::fmt::Display) -> ExecutionError {
+    ExecutionError::Internal(error.to_string())
+}

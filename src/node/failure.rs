@@ -1,0 +1,52 @@
+//! Errors cross as data; `index.js` throws them.
+
+use napi_derive::napi;
+
+use crate::error::ExecutionError;
+
+/// What becomes an `ExecutionError` in JavaScript.
+#[napi(object)]
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Its `code`.
+    pub code: String,
+    /// Its `message`.
+    pub message: String,
+    /// Its `field`, in the spelling of TypeScript.
+    pub field: Option<String>,
+    /// Its `executionId`.
+    pub execution_id: Option<String>,
+}
+
+impl From<ExecutionError> for Failure {
+    fn from(error: ExecutionError) -> Self {
+        let field = error.field().map(camel_case);
+        let mut message = error.to_string();
+        if let (Some(rust), Some(field)) = (error.field(), &field) {
+            if let Some(rest) = message.strip_prefix(rust) {
+                message = format!("{field}{rest}");
+            }
+        }
+        Self {
+            code: error.code().to_owned(),
+            message,
+            field,
+            execution_id: error.execution_id().map(|id| id.to_string()),
+        }
+    }
+}
+
+/// `command.working_dir` becomes `command.workingDir`; the name of a variable stays as it is.
+fn camel_case(path: &str) -> String {
+    if path.starts_with("env.") {
+        return path.to_owned();
+    }
+    let mut words = path.split('_');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name
+}

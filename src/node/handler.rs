@@ -1,0 +1,129 @@
+//! One execution, told to JavaScript.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::door::Shared;
+use super::message::{Message, millis};
+use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+use crate::process::guardian;
+
+/// How many bytes of output may be on their way to a callback: enough that the reader and the callback work at
+/// the same time, little enough that a stuck one costs nothing to speak of.
+const WINDOW: usize = 256 * 1024;
+
+/// What JavaScript wants to be told of an execution; the bits are those of `lib/door.js`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wants(pub u32);
+
+impl Wants {
+    const STDOUT: u32 = 1;
+    const STDERR: u32 = 2;
+    const RESULT: u32 = 4;
+    const STARTED: u32 = 8;
+    /// Whether the promise of `execute` is to be settled.
+    pub const ACCEPTED: u32 = 16;
+
+    pub fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+/// Passes on what happens to one execution, no faster than it is taken.
+#[derive(Debug)]
+pub(super) struct Handler {
+    token: u32,
+    door: Arc<Shared>,
+    wants: Wants,
+    /// How many listeners the engine as a whole has.
+    subscribers: Arc<AtomicUsize>,
+    in_flight: AtomicUsize,
+    taken: Notify,
+}
+
+impl Handler {
+    pub fn new(token: u32, door: Arc<Shared>, wants: Wants, subscribers: Arc<AtomicUsize>) -> Self {
+        Self {
+            token,
+            door,
+            wants,
+            subscribers,
+            in_flight: AtomicUsize::new(0),
+            taken: Notify::new(),
+        }
+    }
+
+    /// The callbacks have returned for that many bytes.
+    pub fn acknowledge(&self, bytes: usize) {
+        self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
+        self.taken.notify_one();
+    }
+
+    fn wants(&self, bit: u32) -> bool {
+        self.wants.has(bit) || self.subscribers.load(Ordering::Relaxed) > 0
+    }
+
+    async fn in_flight_at_most(&self, bytes: usize) {
+        while self.in_flight.load(Ordering::Acquire) > bytes && !self.door.is_closed() {
+            self.taken.notified().await;
+        }
+    }
+}
+
+#[async_trait]
+impl EventHandler for Handler {
+    async fn on_event(&self, event: ExecutionEvent) {
+        let token = self.token;
+        match event {
+            ExecutionEvent::Started { pid, command, timestamp, .. } => {
+                if !guardian::is_available() {
+                    warn_once(&self.door);
+                }
+                if self.wants(Wants::STARTED) {
+                    self.door.send(Message::Started { token, pid, command, at: millis(timestamp) });
+                }
+            }
+            ExecutionEvent::Completed(ended)
+            | ExecutionEvent::Failed(ended)
+            | ExecutionEvent::Cancelled(ended)
+            | ExecutionEvent::Timeout(ended) => {
+                self.door.forget(token);
+                let result = self.wants(Wants::RESULT).then_some(ended.result);
+                self.door.send(Message::Ended { token, result });
+            }
+            ExecutionEvent::Stdout { .. } | ExecutionEvent::Stderr { .. } => {}
+        }
+    }
+
+    async fn on_output(&self, batch: OutputBatch) {
+        self.in_flight_at_most(WINDOW).await;
+        self.in_flight.fetch_add(batch.text.len(), Ordering::AcqRel);
+        self.door.send(Message::Output { token: self.token, batch });
+    }
+
+    fn wants_output(&self, stream: OutputStream) -> bool {
+        self.wants(match stream {
+            OutputStream::Stdout => Wants::STDOUT,
+            OutputStream::Stderr => Wants::STDERR,
+        })
+    }
+
+    async fn flush(&self) {
+        self.in_flight_at_most(0).await;
+    }
+}
+
+/// Once in the life of the process, however many engines it has.
+fn warn_once(door: &Shared) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        door.send(Message::Warning(
+            "commands may outlive this process if it is killed: their guardian cannot be started \
+             (it needs /bin/sh, grep and a readable /proc)"
+                .into(),
+        ));
+    }
+}

@@ -1,0 +1,125 @@
+//! What is told to JavaScript, and how it is put into values.
+
+use std::ptr;
+
+use napi::bindgen_prelude::{FnArgs, ToNapiValue};
+use napi::{Env, Status, check_status, sys};
+
+use super::failure::Failure;
+use crate::event::OutputBatch;
+use crate::result::ExecutionResult;
+
+/// One call of the dispatcher in `lib/door.js`: what, for whom, and up to five values.
+pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
+
+/// What is told. The numbers are those of `lib/door.js`.
+#[derive(Debug)]
+pub(super) enum Message {
+    Output { token: u32, batch: OutputBatch },
+    Started { token: u32, pid: u32, command: String, at: f64 },
+    Ended { token: u32, result: Option<Box<ExecutionResult>> },
+    Accepted { token: u32 },
+    Settled { token: u32, outcome: Result<Value, Failure> },
+    Warning(String),
+}
+
+/// A value of JavaScript.
+#[derive(Debug)]
+pub enum Value {
+    Undefined,
+    Number(f64),
+    Text(String),
+    Texts([String; 3]),
+    Numbers(Vec<u32>),
+    Failure(Failure),
+}
+
+impl Message {
+    /// Called on the JavaScript thread.
+    pub fn into_args(self) -> Args {
+        use Value::{Number, Numbers, Text, Undefined};
+        let (kind, token, [a, b, c, d, e]) = match self {
+            Self::Output { token, batch } => {
+                let size = Number(size(batch.text.len()));
+                let partial =
+                    if batch.partial.is_empty() { Undefined } else { Numbers(batch.partial) };
+                let at = Number(millis(batch.timestamp));
+                let stream = Number(f64::from(batch.stream as u8));
+                (0, token, [stream, Text(batch.text), partial, at, size])
+            }
+            Self::Started { token, pid, command, at } => {
+                (1, token, [Number(pid.into()), Text(command), Number(at), Undefined, Undefined])
+            }
+            Self::Ended { token, result } => {
+                let [json, stdout, stderr] = result.map_or(
+                    [const { Undefined }; 3],
+                    |result| wire_result(*result).map(Text),
+                );
+                (2, token, [json, stdout, stderr, Undefined, Undefined])
+            }
+            Self::Accepted { token } => (3, token, [const { Undefined }; 5]),
+            Self::Settled { token, outcome } => {
+                let (failure, value) = match outcome {
+                    Ok(value) => (Undefined, value),
+                    Err(failure) => (Value::Failure(failure), Undefined),
+                };
+                (4, token, [failure, value, Undefined, Undefined, Undefined])
+            }
+            Self::Warning(text) => (5, 0, [Text(text), Undefined, Undefined, Undefined, Undefined]),
+        };
+        (kind, token, a, b, c, d, e).into()
+    }
+}
+
+/// A result as JSON without its output, and its output.
+pub(super) fn wire_result(mut result: ExecutionResult) -> [String; 3] {
+    let stdout = std::mem::take(&mut result.stdout);
+    let stderr = std::mem::take(&mut result.stderr);
+    // A result has string keys and no fallible conversions apart from paths, which are text from JavaScript.
+    let json = serde_json::to_string(&result).unwrap_or_default();
+    [json, stdout, stderr]
+}
+
+pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 000 years")]
+    let millis = time.timestamp_millis() as f64;
+    millis
+}
+
+fn size(bytes: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
+    let size = bytes as f64;
+    size
+}
+
+impl ToNapiValue for Value {
+    unsafe fn to_napi_value(env: sys::napi_env, value: Self) -> napi::Result<sys::napi_value> {
+        match value {
+            // SAFETY (all of these): the caller answers for `env`.
+            Self::Undefined => unsafe { ToNapiValue::to_napi_value(env, ()) },
+            Self::Number(number) => unsafe { ToNapiValue::to_napi_value(env, number) },
+            Self::Numbers(numbers) => unsafe { ToNapiValue::to_napi_value(env, numbers) },
+            Self::Failure(failure) => unsafe { ToNapiValue::to_napi_value(env, failure) },
+            Self::Texts(texts) => {
+                let texts = texts.map(Self::Text).into_iter().collect::<Vec<_>>();
+                // SAFETY: as above.
+                unsafe { ToNapiValue::to_napi_value(env, texts) }
+            }
+            Self::Text(text) => text_value(&Env::from_raw(env), &text),
+        }
+    }
+}
+
+/// A string. One of ASCII alone is made from single bytes, several times faster than from UTF-8.
+fn text_value(env: &Env, text: &str) -> napi::Result<sys::napi_value> {
+    let create = if text.is_ascii() {
+        sys::napi_create_string_latin1
+    } else {
+        sys::napi_create_string_utf8
+    };
+    let length = isize::try_from(text.len()).map_err(|_| napi::Error::from_status(Status::InvalidArg))?;
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` is the environment of this thread, `text` lives through the call and has that length.
+    check_status!(unsafe { create(env.raw(), text.as_ptr().cast(), length, &raw mut value) })?;
+    Ok(value)
+}
