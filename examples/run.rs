@@ -24,11 +24,13 @@ impl EventHandler for Printer {
 
 #[tokio::main]
 async fn main() -> Result<(), ExecutionError> {
-    let engine = ExecutionEngine::new(ExecutionConfig::default())?
-        .with_event_handler(Arc::new(Printer));
+    let engine =
+        ExecutionEngine::new(ExecutionConfig::default())?.with_event_handler(Arc::new(Printer));
     let requests = [
         ExecutionRequest::new(Command::exec("uname", ["-sr"])),
-        ExecutionRequest::new(Command::shell("for i in 1 2 3; do echo $i; sleep 0.1; done | tac")),
+        ExecutionRequest::new(Command::shell(
+            "for i in 1 2 3; do echo $i; sleep 0.1; done | tac",
+        )),
         ExecutionRequest {
             timeout_ms: Some(300),
             ..ExecutionRequest::new(Command::shell("echo waiting; sleep 60"))
@@ -37,7 +39,12 @@ async fn main() -> Result<(), ExecutionError> {
     for request in requests {
         let id = engine.execute(request).await?;
         let result = engine.wait_for_completion(id).await?;
-        println!("{} in {} ms, exit code {:?}", result.status.as_str(), result.duration_ms, result.exit_code);
+        println!(
+            "{} in {} ms, exit code {:?}",
+            result.status.as_str(),
+            result.duration_ms,
+            result.exit_code
+        );
     }
     engine.shutdown().await;
     Ok(())

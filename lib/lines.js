@@ -1,4 +1,4 @@
-'use strict'
+"use strict";
 
 // Lines come as one string for up to 64 KiB of output, and are cut here: one call from Rust per line would be
 // slower than what it replaces.
@@ -21,9 +21,9 @@
  */
 function deliver(listeners, batch) {
   if (listeners.length === 1 && batch.partial === undefined) {
-    return deliverFast(listeners[0], batch.text, 0)
+    return deliverFast(listeners[0], batch.text, 0);
   }
-  return deliverFrom(listeners, batch, 0, 0)
+  return deliverFrom(listeners, batch, 0, 0);
 }
 
 /**
@@ -32,14 +32,14 @@ function deliver(listeners, batch) {
  * @param {number} start
  */
 function deliverFast(listener, text, start) {
-  for (let end; (end = text.indexOf('\n', start)) !== -1; start = end + 1) {
-    const pending = call(listener, text.slice(start, end), false)
+  for (let end; (end = text.indexOf("\n", start)) !== -1; start = end + 1) {
+    const pending = call(listener, text.slice(start, end), false);
     if (pending !== undefined) {
-      const rest = end + 1
-      return pending.then(() => deliverFast(listener, text, rest))
+      const rest = end + 1;
+      return pending.then(() => deliverFast(listener, text, rest));
     }
   }
-  return undefined
+  return undefined;
 }
 
 /**
@@ -50,17 +50,21 @@ function deliverFast(listener, text, start) {
  * @returns {Promise<void> | undefined}
  */
 function deliverFrom(listeners, batch, start, index) {
-  const { text, partial } = batch
-  for (let end; (end = text.indexOf('\n', start)) !== -1; start = end + 1, index++) {
-    const line = text.slice(start, end)
-    const isPartial = partial !== undefined && partial.includes(index)
-    const pending = callAll(listeners, line, isPartial)
+  const { text, partial } = batch;
+  for (
+    let end;
+    (end = text.indexOf("\n", start)) !== -1;
+    start = end + 1, index++
+  ) {
+    const line = text.slice(start, end);
+    const isPartial = partial !== undefined && partial.includes(index);
+    const pending = callAll(listeners, line, isPartial);
     if (pending !== undefined) {
-      const [rest, next] = [end + 1, index + 1]
-      return pending.then(() => deliverFrom(listeners, batch, rest, next))
+      const [rest, next] = [end + 1, index + 1];
+      return pending.then(() => deliverFrom(listeners, batch, rest, next));
     }
   }
-  return undefined
+  return undefined;
 }
 
 /**
@@ -71,12 +75,13 @@ function deliverFrom(listeners, batch, start, index) {
  * @returns {Promise<unknown> | undefined}
  */
 function callAll(listeners, value, partial) {
-  let pending
+  let pending;
   for (const listener of listeners) {
-    const returned = call(listener, value, partial)
-    if (returned !== undefined) pending = pending ? Promise.all([pending, returned]) : returned
+    const returned = call(listener, value, partial);
+    if (returned !== undefined)
+      pending = pending ? Promise.all([pending, returned]) : returned;
   }
-  return pending
+  return pending;
 }
 
 /**
@@ -90,21 +95,22 @@ function callAll(listeners, value, partial) {
  * @returns {Promise<void> | undefined}
  */
 function call(listener, value, partial) {
-  let returned
+  let returned;
   try {
-    returned = /** @type {any} */ (listener(value, partial))
+    returned = /** @type {any} */ (listener(value, partial));
   } catch (error) {
     queueMicrotask(() => {
-      throw error
-    })
-    return undefined
+      throw error;
+    });
+    return undefined;
   }
-  if (returned === undefined || typeof returned?.then !== 'function') return undefined
+  if (returned === undefined || typeof returned?.then !== "function")
+    return undefined;
   return Promise.resolve(returned).then(nothing, (error) => {
-    void Promise.reject(error)
-  })
+    void Promise.reject(error);
+  });
 }
 
 function nothing() {}
 
-module.exports = { deliver, callAll }
+module.exports = { deliver, callAll };

@@ -1,20 +1,23 @@
-'use strict'
+"use strict";
 
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
 /** @param {number} at milliseconds since 1970 */
-const iso = (at) => new Date(at).toISOString()
+const iso = (at) => new Date(at).toISOString();
 
 /** @param {string | null} time */
-const isoOrNull = (time) => (time === null ? null : new Date(time).toISOString())
+const isoOrNull = (time) =>
+  time === null ? null : new Date(time).toISOString();
 
 /** @param {any} found */
 function toMetadata(found) {
   return {
     ...(found.source === undefined ? {} : { source: found.source }),
-    ...(found.conversation_id === undefined ? {} : { conversationId: found.conversation_id }),
+    ...(found.conversation_id === undefined
+      ? {}
+      : { conversationId: found.conversation_id }),
     tags: found.tags,
-  }
+  };
 }
 
 /**
@@ -24,7 +27,7 @@ function toMetadata(found) {
  * @returns {import('../index').ExecutionResult}
  */
 function toResult(json, stdout, stderr) {
-  const found = JSON.parse(json)
+  const found = JSON.parse(json);
   return {
     id: found.id,
     status: found.status,
@@ -50,7 +53,7 @@ function toResult(json, stdout, stderr) {
     error: found.error,
     errorCode: found.error_code,
     metadata: toMetadata(found.metadata),
-  }
+  };
 }
 
 /**
@@ -64,7 +67,7 @@ function toSummary(found) {
     command: found.command,
     startedAt: isoOrNull(found.started_at),
     durationMs: found.duration_ms,
-  }
+  };
 }
 
 /**
@@ -78,10 +81,10 @@ function toConfig(found) {
         Object.entries(found).map(([key, value]) => [
           key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
           value,
-        ])
-      )
+        ]),
+      ),
     )
-  )
+  );
 }
 
-module.exports = { iso, toResult, toSummary, toConfig }
+module.exports = { iso, toResult, toSummary, toConfig };

@@ -57,7 +57,9 @@ pub struct ExecuteOptions {
 
 impl std::fmt::Debug for ExecutionEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExecutionEngine").field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("ExecutionEngine")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,7 +75,10 @@ impl ExecutionEngine {
         config.log_dir = std::path::absolute(&config.log_dir).unwrap_or(config.log_dir);
         Ok(Self(Arc::new(Inner {
             registry: Arc::new(Registry::new(config.max_in_memory_executions)),
-            slots: Slots::new(config.max_concurrent_executions, config.max_queued_executions),
+            slots: Slots::new(
+                config.max_concurrent_executions,
+                config.max_queued_executions,
+            ),
             config: Arc::new(config),
             handler: None,
             shut_down: AtomicBool::new(false),
@@ -101,8 +106,13 @@ impl ExecutionEngine {
     ///
     /// [`ExecutionError::AlreadyInitialized`] the second time; [`ExecutionError::InvalidConfig`].
     pub fn init_global(config: ExecutionConfig) -> Result<Self> {
-        let engine = Self::new(ExecutionConfig { max_concurrent_executions: 1, ..config })?;
-        GLOBAL.set(engine.clone()).map_err(|_| ExecutionError::AlreadyInitialized)?;
+        let engine = Self::new(ExecutionConfig {
+            max_concurrent_executions: 1,
+            ..config
+        })?;
+        GLOBAL
+            .set(engine.clone())
+            .map_err(|_| ExecutionError::AlreadyInitialized)?;
         Ok(engine)
     }
 
@@ -132,12 +142,20 @@ impl ExecutionEngine {
     /// # Errors
     ///
     /// As for [`ExecutionEngine::execute`].
-    pub async fn execute_with(&self, request: ExecutionRequest, options: ExecuteOptions) -> Result<Uuid> {
+    pub async fn execute_with(
+        &self,
+        request: ExecutionRequest,
+        options: ExecuteOptions,
+    ) -> Result<Uuid> {
         let runtime = Handle::try_current()
             .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
         let (sender, accepted) = oneshot::channel();
-        self.submit(request, options, &runtime, move |decision| drop(sender.send(decision)))?;
-        accepted.await.unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
+        self.submit(request, options, &runtime, move |decision| {
+            drop(sender.send(decision))
+        })?;
+        accepted
+            .await
+            .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
     }
 
     /// Enters a request, and leaves the rest to other threads: the file system is not touched here.
@@ -158,7 +176,10 @@ impl ExecutionEngine {
         let environment = options.environment.unwrap_or_else(Environment::current);
         let execution = Execution::new(request.id, request.command.display());
         inner.registry.enter(&execution)?;
-        let ticket = inner.slots.take().inspect_err(|_| inner.registry.remove(request.id))?;
+        let ticket = inner
+            .slots
+            .take()
+            .inspect_err(|_| inner.registry.remove(request.id))?;
         if inner.shut_down.load(Ordering::Acquire) {
             // Shut down meanwhile: whoever did it may not have seen this execution.
             inner.registry.remove(request.id);
@@ -168,11 +189,22 @@ impl ExecutionEngine {
         let start = Start {
             engine: Arc::clone(inner),
             execution: Arc::clone(&execution),
-            handlers: Handlers(inner.handler.iter().cloned().chain(options.handler).collect()),
+            handlers: Handlers(
+                inner
+                    .handler
+                    .iter()
+                    .cloned()
+                    .chain(options.handler)
+                    .collect(),
+            ),
             ticket,
             runtime: runtime.clone(),
         };
-        let decision = Decision { execution: Arc::clone(&execution), registry: Arc::clone(&inner.registry), decided: Some(decided) };
+        let decision = Decision {
+            execution: Arc::clone(&execution),
+            registry: Arc::clone(&inner.registry),
+            decided: Some(decided),
+        };
         starter::submit(move || start.begin(request, &environment, decision));
         Ok(execution)
     }
@@ -242,7 +274,12 @@ impl ExecutionEngine {
     }
 
     pub(crate) fn summaries(&self) -> Vec<ExecutionSummary> {
-        self.0.registry.all().iter().map(|execution| execution.summary()).collect()
+        self.0
+            .registry
+            .all()
+            .iter()
+            .map(|execution| execution.summary())
+            .collect()
     }
 
     /// The end of the log of an execution, also of an earlier process: the last `max_bytes` (default
@@ -254,7 +291,8 @@ impl ExecutionEngine {
     pub async fn read_logs(&self, id: Uuid, max_bytes: Option<u64>) -> Result<String> {
         let path = self.get_log_path(id);
         let max_bytes = max_bytes.unwrap_or(DEFAULT_LOG_TAIL);
-        let read = tokio::task::spawn_blocking(move || crate::tail::read_tail(&path, max_bytes)).await;
+        let read =
+            tokio::task::spawn_blocking(move || crate::tail::read_tail(&path, max_bytes)).await;
         match read.map_err(|error| ExecutionError::Internal(error.to_string()))? {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -368,8 +406,8 @@ impl Start {
             Err(Unresolved::Invalid(error)) => Begun::Unstartable(error.to_string()),
             Err(Unresolved::Unstartable(error)) => Begun::Unstartable(error),
             Ok(mut invocation) => {
-                invocation.files = usize::from(config.log_output)
-                    + usize::from(request.output_log_path.is_some());
+                invocation.files =
+                    usize::from(config.log_output) + usize::from(request.output_log_path.is_some());
                 match self.ticket {
                     Ticket::Slot(slot) if !self.execution.stop.is_asked() => {
                         let tried = spawn(&invocation);
@@ -380,7 +418,13 @@ impl Start {
             }
         };
         let registry = Arc::clone(&self.engine.registry);
-        let life = Life::new(self.execution, registry, config, self.handlers, &mut request);
+        let life = Life::new(
+            self.execution,
+            registry,
+            config,
+            self.handlers,
+            &mut request,
+        );
         self.runtime.spawn(life.live(begun));
     }
 }
@@ -419,7 +463,9 @@ impl<F: FnOnce(Result<Uuid>)> Drop for Decision<F> {
 async fn clean_up(engine: Weak<Inner>) {
     loop {
         tokio::time::sleep(CLEANUP_INTERVAL).await;
-        let Some(engine) = engine.upgrade() else { return };
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
         ExecutionEngine(engine).cleanup().await;
     }
 }

@@ -131,7 +131,11 @@ impl ValidationError {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self { field: field.into(), expected: expected.into(), found: found.into() }
+        Self {
+            field: field.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
     }
 
     /// The same culprit, seen from the outside: `commands[2]` before `timeout_ms`.
@@ -145,6 +149,10 @@ impl std::error::Error for ValidationError {}
 
 impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, found {}", self.field, self.expected, self.found)
+        write!(
+            f,
+            "{}: expected {}, found {}",
+            self.field, self.expected, self.found
+        )
     }
 }

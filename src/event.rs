@@ -107,9 +107,9 @@ impl OutputBatch {
     pub fn lines(&self) -> impl Iterator<Item = (&str, bool)> {
         let mut partial = self.partial.iter().copied().peekable();
         let text = self.text.strip_suffix('\n').unwrap_or(&self.text);
-        (0_u32..).zip(text.split('\n')).map(move |(index, line)| {
-            (line, partial.next_if_eq(&index).is_some())
-        })
+        (0_u32..)
+            .zip(text.split('\n'))
+            .map(move |(index, line)| (line, partial.next_if_eq(&index).is_some()))
     }
 }
 
@@ -124,16 +124,26 @@ pub trait EventHandler: Send + Sync {
 
     /// Is told of lines that were read together. By default each becomes an event of its own.
     async fn on_output(&self, batch: OutputBatch) {
-        let OutputBatch { execution_id, timestamp, .. } = batch;
+        let OutputBatch {
+            execution_id,
+            timestamp,
+            ..
+        } = batch;
         for (line, partial) in batch.lines() {
             let line = line.to_owned();
             self.on_event(match batch.stream {
-                OutputStream::Stdout => {
-                    ExecutionEvent::Stdout { execution_id, line, partial, timestamp }
-                }
-                OutputStream::Stderr => {
-                    ExecutionEvent::Stderr { execution_id, line, partial, timestamp }
-                }
+                OutputStream::Stdout => ExecutionEvent::Stdout {
+                    execution_id,
+                    line,
+                    partial,
+                    timestamp,
+                },
+                OutputStream::Stderr => ExecutionEvent::Stderr {
+                    execution_id,
+                    line,
+                    partial,
+                    timestamp,
+                },
             })
             .await;
         }

@@ -60,7 +60,10 @@ impl State {
 
 impl Registry {
     pub fn new(max_finished: usize) -> Self {
-        Self { max_finished, state: Mutex::default() }
+        Self {
+            max_finished,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,13 +78,24 @@ impl Registry {
         }
         let number = state.number();
         let execution = Arc::clone(execution);
-        state.executions.insert(execution.id(), Entry { number, finished: None, execution });
+        state.executions.insert(
+            execution.id(),
+            Entry {
+                number,
+                finished: None,
+                execution,
+            },
+        );
         Ok(())
     }
 
     pub fn get(&self, id: Uuid) -> Result<Arc<Execution>> {
         let state = self.state();
-        state.executions.get(&id).map(|e| Arc::clone(&e.execution)).ok_or(ExecutionError::NotFound(id))
+        state
+            .executions
+            .get(&id)
+            .map(|e| Arc::clone(&e.execution))
+            .ok_or(ExecutionError::NotFound(id))
     }
 
     /// Notes that an execution has finished, and forgets the oldest beyond the bound.
@@ -91,10 +105,18 @@ impl Registry {
         let key = state.number();
         if let Some(entry) = state.executions.get_mut(&id) {
             entry.finished = Some(key);
-            state.finished.insert(key, Finished { id, at: Instant::now() });
+            state.finished.insert(
+                key,
+                Finished {
+                    id,
+                    at: Instant::now(),
+                },
+            );
         }
         while state.finished.len() > self.max_finished {
-            let Some((_, oldest)) = state.finished.pop_first() else { break };
+            let Some((_, oldest)) = state.finished.pop_first() else {
+                break;
+            };
             forgotten.extend(state.forget(oldest.id));
         }
         // What is forgotten is freed without the lock.
@@ -113,7 +135,9 @@ impl Registry {
             let mut forgotten = Vec::with_capacity(FORGET_AT_ONCE);
             let mut state = self.state();
             while forgotten.len() < FORGET_AT_ONCE {
-                let Some((_, oldest)) = state.finished.first_key_value() else { break };
+                let Some((_, oldest)) = state.finished.first_key_value() else {
+                    break;
+                };
                 if oldest.at.elapsed() < retention {
                     break;
                 }
@@ -131,8 +155,11 @@ impl Registry {
     /// All of them, newest first.
     pub fn all(&self) -> Vec<Arc<Execution>> {
         let state = self.state();
-        let mut all: Vec<_> =
-            state.executions.values().map(|e| (e.number, Arc::clone(&e.execution))).collect();
+        let mut all: Vec<_> = state
+            .executions
+            .values()
+            .map(|e| (e.number, Arc::clone(&e.execution)))
+            .collect();
         drop(state);
         all.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
         all.into_iter().map(|(_, execution)| execution).collect()

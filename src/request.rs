@@ -64,12 +64,18 @@ impl Command {
         program: impl Into<String>,
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        Self::Exec { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+        Self::Exec {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+        }
     }
 
     /// A line for the default shell.
     pub fn shell(command: impl Into<String>) -> Self {
-        Self::Shell { command: command.into(), shell: None }
+        Self::Shell {
+            command: command.into(),
+            shell: None,
+        }
     }
 
     /// Checks what can be checked without looking at the file system.
@@ -88,12 +94,22 @@ impl Command {
                 check_text("command.command", command)?;
                 check_optional("command.shell", shell.as_deref())
             }
-            Self::Script { path, interpreter, args } => {
+            Self::Script {
+                path,
+                interpreter,
+                args,
+            } => {
                 check_text("command.path", &path.to_string_lossy())?;
                 check_optional("command.interpreter", interpreter.as_deref())?;
                 check_args(args)
             }
-            Self::AwsCli { service, operation, args, profile, region } => {
+            Self::AwsCli {
+                service,
+                operation,
+                args,
+                profile,
+                region,
+            } => {
                 check_aws_word("command.service", service)?;
                 check_aws_word("command.operation", operation)?;
                 check_optional("command.profile", profile.as_deref())?;
@@ -108,25 +124,42 @@ impl Command {
         let words: Vec<&str> = match self {
             Self::Exec { program, args } => words([program.as_str()], args),
             Self::Shell { command, .. } => return command.clone(),
-            Self::Script { path, interpreter, args } => {
+            Self::Script {
+                path,
+                interpreter,
+                args,
+            } => {
                 let path = path.to_str().unwrap_or_default();
                 interpreter.as_deref().map_or_else(
                     || words([path], args),
                     |interpreter| words([interpreter, path], args),
                 )
             }
-            Self::AwsCli { service, operation, .. } => {
+            Self::AwsCli {
+                service, operation, ..
+            } => {
                 let mut all = vec!["aws", service, operation];
                 all.extend(self.aws_options());
                 all
             }
         };
-        shlex::Quoter::new().allow_nul(true).join(words).unwrap_or_default()
+        shlex::Quoter::new()
+            .allow_nul(true)
+            .join(words)
+            .unwrap_or_default()
     }
 
     /// What follows service and operation on the AWS command line.
     pub(crate) fn aws_options(&self) -> Vec<&str> {
-        let Self::AwsCli { args, profile, region, .. } = self else { return Vec::new() };
+        let Self::AwsCli {
+            args,
+            profile,
+            region,
+            ..
+        } = self
+        else {
+            return Vec::new();
+        };
         let mut options = Vec::new();
         if let Some(profile) = profile {
             options.extend(["--profile", profile]);
@@ -140,7 +173,10 @@ impl Command {
 }
 
 fn words<'a, const N: usize>(first: [&'a str; N], args: &'a [String]) -> Vec<&'a str> {
-    first.into_iter().chain(args.iter().map(String::as_str)).collect()
+    first
+        .into_iter()
+        .chain(args.iter().map(String::as_str))
+        .collect()
 }
 
 /// What a request says about itself; the engine only passes it on.
@@ -250,9 +286,15 @@ impl ExecutionRequest {
         }
         match self.timeout_ms {
             Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {
-                let expected =
-                    format!("a positive integer up to max_timeout_ms, {}", config.max_timeout_ms);
-                Err(ValidationError::new("timeout_ms", expected, timeout.to_string()))
+                let expected = format!(
+                    "a positive integer up to max_timeout_ms, {}",
+                    config.max_timeout_ms
+                );
+                Err(ValidationError::new(
+                    "timeout_ms",
+                    expected,
+                    timeout.to_string(),
+                ))
             }
             _ => Ok(()),
         }
@@ -260,7 +302,9 @@ impl ExecutionRequest {
 }
 
 fn check_args(args: &[String]) -> Result<(), ValidationError> {
-    args.iter().enumerate().try_for_each(|(i, arg)| check_nul(&format!("command.args[{i}]"), arg))
+    args.iter()
+        .enumerate()
+        .try_for_each(|(i, arg)| check_nul(&format!("command.args[{i}]"), arg))
 }
 
 fn check_optional(field: &str, text: Option<&str>) -> Result<(), ValidationError> {
@@ -269,8 +313,16 @@ fn check_optional(field: &str, text: Option<&str>) -> Result<(), ValidationError
 
 fn check_text(field: &str, text: &str) -> Result<(), ValidationError> {
     if text.trim().is_empty() {
-        let found = if text.is_empty() { "an empty string" } else { "only white space" };
-        return Err(ValidationError::new(field, "a text that is not empty", found));
+        let found = if text.is_empty() {
+            "an empty string"
+        } else {
+            "only white space"
+        };
+        return Err(ValidationError::new(
+            field,
+            "a text that is not empty",
+            found,
+        ));
     }
     check_nul(field, text)
 }
@@ -279,7 +331,11 @@ fn check_nul(field: &str, text: &str) -> Result<(), ValidationError> {
     match text.find('\0') {
         Some(at) => {
             let found = format!("one with a NUL byte at index {at}");
-            Err(ValidationError::new(field, "a text without NUL bytes", found))
+            Err(ValidationError::new(
+                field,
+                "a text without NUL bytes",
+                found,
+            ))
         }
         None => Ok(()),
     }
@@ -289,7 +345,11 @@ fn check_aws_word(field: &str, word: &str) -> Result<(), ValidationError> {
     check_text(field, word)?;
     if word.starts_with('-') {
         let found = format!("\"{word}\"");
-        return Err(ValidationError::new(field, "a name that does not start with \"-\"", found));
+        return Err(ValidationError::new(
+            field,
+            "a name that does not start with \"-\"",
+            found,
+        ));
     }
     Ok(())
 }

@@ -28,7 +28,10 @@ impl Environment {
     /// Those of this process, now.
     #[must_use]
     pub fn current() -> Self {
-        Self { variables: std::env::vars_os().collect(), working_dir: std::env::current_dir().ok() }
+        Self {
+            variables: std::env::vars_os().collect(),
+            working_dir: std::env::current_dir().ok(),
+        }
     }
 
     /// Other variables in place of those of this process.
@@ -62,11 +65,16 @@ pub(crate) fn resolve(
 ) -> Result<Invocation, Unresolved> {
     let base = working_dir(request, environment)?;
     let variables = variables(request, environment, guarded);
-    let search = Search { path: variables.get(OsStr::new("PATH")).copied(), base: &base };
+    let search = Search {
+        path: variables.get(OsStr::new("PATH")).copied(),
+        base: &base,
+    };
     let words = words(&request.command, &search)?;
     let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
     let mark = OsString::from(format!("{EXECUTION_MARK}={}", request.id));
-    let envp = variables.iter().map(|(name, value)| c_string(&[name, OsStr::new("="), value]));
+    let envp = variables
+        .iter()
+        .map(|(name, value)| c_string(&[name, OsStr::new("="), value]));
     Ok(Invocation {
         program: c_string(&[program.as_os_str()]),
         argv: words.iter().map(|word| c_string(&[word])).collect(),
@@ -78,16 +86,25 @@ pub(crate) fn resolve(
     })
 }
 
-fn working_dir(request: &ExecutionRequest, environment: &Environment) -> Result<PathBuf, ValidationError> {
+fn working_dir(
+    request: &ExecutionRequest,
+    environment: &Environment,
+) -> Result<PathBuf, ValidationError> {
     let inherited = environment.working_dir.clone().unwrap_or_default();
-    let Some(asked) = &request.working_dir else { return Ok(inherited) };
+    let Some(asked) = &request.working_dir else {
+        return Ok(inherited);
+    };
     let dir = inherited.join(asked);
     let found = match dir.metadata() {
         Ok(metadata) if metadata.is_dir() => return Ok(dir),
         Ok(_) => format!("\"{}\", which is not a directory", dir.display()),
         Err(error) => format!("\"{}\": {}", dir.display(), describe(&error)),
     };
-    Err(ValidationError::new("working_dir", "a directory that exists", found))
+    Err(ValidationError::new(
+        "working_dir",
+        "a directory that exists",
+        found,
+    ))
 }
 
 /// A child in the host's own directory inherits it, also where its path cannot be walked.
@@ -102,9 +119,19 @@ fn variables<'a>(
 ) -> HashMap<&'a OsStr, &'a OsStr> {
     let mut all: HashMap<&OsStr, &OsStr> = HashMap::new();
     if request.inherit_env {
-        all.extend(environment.variables.iter().map(|(n, v)| (n.as_os_str(), v.as_os_str())));
+        all.extend(
+            environment
+                .variables
+                .iter()
+                .map(|(n, v)| (n.as_os_str(), v.as_os_str())),
+        );
     }
-    all.extend(request.env.iter().map(|(n, v)| (OsStr::new(n), OsStr::new(v))));
+    all.extend(
+        request
+            .env
+            .iter()
+            .map(|(n, v)| (OsStr::new(n), OsStr::new(v))),
+    );
     // A mark of an engine around this one is not inherited: each engine looks after its own.
     all.remove(OsStr::new(ENGINE_MARK));
     if guarded {
@@ -125,7 +152,10 @@ impl Search<'_> {
         if program.as_bytes().contains(&b'/') {
             let path = self.base.join(program);
             return match path.metadata() {
-                Err(error) => Err(format!("program not started: {program:?}: {}", describe(&error))),
+                Err(error) => Err(format!(
+                    "program not started: {program:?}: {}",
+                    describe(&error)
+                )),
                 Ok(found) if found.is_dir() => {
                     Err(format!("program not started: {program:?} is a directory"))
                 }
@@ -167,14 +197,18 @@ fn words(command: &Command, search: &Search<'_>) -> Result<Vec<OsString>, Valida
             let shell = shell.as_deref().unwrap_or_else(|| search.default_shell());
             sequence([shell, "-c", command], [""; 0])
         }
-        Command::Script { path, interpreter, args } => {
+        Command::Script {
+            path,
+            interpreter,
+            args,
+        } => {
             let mut words = script(path, interpreter.as_deref(), search)?;
             words.extend(args.iter().map(OsString::from));
             words
         }
-        Command::AwsCli { service, operation, .. } => {
-            sequence(["aws", service, operation], command.aws_options())
-        }
+        Command::AwsCli {
+            service, operation, ..
+        } => sequence(["aws", service, operation], command.aws_options()),
     })
 }
 
@@ -206,7 +240,11 @@ fn script(
         None => shebang(&start).unwrap_or_else(|| vec![by_extension(path, search).into()]),
     };
     search.find(&words[0]).map_err(|found| {
-        ValidationError::new("command.interpreter", "an interpreter that can be started", found)
+        ValidationError::new(
+            "command.interpreter",
+            "an interpreter that can be started",
+            found,
+        )
     })?;
     words.push(full.into());
     Ok(words)
@@ -215,7 +253,9 @@ fn script(
 /// The first bytes of a script: enough for a `#!` line, which the kernel cuts at 256.
 fn read_start(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
-    let metadata = path.metadata().map_err(|error| format!("\"{shown}\": {}", describe(&error)))?;
+    let metadata = path
+        .metadata()
+        .map_err(|error| format!("\"{shown}\": {}", describe(&error)))?;
     if !metadata.is_file() {
         return Err(format!("\"{shown}\", which is not a regular file"));
     }
@@ -228,11 +268,22 @@ fn read_start(path: &Path) -> Result<Vec<u8>, String> {
 
 /// The interpreter of a `#!` line and its one argument, as the kernel reads them.
 fn shebang(start: &[u8]) -> Option<Vec<OsString>> {
-    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?.trim_ascii();
-    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?
+        .trim_ascii();
+    let end = line
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(line.len());
     let (interpreter, argument) = line.split_at(end);
-    let words = [interpreter, argument.trim_ascii()].into_iter().filter(|word| !word.is_empty());
-    let words: Vec<OsString> = words.map(|word| OsStr::from_bytes(word).to_owned()).collect();
+    let words = [interpreter, argument.trim_ascii()]
+        .into_iter()
+        .filter(|word| !word.is_empty());
+    let words: Vec<OsString> = words
+        .map(|word| OsStr::from_bytes(word).to_owned())
+        .collect();
     (!words.is_empty()).then_some(words)
 }
 
@@ -261,6 +312,10 @@ fn describe(error: &std::io::Error) -> String {
 
 /// The checks of the request leave no NUL bytes; an inherited variable cannot hold one.
 fn c_string(parts: &[&OsStr]) -> CString {
-    let bytes: Vec<u8> = parts.iter().flat_map(|part| part.as_bytes()).copied().collect();
+    let bytes: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| part.as_bytes())
+        .copied()
+        .collect();
     CString::new(bytes).unwrap_or_default()
 }

@@ -44,7 +44,11 @@ impl Ticket {
 
 impl Slots {
     pub fn new(max_running: usize, max_queued: usize) -> Arc<Self> {
-        Arc::new(Self { max_running, max_queued, state: Mutex::default() })
+        Arc::new(Self {
+            max_running,
+            max_queued,
+            state: Mutex::default(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,7 +91,11 @@ impl Slots {
     }
 
     pub fn queued(&self) -> usize {
-        self.state().waiting.iter().filter(|place| !place.is_closed()).count()
+        self.state()
+            .waiting
+            .iter()
+            .filter(|place| !place.is_closed())
+            .count()
     }
 
     pub fn available(&self) -> usize {

@@ -13,7 +13,8 @@ pub(crate) fn read_tail(path: &Path, max_bytes: u64) -> io::Result<String> {
     // One byte more tells whether the tail begins with a line.
     file.seek(SeekFrom::Start(skipped.saturating_sub(1)))?;
     let mut bytes = Vec::new();
-    file.take(size - skipped + u64::from(skipped > 0)).read_to_end(&mut bytes)?;
+    file.take(size - skipped + u64::from(skipped > 0))
+        .read_to_end(&mut bytes)?;
     if skipped > 0 {
         let start = memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |end| end + 1);
         bytes.drain(..start);

@@ -65,7 +65,9 @@ impl Life {
                 .then(|| AppendFile::new(config.log_dir.join(format!("{id}.{name}.overflow"))))
         };
         let files = Files {
-            log: config.log_output.then(|| Log::new(log_path(&config, id), config.max_log_size_bytes)),
+            log: config
+                .log_output
+                .then(|| Log::new(log_path(&config, id), config.max_log_size_bytes)),
             raw: request.output_log_path.take().map(AppendFile::new),
             overflow: [overflow("stdout"), overflow("stderr")],
         };
@@ -84,7 +86,11 @@ impl Life {
 
     /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first.
     pub async fn live(self, begun: Begun) {
-        let mut guard = Unsettled { execution: Arc::clone(&self.execution), registry: Arc::clone(&self.registry), armed: true };
+        let mut guard = Unsettled {
+            execution: Arc::clone(&self.execution),
+            registry: Arc::clone(&self.registry),
+            armed: true,
+        };
         let (execution, registry) = (Arc::clone(&self.execution), Arc::clone(&self.registry));
         let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
         let (result, slot) = Box::pin(self.run(begun)).await;
@@ -112,7 +118,9 @@ impl Life {
                     () = self.execution.stop.at_least(Stop::ASKED) => None,
                     slot = ticket.slot() => slot,
                 };
-                let Some(slot) = slot else { return (self.cancelled_before_start(), None) };
+                let Some(slot) = slot else {
+                    return (self.cancelled_before_start(), None);
+                };
                 (invocation, slot, None)
             }
         };
@@ -164,7 +172,10 @@ impl Life {
                 }
                 error => {
                     let program = invocation.program.to_string_lossy();
-                    return Start::Failed(format!("program not started: \"{program}\": {}", error.error()));
+                    return Start::Failed(format!(
+                        "program not started: \"{program}\": {}",
+                        error.error()
+                    ));
                 }
             }
         }
@@ -175,7 +186,9 @@ impl Life {
         let queued_ms = millis(self.execution.accepted.elapsed());
         let (child, stdin, readers) = match spawned.adopt() {
             Ok(adopted) => adopted,
-            Err(error) => return self.not_started(format!("process not watched, so it was killed: {error}")),
+            Err(error) => {
+                return self.not_started(format!("process not watched, so it was killed: {error}"));
+            }
         };
         self.execution.set_running(start.at);
         let progress = Progress::new();
@@ -188,7 +201,10 @@ impl Life {
             stop: &self.execution.stop,
             progress: &progress,
             deadline: deadline_after(start.instant, self.timeout_ms),
-            tree: Tree { group: Some(group), mark: (!self.keep_background).then_some(id) },
+            tree: Tree {
+                group: Some(group),
+                mark: (!self.keep_background).then_some(id),
+            },
             keep_background: self.keep_background,
         };
         let ending = {
@@ -224,7 +240,8 @@ impl Life {
         let files = files.unwrap_or_default();
         let verdict = self.verdict(&ending, &problems);
         let [stdout, stderr] = captures;
-        let warn = self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
+        let warn =
+            self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
         let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
         words.extend(files.log_limit_note());
         ExecutionResult {
@@ -268,20 +285,31 @@ impl Life {
             (Some(Cause::Cancel), _) => (ExecutionStatus::Cancelled, Some("cancelled".into()), io),
             (Some(Cause::OutputLimit), _) => {
                 let limit = self.config.max_output_size_bytes;
-                let error = format!("ended because it printed more than {limit} bytes to one stream");
-                (ExecutionStatus::Failed, Some(error), Some(ResultErrorCode::OutputSizeExceeded))
+                let error =
+                    format!("ended because it printed more than {limit} bytes to one stream");
+                (
+                    ExecutionStatus::Failed,
+                    Some(error),
+                    Some(ResultErrorCode::OutputSizeExceeded),
+                )
             }
             (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None, io),
-            (None, ExitStatus::Code(code)) => {
-                (ExecutionStatus::Failed, Some(format!("exited with code {code}")), io)
-            }
+            (None, ExitStatus::Code(code)) => (
+                ExecutionStatus::Failed,
+                Some(format!("exited with code {code}")),
+                io,
+            ),
             (None, ExitStatus::Signal(signal)) => {
                 let error = format!("ended by {}", process::signal_name(signal));
                 (ExecutionStatus::Failed, Some(error), io)
             }
             (None, ExitStatus::Lost) => (ExecutionStatus::Failed, None, io),
         };
-        Verdict { status, error, code }
+        Verdict {
+            status,
+            error,
+            code,
+        }
     }
 
     fn not_started(&self, error: String) -> ExecutionResult {
@@ -350,7 +378,11 @@ struct Moment {
 
 impl Moment {
     fn now(pid: u32) -> Self {
-        Self { pid, at: Utc::now(), instant: Instant::now() }
+        Self {
+            pid,
+            at: Utc::now(),
+            instant: Instant::now(),
+        }
     }
 }
 
@@ -368,14 +400,17 @@ fn problems(ending: &Ending, files: Option<&Files>) -> Vec<String> {
     }
     if !ending.unkillable.is_empty() {
         let pids = &ending.unkillable;
-        problems.push(format!("processes {pids:?} could not be ended: they do not react to SIGKILL"));
+        problems.push(format!(
+            "processes {pids:?} could not be ended: they do not react to SIGKILL"
+        ));
     }
     if !ending.delivered {
         problems.push("not all output was delivered: a callback had not returned by then".into());
     }
     match files {
         Some(files) => problems.extend(files.problems()),
-        None => problems.push("output may not have been logged: a write had not returned by then".into()),
+        None => problems
+            .push("output may not have been logged: a write had not returned by then".into()),
     }
     problems
 }
@@ -421,7 +456,10 @@ impl Drop for Unsettled {
         }
         let result = ExecutionResult {
             status: ExecutionStatus::Cancelled,
-            error: Some("the runtime of the engine ended before the execution; its processes were killed".into()),
+            error: Some(
+                "the runtime of the engine ended before the execution; its processes were killed"
+                    .into(),
+            ),
             ..empty_result(&self.execution, ExecutionMetadata::default())
         };
         self.execution.set_finished(Arc::new(result));

@@ -46,7 +46,10 @@ impl Lines {
 
 impl LineSplitter {
     pub fn new(max_line: usize) -> Self {
-        Self { unfinished: Vec::new(), max_line }
+        Self {
+            unfinished: Vec::new(),
+            max_line,
+        }
     }
 
     /// Takes what was read; returns the lines that it completes.
@@ -138,7 +141,10 @@ mod tests {
         let mut all = Vec::new();
         let mut take = |lines: Option<Lines>| {
             let Some(lines) = lines else { return };
-            let text = lines.bytes.strip_suffix(b"\n").expect("every line has an end");
+            let text = lines
+                .bytes
+                .strip_suffix(b"\n")
+                .expect("every line has an end");
             for (index, line) in (0_u32..).zip(text.split(|byte| *byte == b'\n')) {
                 all.push((line.to_vec(), lines.partial.contains(&index)));
             }
@@ -177,7 +183,10 @@ mod tests {
 
     #[test]
     fn a_line_of_just_the_limit_is_whole() {
-        assert_eq!(lines_of(&[b"abcd", b"\r", b"\nefgh\n"], 4), ["abcd", "efgh"].map(whole));
+        assert_eq!(
+            lines_of(&[b"abcd", b"\r", b"\nefgh\n"], 4),
+            ["abcd", "efgh"].map(whole)
+        );
     }
 
     fn stream() -> impl Strategy<Value = Vec<u8>> {

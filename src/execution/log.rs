@@ -25,7 +25,11 @@ pub(crate) struct AppendFile {
 
 impl AppendFile {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, problem: None }
+        Self {
+            path,
+            file: None,
+            problem: None,
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -54,7 +58,9 @@ impl AppendFile {
                 if let Some(dir) = self.path.parent() {
                     std::fs::create_dir_all(dir)?;
                 }
-                self.file.insert(open_patiently(&self.path)?).write_all(bytes)
+                self.file
+                    .insert(open_patiently(&self.path)?)
+                    .write_all(bytes)
             }
         }
     }
@@ -87,7 +93,13 @@ pub(crate) struct Log {
 
 impl Log {
     pub fn new(path: PathBuf, limit: u64) -> Self {
-        Self { file: AppendFile::new(path), dir_checked: false, written: 0, limit, is_full: false }
+        Self {
+            file: AppendFile::new(path),
+            dir_checked: false,
+            written: 0,
+            limit,
+            is_full: false,
+        }
     }
 
     fn write(&mut self, stream: OutputStream, chunk: &[u8], at: DateTime<Utc>) {
@@ -103,8 +115,11 @@ impl Log {
     }
 
     fn format(&mut self, stream: OutputStream, mut chunk: &[u8], at: DateTime<Utc>) -> Vec<u8> {
-        let head =
-            format!("{} {} ", at.to_rfc3339_opts(SecondsFormat::Nanos, true), stream.as_str());
+        let head = format!(
+            "{} {} ",
+            at.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            stream.as_str()
+        );
         let mut entries = Vec::with_capacity(chunk.len() + chunk.len() / 2 + head.len());
         while !chunk.is_empty() {
             let (line, tag, rest) = match memchr(b'\n', chunk) {
@@ -129,7 +144,10 @@ impl Log {
 fn check_log_dir(file: &mut AppendFile) {
     if let Some(dir) = file.path.parent() {
         if let Err(error) = private_dir(dir) {
-            file.problem = Some(format!("output was not logged in \"{}\": {error}", dir.display()));
+            file.problem = Some(format!(
+                "output was not logged in \"{}\": {error}",
+                dir.display()
+            ));
         }
     }
 }
@@ -149,7 +167,13 @@ impl Files {
     }
 
     /// Appends what was read from a stream; beyond `limit_at` it exceeds what is kept in memory.
-    pub fn append(&mut self, stream: OutputStream, chunk: &[u8], limit_at: usize, at: DateTime<Utc>) {
+    pub fn append(
+        &mut self,
+        stream: OutputStream,
+        chunk: &[u8],
+        limit_at: usize,
+        at: DateTime<Utc>,
+    ) {
         if let Some(log) = &mut self.log {
             log.write(stream, chunk, at);
         }
@@ -183,11 +207,16 @@ impl Files {
     /// The note for a log that does not hold everything.
     pub fn log_limit_note(&self) -> Option<String> {
         let log = self.log.as_ref().filter(|log| log.is_full)?;
-        Some(format!("the log holds the first {} bytes: its limit was reached", log.written))
+        Some(format!(
+            "the log holds the first {} bytes: its limit was reached",
+            log.written
+        ))
     }
 
     pub fn overflow_path(&self, stream: OutputStream) -> Option<PathBuf> {
-        let file = self.overflow[stream as usize].as_ref().filter(|file| file.exists())?;
+        let file = self.overflow[stream as usize]
+            .as_ref()
+            .filter(|file| file.exists())?;
         Some(file.path().to_owned())
     }
 }

@@ -1,7 +1,7 @@
 //! The life of one execution: pending, running, then one terminal status, once.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -92,11 +92,15 @@ impl Execution {
         let (status, started_at, duration_ms) = match &*self.state() {
             State::Pending => (ExecutionStatus::Pending, None, None),
             State::Running { started_at } => (ExecutionStatus::Running, Some(*started_at), None),
-            State::Finished(result) => {
-                (result.status, result.started_at, Some(result.duration_ms))
-            }
+            State::Finished(result) => (result.status, result.started_at, Some(result.duration_ms)),
         };
-        ExecutionSummary { id: self.id, status, command: self.command.clone(), started_at, duration_ms }
+        ExecutionSummary {
+            id: self.id,
+            status,
+            command: self.command.clone(),
+            started_at,
+            duration_ms,
+        }
     }
 
     fn set_running(&self, started_at: DateTime<Utc>) {
@@ -128,14 +132,20 @@ impl Stop {
     /// Asks, or asks again.
     pub fn raise(&self) {
         let higher = |level: u8| (level < Self::AT_ONCE).then_some(level + 1);
-        if self.level.fetch_update(Ordering::AcqRel, Ordering::Acquire, higher).is_ok() {
+        if self
+            .level
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, higher)
+            .is_ok()
+        {
             self.changed.notify_waiters();
         }
     }
 
     /// Asks, unless it was asked already.
     pub fn ask(&self) {
-        let first = self.level.compare_exchange(0, Self::ASKED, Ordering::AcqRel, Ordering::Acquire);
+        let first =
+            self.level
+                .compare_exchange(0, Self::ASKED, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
             self.changed.notify_waiters();
         }
@@ -172,7 +182,9 @@ impl Handlers {
     }
 
     pub async fn on_output(&self, batch: OutputBatch) {
-        let Some((last, others)) = self.0.split_last() else { return };
+        let Some((last, others)) = self.0.split_last() else {
+            return;
+        };
         for handler in others {
             if handler.wants_output(batch.stream) {
                 handler.on_output(batch.clone()).await;

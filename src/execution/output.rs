@@ -10,7 +10,11 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub fn new(limit: usize) -> Self {
-        Self { kept: Vec::new(), printed: 0, limit }
+        Self {
+            kept: Vec::new(),
+            printed: 0,
+            limit,
+        }
     }
 
     /// Takes what was read; returns where in it the limit was passed, which is its length if it was not.
@@ -57,8 +61,12 @@ impl Capture {
 /// The length without an unfinished character at the end.
 fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
-    let last = bytes[tail..].iter().rposition(|byte| !(0x80..=0xBF).contains(byte));
-    let Some(start) = last.map(|at| tail + at) else { return bytes.len() };
+    let last = bytes[tail..]
+        .iter()
+        .rposition(|byte| !(0x80..=0xBF).contains(byte));
+    let Some(start) = last.map(|at| tail + at) else {
+        return bytes.len();
+    };
     match std::str::from_utf8(&bytes[start..]) {
         Err(error) if error.error_len().is_none() => start,
         _ => bytes.len(),

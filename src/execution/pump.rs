@@ -99,7 +99,6 @@ struct Stream {
     is_busy: bool,
 }
 
-
 impl Pump {
     pub fn new(
         id: Uuid,
@@ -118,7 +117,10 @@ impl Pump {
         };
         Self {
             id,
-            streams: [stream(OutputStream::Stdout, stdout), stream(OutputStream::Stderr, stderr)],
+            streams: [
+                stream(OutputStream::Stdout, stdout),
+                stream(OutputStream::Stderr, stderr),
+            ],
             files: Some(files),
             handlers,
             deliver: config.stream_output,
@@ -166,7 +168,9 @@ impl Pump {
     /// Reads once, and deals with what was read; returns how much that was.
     async fn read(&mut self, index: usize, progress: &Progress) -> usize {
         let stream = &mut self.streams[index];
-        let Some(reader) = &stream.reader else { return 0 };
+        let Some(reader) = &stream.reader else {
+            return 0;
+        };
         let mut buffer = Buffer::take();
         let read = reader.try_read(&mut buffer.0);
         match read {

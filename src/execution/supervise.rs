@@ -108,16 +108,14 @@ impl Supervisor<'_> {
     }
 
     /// Waits until the leader is dead, and sees to it once there is a reason.
-    async fn watch(
-        &self,
-        child: &mut Child,
-        streams: &mut Streams<'_>,
-    ) -> (Option<Request>, bool) {
+    async fn watch(&self, child: &mut Child, streams: &mut Streams<'_>) -> (Option<Request>, bool) {
         let mut request: Option<Request> = None;
         let mut killed = false;
         loop {
             let asked = request.is_some();
-            let next = request.as_ref().map_or(self.deadline, |request| request.kill_at);
+            let next = request
+                .as_ref()
+                .map_or(self.deadline, |request| request.kill_at);
             let cause = tokio::select! {
                 biased;
                 () = child.exited() => return (request, killed),
@@ -140,7 +138,10 @@ impl Supervisor<'_> {
             };
             child.ask_group();
             self.ask_escapees();
-            request = Some(Request { cause, kill_at: Instant::now() + self.config.termination_grace() });
+            request = Some(Request {
+                cause,
+                kill_at: Instant::now() + self.config.termination_grace(),
+            });
         }
     }
 
@@ -180,11 +181,7 @@ impl Supervisor<'_> {
     }
 
     /// Ends what a command that ended by itself has left running.
-    async fn end_leftovers(
-        &self,
-        child: &Child,
-        streams: &mut Streams<'_>,
-    ) -> TreeEnd {
+    async fn end_leftovers(&self, child: &Child, streams: &mut Streams<'_>) -> TreeEnd {
         let grace = self.config.termination_grace();
         let held_open = !self.progress.reached_end();
         if !held_open && !child.may_have_company() {
@@ -194,7 +191,9 @@ impl Supervisor<'_> {
             return TreeEnd::default();
         }
         let hurry = self.stop.at_least(Stop::ASKED);
-        streams.during(self.tree.end(Instant::now() + grace, hurry)).await
+        streams
+            .during(self.tree.end(Instant::now() + grace, hurry))
+            .await
     }
 
     /// Waits for the consumer to take the rest. One that takes nothing is given up: after a forced end, or
@@ -204,7 +203,11 @@ impl Supervisor<'_> {
         let mut impatient = ended;
         while !streams.done {
             let stuck_at = self.progress.last_activity() + patience;
-            let check_at = if impatient { stuck_at } else { stuck_at.max(self.deadline) };
+            let check_at = if impatient {
+                stuck_at
+            } else {
+                stuck_at.max(self.deadline)
+            };
             if Instant::now() >= check_at {
                 return;
             }

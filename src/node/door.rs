@@ -1,8 +1,8 @@
 //! The queue to one evaluation of the package, and the executions it has started.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{
@@ -28,7 +28,9 @@ pub(super) struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("closed", &self.closed).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,7 +46,10 @@ impl Shared {
 
     /// Queues a message; never blocks. What bounds the queue is that handlers wait for their callbacks.
     pub fn send(&self, message: Message) {
-        let sent = self.queue.get().map(|queue| queue.call(message, ThreadsafeFunctionCallMode::NonBlocking));
+        let sent = self
+            .queue
+            .get()
+            .map(|queue| queue.call(message, ThreadsafeFunctionCallMode::NonBlocking));
         if sent != Some(Status::Ok) {
             self.close();
         }
@@ -56,7 +61,13 @@ impl Shared {
 
     /// Enters a handler before its execution is submitted: it may be called at once.
     pub fn enter(&self, token: u32, handler: Arc<Handler>) {
-        self.live().insert(token, Live { handler, execution: None });
+        self.live().insert(
+            token,
+            Live {
+                handler,
+                execution: None,
+            },
+        );
     }
 
     /// Adds the execution, unless it has ended already.
@@ -94,17 +105,16 @@ impl Door {
     #[napi(constructor)]
     pub fn new(
         env: Env,
-        #[napi(ts_arg_type = "(kind: number, token: number, ...values: any[]) => void")] dispatch: Function<
-            '_,
-            Args,
-            UnknownReturnValue,
-        >,
+        #[napi(ts_arg_type = "(kind: number, token: number, ...values: any[]) => void")]
+        dispatch: Function<'_, Args, UnknownReturnValue>,
     ) -> napi::Result<Self> {
         let queue = dispatch
             .build_threadsafe_function::<Message>()
             .callee_handled::<false>()
             .weak::<true>()
-            .build_callback(|context: ThreadsafeCallContext<Message>| Ok(context.value.into_args()))?;
+            .build_callback(|context: ThreadsafeCallContext<Message>| {
+                Ok(context.value.into_args())
+            })?;
         let shared = Arc::new(Shared::default());
         drop(shared.queue.set(queue));
         env.add_env_cleanup_hook(Arc::clone(&shared), |shared| shared.close())?;
@@ -114,9 +124,14 @@ impl Door {
     /// Keeps the event loop alive, or lets it go.
     #[napi(catch_unwind)]
     pub fn hold(&self, env: Env, alive: bool) -> napi::Result<()> {
-        let Some(queue) = self.shared.queue.get().filter(|queue| !queue.aborted()) else { return Ok(()) };
-        let change =
-            if alive { sys::napi_ref_threadsafe_function } else { sys::napi_unref_threadsafe_function };
+        let Some(queue) = self.shared.queue.get().filter(|queue| !queue.aborted()) else {
+            return Ok(());
+        };
+        let change = if alive {
+            sys::napi_ref_threadsafe_function
+        } else {
+            sys::napi_unref_threadsafe_function
+        };
         // SAFETY: called on the JavaScript thread of this environment, with a queue that is not released.
         check_status!(unsafe { change(env.raw(), queue.raw()) })
     }
@@ -132,7 +147,11 @@ impl Door {
     /// Asks an execution to stop, if it runs.
     #[napi(catch_unwind)]
     pub fn stop(&self, token: u32) {
-        let execution = self.shared.live().get(&token).and_then(|live| live.execution.clone());
+        let execution = self
+            .shared
+            .live()
+            .get(&token)
+            .and_then(|live| live.execution.clone());
         if let Some(execution) = execution {
             execution.stop.ask();
         }

@@ -40,7 +40,12 @@ impl Answer {
             Ok(json) => (Some(json), None),
             Err(error) => (None, Some(error.into())),
         };
-        Self { json, stdout: None, stderr: None, failure }
+        Self {
+            json,
+            stdout: None,
+            stderr: None,
+            failure,
+        }
     }
 }
 
@@ -55,7 +60,10 @@ pub struct NativeEngine {
 /// Why an engine cannot be made from this configuration, if so.
 #[napi(catch_unwind)]
 pub fn check_config(json: String) -> Option<Failure> {
-    parse_config(&json).and_then(ExecutionEngine::new).err().map(Failure::from)
+    parse_config(&json)
+        .and_then(ExecutionEngine::new)
+        .err()
+        .map(Failure::from)
 }
 
 fn parse_config(json: &str) -> Result<ExecutionConfig> {
@@ -88,7 +96,9 @@ impl NativeEngine {
         variables: Option<Vec<String>>,
         wants: u32,
     ) -> Option<Failure> {
-        self.submit(token, &request, stdin, variables, Wants(wants)).err().map(Failure::from)
+        self.submit(token, &request, stdin, variables, Wants(wants))
+            .err()
+            .map(Failure::from)
     }
 
     fn submit(
@@ -100,7 +110,11 @@ impl NativeEngine {
         wants: Wants,
     ) -> Result<()> {
         let mut request: ExecutionRequest = serde_json::from_str(request).map_err(|error| {
-            ValidationError::new("request", "text of whole Unicode characters", error.to_string())
+            ValidationError::new(
+                "request",
+                "text of whole Unicode characters",
+                error.to_string(),
+            )
         })?;
         request.stdin = stdin.map(|stdin| match stdin {
             Either::A(text) => text.into_bytes(),
@@ -108,7 +122,12 @@ impl NativeEngine {
         });
         let runtime = super::runtime().map_err(internal)?;
         let subscribers = Arc::clone(&self.subscribers);
-        let handler = Arc::new(Handler::new(token, Arc::clone(&self.door), wants, subscribers));
+        let handler = Arc::new(Handler::new(
+            token,
+            Arc::clone(&self.door),
+            wants,
+            subscribers,
+        ));
         self.door.enter(token, Arc::clone(&handler));
         let environment = Environment::current();
         let options = ExecuteOptions {
@@ -124,7 +143,10 @@ impl NativeEngine {
             Ok(_) => {}
             Err(error) => {
                 door.forget(token);
-                door.send(Message::Settled { token, outcome: Err(error.into()) });
+                door.send(Message::Settled {
+                    token,
+                    outcome: Err(error.into()),
+                });
             }
         };
         let execution = self
@@ -148,7 +170,12 @@ impl NativeEngine {
             Err(error) => Answer::of(Err::<(), _>(error)),
             Ok(result) => {
                 let [json, stdout, stderr] = wire_result((*result).clone());
-                Answer { json: Some(json), stdout: Some(stdout), stderr: Some(stderr), failure: None }
+                Answer {
+                    json: Some(json),
+                    stdout: Some(stdout),
+                    stderr: Some(stderr),
+                    failure: None,
+                }
             }
         }
     }
@@ -181,9 +208,14 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn counts(&self) -> Vec<u32> {
         let engine = &self.engine;
-        [engine.running_count(), engine.queued_count(), engine.total_count(), engine.available_permits()]
-            .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
-            .to_vec()
+        [
+            engine.running_count(),
+            engine.queued_count(),
+            engine.total_count(),
+            engine.available_permits(),
+        ]
+        .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+        .to_vec()
     }
 
     /// How many listeners hear of every execution.
@@ -207,7 +239,10 @@ impl NativeEngine {
     pub fn cancel(&self, token: u32, id: String) -> Option<Failure> {
         let engine = self.engine.clone();
         self.answer(token, async move {
-            engine.cancel(parse_id(&id)?).await.map(|()| Value::Undefined)
+            engine
+                .cancel(parse_id(&id)?)
+                .await
+                .map(|()| Value::Undefined)
         })
     }
 
@@ -215,10 +250,17 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) -> Option<Failure> {
         let engine = self.engine.clone();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a positive integer")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be a positive integer"
+        )]
         let max_bytes = max_bytes.map(|bytes| bytes as u64);
         self.answer(token, async move {
-            engine.read_logs(parse_id(&id)?, max_bytes).await.map(Value::Text)
+            engine
+                .read_logs(parse_id(&id)?, max_bytes)
+                .await
+                .map(Value::Text)
         })
     }
 
@@ -261,8 +303,7 @@ impl NativeEngine {
 }
 
 fn parse_id(id: &str) -> Result<Uuid> {
-    Uuid::try_parse(id)
-        .map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
+    Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
 }
 
 fn pairs(flat: Vec<String>) -> Vec<(OsString, OsString)> {

@@ -78,12 +78,22 @@ impl EventHandler for Handler {
     async fn on_event(&self, event: ExecutionEvent) {
         let token = self.token;
         match event {
-            ExecutionEvent::Started { pid, command, timestamp, .. } => {
+            ExecutionEvent::Started {
+                pid,
+                command,
+                timestamp,
+                ..
+            } => {
                 if !guardian::is_available() {
                     warn_once(&self.door);
                 }
                 if self.wants(Wants::STARTED) {
-                    self.door.send(Message::Started { token, pid, command, at: millis(timestamp) });
+                    self.door.send(Message::Started {
+                        token,
+                        pid,
+                        command,
+                        at: millis(timestamp),
+                    });
                 }
             }
             ExecutionEvent::Completed(ended)
@@ -101,7 +111,10 @@ impl EventHandler for Handler {
     async fn on_output(&self, batch: OutputBatch) {
         self.in_flight_at_most(WINDOW).await;
         self.in_flight.fetch_add(batch.text.len(), Ordering::AcqRel);
-        self.door.send(Message::Output { token: self.token, batch });
+        self.door.send(Message::Output {
+            token: self.token,
+            batch,
+        });
     }
 
     fn wants_output(&self, stream: OutputStream) -> bool {

@@ -15,11 +15,27 @@ pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 /// What is told. The numbers are those of `lib/door.js`.
 #[derive(Debug)]
 pub(super) enum Message {
-    Output { token: u32, batch: OutputBatch },
-    Started { token: u32, pid: u32, command: String, at: f64 },
-    Ended { token: u32, result: Option<Box<ExecutionResult>> },
-    Accepted { token: u32 },
-    Settled { token: u32, outcome: Result<Value, Failure> },
+    Output {
+        token: u32,
+        batch: OutputBatch,
+    },
+    Started {
+        token: u32,
+        pid: u32,
+        command: String,
+        at: f64,
+    },
+    Ended {
+        token: u32,
+        result: Option<Box<ExecutionResult>>,
+    },
+    Accepted {
+        token: u32,
+    },
+    Settled {
+        token: u32,
+        outcome: Result<Value, Failure>,
+    },
     Warning(String),
 }
 
@@ -41,20 +57,35 @@ impl Message {
         let (kind, token, [a, b, c, d, e]) = match self {
             Self::Output { token, batch } => {
                 let size = Number(size(batch.text.len()));
-                let partial =
-                    if batch.partial.is_empty() { Undefined } else { Numbers(batch.partial) };
+                let partial = if batch.partial.is_empty() {
+                    Undefined
+                } else {
+                    Numbers(batch.partial)
+                };
                 let at = Number(millis(batch.timestamp));
                 let stream = Number(f64::from(batch.stream as u8));
                 (0, token, [stream, Text(batch.text), partial, at, size])
             }
-            Self::Started { token, pid, command, at } => {
-                (1, token, [Number(pid.into()), Text(command), Number(at), Undefined, Undefined])
-            }
+            Self::Started {
+                token,
+                pid,
+                command,
+                at,
+            } => (
+                1,
+                token,
+                [
+                    Number(pid.into()),
+                    Text(command),
+                    Number(at),
+                    Undefined,
+                    Undefined,
+                ],
+            ),
             Self::Ended { token, result } => {
-                let [json, stdout, stderr] = result.map_or(
-                    [const { Undefined }; 3],
-                    |result| wire_result(*result).map(Text),
-                );
+                let [json, stdout, stderr] = result.map_or([const { Undefined }; 3], |result| {
+                    wire_result(*result).map(Text)
+                });
                 (2, token, [json, stdout, stderr, Undefined, Undefined])
             }
             Self::Accepted { token } => (3, token, [const { Undefined }; 5]),
@@ -65,7 +96,11 @@ impl Message {
                 };
                 (4, token, [failure, value, Undefined, Undefined, Undefined])
             }
-            Self::Warning(text) => (5, 0, [Text(text), Undefined, Undefined, Undefined, Undefined]),
+            Self::Warning(text) => (
+                5,
+                0,
+                [Text(text), Undefined, Undefined, Undefined, Undefined],
+            ),
         };
         (kind, token, a, b, c, d, e).into()
     }
@@ -81,7 +116,10 @@ pub(super) fn wire_result(mut result: ExecutionResult) -> [String; 3] {
 }
 
 pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 000 years")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact for the next 285 000 years"
+    )]
     let millis = time.timestamp_millis() as f64;
     millis
 }
@@ -117,7 +155,8 @@ fn text_value(env: &Env, text: &str) -> napi::Result<sys::napi_value> {
     } else {
         sys::napi_create_string_utf8
     };
-    let length = isize::try_from(text.len()).map_err(|_| napi::Error::from_status(Status::InvalidArg))?;
+    let length =
+        isize::try_from(text.len()).map_err(|_| napi::Error::from_status(Status::InvalidArg))?;
     let mut value = ptr::null_mut();
     // SAFETY: `env` is the environment of this thread, `text` lives through the call and has that length.
     check_status!(unsafe { create(env.raw(), text.as_ptr().cast(), length, &raw mut value) })?;

@@ -10,13 +10,19 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = path.symlink_metadata()?;
     if !found.is_dir() {
-        return Err(refused("expected a directory, found a symbolic link or a file in its place"));
+        return Err(refused(
+            "expected a directory, found a symbolic link or a file in its place",
+        ));
     }
     if found.uid() != own_user() {
-        return Err(refused("expected a directory of this user, found one of another"));
+        return Err(refused(
+            "expected a directory of this user, found one of another",
+        ));
     }
     if found.mode() & 0o022 != 0 {
-        return Err(refused("expected a directory that only this user can write to"));
+        return Err(refused(
+            "expected a directory that only this user can write to",
+        ));
     }
     Ok(())
 }
@@ -36,14 +42,19 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
         })?;
     let found = file.metadata()?;
     if !found.is_file() || found.uid() != own_user() || found.nlink() != 1 {
-        return Err(refused("expected a regular file of this user with one name, found another"));
+        return Err(refused(
+            "expected a regular file of this user with one name, found another",
+        ));
     }
     Ok(file)
 }
 
 /// Opens a file of the log directory to read. Follows no link.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
 }
 
 fn refused(message: &str) -> io::Error {

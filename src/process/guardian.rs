@@ -80,13 +80,19 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
 /// Waits for its end on a thread of its own, and starts it again. One that ends at once, three times in a row,
 /// cannot be had.
 fn watch(mut pid: libc::pid_t) -> bool {
-    let thread = std::thread::Builder::new().name("escher-guardian".into()).stack_size(64 * 1024);
+    let thread = std::thread::Builder::new()
+        .name("escher-guardian".into())
+        .stack_size(64 * 1024);
     let watch = move || {
         let mut short_lives = 0;
         loop {
             let started = Instant::now();
             unix::wait_helper(pid);
-            short_lives = if started.elapsed() < Duration::from_secs(1) { short_lives + 1 } else { 0 };
+            short_lives = if started.elapsed() < Duration::from_secs(1) {
+                short_lives + 1
+            } else {
+                0
+            };
             let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
             match start(&mut lifeline) {
                 Ok(again) if short_lives < 3 => pid = again,

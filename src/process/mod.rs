@@ -4,7 +4,10 @@
 //! A process is started by [`unix::spawn`] on a thread of [`starter`], and adopted by the runtime as a
 //! [`unix::Child`]. Its tree is its process group, and whatever else carries its mark in its environment;
 //! [`sweep`] finds the latter. [`guardian`] ends everything when the host is gone.
-#![expect(unsafe_code, reason = "the operating system is called here, and only here and in the Node door")]
+#![expect(
+    unsafe_code,
+    reason = "the operating system is called here, and only here and in the Node door"
+)]
 
 pub(crate) mod files;
 pub(crate) mod guardian;
@@ -42,7 +45,9 @@ pub(crate) struct Invocation {
 /// Whether this user may execute the file.
 pub(crate) fn is_executable(path: &std::path::Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
     // SAFETY: `path` is a NUL-terminated string that lives through the call.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
 }

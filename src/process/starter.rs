@@ -19,7 +19,11 @@ struct Queue {
     idle: usize,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { jobs: VecDeque::new(), threads: 0, idle: 0 });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    jobs: VecDeque::new(),
+    threads: 0,
+    idle: 0,
+});
 static ARRIVED: Condvar = Condvar::new();
 
 fn queue() -> MutexGuard<'static, Queue> {
@@ -33,7 +37,9 @@ pub(crate) fn submit(job: impl FnOnce() + Send + 'static) {
     if queue.idle > 0 {
         ARRIVED.notify_one();
     } else if queue.threads < most_threads() {
-        let thread = std::thread::Builder::new().name("escher-start".into()).stack_size(256 * 1024);
+        let thread = std::thread::Builder::new()
+            .name("escher-start".into())
+            .stack_size(256 * 1024);
         if thread.spawn(work).is_ok() {
             queue.threads += 1;
         } else if queue.threads == 0 {

@@ -37,8 +37,10 @@ impl Member {
     pub fn confirm(seen: &Process) -> Option<Self> {
         let pidfd = open_pidfd(seen.pid).ok();
         let again = read_process(seen.pid, None)?;
-        (again.mark == seen.mark && again.group == seen.group)
-            .then_some(Self { pid: seen.pid, pidfd })
+        (again.mark == seen.mark && again.group == seen.group).then_some(Self {
+            pid: seen.pid,
+            pidfd,
+        })
     }
 
     pub fn signal(&self, signal: i32) {
@@ -76,7 +78,9 @@ pub(crate) async fn forget() {
 }
 
 fn look() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let own = std::process::id().cast_signed();
     let uptime = uptime();
     entries
@@ -107,16 +111,28 @@ fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let started: f64 = fields.get(19)?.parse().ok()?;
     let young = uptime.is_some_and(|now| now - started / TICKS_PER_SECOND < 1.0);
-    Some(Process { pid, group, mark: mark_of(&environment), unclear: young && environment.is_empty() })
+    Some(Process {
+        pid,
+        group,
+        mark: mark_of(&environment),
+        unclear: young && environment.is_empty(),
+    })
 }
 
 fn mark_of(environment: &[u8]) -> Option<Uuid> {
     environment.split(|byte| *byte == 0).find_map(|variable| {
-        let value = variable.strip_prefix(EXECUTION_MARK.as_bytes())?.strip_prefix(b"=")?;
+        let value = variable
+            .strip_prefix(EXECUTION_MARK.as_bytes())?
+            .strip_prefix(b"=")?;
         Uuid::try_parse_ascii(value).ok()
     })
 }
 
 fn uptime() -> Option<f64> {
-    std::fs::read_to_string("/proc/uptime").ok()?.split(' ').next()?.parse().ok()
+    std::fs::read_to_string("/proc/uptime")
+        .ok()?
+        .split(' ')
+        .next()?
+        .parse()
+        .ok()
 }

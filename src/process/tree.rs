@@ -110,7 +110,10 @@ impl Tree {
 /// Resolves when all of them are dead.
 async fn all_gone(members: Vec<Member>) {
     for member in members {
-        match member.into_pidfd().map(|fd| register(fd, Interest::READABLE)) {
+        match member
+            .into_pidfd()
+            .map(|fd| register(fd, Interest::READABLE))
+        {
             Some(Ok(pidfd)) => drop(pidfd.readable().await),
             // Without a descriptor nothing tells of the end of a process that is not a child: look again soon.
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -137,7 +140,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// looked for soon, with those of all others that end meanwhile, and ended.
 pub(crate) fn look_for_escapees_soon(id: Uuid, grace: Duration) {
     let mut ended = ended();
-    let ended = ended.get_or_insert_with(|| Ended { ids: HashSet::new(), sweeping: false });
+    let ended = ended.get_or_insert_with(|| Ended {
+        ids: HashSet::new(),
+        sweeping: false,
+    });
     ended.ids.insert(id);
     if !ended.sweeping {
         ended.sweeping = true;
@@ -164,19 +170,28 @@ async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
             _ => break,
         };
         let processes = sweep::processes().await;
-        let escaped: HashSet<Uuid> =
-            processes.iter().filter_map(|p| p.mark).filter(|mark| ids.contains(mark)).collect();
+        let escaped: HashSet<Uuid> = processes
+            .iter()
+            .filter_map(|p| p.mark)
+            .filter(|mark| ids.contains(mark))
+            .collect();
         for id in escaped {
-            let tree = Tree { group: None, mark: Some(id) };
+            let tree = Tree {
+                group: None,
+                mark: Some(id),
+            };
             tokio::spawn(async move {
-                tree.end(Instant::now() + grace, std::future::pending()).await;
+                tree.end(Instant::now() + grace, std::future::pending())
+                    .await;
             });
         }
     }
     sweep::forget().await;
     drop(sweeping);
     // One that came between the last look and the end of this task would otherwise wait for the next.
-    let id = ended().as_ref().and_then(|ended| ended.ids.iter().next().copied());
+    let id = ended()
+        .as_ref()
+        .and_then(|ended| ended.ids.iter().next().copied());
     if let Some(id) = id {
         look_for_escapees_soon(id, grace);
     }

@@ -40,7 +40,11 @@ impl SpawnError {
 
 impl From<io::Error> for SpawnError {
     fn from(error: io::Error) -> Self {
-        if super::is_scarce(&error) { Self::Scarce(error) } else { Self::Failed(error) }
+        if super::is_scarce(&error) {
+            Self::Scarce(error)
+        } else {
+            Self::Failed(error)
+        }
     }
 }
 
@@ -61,15 +65,29 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         guardian::ensure();
     }
-    let stdin = if invocation.stdin { Some(pipe()?) } else { None };
+    let stdin = if invocation.stdin {
+        Some(pipe()?)
+    } else {
+        None
+    };
     let stdout = pipe()?;
     let stderr = pipe()?;
     check_headroom(&stderr.read)?;
-    let child_ends = [stdin.as_ref().map(|p| &p.read), Some(&stdout.write), Some(&stderr.write)];
-    let pid = spawn_patiently(invocation, child_ends.map(|end| end.map(AsRawFd::as_raw_fd)))?;
+    let child_ends = [
+        stdin.as_ref().map(|p| &p.read),
+        Some(&stdout.write),
+        Some(&stderr.write),
+    ];
+    let pid = spawn_patiently(
+        invocation,
+        child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
+    )?;
     let leader = Leader { pid };
     let stdin = stdin.map(|pipe| pipe.write);
-    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)].into_iter().flatten() {
+    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
+        .into_iter()
+        .flatten()
+    {
         set_nonblocking(end)?;
     }
     Ok(Spawned {
@@ -115,7 +133,10 @@ fn pipe() -> io::Result<Pipe> {
     check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
     // SAFETY: both were opened just now, and belong to nobody else.
     let [read, write] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
-    Ok(Pipe { read: above_stdio(read)?, write: above_stdio(write)? })
+    Ok(Pipe {
+        read: above_stdio(read)?,
+        write: above_stdio(write)?,
+    })
 }
 
 /// In a host whose own standard streams are closed, a pipe may take their numbers; the child's file actions
@@ -140,7 +161,9 @@ fn check_headroom(latest: &OwnedFd) -> Result<(), SpawnError> {
     let limit = usize::try_from(unsafe { limit.assume_init() }.rlim_cur).unwrap_or(usize::MAX);
     let reach = usize::try_from(latest.as_raw_fd()).unwrap_or(0);
     if scarcity::others_live() && reach + scarcity::promised_files() + HEADROOM > limit {
-        return Err(SpawnError::Scarce(io::Error::from_raw_os_error(libc::EMFILE)));
+        return Err(SpawnError::Scarce(io::Error::from_raw_os_error(
+            libc::EMFILE,
+        )));
     }
     Ok(())
 }
@@ -249,14 +272,21 @@ impl Attributes {
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         // A session has no controlling terminal: a prompt fails instead of hanging. It is also a group to
         // signal. Node ignores SIGPIPE; its children must not.
-        let flags =
-            libc::POSIX_SPAWN_SETSID | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF) | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
+        let flags = libc::POSIX_SPAWN_SETSID
+            | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF)
+            | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
         // SAFETY: attributes and sets have room and are initialized before they are read.
         unsafe {
             libc::sigfillset(all.as_mut_ptr());
             libc::sigemptyset(none.as_mut_ptr());
-            check_code(libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, all.as_ptr()))?;
-            check_code(libc::posix_spawnattr_setsigmask(&raw mut attributes.0, none.as_ptr()))?;
+            check_code(libc::posix_spawnattr_setsigdefault(
+                &raw mut attributes.0,
+                all.as_ptr(),
+            ))?;
+            check_code(libc::posix_spawnattr_setsigmask(
+                &raw mut attributes.0,
+                none.as_ptr(),
+            ))?;
             check_code(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
         }
         Ok(attributes)
@@ -291,7 +321,11 @@ fn spawn_raw(
 ) -> io::Result<libc::pid_t> {
     let attributes = Attributes::new()?;
     let pointers = |strings: &[CString]| -> Vec<*mut c_char> {
-        strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+        strings
+            .iter()
+            .map(|s| s.as_ptr().cast_mut())
+            .chain([ptr::null_mut()])
+            .collect()
     };
     let (argv, envp) = (pointers(argv), pointers(envp));
     let mut pid = 0;
@@ -445,7 +479,9 @@ impl Drop for Leader {
     fn drop(&mut self) {
         self.signal_group(libc::SIGKILL);
         let orphan = Leader { pid: self.pid };
-        let reaper = std::thread::Builder::new().name("escher-reaper".into()).stack_size(64 * 1024);
+        let reaper = std::thread::Builder::new()
+            .name("escher-reaper".into())
+            .stack_size(64 * 1024);
         // Without a thread it stays a zombie until the host ends, and harms nobody.
         let _ = reaper.spawn(move || orphan.reap());
     }
@@ -478,7 +514,15 @@ impl Spawned {
         let exit = watch(self.leader.pid, self.pidfd)?;
         let stdin = self.stdin.map(PipeWriter::new).transpose()?;
         let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
-        Ok((Child { exit, leader: self.leader, _share: self.share }, stdin, streams))
+        Ok((
+            Child {
+                exit,
+                leader: self.leader,
+                _share: self.share,
+            },
+            stdin,
+            streams,
+        ))
     }
 }
 
@@ -489,13 +533,16 @@ fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
         }
     }
     let (sender, exited) = oneshot::channel();
-    std::thread::Builder::new().name("escher-wait".into()).stack_size(64 * 1024).spawn(move || {
-        // SAFETY: no information is asked for.
-        while unsafe { wait_for(pid, ptr::null_mut(), 0) } != 0
-            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-        {}
-        let _ = sender.send(());
-    })?;
+    std::thread::Builder::new()
+        .name("escher-wait".into())
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            // SAFETY: no information is asked for.
+            while unsafe { wait_for(pid, ptr::null_mut(), 0) } != 0
+                && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+            {}
+            let _ = sender.send(());
+        })?;
     Ok(ExitWatch::Thread(exited))
 }
 
@@ -507,7 +554,9 @@ impl Child {
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
                 // An error means that the runtime shuts down: there is nobody left to tell.
-                let Ok(mut ready) = pidfd.readable().await else { break };
+                let Ok(mut ready) = pidfd.readable().await else {
+                    break;
+                };
                 if self.leader.is_dead() {
                     break;
                 }
@@ -573,7 +622,12 @@ impl PipeReader {
     /// Resolves when there is something to read, or the end.
     pub async fn readable(&self) {
         // An error means that the runtime shuts down; the read that follows finds out.
-        drop(self.0.readable().await.map(|mut ready| ready.retain_ready()));
+        drop(
+            self.0
+                .readable()
+                .await
+                .map(|mut ready| ready.retain_ready()),
+        );
     }
 
     /// Reads what is there: `None` if nothing is, 0 bytes at the end.
@@ -636,12 +690,20 @@ pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<Ow
 }
 
 fn check(code: c_int) -> io::Result<c_int> {
-    if code == -1 { Err(io::Error::last_os_error()) } else { Ok(code) }
+    if code == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(code)
+    }
 }
 
 /// For calls that return the error instead of setting it.
 fn check_code(code: c_int) -> io::Result<()> {
-    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(code))
+    }
 }
 
 /// Blocks until a helper has ended, and reaps it.
