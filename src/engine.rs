@@ -63,6 +63,10 @@ impl std::fmt::Debug for ExecutionEngine {
     }
 }
 
+#[expect(
+    clippy::unused_async,
+    reason = "the verbs of the original crate are asynchronous"
+)]
 impl ExecutionEngine {
     /// An engine of its own.
     ///
@@ -151,7 +155,7 @@ impl ExecutionEngine {
             .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
         let (sender, accepted) = oneshot::channel();
         self.submit(request, options, &runtime, move |decision| {
-            drop(sender.send(decision))
+            drop(sender.send(decision));
         })?;
         accepted
             .await

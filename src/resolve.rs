@@ -149,15 +149,16 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn find(&self, program: &OsStr) -> Result<PathBuf, String> {
+        let shown = program.display();
         if program.as_bytes().contains(&b'/') {
             let path = self.base.join(program);
             return match path.metadata() {
                 Err(error) => Err(format!(
-                    "program not started: {program:?}: {}",
+                    "program not started: \"{shown}\": {}",
                     describe(&error)
                 )),
                 Ok(found) if found.is_dir() => {
-                    Err(format!("program not started: {program:?} is a directory"))
+                    Err(format!("program not started: \"{shown}\" is a directory"))
                 }
                 Ok(_) => Ok(path),
             };
@@ -174,8 +175,14 @@ impl Search<'_> {
             }
         }
         Err(match unusable {
-            Some(found) => format!("program not started: {found:?} is not executable"),
-            None => format!("program not found: {program:?} is in no directory of PATH, {path:?}"),
+            Some(found) => format!(
+                "program not started: \"{}\" is not executable",
+                found.display()
+            ),
+            None => format!(
+                "program not found: \"{shown}\" is in no directory of PATH, \"{}\"",
+                path.display()
+            ),
         })
     }
 

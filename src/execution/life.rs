@@ -231,14 +231,20 @@ impl Life {
             tokio::pin!(work);
             supervisor.run(child, work).await
         };
-        self.result(&start, queued_ms, pump, ending)
+        self.result(&start, queued_ms, pump, &ending)
     }
 
-    fn result(self, start: &Moment, queued_ms: u64, pump: Pump, ending: Ending) -> ExecutionResult {
+    fn result(
+        self,
+        start: &Moment,
+        queued_ms: u64,
+        pump: Pump,
+        ending: &Ending,
+    ) -> ExecutionResult {
         let (captures, files) = pump.into_printed();
-        let problems = problems(&ending, files.as_ref());
+        let problems = problems(ending, files.as_ref());
         let files = files.unwrap_or_default();
-        let verdict = self.verdict(&ending, &problems);
+        let verdict = self.verdict(ending, &problems);
         let [stdout, stderr] = captures;
         let warn =
             self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;

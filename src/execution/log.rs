@@ -52,17 +52,15 @@ impl AppendFile {
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.file {
-            Some(file) => file.write_all(bytes),
-            None => {
-                if let Some(dir) = self.path.parent() {
-                    std::fs::create_dir_all(dir)?;
-                }
-                self.file
-                    .insert(open_patiently(&self.path)?)
-                    .write_all(bytes)
-            }
+        if let Some(file) = &mut self.file {
+            return file.write_all(bytes);
         }
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        self.file
+            .insert(open_patiently(&self.path)?)
+            .write_all(bytes)
     }
 }
 
@@ -142,13 +140,13 @@ impl Log {
 }
 
 fn check_log_dir(file: &mut AppendFile) {
-    if let Some(dir) = file.path.parent() {
-        if let Err(error) = private_dir(dir) {
-            file.problem = Some(format!(
-                "output was not logged in \"{}\": {error}",
-                dir.display()
-            ));
-        }
+    if let Some(dir) = file.path.parent()
+        && let Err(error) = private_dir(dir)
+    {
+        file.problem = Some(format!(
+            "output was not logged in \"{}\": {error}",
+            dir.display()
+        ));
     }
 }
 

@@ -50,9 +50,10 @@ impl Capture {
                 text.push('\n');
             }
             let printed = self.printed;
-            text.push_str(&format!(
+            let warning = format_args!(
                 "[output truncated: {printed} bytes were printed, the first {kept} are kept]\n"
-            ));
+            );
+            text.push_str(&warning.to_string());
         }
         text
     }

@@ -55,7 +55,7 @@ impl Streams<'_> {
     /// Resolves when all was read and delivered; never a second time.
     async fn finished(&mut self) {
         if self.done {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         self.work.as_mut().await;
         self.done = true;

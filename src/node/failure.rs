@@ -22,10 +22,10 @@ impl From<ExecutionError> for Failure {
     fn from(error: ExecutionError) -> Self {
         let field = error.field().map(camel_case);
         let mut message = error.to_string();
-        if let (Some(rust), Some(field)) = (error.field(), &field) {
-            if let Some(rest) = message.strip_prefix(rust) {
-                message = format!("{field}{rest}");
-            }
+        if let (Some(rust), Some(field)) = (error.field(), &field)
+            && let Some(rest) = message.strip_prefix(rust)
+        {
+            message = format!("{field}{rest}");
         }
         Self {
             code: error.code().to_owned(),

@@ -53,8 +53,13 @@ pub enum Value {
 impl Message {
     /// Called on the JavaScript thread.
     pub fn into_args(self) -> Args {
+        let (kind, token, [first, second, third, fourth, fifth]) = self.into_parts();
+        (kind, token, first, second, third, fourth, fifth).into()
+    }
+
+    fn into_parts(self) -> (u32, u32, [Value; 5]) {
         use Value::{Number, Numbers, Text, Undefined};
-        let (kind, token, [a, b, c, d, e]) = match self {
+        match self {
             Self::Output { token, batch } => {
                 let size = Number(size(batch.text.len()));
                 let partial = if batch.partial.is_empty() {
@@ -101,8 +106,7 @@ impl Message {
                 0,
                 [Text(text), Undefined, Undefined, Undefined, Undefined],
             ),
-        };
-        (kind, token, a, b, c, d, e).into()
+        }
     }
 }
 
@@ -133,14 +137,17 @@ fn size(bytes: usize) -> f64 {
 impl ToNapiValue for Value {
     unsafe fn to_napi_value(env: sys::napi_env, value: Self) -> napi::Result<sys::napi_value> {
         match value {
-            // SAFETY (all of these): the caller answers for `env`.
+            // SAFETY: the caller answers for `env`.
             Self::Undefined => unsafe { ToNapiValue::to_napi_value(env, ()) },
+            // SAFETY: the caller answers for `env`.
             Self::Number(number) => unsafe { ToNapiValue::to_napi_value(env, number) },
+            // SAFETY: the caller answers for `env`.
             Self::Numbers(numbers) => unsafe { ToNapiValue::to_napi_value(env, numbers) },
+            // SAFETY: the caller answers for `env`.
             Self::Failure(failure) => unsafe { ToNapiValue::to_napi_value(env, failure) },
             Self::Texts(texts) => {
                 let texts = texts.map(Self::Text).into_iter().collect::<Vec<_>>();
-                // SAFETY: as above.
+                // SAFETY: the caller answers for `env`.
                 unsafe { ToNapiValue::to_napi_value(env, texts) }
             }
             Self::Text(text) => text_value(&Env::from_raw(env), &text),

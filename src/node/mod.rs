@@ -3,6 +3,10 @@
 //! Everything that goes to JavaScript goes through one queue per evaluation of the package, in order: lines,
 //! events, results, answers. So a promise never settles before the lines that came before it were seen.
 #![expect(unsafe_code, reason = "values for JavaScript are made here")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "Node-API hands over values, not references"
+)]
 
 mod door;
 mod engine;

@@ -61,10 +61,10 @@ static LATEST: Mutex<Option<(Instant, Arc<Vec<Process>>)>> = Mutex::const_new(No
 pub(crate) async fn processes() -> Arc<Vec<Process>> {
     let asked = Instant::now();
     let mut latest = LATEST.lock().await;
-    if let Some((taken, processes)) = latest.as_ref() {
-        if *taken >= asked {
-            return Arc::clone(processes);
-        }
+    if let Some((taken, processes)) = latest.as_ref()
+        && *taken >= asked
+    {
+        return Arc::clone(processes);
     }
     let taken = Instant::now();
     let processes = Arc::new(tokio::task::spawn_blocking(look).await.unwrap_or_default());

@@ -62,11 +62,12 @@ impl Tree {
     pub async fn ask_escapees(&self) {
         let Some(mark) = self.mark else { return };
         for process in sweep::processes().await.iter() {
-            if process.mark == Some(mark) && Some(process.group) != self.group {
-                if let Some(member) = Member::confirm(process) {
-                    member.signal(libc::SIGTERM);
-                    member.signal(libc::SIGCONT);
-                }
+            if process.mark == Some(mark)
+                && Some(process.group) != self.group
+                && let Some(member) = Member::confirm(process)
+            {
+                member.signal(libc::SIGTERM);
+                member.signal(libc::SIGCONT);
             }
         }
     }

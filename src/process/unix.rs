@@ -437,11 +437,11 @@ impl Leader {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
         let code = unsafe { wait_for(self.pid, info.as_mut_ptr(), libc::WNOHANG) };
-        // SAFETY: zeroed above; the call fills it in or leaves it.
-        match code {
-            0 => unsafe { info.assume_init().si_pid() != 0 },
-            _ => io::Error::last_os_error().kind() != io::ErrorKind::Interrupted,
+        if code != 0 {
+            return io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
         }
+        // SAFETY: zeroed above; the call fills it in or leaves it.
+        unsafe { info.assume_init().si_pid() != 0 }
     }
 
     /// Takes the status of a dead leader; its number is free from here on.
@@ -527,10 +527,10 @@ impl Spawned {
 }
 
 fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
-    if let Some(pidfd) = pidfd {
-        if let Ok(pidfd) = register(pidfd, Interest::READABLE) {
-            return Ok(ExitWatch::Pidfd(pidfd));
-        }
+    if let Some(pidfd) = pidfd
+        && let Ok(pidfd) = register(pidfd, Interest::READABLE)
+    {
+        return Ok(ExitWatch::Pidfd(pidfd));
     }
     let (sender, exited) = oneshot::channel();
     std::thread::Builder::new()
