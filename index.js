@@ -61,7 +61,7 @@ class ExecutionEngine {
   /** @param {import('./index').ExecutionConfig} [config] */
   constructor(config = {}) {
     const json = JSON.stringify(check.config(config));
-    const failure = native.checkConfig(json);
+    const failure = native.NativeEngine.check(json);
     if (failure) throw fromFailure(failure);
     this.#native = door.open(json);
   }

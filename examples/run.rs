@@ -1,5 +1,7 @@
 //! Runs a few commands and prints their lines as they come: `cargo run --example run`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

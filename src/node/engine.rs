@@ -75,7 +75,16 @@ fn parse_config(json: &str) -> Result<ExecutionConfig> {
 
 #[napi]
 impl NativeEngine {
-    /// `json` has passed `check_config`.
+    /// Why an engine cannot be made from this configuration, if so.
+    #[napi(catch_unwind)]
+    pub fn check(json: String) -> Option<Failure> {
+        parse_config(&json)
+            .and_then(ExecutionEngine::new)
+            .err()
+            .map(Failure::from)
+    }
+
+    /// `json` has passed `check`.
     #[napi(constructor)]
     pub fn new(door: &Door, json: String) -> napi::Result<Self> {
         let engine = parse_config(&json).and_then(ExecutionEngine::new);
