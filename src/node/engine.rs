@@ -57,15 +57,6 @@ pub struct NativeEngine {
     subscribers: Arc<AtomicUsize>,
 }
 
-/// Why an engine cannot be made from this configuration, if so.
-#[napi(catch_unwind)]
-pub fn check_config(json: String) -> Option<Failure> {
-    parse_config(&json)
-        .and_then(ExecutionEngine::new)
-        .err()
-        .map(Failure::from)
-}
-
 fn parse_config(json: &str) -> Result<ExecutionConfig> {
     serde_json::from_str(json).map_err(|error| {
         let error = ValidationError::new("config", "a configuration", error.to_string());

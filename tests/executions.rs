@@ -1,0 +1,646 @@
+//! The promises of the crate to its users, kept by real commands.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Recorder, engine, engine_with, mark, run, shell, survivors};
+use execution_engine::{
+    Command, EventHandler, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError,
+    ExecutionEvent, ExecutionRequest, ExecutionStatus, OversizedOutputStrategy, ResultErrorCode,
+};
+
+#[tokio::test]
+async fn a_result_holds_exactly_what_was_printed() {
+    let (engine, _dir) = engine();
+    let result = run(
+        &engine,
+        shell("printf 'a\\n\\nb'; printf 'c\\r\\n' >&2; exit 3"),
+    )
+    .await;
+    assert_eq!(
+        (result.stdout.as_str(), result.stderr.as_str()),
+        ("a\n\nb", "c\r\n")
+    );
+    assert_eq!((result.stdout_bytes, result.stderr_bytes), (4, 3));
+    assert_eq!(
+        (result.status, result.exit_code),
+        (ExecutionStatus::Failed, Some(3))
+    );
+    assert_eq!(result.error.as_deref(), Some("exited with code 3"));
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_exist_is_a_result_and_names_it() {
+    let (engine, _dir) = engine();
+    let result = run(
+        &engine,
+        ExecutionRequest::new(Command::exec("no-such-program", [""; 0])),
+    )
+    .await;
+    assert_eq!(result.error_code, Some(ResultErrorCode::SpawnFailed));
+    assert!(
+        result
+            .error
+            .as_deref()
+            .expect("an error")
+            .contains("no-such-program")
+    );
+    assert_eq!((result.pid, result.started_at), (None, None));
+}
+
+#[tokio::test]
+async fn a_signal_is_reported_as_one() {
+    let (engine, _dir) = engine();
+    let result = run(&engine, shell("kill -KILL $$")).await;
+    assert_eq!(
+        (result.exit_code, result.signal.as_deref()),
+        (None, Some("SIGKILL"))
+    );
+    assert_eq!(result.status, ExecutionStatus::Failed);
+}
+
+#[tokio::test]
+async fn a_timeout_is_never_a_success_even_with_exit_code_zero() {
+    let (engine, _dir) = engine();
+    let request = ExecutionRequest {
+        timeout_ms: Some(200),
+        ..shell("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+    };
+    let result = run(&engine, request).await;
+    assert_eq!(
+        (result.status, result.exit_code),
+        (ExecutionStatus::Timeout, Some(0))
+    );
+    assert!(!result.success && !result.forced);
+}
+
+#[tokio::test]
+async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        termination_grace_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let mark = mark();
+    let request = ExecutionRequest {
+        timeout_ms: Some(100),
+        ..shell(&format!("trap '' TERM; sleep {mark} & wait; sleep {mark}"))
+    };
+    let begun = Instant::now();
+    let result = run(&engine, request).await;
+    assert_eq!(result.status, ExecutionStatus::Timeout);
+    assert!(result.forced);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "took {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_background_process_that_holds_the_output_does_not_hold_the_result() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let begun = Instant::now();
+    let result = run(&engine, shell(&format!("sleep {mark} & echo done"))).await;
+    assert_eq!(result.stdout, "done\n");
+    assert!(result.success && result.leftover_processes);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "took {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
+#[tokio::test]
+async fn what_leaves_the_group_is_found_and_ended() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let request = shell(&format!("setsid sleep {mark} & sleep {mark}"));
+    let id = engine.execute(request).await.expect("an accepted request");
+    while survivors(&mark).len() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    engine.cancel(id).await.expect("a running execution");
+    assert_eq!(survivors(&mark), [0; 0]);
+}
+
+#[tokio::test]
+async fn what_left_quietly_is_found_within_a_second() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let line = format!("setsid sleep {mark} >/dev/null 2>&1 & exit 0");
+    let result = run(&engine, shell(&line)).await;
+    assert!(result.success);
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !survivors(&mark).is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "still there: {:?}",
+            survivors(&mark)
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn keep_background_leaves_it_running() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let request = ExecutionRequest {
+        keep_background: true,
+        ..shell(&format!("sleep {mark} >/dev/null 2>&1 & exit 0"))
+    };
+    let result = run(&engine, request).await;
+    assert!(result.success && !result.leftover_processes);
+    let kept = survivors(&mark);
+    assert_eq!(kept.len(), 1);
+    let kill = format!("kill -KILL {}", kept[0]);
+    run(&engine, shell(&kill)).await;
+}
+
+#[tokio::test]
+async fn a_second_cancel_does_not_wait_for_the_grace() {
+    let (engine, _dir) = engine();
+    let request = shell("trap '' TERM; echo ready; while :; do sleep 0.01; done");
+    let recorder = Arc::new(Recorder::default());
+    let options = ExecuteOptions {
+        handler: Some(recorder.clone()),
+        ..ExecuteOptions::default()
+    };
+    let id = engine
+        .execute_with(request, options)
+        .await
+        .expect("an accepted request");
+    while !recorder
+        .0
+        .lock()
+        .expect("a recording")
+        .iter()
+        .any(|e| matches!(e, ExecutionEvent::Stdout { .. }))
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let begun = Instant::now();
+    let (first, second) = tokio::join!(engine.cancel(id), engine.cancel(id));
+    assert!(first.is_ok() && second.is_ok());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "took {:?}",
+        begun.elapsed()
+    );
+    let result = engine.get_result(id).await.expect("a finished execution");
+    assert_eq!(
+        (result.status, result.forced),
+        (ExecutionStatus::Cancelled, true)
+    );
+    assert!(matches!(
+        engine.cancel(id).await,
+        Err(ExecutionError::AlreadyFinished(_))
+    ));
+}
+
+#[tokio::test]
+async fn lines_come_before_the_one_terminal_event() {
+    let recorder = Arc::new(Recorder::default());
+    let (engine, _dir) = engine();
+    let engine = engine.with_event_handler(recorder.clone());
+    run(&engine, shell("seq 1 2000")).await;
+    let events = recorder.0.lock().expect("a recording");
+    assert!(matches!(
+        events.first(),
+        Some(ExecutionEvent::Started { .. })
+    ));
+    assert!(matches!(events.last(), Some(ExecutionEvent::Completed(_))));
+    let lines: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            ExecutionEvent::Stdout { line, .. } => Some(line.as_str()),
+            _ => None,
+        })
+        .collect();
+    let expected: Vec<String> = (1..=2000).map(|n| n.to_string()).collect();
+    assert_eq!(lines, expected);
+    assert_eq!(events.len(), 2002);
+}
+
+struct Stuck;
+
+#[async_trait::async_trait]
+impl EventHandler for Stuck {
+    async fn on_event(&self, _event: ExecutionEvent) {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_is_kept_while_a_handler_hangs() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        drain_max_ms: 300,
+        ..ExecutionConfig::default()
+    });
+    let engine = engine.with_event_handler(Arc::new(Stuck));
+    let begun = Instant::now();
+    let request = ExecutionRequest {
+        timeout_ms: Some(200),
+        ..shell("yes")
+    };
+    let result = run(&engine, request).await;
+    assert_eq!(result.status, ExecutionStatus::Timeout);
+    assert!(
+        result
+            .error
+            .as_deref()
+            .expect("a note")
+            .contains("callback")
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "took {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn input_reaches_the_command_and_need_not_be_read() {
+    let (engine, _dir) = engine();
+    let text: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    let request = ExecutionRequest {
+        stdin: Some(text.clone()),
+        ..shell("md5sum; exec >&- 2>&-")
+    };
+    assert!(run(&engine, request).await.success);
+    let unread = ExecutionRequest {
+        stdin: Some(text),
+        ..shell("sleep 0.1")
+    };
+    assert!(run(&engine, unread).await.success);
+    let nothing = run(&engine, shell("cat")).await;
+    assert!(nothing.success && nothing.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn closing_both_streams_is_not_the_end() {
+    let (engine, _dir) = engine();
+    let begun = Instant::now();
+    let result = run(&engine, shell("exec >&- 2>&-; sleep 0.3; exit 7")).await;
+    assert_eq!(result.exit_code, Some(7));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn over_the_limit_the_strategy_decides() {
+    let limited = |oversized_output_strategy| {
+        engine_with(ExecutionConfig {
+            max_output_size_bytes: 1000,
+            oversized_output_strategy,
+            ..ExecutionConfig::default()
+        })
+    };
+    let print = "head -c 5000 /dev/zero | tr '\\0' x";
+
+    let (engine, _dir) = limited(OversizedOutputStrategy::TruncateWithWarning);
+    let result = run(&engine, shell(print)).await;
+    assert!(result.success && result.truncated);
+    let (kept, warning) = result.stdout.split_once('\n').expect("a line of warning");
+    assert_eq!((kept.len(), result.stdout_bytes), (1000, 5000));
+    assert!(warning.contains("5000 bytes"));
+
+    let (engine, _dir) = limited(OversizedOutputStrategy::StreamToFile);
+    let result = run(&engine, shell(print)).await;
+    let file = result
+        .stdout_overflow_file
+        .as_ref()
+        .expect("an overflow file");
+    assert_eq!(std::fs::read(file).expect("its content").len(), 4000);
+    assert_eq!((result.stdout.len(), result.success), (1000, true));
+
+    let (engine, _dir) = limited(OversizedOutputStrategy::FailExecution);
+    let result = run(&engine, shell("yes")).await;
+    assert_eq!(result.error_code, Some(ResultErrorCode::OutputSizeExceeded));
+    assert_eq!(
+        (result.status, result.stdout.len()),
+        (ExecutionStatus::Failed, 1000)
+    );
+}
+
+#[tokio::test]
+async fn the_log_holds_every_byte_and_outlives_the_engine() {
+    let (engine, dir) = engine();
+    let result = run(
+        &engine,
+        shell("printf 'one\\ntwo'; sleep 0.05; printf ' more\\n'"),
+    )
+    .await;
+    let path = engine.get_log_path(result.id);
+    assert_eq!(result.log_path.as_ref(), Some(&path));
+    let log = std::fs::read_to_string(&path).expect("the log");
+    let mut printed = String::new();
+    for entry in log.lines() {
+        let mut fields = entry.splitn(4, ' ');
+        let time = fields.next().expect("a time");
+        assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{time}");
+        assert_eq!(fields.next(), Some("stdout"));
+        let tag = fields.next().expect("a tag");
+        printed.push_str(fields.next().expect("a line"));
+        if tag == "F" {
+            printed.push('\n');
+        }
+    }
+    assert_eq!(printed, result.stdout);
+    let later = ExecutionEngine::new(ExecutionConfig {
+        log_dir: dir.path().join("logs"),
+        ..ExecutionConfig::default()
+    });
+    let later = later.expect("a valid configuration");
+    assert_eq!(
+        later.read_logs(result.id, None).await.expect("the log"),
+        log
+    );
+    let silent = run(&engine, shell("true")).await;
+    assert_eq!(silent.log_path, None);
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_before_anything_is_started() {
+    let (engine, _dir) = engine();
+    let refused = [
+        (
+            ExecutionRequest::new(Command::exec("", [""; 0])),
+            "command.program",
+        ),
+        (
+            ExecutionRequest::new(Command::exec("echo", ["a", "b\0c"])),
+            "command.args[1]",
+        ),
+        (shell("  "), "command.command"),
+        (
+            ExecutionRequest {
+                timeout_ms: Some(0),
+                ..shell("true")
+            },
+            "timeout_ms",
+        ),
+        (
+            ExecutionRequest {
+                timeout_ms: Some(u64::MAX),
+                ..shell("true")
+            },
+            "timeout_ms",
+        ),
+        (
+            ExecutionRequest {
+                working_dir: Some("/no/such".into()),
+                ..shell("true")
+            },
+            "working_dir",
+        ),
+        (
+            ExecutionRequest {
+                env: [("A=B".to_owned(), String::new())].into(),
+                ..shell("true")
+            },
+            "env.A=B",
+        ),
+        (
+            ExecutionRequest::new(Command::Script {
+                path: "/no/such.sh".into(),
+                interpreter: None,
+                args: Vec::new(),
+            }),
+            "command.path",
+        ),
+        (
+            ExecutionRequest::new(Command::AwsCli {
+                service: "-x".into(),
+                operation: "list".into(),
+                args: Vec::new(),
+                profile: None,
+                region: None,
+            }),
+            "command.service",
+        ),
+    ];
+    for (request, field) in refused {
+        let error = engine.execute(request).await.expect_err(field);
+        assert_eq!((error.code(), error.field()), ("VALIDATION", Some(field)));
+        let text = error.to_string();
+        assert!(
+            text.contains("expected") && text.contains("found"),
+            "{text}"
+        );
+    }
+    assert_eq!((engine.total_count(), engine.running_count()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_id_is_used_once() {
+    let (engine, _dir) = engine();
+    let request = shell("true");
+    run(&engine, request.clone()).await;
+    assert!(matches!(
+        engine.execute(request).await,
+        Err(ExecutionError::DuplicateId(_))
+    ));
+}
+
+#[tokio::test]
+async fn slots_are_given_in_the_order_of_arrival() {
+    let (engine, dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        max_queued_executions: 2,
+        ..ExecutionConfig::default()
+    });
+    let file = dir.path().join("order");
+    let mut ids = Vec::new();
+    for n in 1..=3 {
+        let line = format!("sleep 0.05; echo {n} >> {}", file.display());
+        ids.push(
+            engine
+                .execute(shell(&line))
+                .await
+                .expect("a slot or a place"),
+        );
+    }
+    let refused = engine.execute(shell("true")).await;
+    assert!(matches!(
+        refused,
+        Err(ExecutionError::ConcurrencyLimitReached { .. })
+    ));
+    assert_eq!((engine.running_count(), engine.queued_count()), (1, 2));
+    for id in ids {
+        assert!(
+            engine
+                .wait_for_completion(id)
+                .await
+                .expect("a known execution")
+                .success
+        );
+    }
+    assert_eq!(
+        std::fs::read_to_string(file).expect("the order"),
+        "1\n2\n3\n"
+    );
+    assert_eq!((engine.running_count(), engine.available_permits()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_cancelled_place_in_the_queue_never_starts() {
+    let (engine, dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        max_queued_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let file = dir.path().join("started");
+    let first = engine.execute(shell("sleep 0.3")).await.expect("a slot");
+    let second = engine
+        .execute(shell(&format!("touch {}", file.display())))
+        .await
+        .expect("a place");
+    engine.cancel(second).await.expect("a waiting execution");
+    engine
+        .wait_for_completion(first)
+        .await
+        .expect("a known execution");
+    let result = engine
+        .get_result(second)
+        .await
+        .expect("a finished execution");
+    assert_eq!(
+        (result.status, result.pid),
+        (ExecutionStatus::Cancelled, None)
+    );
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn no_more_finished_executions_are_remembered_than_the_bound() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        max_in_memory_executions: 3,
+        ..ExecutionConfig::default()
+    });
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(run(&engine, shell("true")).await.id);
+    }
+    let listed: Vec<_> = engine
+        .list_executions()
+        .await
+        .iter()
+        .map(|summary| summary.id)
+        .collect();
+    ids.reverse();
+    assert_eq!(listed, ids[..3]);
+    assert!(matches!(
+        engine.get_status(ids[4]).await,
+        Err(ExecutionError::NotFound(_))
+    ));
+}
+
+#[tokio::test]
+async fn shutdown_ends_all_and_accepts_no_more() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    for _ in 0..20 {
+        engine
+            .execute(shell(&format!("sleep {mark} & sleep {mark}")))
+            .await
+            .expect("a slot");
+    }
+    engine.shutdown().await;
+    assert_eq!(survivors(&mark), [0; 0]);
+    assert!(matches!(
+        engine.execute(shell("true")).await,
+        Err(ExecutionError::ShutDown)
+    ));
+    engine.shutdown().await;
+}
+
+#[test]
+fn a_runtime_that_ends_takes_its_executions_with_it() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let id = runtime.block_on(async {
+        let id = engine
+            .execute(shell(&format!("sleep {mark}")))
+            .await
+            .expect("a slot");
+        while survivors(&mark).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        id
+    });
+    drop(runtime);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let result = runtime
+        .block_on(engine.wait_for_completion(id))
+        .expect("a known execution");
+    assert_eq!(result.status, ExecutionStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_child_has_default_signals_and_no_foreign_descriptors() {
+    let (engine, _dir) = engine();
+    let result = run(
+        &engine,
+        shell("grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd"),
+    )
+    .await;
+    let words: Vec<&str> = result.stdout.split_whitespace().collect();
+    // `ls` holds the directory that it lists as the fourth.
+    let zero = "0000000000000000";
+    assert_eq!(
+        words,
+        ["SigBlk:", zero, "SigIgn:", zero, "0", "1", "2", "3"]
+    );
+}
+
+#[tokio::test]
+async fn scripts_run_by_their_first_line_or_their_extension() {
+    use std::os::unix::fs::PermissionsExt;
+    let (engine, dir) = engine();
+    let script = |name: &str, text: &str, mode| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a script");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its mode");
+        ExecutionRequest::new(Command::Script {
+            path,
+            interpreter: None,
+            args: vec!["an argument".into()],
+        })
+    };
+    for request in [
+        script("executable", "#!/bin/sh\necho \"$1\"\n", 0o755),
+        script("not-executable", "#!/bin/sh\necho \"$1\"\n", 0o644),
+        script("by-extension.sh", "echo \"$1\"\n", 0o644),
+        script("by-extension.py", "import sys; print(sys.argv[1])\n", 0o644),
+        script("plain", "echo \"$1\"\n", 0o644),
+    ] {
+        let result = run(&engine, request).await;
+        assert_eq!(result.stdout, "an argument\n", "{:?}", result.error);
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_snake_case_json() {
+    let (engine, _dir) = engine();
+    let request: ExecutionRequest = serde_json::from_str(
+        r#"{"command":{"type":"exec","program":"echo","args":["it's"]},"timeout_ms":5000}"#,
+    )
+    .expect("a request");
+    let result = run(&engine, request).await;
+    let json = serde_json::to_value(&*result).expect("a value");
+    assert_eq!(json["status"], "completed");
+    assert_eq!(json["exit_code"], 0);
+    assert_eq!(json["command"], "echo \"it's\"");
+    assert!(serde_json::from_str::<ExecutionRequest>(r#"{"comand":{}}"#).is_err());
+}
