@@ -277,7 +277,9 @@ impl Attributes {
             | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
         // SAFETY: attributes and sets have room and are initialized before they are read.
         unsafe {
-            libc::sigfillset(all.as_mut_ptr());
+            // Not `sigfillset`, which leaves out the two signals of the thread library: the child would
+            // inherit them ignored.
+            ptr::write_bytes(all.as_mut_ptr(), 0xff, 1);
             libc::sigemptyset(none.as_mut_ptr());
             check_code(libc::posix_spawnattr_setsigdefault(
                 &raw mut attributes.0,
