@@ -402,7 +402,11 @@ impl Start {
         let config = Arc::clone(&self.engine.config);
         let guarded = config.orphan_protection && !request.keep_background;
         let resolved = match resolve(&request, environment, guarded) {
-            Err(Unresolved::Invalid(error)) => return decision.refuse(error.into()),
+            Err(Unresolved::Invalid(error)) => {
+                // Who is told of the refusal may want the slot at once.
+                drop(self.ticket);
+                return decision.refuse(error.into());
+            }
             resolved => resolved,
         };
         decision.accept();
