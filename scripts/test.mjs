@@ -1,0 +1,124 @@
+// Installs, builds and runs every test suite, also after one has failed. The last line says how many tests passed and
+// failed, as the runners counted them.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root, run } from './run.mjs'
+
+/** @typedef {{ passed: number, failed: number, skipped: number }} Count */
+/** @typedef {{ status: number, count: Count }} Outcome */
+
+const reports = mkdtempSync(join(tmpdir(), 'execution-engine-tests-'))
+
+/**
+ * @param {string[]} args
+ * @returns {Promise<Outcome>}
+ */
+async function cargoTest(args) {
+  let output = ''
+  const status = await run('cargo', ['test', '--locked', '--no-fail-fast', ...args], {
+    onOutput: (text) => (output += text),
+  })
+  const count = { passed: 0, failed: 0, skipped: 0 }
+  for (const line of output.matchAll(/^test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
+    count.passed += Number(line[1])
+    count.failed += Number(line[2])
+    count.skipped += Number(line[3])
+  }
+  return { status, count }
+}
+
+/**
+ * Vitest and Jest write the same report.
+ *
+ * @param {string} name
+ * @param {(report: string) => string[]} args
+ * @returns {Promise<Outcome>}
+ */
+async function jsTest(name, args) {
+  const report = join(reports, `${name}.json`)
+  const status = await run(process.execPath, args(report))
+  const found = JSON.parse(readFileSync(report, 'utf8'))
+  const skipped = found.numPendingTests + found.numTodoTests
+  return { status, count: { passed: found.numPassedTests, failed: found.numFailedTests, skipped } }
+}
+
+/**
+ * A compilation is one test.
+ *
+ * @returns {Promise<Outcome>}
+ */
+async function typeTest() {
+  const status = await run(process.execPath, [
+    join(root, 'node_modules/typescript/bin/tsc'),
+    '-p',
+    'tsconfig.types.json',
+  ])
+  return { status, count: { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 } }
+}
+
+/** @type {[title: string, suite: () => Promise<Outcome>][]} */
+const suites = [
+  ['the Rust crate (cargo test)', () => cargoTest([])],
+  [
+    'the Rust side of the addon (cargo test --features node --lib)',
+    () => cargoTest(['--features', 'node', '--lib', 'node::']),
+  ],
+  ['the types (tsc)', typeTest],
+  [
+    'the package (Vitest)',
+    () =>
+      jsTest('vitest', (report) => [
+        'node_modules/vitest/vitest.mjs',
+        'run',
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${report}`,
+      ]),
+  ],
+  [
+    'the package (Jest)',
+    () =>
+      jsTest('jest', (report) => [
+        'node_modules/jest/bin/jest.js',
+        '--config=jest/jest.config.cjs',
+        '--json',
+        `--outputFile=${report}`,
+      ]),
+  ],
+]
+
+/** @param {Count} count */
+const words = ({ passed, failed, skipped }) =>
+  `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+
+if ((await run(process.execPath, ['scripts/setup.mjs'])) !== 0) {
+  console.error('test: the setup failed, so nothing was tested')
+  process.exit(1)
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+const summary = []
+for (const [title, suite] of suites) {
+  console.log(`\ntest: ${title}`)
+  /** @type {Outcome} */
+  let outcome
+  try {
+    outcome = await suite()
+  } catch (error) {
+    console.error(`test: ${title}: ${/** @type {Error} */ (error).message}`)
+    outcome = { status: 1, count: { passed: 0, failed: 0, skipped: 0 } }
+  }
+  const { status, count } = outcome
+  // A suite that fails without a failed test, as when it does not compile, is one failure.
+  if (status !== 0 && count.failed === 0) count.failed = 1
+  total.passed += count.passed
+  total.failed += count.failed
+  total.skipped += count.skipped
+  summary.push(`test: ${title}: ${words(count)}`)
+}
+rmSync(reports, { recursive: true })
+
+console.log(`\n${summary.join('\n')}\n${words(total)}`)
+process.exitCode = total.failed > 0 ? 1 : 0

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['__test__/**/*.test.ts'],
+    // A process of its own per file: the addon is loaded as a program loads it, and what one file leaves behind
+    // cannot reach another.
+    pool: 'forks',
+    testTimeout: 20_000,
+    // The package is loaded by Node itself, as its users load it, and not transformed.
+    server: { deps: { external: [/\/index\.js$/, /\/binding\.js$/, /\/lib\/[^/]+\.js$/] } },
+  },
+})
