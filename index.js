@@ -1,20 +1,20 @@
-"use strict";
+'use strict'
 
-const { randomUUID } = require("node:crypto");
-const { isMainThread } = require("node:worker_threads");
-const native = require("./binding.js");
-const check = require("./lib/check");
-const door = require("./lib/door");
-const { ExecutionError, fromFailure } = require("./lib/error");
-const { toConfig, toResult, toSummary } = require("./lib/result");
-const { EventStream } = require("./lib/stream");
+const { randomUUID } = require('node:crypto')
+const { isMainThread } = require('node:worker_threads')
+const native = require('./binding.js')
+const check = require('./lib/check')
+const door = require('./lib/door')
+const { ExecutionError, fromFailure } = require('./lib/error')
+const { toConfig, toResult, toSummary } = require('./lib/result')
+const { EventStream } = require('./lib/stream')
 
 /** @typedef {import('./index').ExecutionRequest} ExecutionRequest */
 /** @typedef {import('./index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('./index').ExecutionResult} ExecutionResult */
 
 /** What `process.env` is if reading it in Rust gives the same: the environment of the process itself. */
-const ownEnvironment = isOwnEnvironment(process.env) ? process.env : undefined;
+const ownEnvironment = isOwnEnvironment(process.env) ? process.env : undefined
 
 /**
  * Whether these variables are those of the process, and no copy as in a worker, a test runner or another
@@ -23,70 +23,61 @@ const ownEnvironment = isOwnEnvironment(process.env) ? process.env : undefined;
  * @param {any} env
  */
 function isOwnEnvironment(env) {
-  if (!isMainThread || process.versions.bun || process.versions.deno)
-    return false;
-  const name = "ESCHER_ENVIRONMENT_PROBE";
+  if (!isMainThread || process.versions.bun || process.versions.deno) return false
+  const name = 'ESCHER_ENVIRONMENT_PROBE'
   try {
-    env[name] = Symbol(name);
-    delete env[name];
-    return false;
+    env[name] = Symbol(name)
+    delete env[name]
+    return false
   } catch {
-    return true;
+    return true
   }
 }
 
 /** The variables that JavaScript sees now, if Rust would see others. */
 function variables() {
-  const { env } = process;
-  return env === ownEnvironment
-    ? undefined
-    : /** @type {string[]} */ (Object.entries(env).flat());
+  const { env } = process
+  return env === ownEnvironment ? undefined : /** @type {string[]} */ (Object.entries(env).flat())
 }
 
 /** @param {import('./binding').Answer} answer */
 function unwrap(answer) {
-  if (answer.failure) throw fromFailure(answer.failure);
-  return answer.json === undefined ? undefined : JSON.parse(answer.json);
+  if (answer.failure) throw fromFailure(answer.failure)
+  return answer.json === undefined ? undefined : JSON.parse(answer.json)
 }
 
 /** @type {ExecutionEngine | undefined} */
-let globalEngine;
+let globalEngine
 
 /** @implements {AsyncDisposable} */
 class ExecutionEngine {
-  #native;
+  #native
   /** @type {Set<(event: any) => unknown>} */
-  #subscribers = new Set();
+  #subscribers = new Set()
 
   /** @param {import('./index').ExecutionConfig} [config] */
   constructor(config = {}) {
-    const json = JSON.stringify(check.config(config));
-    const failure = native.NativeEngine.check(json);
-    if (failure) throw fromFailure(failure);
-    this.#native = door.open(json);
+    const json = JSON.stringify(check.config(config))
+    const failure = native.NativeEngine.check(json)
+    if (failure) throw fromFailure(failure)
+    this.#native = door.open(json)
   }
 
   /** @param {import('./index').ExecutionConfig} [config] */
   static initGlobal(config = {}) {
     if (globalEngine) {
-      throw new ExecutionError(
-        "ALREADY_INITIALIZED",
-        "the global engine has already been initialized",
-      );
+      throw new ExecutionError('ALREADY_INITIALIZED', 'the global engine has already been initialized')
     }
     globalEngine = new ExecutionEngine({
       ...config,
       maxConcurrentExecutions: 1,
-    });
-    return globalEngine;
+    })
+    return globalEngine
   }
 
   static global() {
-    if (globalEngine) return globalEngine;
-    throw new ExecutionError(
-      "NOT_INITIALIZED",
-      "the global engine has not been initialized: call initGlobal first",
-    );
+    if (globalEngine) return globalEngine
+    throw new ExecutionError('NOT_INITIALIZED', 'the global engine has not been initialized: call initGlobal first')
   }
 
   /**
@@ -95,7 +86,7 @@ class ExecutionEngine {
    * @returns {Promise<string>}
    */
   async execute(request, options = {}) {
-    const { onStdout, onStderr, onEvent, signal } = check.options(options);
+    const { onStdout, onStderr, onEvent, signal } = check.options(options)
     return new Promise((resolve, refused) => {
       /** @type {any} */
       const run = {
@@ -104,9 +95,9 @@ class ExecutionEngine {
         onEvent,
         refused,
         accepted: () => resolve(run.id),
-      };
-      this.#submit(request, run, signal);
-    });
+      }
+      this.#submit(request, run, signal)
+    })
   }
 
   /**
@@ -115,14 +106,10 @@ class ExecutionEngine {
    * @returns {Promise<ExecutionResult>}
    */
   async run(request, options = {}) {
-    const { onStdout, onStderr, onEvent, signal } = check.options(options);
+    const { onStdout, onStderr, onEvent, signal } = check.options(options)
     return new Promise((ended, refused) => {
-      this.#submit(
-        request,
-        { onStdout, onStderr, onEvent, refused, ended },
-        signal,
-      );
-    });
+      this.#submit(request, { onStdout, onStderr, onEvent, refused, ended }, signal)
+    })
   }
 
   /**
@@ -131,16 +118,16 @@ class ExecutionEngine {
    * @param {AbortSignal} [signal]
    */
   #submit(request, run, signal) {
-    const { stdin, ...checked } = check.request(request);
-    checked.id ??= randomUUID();
-    run.id = checked.id;
-    run.subscribers = this.#subscribers;
+    const { stdin, ...checked } = check.request(request)
+    checked.id ??= randomUUID()
+    run.id = checked.id
+    run.subscribers = this.#subscribers
     const submission = {
       request: JSON.stringify(checked),
       stdin,
       variables: variables(),
-    };
-    door.submit(this.#native, run, submission, signal);
+    }
+    door.submit(this.#native, run, submission, signal)
   }
 
   /**
@@ -149,43 +136,37 @@ class ExecutionEngine {
    * @returns {AsyncGenerator<import('./index').ExecutionEvent, void, undefined>}
    */
   stream(request, options = {}) {
-    const leave = new AbortController();
+    const leave = new AbortController()
     /** @type {() => void} */
-    let settle = () => {};
-    const settled = new Promise(
-      (resolve) => (settle = () => resolve(undefined)),
-    );
+    let settle = () => {}
+    const settled = new Promise((resolve) => (settle = () => resolve(undefined)))
     const start = (/** @type {EventStream} */ stream) => {
       const finish = (/** @type {Error | undefined} */ error = undefined) => {
-        stream.end(error);
-        settle();
-      };
-      try {
-        const { signal } = check.streamOptions(options);
-        signal?.addEventListener("abort", () => leave.abort(), {
-          signal: leave.signal,
-        });
-        if (signal?.aborted) leave.abort();
-        const onEvent = (/** @type {any} */ event) => stream.push(event);
-        this.#submit(
-          request,
-          { onEvent, refused: finish, ended: () => finish() },
-          leave.signal,
-        );
-      } catch (error) {
-        finish(/** @type {Error} */ (error));
+        stream.end(error)
+        settle()
       }
-    };
+      try {
+        const { signal } = check.streamOptions(options)
+        signal?.addEventListener('abort', () => leave.abort(), {
+          signal: leave.signal,
+        })
+        if (signal?.aborted) leave.abort()
+        const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
+        this.#submit(request, { onEvents, refused: finish, ended: () => finish() }, leave.signal)
+      } catch (error) {
+        finish(/** @type {Error} */ (error))
+      }
+    }
     const stop = async () => {
-      leave.abort();
-      await settled;
-    };
-    return new EventStream(start, stop);
+      leave.abort()
+      await settled
+    }
+    return new EventStream(start, stop)
   }
 
   /** @param {string} id */
   async getStatus(id) {
-    return unwrap(this.#native.status(check.id(id)));
+    return unwrap(this.#native.status(check.id(id)))
   }
 
   /**
@@ -193,27 +174,20 @@ class ExecutionEngine {
    * @returns {Promise<ExecutionResult>}
    */
   async getResult(id) {
-    const {
-      failure,
-      json = "",
-      stdout = "",
-      stderr = "",
-    } = this.#native.result(check.id(id));
-    if (failure) throw fromFailure(failure);
-    return toResult(json, stdout, stderr);
+    const { failure, json = '', stdout = '', stderr = '' } = this.#native.result(check.id(id))
+    if (failure) throw fromFailure(failure)
+    return toResult(json, stdout, stderr)
   }
 
   /** @param {string} id */
   async waitForCompletion(id) {
-    const checked = check.id(id);
-    const [json, stdout, stderr] = await door.ask((token) =>
-      this.#native.wait(token, checked),
-    );
-    return toResult(json, stdout, stderr);
+    const checked = check.id(id)
+    const [json, stdout, stderr] = await door.ask((token) => this.#native.wait(token, checked))
+    return toResult(json, stdout, stderr)
   }
 
   async listExecutions() {
-    return unwrap(this.#native.list()).map(toSummary);
+    return unwrap(this.#native.list()).map(toSummary)
   }
 
   /**
@@ -221,8 +195,8 @@ class ExecutionEngine {
    * @returns {Promise<void>}
    */
   async cancel(id) {
-    const checked = check.id(id);
-    return door.ask((token) => this.#native.cancel(token, checked));
+    const checked = check.id(id)
+    return door.ask((token) => this.#native.cancel(token, checked))
   }
 
   /**
@@ -231,9 +205,9 @@ class ExecutionEngine {
    * @returns {Promise<string>}
    */
   async readLogs(id, options = {}) {
-    const checked = check.id(id);
-    const { max_bytes: maxBytes } = check.logOptions(options);
-    return door.ask((token) => this.#native.readLogs(token, checked, maxBytes));
+    const checked = check.id(id)
+    const { max_bytes: maxBytes } = check.logOptions(options)
+    return door.ask((token) => this.#native.readLogs(token, checked, maxBytes))
   }
 
   /**
@@ -241,67 +215,60 @@ class ExecutionEngine {
    * @returns {string}
    */
   getLogPath(id) {
-    return unwrap(this.#native.logPath(check.id(id)));
+    return unwrap(this.#native.logPath(check.id(id)))
   }
 
   /** @param {string} id */
   async removeExecution(id) {
-    unwrap(this.#native.remove(check.id(id)));
+    unwrap(this.#native.remove(check.id(id)))
   }
 
   /** @returns {Promise<number>} */
   async cleanup() {
-    return door.ask((token) => this.#native.cleanup(token));
+    return door.ask((token) => this.#native.cleanup(token))
   }
 
   /** @param {(event: import('./index').ExecutionEvent) => void} handler */
   onEvent(handler) {
-    check.callback(handler);
+    check.callback(handler)
     // The same function may subscribe twice, and is then told twice.
-    const subscriber = (/** @type {any} */ event) => handler(event);
-    this.#subscribers.add(subscriber);
-    this.#native.setSubscribers(this.#subscribers.size);
+    const subscriber = (/** @type {any} */ event) => handler(event)
+    this.#subscribers.add(subscriber)
+    this.#native.setSubscribers(this.#subscribers.size)
     return () => {
-      this.#subscribers.delete(subscriber);
-      this.#native.setSubscribers(this.#subscribers.size);
-    };
+      this.#subscribers.delete(subscriber)
+      this.#native.setSubscribers(this.#subscribers.size)
+    }
   }
 
   /** @returns {Promise<void>} */
   async shutdown() {
-    return door.ask((token) => this.#native.shutdown(token));
+    return door.ask((token) => this.#native.shutdown(token))
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.shutdown()
   }
 
   get config() {
-    return toConfig(unwrap(this.#native.config()));
+    return toConfig(unwrap(this.#native.config()))
   }
 
   get runningCount() {
-    return this.#native.counts()[0];
+    return this.#native.counts()[0]
   }
 
   get queuedCount() {
-    return this.#native.counts()[1];
+    return this.#native.counts()[1]
   }
 
   get totalCount() {
-    return this.#native.counts()[2];
+    return this.#native.counts()[2]
   }
 
   get availablePermits() {
-    return this.#native.counts()[3];
+    return this.#native.counts()[3]
   }
 }
 
-// Node 20 has the symbol from 20.5 on; a polyfill may have brought it.
-Object.defineProperty(
-  ExecutionEngine.prototype,
-  Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose"),
-  {
-    value: ExecutionEngine.prototype.shutdown,
-    writable: true,
-    configurable: true,
-  },
-);
-
-module.exports = { ExecutionEngine, ExecutionError };
+module.exports = { ExecutionEngine, ExecutionError }

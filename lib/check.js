@@ -1,4 +1,4 @@
-"use strict";
+'use strict'
 
 // The shapes of what users pass in: which keys there are and of which type. What a value means (ranges that
 // depend on the configuration, files, programs) is checked by the engine.
@@ -6,111 +6,80 @@
 // A checker takes a value and its path, throws an ExecutionError, and returns the value as the engine reads it:
 // with the keys of Rust.
 
-const { ExecutionError } = require("./error");
+const { ExecutionError } = require('./error')
 
 /** @typedef {(value: any, path: string, code: 'VALIDATION' | 'INVALID_CONFIG') => any} Checker */
 
 /** @type {(path: string, expected: string, found: string, code?: 'VALIDATION' | 'INVALID_CONFIG') => never} */
-function refuse(path, expected, found, code = "VALIDATION") {
-  throw new ExecutionError(
-    code,
-    `${path}: expected ${expected}, found ${found}`,
-    { field: path },
-  );
+function refuse(path, expected, found, code = 'VALIDATION') {
+  throw new ExecutionError(code, `${path}: expected ${expected}, found ${found}`, { field: path })
 }
 
 /** @param {any} value */
 function describe(value) {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return `an array of ${value.length}`
   switch (typeof value) {
-    case "string":
-      return JSON.stringify(
-        value.length > 60 ? `${value.slice(0, 60)}…` : value,
-      );
-    case "bigint":
-      return `${value}n`;
-    case "object":
-      return `an object of type ${value.constructor?.name ?? "null"}`;
-    case "function":
-      return "a function";
+    case 'string':
+      return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+    case 'bigint':
+      return `${value}n`
+    case 'object':
+      return `an object of type ${value.constructor?.name ?? 'null'}`
+    case 'function':
+      return 'a function'
     default:
-      return String(value);
+      return String(value)
   }
 }
 
 /** @type {(type: 'string' | 'boolean', expected: string) => Checker} */
 const ofType = (type, expected) => (value, path, code) =>
-  typeof value === type ? value : refuse(path, expected, describe(value), code);
+  typeof value === type ? value : refuse(path, expected, describe(value), code)
 
-const text = ofType("string", "a string");
-const flag = ofType("boolean", "a boolean");
+const text = ofType('string', 'a string')
+const flag = ofType('boolean', 'a boolean')
 
 /** @type {Checker} */
 function positive(value, path, code) {
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  return refuse(
-    path,
-    "a positive integer up to 2^53 - 1",
-    describe(value),
-    code,
-  );
+  if (Number.isSafeInteger(value) && value > 0) return value
+  return refuse(path, 'a positive integer up to 2^53 - 1', describe(value), code)
 }
 
 /** @type {Checker} */
 function count(value, path, code) {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  return refuse(
-    path,
-    "zero or a positive integer up to 2^53 - 1",
-    describe(value),
-    code,
-  );
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  return refuse(path, 'zero or a positive integer up to 2^53 - 1', describe(value), code)
 }
 
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
   (...names) =>
   (value, path, code) =>
-    names.includes(value)
-      ? value
-      : refuse(
-          path,
-          names.map((name) => `"${name}"`).join(" or "),
-          describe(value),
-          code,
-        );
+    names.includes(value) ? value : refuse(path, names.map((name) => `"${name}"`).join(' or '), describe(value), code)
 
 /** @type {(item: Checker) => Checker} */
 const listOf = (item) => (value, path, code) => {
-  if (!Array.isArray(value)) refuse(path, "an array", describe(value), code);
+  if (!Array.isArray(value)) refuse(path, 'an array', describe(value), code)
   // A plain loop sees the holes that `map` skips.
-  const items = [];
-  for (let i = 0; i < value.length; i++)
-    items.push(item(value[i], `${path}[${i}]`, code));
-  return items;
-};
+  const items = []
+  for (let i = 0; i < value.length; i++) items.push(item(value[i], `${path}[${i}]`, code))
+  return items
+}
 
 /** @type {Checker} */
 function texts(value, path, code) {
-  if (!isObject(value))
-    refuse(path, "an object with string values", describe(value), code);
-  return Object.fromEntries(
-    Object.keys(value).map((key) => [
-      key,
-      text(value[key], `${path}.${key}`, code),
-    ]),
-  );
+  if (!isObject(value)) refuse(path, 'an object with string values', describe(value), code)
+  return Object.fromEntries(Object.keys(value).map((key) => [key, text(value[key], `${path}.${key}`, code)]))
 }
 
 /** @param {any} value */
 function isObject(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** @param {string} key */
-const rustName = (key) =>
-  key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const rustName = (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /**
  * An object with these keys and no others; a key with `?` may be absent or undefined.
@@ -119,35 +88,31 @@ const rustName = (key) =>
  */
 function object(shape, expected) {
   const keys = Object.entries(shape).map(([key, check]) => {
-    const name = key.replace("?", "");
-    return { name, rust: rustName(name), required: name === key, check };
-  });
-  const known = new Set(keys.map(({ name }) => name));
+    const name = key.replace('?', '')
+    return { name, rust: rustName(name), required: name === key, check }
+  })
+  const known = new Set(keys.map(({ name }) => name))
   return (value, path, code) => {
-    const within = path === "" ? "" : `${path}.`;
-    if (!isObject(value))
-      refuse(path === "" ? "request" : path, expected, describe(value), code);
+    const within = path === '' ? '' : `${path}.`
+    if (!isObject(value)) refuse(path === '' ? 'request' : path, expected, describe(value), code)
     for (const key of Object.keys(value)) {
-      if (!known.has(key)) refuseKey(within + key, key, known, code);
+      if (!known.has(key)) refuseKey(within + key, key, known, code)
     }
     /** @type {Record<string, any>} */
-    const checked = {};
+    const checked = {}
     for (const { name, rust, required, check } of keys) {
-      const found = value[name];
-      if (found !== undefined)
-        checked[rust] = check(found, within + name, code);
-      else if (required) check(undefined, within + name, code);
+      const found = value[name]
+      if (found !== undefined) checked[rust] = check(found, within + name, code)
+      else if (required) check(undefined, within + name, code)
     }
-    return checked;
-  };
+    return checked
+  }
 }
 
 /** @type {(path: string, key: string, known: Set<string>, code: 'VALIDATION' | 'INVALID_CONFIG') => never} */
 function refuseKey(path, key, known, code) {
-  const [nearest] = [...known].sort(
-    (a, b) => distance(key, a) - distance(key, b),
-  );
-  return refuse(path, `a known key, such as "${nearest}"`, `"${key}"`, code);
+  const [nearest] = [...known].sort((a, b) => distance(key, a) - distance(key, b))
+  return refuse(path, `a known key, such as "${nearest}"`, `"${key}"`, code)
 }
 
 /**
@@ -157,170 +122,141 @@ function refuseKey(path, key, known, code) {
  * @param {string} b
  */
 function distance(a, b) {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1].toLowerCase() === b[j - 1].toLowerCase() ? 0 : 1;
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + same);
+      const same = a[i - 1].toLowerCase() === b[j - 1].toLowerCase() ? 0 : 1
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + same)
     }
-    row = next;
+    row = next
   }
-  return row[b.length];
+  return row[b.length]
 }
 
 const commands = {
-  exec: object(
-    { type: text, program: text, "args?": listOf(text) },
-    "a command",
-  ),
-  shell: object({ type: text, command: text, "shell?": text }, "a command"),
-  script: object(
-    { type: text, path: text, "interpreter?": text, "args?": listOf(text) },
-    "a command",
-  ),
+  exec: object({ type: text, program: text, 'args?': listOf(text) }, 'a command'),
+  shell: object({ type: text, command: text, 'shell?': text }, 'a command'),
+  script: object({ type: text, path: text, 'interpreter?': text, 'args?': listOf(text) }, 'a command'),
   aws_cli: object(
     {
       type: text,
       service: text,
       operation: text,
-      "args?": listOf(text),
-      "profile?": text,
-      "region?": text,
+      'args?': listOf(text),
+      'profile?': text,
+      'region?': text,
     },
-    "a command",
+    'a command',
   ),
-};
+}
 
-const commandType = oneOf(...Object.keys(commands));
+const commandType = oneOf(...Object.keys(commands))
 
 /** @type {Checker} */
 function command(value, path, code) {
-  if (!isObject(value)) refuse(path, "a command object", describe(value), code);
-  const type = /** @type {keyof typeof commands} */ (
-    commandType(value.type, `${path}.type`, code)
-  );
-  return commands[type](value, path, code);
+  if (!isObject(value)) refuse(path, 'a command object', describe(value), code)
+  const type = /** @type {keyof typeof commands} */ (commandType(value.type, `${path}.type`, code))
+  return commands[type](value, path, code)
 }
 
 /** @type {Checker} */
 function uuid(value, path, code) {
-  const form =
-    /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-  return typeof value === "string" && form.test(value)
+  const form = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+  return typeof value === 'string' && form.test(value)
     ? value.toLowerCase()
-    : refuse(path, "a UUID", describe(value), code);
+    : refuse(path, 'a UUID', describe(value), code)
 }
 
 /** @type {Checker} */
 function stdin(value, path, code) {
   // Also an array of another realm, as under Jest.
-  const isBytes =
-    Object.prototype.toString.call(value) === "[object Uint8Array]";
-  return typeof value === "string" || isBytes
-    ? value
-    : refuse(path, "a string or a Uint8Array", describe(value), code);
+  const isBytes = Object.prototype.toString.call(value) === '[object Uint8Array]'
+  return typeof value === 'string' || isBytes ? value : refuse(path, 'a string or a Uint8Array', describe(value), code)
 }
 
-const metadata = object(
-  { "source?": text, "conversationId?": text, "tags?": texts },
-  "a metadata object",
-);
+const metadata = object({ 'source?': text, 'conversationId?': text, 'tags?': texts }, 'a metadata object')
 
 const request = object(
   {
-    "id?": uuid,
+    'id?': uuid,
     command,
-    "env?": texts,
-    "inheritEnv?": flag,
-    "workingDir?": text,
-    "stdin?": stdin,
-    "timeoutMs?": positive,
-    "outputLogPath?": text,
-    "keepBackground?": flag,
-    "metadata?": metadata,
+    'env?': texts,
+    'inheritEnv?': flag,
+    'workingDir?': text,
+    'stdin?': stdin,
+    'timeoutMs?': positive,
+    'outputLogPath?': text,
+    'keepBackground?': flag,
+    'metadata?': metadata,
   },
-  "a request object",
-);
+  'a request object',
+)
 
 const config = object(
   {
-    "defaultTimeoutMs?": positive,
-    "maxTimeoutMs?": positive,
-    "maxConcurrentExecutions?": positive,
-    "maxQueuedExecutions?": count,
-    "maxInMemoryExecutions?": positive,
-    "executionRetentionSecs?": positive,
-    "enableAutoCleanup?": flag,
-    "streamOutput?": flag,
-    "maxOutputSizeBytes?": positive,
-    "oversizedOutputStrategy?": oneOf(
-      "truncate_with_warning",
-      "fail_execution",
-      "stream_to_file",
-    ),
-    "maxLineSizeBytes?": positive,
-    "logOutput?": flag,
-    "logDir?": text,
-    "maxLogSizeBytes?": positive,
-    "terminationGraceMs?": positive,
-    "drainIdleMs?": positive,
-    "drainMaxMs?": positive,
-    "orphanProtection?": flag,
+    'defaultTimeoutMs?': positive,
+    'maxTimeoutMs?': positive,
+    'maxConcurrentExecutions?': positive,
+    'maxQueuedExecutions?': count,
+    'maxInMemoryExecutions?': positive,
+    'executionRetentionSecs?': positive,
+    'enableAutoCleanup?': flag,
+    'streamOutput?': flag,
+    'maxOutputSizeBytes?': positive,
+    'oversizedOutputStrategy?': oneOf('truncate_with_warning', 'fail_execution', 'stream_to_file'),
+    'maxLineSizeBytes?': positive,
+    'logOutput?': flag,
+    'logDir?': text,
+    'maxLogSizeBytes?': positive,
+    'terminationGraceMs?': positive,
+    'drainIdleMs?': positive,
+    'drainMaxMs?': positive,
+    'orphanProtection?': flag,
   },
-  "a configuration object",
-);
+  'a configuration object',
+)
 
 /** @type {Checker} */
 function callback(value, path, code) {
-  return typeof value === "function"
-    ? value
-    : refuse(path, "a function", describe(value), code);
+  return typeof value === 'function' ? value : refuse(path, 'a function', describe(value), code)
 }
 
 /** @type {Checker} */
 function abortSignal(value, path, code) {
-  const works =
-    isObject(value) &&
-    typeof value.aborted === "boolean" &&
-    value.addEventListener;
-  return works ? value : refuse(path, "an AbortSignal", describe(value), code);
+  const works = isObject(value) && typeof value.aborted === 'boolean' && value.addEventListener
+  return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
 }
 
 const options = object(
   {
-    "onStdout?": callback,
-    "onStderr?": callback,
-    "onEvent?": callback,
-    "signal?": abortSignal,
+    'onStdout?': callback,
+    'onStderr?': callback,
+    'onEvent?': callback,
+    'signal?': abortSignal,
   },
-  "an options object",
-);
+  'an options object',
+)
 
-const streamOptions = object({ "signal?": abortSignal }, "an options object");
-const logOptions = object({ "maxBytes?": positive }, "an options object");
+const streamOptions = object({ 'signal?': abortSignal }, 'an options object')
+const logOptions = object({ 'maxBytes?': positive }, 'an options object')
 
 module.exports = {
   /** @param {unknown} value */
-  request: (value) => request(value, "", "VALIDATION"),
+  request: (value) => request(value, '', 'VALIDATION'),
   /** @param {unknown} value */
-  config: (value) =>
-    config(
-      value,
-      value === undefined || isObject(value) ? "" : "config",
-      "INVALID_CONFIG",
-    ),
+  config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
   options: (value) => {
-    options(value, "options", "VALIDATION");
-    return /** @type {any} */ (value);
+    options(value, 'options', 'VALIDATION')
+    return /** @type {any} */ (value)
   },
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
-  streamOptions: (value) => streamOptions(value, "options", "VALIDATION"),
+  streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ max_bytes?: number }} */
-  logOptions: (value) => logOptions(value, "options", "VALIDATION"),
+  logOptions: (value) => logOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
-  id: (value) => uuid(value, "id", "VALIDATION"),
+  id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value */
-  callback: (value) => callback(value, "handler", "VALIDATION"),
-};
+  callback: (value) => callback(value, 'handler', 'VALIDATION'),
+}

@@ -1,61 +1,63 @@
-"use strict";
+'use strict'
 
 // Everything that Rust tells comes through one queue, in order, as calls of `dispatch`. Here it is given to
 // whom it concerns: an execution, or a promise that waits for an answer.
 
-const native = require("../binding.js");
-const { fromFailure } = require("./error");
-const { deliver, callAll } = require("./lines");
-const { iso, toResult } = require("./result");
+const { setImmediate } = require('node:timers')
+const native = require('../binding.js')
+const { fromFailure } = require('./error')
+const { BatchEvents, call, deliverLines } = require('./lines')
+const { iso, toResult } = require('./result')
 
 /** What an execution wants to be told; the bits of `src/node/handler.rs`. */
-const WANTS = { stdout: 1, stderr: 2, result: 4, started: 8, accepted: 16 };
+const WANTS = { stdout: 1, stderr: 2, result: 4, started: 8, accepted: 16, nothing: 32 }
 
-const STREAMS = /** @type {const} */ (["stdout", "stderr"]);
+const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
 
 /**
  * An execution as its caller sees it.
  *
  * @typedef {object} Run
  * @property {string} id
- * @property {((line: string, partial: boolean) => unknown) | undefined} [onStdout]
- * @property {((line: string, partial: boolean) => unknown) | undefined} [onStderr]
+ * @property {((line: string) => unknown) | undefined} [onStdout]
+ * @property {((line: string) => unknown) | undefined} [onStderr]
  * @property {((event: any) => unknown) | undefined} [onEvent]
+ * @property {((events: { next(): any }) => Promise<void> | undefined) | undefined} [onEvents]
  * @property {Set<(event: any) => unknown>} subscribers of the engine
  * @property {(() => void) | undefined} [accepted]
  * @property {(error: Error) => void} refused
  * @property {((result: import('../index').ExecutionResult | undefined) => void) | undefined} [ended]
- * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
+ * @property {(() => Promise<unknown> | void)[] | undefined} [backlog] what waits for a promise of a callback
  */
 
 /** @type {Map<number, Run>} */
-const runs = new Map();
+const runs = new Map()
 /** @type {Map<number, { resolve: (value: any) => void, reject: (error: Error) => void }>} */
-const questions = new Map();
-let lastToken = 0;
+const questions = new Map()
+let lastToken = 0
 
-const handlers = [output, started, ended, accepted, settled, warning];
+const handlers = [output, started, ended, accepted, settled, warning]
 
 const door = new native.Door((kind, token, ...values) => {
-  /** @type {Function} */ (handlers[kind])(token, ...values);
-});
+  ;/** @type {Function} */ (handlers[kind])(token, ...values)
+})
 
 /** @template T @param {Map<number, T>} map @param {T} entry */
 function enter(map, entry) {
   // Tokens are unsigned 32-bit numbers; one that is still in use after four billion others is passed over.
   do {
-    lastToken = (lastToken + 1) >>> 0;
-  } while (runs.has(lastToken) || questions.has(lastToken));
-  if (runs.size + questions.size === 0) door.hold(true);
-  map.set(lastToken, entry);
-  return lastToken;
+    lastToken = (lastToken + 1) >>> 0
+  } while (runs.has(lastToken) || questions.has(lastToken))
+  if (runs.size + questions.size === 0) door.hold(true)
+  map.set(lastToken, entry)
+  return lastToken
 }
 
 /** @template T @param {Map<number, T>} map @param {number} token */
 function leave(map, token) {
-  const entry = map.get(token);
-  if (map.delete(token) && runs.size + questions.size === 0) door.hold(false);
-  return entry;
+  const entry = map.get(token)
+  if (map.delete(token) && runs.size + questions.size === 0) door.hold(false)
+  return entry
 }
 
 /**
@@ -66,133 +68,186 @@ function leave(map, token) {
  */
 function ask(start) {
   return new Promise((resolve, reject) => {
-    const token = enter(questions, { resolve, reject });
-    const failure = start(token);
+    const token = enter(questions, { resolve, reject })
+    const failure = start(token)
     if (failure) {
-      leave(questions, token);
-      reject(fromFailure(failure));
+      leave(questions, token)
+      reject(fromFailure(failure))
     }
-  });
+  })
 }
 
 /** @type {(token: number, stream: 0 | 1, text: string, partial: number[] | undefined, at: number, size: number) => void} */
 function output(token, stream, text, partial, at, size) {
-  const run = runs.get(token);
-  if (run === undefined) return door.acknowledge(token, size);
-  const batch = { text, partial };
-  const give = () => {
-    const pending = deliver(listeners(run, stream, at), batch);
-    if (pending === undefined) return door.acknowledge(token, size);
-    return pending.then(() => door.acknowledge(token, size));
-  };
-  inOrder(run, give);
+  const run = runs.get(token)
+  if (run === undefined) return acknowledge(token, size)
+  const batch = { stream: STREAMS[stream], text, partial, at }
+  inOrder(run, () => {
+    const pending = deliver(run, batch)
+    if (pending === undefined) return acknowledge(token, size)
+    return pending.then(() => acknowledge(token, size))
+  })
+}
+
+/** What was delivered in this turn of the event loop. @type {Map<number, number>} */
+const delivered = new Map()
+
+/**
+ * Lets Rust send more, after this turn of the event loop: at once, the queue would never be empty while a
+ * command prints, and the loop would do nothing else.
+ *
+ * @param {number} token
+ * @param {number} size
+ */
+function acknowledge(token, size) {
+  if (delivered.size === 0) setImmediate(acknowledgeAll)
+  delivered.set(token, (delivered.get(token) ?? 0) + size)
+}
+
+function acknowledgeAll() {
+  for (const [token, size] of delivered) door.acknowledge(token, size)
+  delivered.clear()
+}
+
+/**
+ * Gives a batch to all who listen, one after the other.
+ *
+ * @param {Run} run
+ * @param {import('./lines').Batch} batch
+ * @returns {Promise<unknown> | undefined}
+ */
+function deliver(run, batch) {
+  const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
+  let pending = own && deliverLines(own, batch.text)
+  if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, run.id)))
+  if (run.onEvent || run.subscribers.size > 0) {
+    pending = both(pending, emitAll(run, new BatchEvents(batch, run.id)))
+  }
+  return pending
+}
+
+/**
+ * @param {Promise<unknown> | undefined} one
+ * @param {Promise<unknown> | undefined} other
+ */
+function both(one, other) {
+  return one && other ? Promise.all([one, other]) : (one ?? other)
+}
+
+/**
+ * @param {Run} run
+ * @param {BatchEvents} events
+ * @returns {Promise<unknown> | undefined}
+ */
+function emitAll(run, events) {
+  for (let event; (event = events.next()) !== undefined;) {
+    const pending = emit(run, event)
+    if (pending) return pending.then(() => emitAll(run, events))
+  }
+  return undefined
 }
 
 /**
  * Does it now, or after what waits already.
  *
  * @param {Run} run
- * @param {() => Promise<void> | void} step
+ * @param {() => Promise<unknown> | void} step
  */
 function inOrder(run, step) {
   if (run.backlog !== undefined) {
-    run.backlog.push(step);
-    return;
+    run.backlog.push(step)
+    return
   }
-  const pending = step();
+  const pending = step()
   if (pending !== undefined) {
-    run.backlog = [];
-    void workOff(run, pending);
+    run.backlog = []
+    void workOff(run, pending)
   }
 }
 
-/** @param {Run} run @param {Promise<void> | void} pending */
+/** @param {Run} run @param {Promise<unknown> | void} pending */
 async function workOff(run, pending) {
-  await pending;
-  for (let step; (step = run.backlog?.shift()) !== undefined;) await step();
-  run.backlog = undefined;
+  await pending
+  for (let step; (step = run.backlog?.shift()) !== undefined;) await step()
+  run.backlog = undefined
 }
 
 /**
  * @param {Run} run
- * @param {0 | 1} stream
- * @param {number} at
+ * @param {object} event
+ * @returns {Promise<unknown> | undefined}
  */
-function listeners(run, stream, at) {
-  const found = [];
-  const own = stream === 0 ? run.onStdout : run.onStderr;
-  if (own) found.push(own);
-  if (run.onEvent || run.subscribers.size > 0) {
-    const eventType = STREAMS[stream];
-    const timestamp = iso(at);
-    found.push((/** @type {string} */ line, /** @type {boolean} */ partial) =>
-      emit(run, { eventType, executionId: run.id, line, partial, timestamp }),
-    );
+function emit(run, event) {
+  let pending = run.onEvent && call(run.onEvent, event)
+  for (const subscriber of run.subscribers) pending = both(pending, call(subscriber, event))
+  return pending
+}
+
+/** @param {object} event */
+function single(event) {
+  let next = /** @type {object | undefined} */ (event)
+  return {
+    next() {
+      const event = next
+      next = undefined
+      return event
+    },
   }
-  return found;
 }
 
 /** @param {Run} run @param {object} event */
-function emit(run, event) {
-  const told = run.onEvent
-    ? [run.onEvent, ...run.subscribers]
-    : [...run.subscribers];
-  return callAll(told, event, false);
+function emitOne(run, event) {
+  return both(run.onEvents?.(single(event)), emit(run, event))
 }
 
 /** @type {(token: number, pid: number, command: string, at: number) => void} */
 function started(token, pid, command, at) {
-  const run = runs.get(token);
-  if (run === undefined) return;
+  const run = runs.get(token)
+  if (run === undefined) return
   const event = {
-    eventType: "started",
+    eventType: 'started',
     executionId: run.id,
     command,
     pid,
     timestamp: iso(at),
-  };
-  inOrder(
-    run,
-    () => /** @type {Promise<void> | undefined} */ (emit(run, event)),
-  );
+  }
+  inOrder(run, () => /** @type {Promise<void> | undefined} */ (emit(run, event)))
 }
 
 /** @type {(token: number, json: string | undefined, stdout: string, stderr: string) => void} */
 function ended(token, json, stdout, stderr) {
-  const run = leave(runs, token);
-  if (run === undefined) return;
+  const run = leave(runs, token)
+  if (run === undefined) return
   // Rust has waited for the callbacks; what has not returned by now is not waited for any longer.
-  run.backlog = undefined;
-  const result =
-    json === undefined ? undefined : toResult(json, stdout, stderr);
+  run.backlog = undefined
+  const result = json === undefined ? undefined : toResult(json, stdout, stderr)
   if (result !== undefined) {
-    const { status: eventType, completedAt: timestamp } = result;
-    emit(run, { eventType, executionId: run.id, result, timestamp });
+    const { status: eventType, completedAt: timestamp } = result
+    emitOne(run, { eventType, executionId: run.id, result, timestamp })
   }
-  run.ended?.(result);
+  run.ended?.(result)
 }
 
 /** @param {number} token */
 function accepted(token) {
-  runs.get(token)?.accepted?.();
+  runs.get(token)?.accepted?.()
 }
 
 /** @type {(token: number, failure: import('../binding').Failure | undefined, value: any) => void} */
 function settled(token, failure, value) {
-  const run = leave(runs, token);
-  if (run !== undefined && failure !== undefined)
-    return run.refused(fromFailure(failure));
-  const question = leave(questions, token);
-  if (failure !== undefined) question?.reject(fromFailure(failure));
-  else question?.resolve(value);
+  const run = leave(runs, token)
+  if (run !== undefined && failure !== undefined) return run.refused(fromFailure(failure))
+  const question = leave(questions, token)
+  if (failure !== undefined) question?.reject(fromFailure(failure))
+  else question?.resolve(value)
 }
 
 /** @type {(token: number, text: string) => void} */
 function warning(_, text) {
   process.emitWarning(text, {
-    type: "ExecutionEngineWarning",
-    code: "ESCHER_NO_GUARDIAN",
-  });
+    type: 'ExecutionEngineWarning',
+    code: 'ESCHER_NO_GUARDIAN',
+  })
 }
 
 /**
@@ -204,39 +259,39 @@ function warning(_, text) {
  * @param {AbortSignal} [signal]
  */
 function submit(engine, run, { request, stdin, variables }, signal) {
-  let wants = 0;
-  if (run.onStdout || run.onEvent) wants |= WANTS.stdout;
-  if (run.onStderr || run.onEvent) wants |= WANTS.stderr;
-  if (run.ended || run.onEvent) wants |= WANTS.result;
-  if (run.onEvent) wants |= WANTS.started;
-  if (run.accepted) wants |= WANTS.accepted;
-  const token = enter(runs, run);
-  if (signal) stopOnAbort(run, token, signal);
-  const failure = engine.execute(token, request, stdin, variables, wants);
+  let wants = 0
+  const events = run.onEvent || run.onEvents
+  if (run.onStdout || events) wants |= WANTS.stdout
+  if (run.onStderr || events) wants |= WANTS.stderr
+  if (run.ended || events) wants |= WANTS.result
+  if (events) wants |= WANTS.started
+  if (run.accepted) wants |= WANTS.accepted
+  if (signal?.aborted) wants |= WANTS.nothing
+  const token = enter(runs, run)
+  if (signal) stopOnAbort(run, token, signal)
+  const failure = engine.execute(token, request, stdin, variables, wants)
   if (failure) {
-    leave(runs, token);
-    run.refused(fromFailure(failure));
-  } else if (signal?.aborted) {
-    door.stop(token);
+    leave(runs, token)
+    run.refused(fromFailure(failure))
   }
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  const stop = () => door.stop(token);
-  signal.addEventListener("abort", stop, { once: true });
-  const { refused, ended } = run;
+  const stop = () => door.stop(token)
+  signal.addEventListener('abort', stop, { once: true })
+  const { refused, ended } = run
   run.refused = (error) => {
-    signal.removeEventListener("abort", stop);
-    refused(error);
-  };
+    signal.removeEventListener('abort', stop)
+    refused(error)
+  }
   run.ended = (result) => {
-    signal.removeEventListener("abort", stop);
-    ended?.(result);
-  };
+    signal.removeEventListener('abort', stop)
+    ended?.(result)
+  }
 }
 
 /** @param {string} config as JSON */
-const open = (config) => new native.NativeEngine(door, config);
+const open = (config) => new native.NativeEngine(door, config)
 
-module.exports = { ask, open, submit };
+module.exports = { ask, open, submit }

@@ -1,4 +1,4 @@
-"use strict";
+'use strict'
 
 /** Why the engine refused a call. What happens to a process is never an error: it is in the result. */
 class ExecutionError extends Error {
@@ -8,11 +8,11 @@ class ExecutionError extends Error {
    * @param {{ field?: string, executionId?: string }} [about]
    */
   constructor(code, message, about = {}) {
-    super(message);
-    this.name = "ExecutionError";
-    this.code = code;
-    if (about.field !== undefined) this.field = about.field;
-    if (about.executionId !== undefined) this.executionId = about.executionId;
+    super(message)
+    this.name = 'ExecutionError'
+    this.code = code
+    if (about.field !== undefined) this.field = about.field
+    if (about.executionId !== undefined) this.executionId = about.executionId
   }
 }
 
@@ -22,8 +22,8 @@ class ExecutionError extends Error {
  * @param {{ code: string, message: string, field?: string, executionId?: string }} failure
  */
 function fromFailure(failure) {
-  const code = /** @type {import('../index').ErrorCode} */ (failure.code);
-  return new ExecutionError(code, failure.message, failure);
+  const code = /** @type {import('../index').ErrorCode} */ (failure.code)
+  return new ExecutionError(code, failure.message, failure)
 }
 
-module.exports = { ExecutionError, fromFailure };
+module.exports = { ExecutionError, fromFailure }

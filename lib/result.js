@@ -1,23 +1,20 @@
-"use strict";
+'use strict'
 
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
 /** @param {number} at milliseconds since 1970 */
-const iso = (at) => new Date(at).toISOString();
+const iso = (at) => new Date(at).toISOString()
 
 /** @param {string | null} time */
-const isoOrNull = (time) =>
-  time === null ? null : new Date(time).toISOString();
+const isoOrNull = (time) => (time === null ? null : new Date(time).toISOString())
 
 /** @param {any} found */
 function toMetadata(found) {
   return {
     ...(found.source === undefined ? {} : { source: found.source }),
-    ...(found.conversation_id === undefined
-      ? {}
-      : { conversationId: found.conversation_id }),
+    ...(found.conversation_id === undefined ? {} : { conversationId: found.conversation_id }),
     tags: found.tags,
-  };
+  }
 }
 
 /**
@@ -27,7 +24,7 @@ function toMetadata(found) {
  * @returns {import('../index').ExecutionResult}
  */
 function toResult(json, stdout, stderr) {
-  const found = JSON.parse(json);
+  const found = JSON.parse(json)
   return {
     id: found.id,
     status: found.status,
@@ -53,7 +50,7 @@ function toResult(json, stdout, stderr) {
     error: found.error,
     errorCode: found.error_code,
     metadata: toMetadata(found.metadata),
-  };
+  }
 }
 
 /**
@@ -67,7 +64,7 @@ function toSummary(found) {
     command: found.command,
     startedAt: isoOrNull(found.started_at),
     durationMs: found.duration_ms,
-  };
+  }
 }
 
 /**
@@ -84,7 +81,7 @@ function toConfig(found) {
         ]),
       ),
     )
-  );
+  )
 }
 
-module.exports = { iso, toResult, toSummary, toConfig };
+module.exports = { iso, toResult, toSummary, toConfig }

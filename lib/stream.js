@@ -1,4 +1,8 @@
-"use strict";
+'use strict'
+
+/** @typedef {{ next(): any }} Events what is to be taken, one event at a time, until there is none */
+/** @typedef {{ events: Events, taken: () => void }} Item */
+/** @typedef {{ resolve: (step: IteratorResult<any, void>) => void, reject: (error: unknown) => void }} Waiting */
 
 /**
  * The events of one execution, taken one by one. Output that was not taken yet is held back in the command.
@@ -6,110 +10,113 @@
  * @implements {AsyncGenerator<any, void, undefined>}
  */
 class EventStream {
-  /** @type {any[]} */
-  #events = [];
-  /** @type {{ resolve: (step: IteratorResult<any>) => void, reject: (error: unknown) => void }[]} */
-  #waiting = [];
-  /** @type {(() => void) | undefined} */
-  #taken;
-  #begun = false;
-  #over = false;
+  /** @type {Item[]} */
+  #items = []
+  /** @type {Waiting[]} */
+  #waiting = []
+  #begun = false
+  #over = false
   /** @type {Error | undefined} */
-  #error;
-  #start;
-  #stop;
+  #error
+  #start
+  #stop
 
   /**
-   * @param {(stream: EventStream) => void} start
+   * @param {(stream: EventStream) => void} start called when the first event is asked for
    * @param {() => Promise<void>} stop
    */
   constructor(start, stop) {
-    this.#start = start;
-    this.#stop = stop;
+    this.#start = start
+    this.#stop = stop
   }
 
   /**
-   * Takes an event from the engine; the promise settles once it has been taken from here.
+   * Takes events from the engine. The promise, if there is one, settles once they have been taken from here.
    *
-   * @param {any} event
+   * @param {Events} events
+   * @returns {Promise<void> | undefined}
    */
-  push(event) {
-    const waiting = this.#waiting.shift();
-    if (waiting) {
-      waiting.resolve({ value: event, done: false });
-      return undefined;
+  push(events) {
+    if (this.#over) return undefined
+    const taken = new Promise((/** @type {(value: void) => void} */ resolve) => {
+      this.#items.push({ events, taken: resolve })
+    })
+    while (this.#waiting.length > 0) {
+      const value = this.#take()
+      if (value === undefined) return undefined
+      this.#waiting.shift()?.resolve({ value, done: false })
     }
-    this.#events.push(event);
-    return new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
-      this.#taken = resolve;
-    });
+    return taken
   }
 
-  /** @param {Error} [error] */
+  /** The next event, if one is there. */
+  #take() {
+    for (let item; (item = this.#items[0]) !== undefined;) {
+      const value = item.events.next()
+      if (value !== undefined) return value
+      this.#items.shift()
+      item.taken()
+    }
+    return undefined
+  }
+
+  /**
+   * Nothing more comes.
+   *
+   * @param {Error} [error]
+   */
   end(error) {
-    this.#over = true;
-    this.#error = error;
-    for (const waiting of this.#waiting.splice(0)) this.#finish(waiting);
+    this.#over = true
+    this.#error ??= error
+    for (const waiting of this.#waiting.splice(0)) this.#finish(waiting)
   }
 
-  /** @param {{ resolve: (step: IteratorResult<any>) => void, reject: (error: unknown) => void }} waiting */
+  /** @param {Waiting} waiting */
   #finish({ resolve, reject }) {
-    const error = this.#error;
-    this.#error = undefined;
-    if (error) reject(error);
-    else resolve({ value: undefined, done: true });
+    const error = this.#error
+    this.#error = undefined
+    if (error) reject(error)
+    else resolve({ value: undefined, done: true })
   }
 
   /** @returns {Promise<IteratorResult<any, void>>} */
   next() {
     if (!this.#begun) {
-      this.#begun = true;
-      this.#start(this);
+      this.#begun = true
+      this.#start(this)
     }
-    if (this.#events.length > 0) {
-      const value = this.#events.shift();
-      if (this.#events.length === 0) this.#release();
-      return Promise.resolve({ value, done: false });
-    }
+    const value = this.#take()
+    if (value !== undefined) return Promise.resolve({ value, done: false })
     return new Promise((resolve, reject) => {
-      if (this.#over) this.#finish({ resolve, reject });
-      else this.#waiting.push({ resolve, reject });
-    });
-  }
-
-  #release() {
-    const taken = this.#taken;
-    this.#taken = undefined;
-    taken?.();
+      if (this.#over) this.#finish({ resolve, reject })
+      else this.#waiting.push({ resolve, reject })
+    })
   }
 
   /** Leaving early cancels the execution, and waits until nothing of it is left. */
   async return() {
-    if (this.#begun && !this.#over) {
-      const stopped = this.#stop();
-      this.#events.length = 0;
-      this.#release();
-      await stopped;
-    }
-    this.#begun = true;
-    this.end();
-    return { value: undefined, done: /** @type {const} */ (true) };
+    const running = this.#begun && !this.#over
+    this.#begun = true
+    this.#over = true
+    for (const item of this.#items.splice(0)) item.taken()
+    if (running) await this.#stop()
+    this.end()
+    return { value: undefined, done: /** @type {const} */ (true) }
   }
 
   /** @param {unknown} error @returns {Promise<any>} */
   async throw(error) {
-    await this.return();
-    throw error;
+    await this.return()
+    throw error
   }
 
   [Symbol.asyncIterator]() {
-    return this;
+    return this
   }
 
-  async [/** @type {any} */ (Symbol).asyncDispose ??
-    Symbol.for("Symbol.asyncDispose")]() {
-    await this.return();
+  async [Symbol.asyncDispose]() {
+    await this.return()
   }
 }
 
-module.exports = { EventStream };
+module.exports = { EventStream }

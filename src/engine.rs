@@ -154,7 +154,7 @@ impl ExecutionEngine {
         let runtime = Handle::try_current()
             .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
         let (sender, accepted) = oneshot::channel();
-        self.submit(request, options, &runtime, move |decision| {
+        self.submit(request, options, &runtime, false, move |decision| {
             drop(sender.send(decision));
         })?;
         accepted
@@ -164,12 +164,14 @@ impl ExecutionEngine {
 
     /// Enters a request, and leaves the rest to other threads: the file system is not touched here.
     ///
+    /// One that is `cancelled` already is checked and settled, and never started.
     /// `decided` is told whether the request was accepted, before anything else is told of the execution.
     pub(crate) fn submit(
         &self,
         request: ExecutionRequest,
         options: ExecuteOptions,
         runtime: &Handle,
+        cancelled: bool,
         decided: impl FnOnce(Result<Uuid>) + Send + 'static,
     ) -> Result<Arc<Execution>> {
         let inner = &self.0;
@@ -190,6 +192,9 @@ impl ExecutionEngine {
             return Err(ExecutionError::ShutDown);
         }
         self.clean_up_regularly(runtime);
+        if cancelled {
+            execution.stop.ask();
+        }
         let start = Start {
             engine: Arc::clone(inner),
             execution: Arc::clone(&execution),

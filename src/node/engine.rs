@@ -151,7 +151,13 @@ impl NativeEngine {
         };
         let execution = self
             .engine
-            .submit(request, options, runtime, decided)
+            .submit(
+                request,
+                options,
+                runtime,
+                wants.has(Wants::NOTHING),
+                decided,
+            )
             .inspect_err(|_| self.door.forget(token))?;
         self.door.attach(token, execution);
         Ok(())

@@ -13,7 +13,7 @@ use crate::process::guardian;
 
 /// How many bytes of output may be on their way to a callback: enough that the reader and the callback work at
 /// the same time, little enough that a stuck one costs nothing to speak of.
-const WINDOW: usize = 256 * 1024;
+const WINDOW: usize = 1024 * 1024;
 
 /// What JavaScript wants to be told of an execution; the bits are those of `lib/door.js`.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ impl Wants {
     const STARTED: u32 = 8;
     /// Whether the promise of `execute` is to be settled.
     pub const ACCEPTED: u32 = 16;
+    /// It was cancelled before it was asked for: it is never started.
+    pub const NOTHING: u32 = 32;
 
     pub fn has(self, bit: u32) -> bool {
         self.0 & bit != 0
