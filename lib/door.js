@@ -27,7 +27,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {(() => void) | undefined} [accepted]
  * @property {(error: Error) => void} refused
  * @property {((result: import('../index').ExecutionResult | undefined) => void) | undefined} [ended]
- * @property {(() => Promise<unknown> | void)[] | undefined} [backlog] what waits for a promise of a callback
+ * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  */
 
 /** @type {Map<number, Run>} */
@@ -114,7 +114,7 @@ function acknowledgeAll() {
  *
  * @param {Run} run
  * @param {import('./lines').Batch} batch
- * @returns {Promise<unknown> | undefined}
+ * @returns {Promise<void> | undefined}
  */
 function deliver(run, batch) {
   const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
@@ -127,17 +127,18 @@ function deliver(run, batch) {
 }
 
 /**
- * @param {Promise<unknown> | undefined} one
- * @param {Promise<unknown> | undefined} other
+ * @param {Promise<void> | undefined} one
+ * @param {Promise<void> | undefined} other
+ * @returns {Promise<void> | undefined}
  */
 function both(one, other) {
-  return one && other ? Promise.all([one, other]) : (one ?? other)
+  return one && other ? one.then(() => other) : (one ?? other)
 }
 
 /**
  * @param {Run} run
  * @param {BatchEvents} events
- * @returns {Promise<unknown> | undefined}
+ * @returns {Promise<void> | undefined}
  */
 function emitAll(run, events) {
   for (let event; (event = events.next()) !== undefined;) {
@@ -151,7 +152,7 @@ function emitAll(run, events) {
  * Does it now, or after what waits already.
  *
  * @param {Run} run
- * @param {() => Promise<unknown> | void} step
+ * @param {() => Promise<void> | void} step
  */
 function inOrder(run, step) {
   if (run.backlog !== undefined) {
@@ -165,7 +166,7 @@ function inOrder(run, step) {
   }
 }
 
-/** @param {Run} run @param {Promise<unknown> | void} pending */
+/** @param {Run} run @param {Promise<void> | void} pending */
 async function workOff(run, pending) {
   await pending
   for (let step; (step = run.backlog?.shift()) !== undefined;) await step()
@@ -175,7 +176,7 @@ async function workOff(run, pending) {
 /**
  * @param {Run} run
  * @param {object} event
- * @returns {Promise<unknown> | undefined}
+ * @returns {Promise<void> | undefined}
  */
 function emit(run, event) {
   let pending = run.onEvent && call(run.onEvent, event)
