@@ -19,7 +19,8 @@ mod unix;
 
 pub(crate) use unix::{Child, ExitStatus, PipeReader, SpawnError, Spawned, spawn};
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
+use std::path::PathBuf;
 
 /// The variable that marks every process of an execution.
 pub(crate) const EXECUTION_MARK: &str = "ESCHER_EXECUTION_ID";
@@ -30,11 +31,13 @@ pub(crate) const ENGINE_MARK: &str = "ESCHER_ENGINE_ID";
 #[derive(Debug)]
 pub(crate) struct Invocation {
     /// The executable, found.
-    pub program: CString,
-    pub argv: Vec<CString>,
-    pub envp: Vec<CString>,
+    pub program: PathBuf,
+    /// The name it is called by, and its arguments.
+    pub words: Vec<OsString>,
+    /// `NAME=value`, each.
+    pub variables: Vec<OsString>,
     /// `None`: that of the host.
-    pub working_dir: Option<CString>,
+    pub working_dir: Option<PathBuf>,
     pub stdin: bool,
     /// Whether the guardian is to end it when the host is gone.
     pub guarded: bool,

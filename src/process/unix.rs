@@ -3,10 +3,11 @@
 //! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
 //! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -307,12 +308,25 @@ impl Drop for Attributes {
 }
 
 fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
+    let strings = |all: &[OsString]| {
+        all.iter()
+            .map(|s| c_string(s))
+            .collect::<io::Result<Vec<_>>>()
+    };
+    let working_dir = invocation
+        .working_dir
+        .as_deref()
+        .map(|dir| c_string(dir.as_os_str()));
     spawn_raw(
-        &invocation.program,
-        &invocation.argv,
-        &invocation.envp,
-        &FileActions::new(invocation.working_dir.as_ref(), stdio)?,
+        &c_string(invocation.program.as_os_str())?,
+        &strings(&invocation.words)?,
+        &strings(&invocation.variables)?,
+        &FileActions::new(working_dir.transpose()?.as_ref(), stdio)?,
     )
+}
+
+fn c_string(string: &OsStr) -> io::Result<CString> {
+    Ok(CString::new(string.as_bytes())?)
 }
 
 fn spawn_raw(
