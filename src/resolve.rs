@@ -2,9 +2,8 @@
 //! the arguments, the environment; and the checks that need the file system.
 
 use std::collections::HashMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::ValidationError;
@@ -72,14 +71,18 @@ pub(crate) fn resolve(
     let words = words(&request.command, &search)?;
     let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
     let mark = OsString::from(format!("{EXECUTION_MARK}={}", request.id));
-    let envp = variables
-        .iter()
-        .map(|(name, value)| c_string(&[name, OsStr::new("="), value]));
+    let variables = variables.iter().map(|(name, value)| {
+        let mut variable = OsString::with_capacity(name.len() + 1 + value.len());
+        variable.push(name);
+        variable.push("=");
+        variable.push(value);
+        variable
+    });
     Ok(Invocation {
-        program: c_string(&[program.as_os_str()]),
-        argv: words.iter().map(|word| c_string(&[word])).collect(),
-        envp: envp.chain([c_string(&[&mark])]).collect(),
-        working_dir: needs_chdir(&base).then(|| c_string(&[base.as_os_str()])),
+        program,
+        variables: variables.chain([mark]).collect(),
+        words,
+        working_dir: needs_chdir(&base).then_some(base),
         stdin: request.stdin.is_some(),
         guarded,
         files: 0,
@@ -150,7 +153,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn find(&self, program: &OsStr) -> Result<PathBuf, String> {
         let shown = program.display();
-        if program.as_bytes().contains(&b'/') {
+        if program.as_encoded_bytes().contains(&b'/') {
             let path = self.base.join(program);
             return match path.metadata() {
                 Err(error) => Err(format!(
@@ -278,19 +281,13 @@ fn shebang(start: &[u8]) -> Option<Vec<OsString>> {
     let line = start
         .strip_prefix(b"#!")?
         .split(|byte| *byte == b'\n')
-        .next()?
-        .trim_ascii();
-    let end = line
-        .iter()
-        .position(u8::is_ascii_whitespace)
-        .unwrap_or(line.len());
-    let (interpreter, argument) = line.split_at(end);
-    let words = [interpreter, argument.trim_ascii()]
+        .next()?;
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let (interpreter, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let words = [interpreter, argument.trim()]
         .into_iter()
         .filter(|word| !word.is_empty());
-    let words: Vec<OsString> = words
-        .map(|word| OsStr::from_bytes(word).to_owned())
-        .collect();
+    let words: Vec<OsString> = words.map(OsString::from).collect();
     (!words.is_empty()).then_some(words)
 }
 
@@ -315,14 +312,4 @@ fn describe(error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),
         _ => error.to_string(),
     }
-}
-
-/// The checks of the request leave no NUL bytes; an inherited variable cannot hold one.
-fn c_string(parts: &[&OsStr]) -> CString {
-    let bytes: Vec<u8> = parts
-        .iter()
-        .flat_map(|part| part.as_bytes())
-        .copied()
-        .collect();
-    CString::new(bytes).unwrap_or_default()
 }

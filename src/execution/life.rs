@@ -171,7 +171,7 @@ impl Life {
                     lonely += 1;
                 }
                 error => {
-                    let program = invocation.program.to_string_lossy();
+                    let program = invocation.program.display();
                     return Start::Failed(format!(
                         "program not started: \"{program}\": {}",
                         error.error()
