@@ -168,7 +168,7 @@ async fn a_second_cancel_does_not_wait_for_the_grace() {
     let request = shell("trap '' TERM; echo ready; while :; do sleep 0.01; done");
     let recorder = Arc::new(Recorder::default());
     let options = ExecuteOptions {
-        handler: Some(recorder.clone()),
+        handler: Some(Arc::<Recorder>::clone(&recorder)),
         ..ExecuteOptions::default()
     };
     let id = engine
@@ -207,7 +207,7 @@ async fn a_second_cancel_does_not_wait_for_the_grace() {
 async fn lines_come_before_the_one_terminal_event() {
     let recorder = Arc::new(Recorder::default());
     let (engine, _dir) = engine();
-    let engine = engine.with_event_handler(recorder.clone());
+    let engine = engine.with_event_handler(Arc::<Recorder>::clone(&recorder));
     run(&engine, shell("seq 1 2000")).await;
     let events = recorder.0.lock().expect("a recording");
     assert!(matches!(
