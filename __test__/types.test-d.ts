@@ -17,9 +17,12 @@ import {
   type PlanExecutionResult,
 } from '@escher-dbai/execution-engine'
 
+/** Whether two types are the same; `any` is only the same as itself. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+
 /** Compiles only if the value has exactly this type. */
 declare function expectType<Expected>(): <Found>(
-  value: Found & ([Found] extends [Expected] ? ([Expected] extends [Found] ? unknown : never) : never),
+  value: Found & (Same<Found, Expected> extends true ? unknown : never),
 ) => void
 
 const engine = new ExecutionEngine()
