@@ -37,7 +37,7 @@ const rules = [
   },
   {
     what: 'names an operating system API outside src/process/',
-    pattern: /\b(?:libc|windows_sys|nix|rustix)::|\buse (?:libc|windows_sys|nix|rustix)\b/,
+    pattern: /\b(?:libc|windows_sys|nix|rustix)::|\bstd::os::|\buse (?:libc|windows_sys|nix|rustix)\b/,
     allowedIn: ['src/process/'],
   },
   {
