@@ -1,0 +1,30 @@
+// Faults and long runs: `npm run soak`, minutes long; `npm run soak -- --quick`, half a minute. `--seed N` repeats
+// a run, `--only NAME` does one part.
+
+import { parseArgs } from 'node:util'
+import * as parts from './parts.mjs'
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    seed: { type: 'string', default: String(Date.now() % 1e9) },
+    only: { type: 'string' },
+  },
+})
+const seed = Number(values.seed)
+console.log(`soak: seed ${seed}${values.quick ? ', short form' : ''}`)
+
+let failed = 0
+let passed = 0
+for (const [name, part] of Object.entries(parts)) {
+  if (values.only !== undefined && values.only !== name) continue
+  const begun = Date.now()
+  const { figures, faults } = await part({ quick: values.quick, seed })
+  const seconds = ((Date.now() - begun) / 1000).toFixed(1)
+  console.log(`${faults.length === 0 ? 'ok    ' : 'FAILED'} ${name} (${seconds} s): ${figures}`)
+  for (const fault of faults.slice(0, 10)) console.log(`       ${fault}`)
+  if (faults.length === 0) passed += 1
+  else failed += 1
+}
+console.log(`soak: ${passed} passed, ${failed} failed`)
+process.exit(failed === 0 ? 0 : 1)
