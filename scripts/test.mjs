@@ -58,6 +58,20 @@ async function typeTest() {
   return { status, count: { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 } }
 }
 
+/**
+ * A part of the soak is one test.
+ *
+ * @returns {Promise<Outcome>}
+ */
+async function soakTest() {
+  let output = ''
+  const status = await run(process.execPath, ['soak/run.mjs', '--quick'], {
+    onOutput: (text) => (output += text),
+  })
+  const [, passed = 0, failed = 0] = output.match(/^soak: (\d+) passed, (\d+) failed$/m) ?? []
+  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: 0 } }
+}
+
 /** @type {[title: string, suite: () => Promise<Outcome>][]} */
 const suites = [
   ['the Rust crate (cargo test)', () => cargoTest([])],
@@ -77,6 +91,7 @@ const suites = [
         `--outputFile.json=${report}`,
       ]),
   ],
+  ['faults and long runs, in their short form (soak)', soakTest],
   [
     'the package (Jest)',
     () =>
