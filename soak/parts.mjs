@@ -4,8 +4,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { randomUUID } from 'node:crypto'
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { clear, newMark, percentile, random, started, survivors, survivorsAfter } from './processes.mjs'
@@ -156,8 +158,9 @@ export async function oneOutcome({ quick, seed }) {
     const onEvent = (/** @type {any} */ event) => {
       if ('result' in event) terminal += 1
     }
+    /** @type {import('..').ExecutionRequest} */
     const request = {
-      .../** @type {any} */ ({ command: { type: 'exec', program: 'sleep', args: ['0.02'] } }),
+      command: { type: 'exec', program: 'sleep', args: ['0.02'] },
       timeoutMs: 20,
     }
     const abort = new AbortController()
@@ -339,14 +342,15 @@ export async function startsNeverFork() {
       { command, outputLogPath: '/dev/null/none' },
     ]
     Promise.all(requests.map((r) => engine.run(r))).then((results) => console.log(results.every((r) => r.success)))`
-  const args = ['-f', '-o', '/dev/stderr', '-e', 'trace=clone,clone3,fork,vfork,execve', process.execPath, '-e', script]
-  const child = spawn('strace', args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let calls = ''
+  const trace = join(mkdtempSync(join(tmpdir(), 'escher-soak-')), 'calls')
+  const args = ['-f', '-o', trace, '-e', 'trace=clone,clone3,fork,vfork,execve', process.execPath, '-e', script]
+  const child = spawn('strace', args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
-  child.stderr.on('data', (text) => (calls += text))
   child.stdout.on('data', (text) => (printed += text))
   const failed = await Promise.race([once(child, 'error'), once(child, 'close')])
   if (failed[0] instanceof Error) return { figures: '', faults: [`strace is needed: ${failed[0]}`] }
+  const calls = readFileSync(trace, 'utf8')
+  rmSync(dirname(trace), { recursive: true })
   const lines = calls.split('\n').map((line) => ({ pid: line.split(' ')[0], line }))
   const host = lines[0].pid
   // What a started shell or the guardian does is its own affair, and it is no copy of the host.
