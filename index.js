@@ -18,20 +18,17 @@ const ownEnvironment = isOwnEnvironment(process.env) ? process.env : undefined
 
 /**
  * Whether these variables are those of the process, and no copy as in a worker, a test runner or another
- * runtime. Only the real ones refuse a value that has no text.
+ * runtime: then Rust sees what is set here.
  *
- * @param {any} env
+ * @param {NodeJS.ProcessEnv} env
  */
 function isOwnEnvironment(env) {
-  if (!isMainThread || process.versions.bun || process.versions.deno) return false
-  const name = 'ESCHER_ENVIRONMENT_PROBE'
-  try {
-    env[name] = Symbol(name)
-    delete env[name]
-    return false
-  } catch {
-    return true
-  }
+  if (!isMainThread) return false
+  const name = `ESCHER_PROBE_${randomUUID()}`
+  env[name] = 'set'
+  const seen = native.NativeEngine.hasVariable(name)
+  delete env[name]
+  return seen
 }
 
 /** The variables that JavaScript sees now, if Rust would see others. */

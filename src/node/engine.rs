@@ -163,6 +163,12 @@ impl NativeEngine {
         Ok(())
     }
 
+    /// Whether the environment of the process has this variable.
+    #[napi(catch_unwind)]
+    pub fn has_variable(name: String) -> bool {
+        std::env::var_os(name).is_some()
+    }
+
     /// Where an execution stands.
     #[napi(catch_unwind)]
     pub fn status(&self, id: String) -> Answer {
