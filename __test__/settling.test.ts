@@ -1,0 +1,130 @@
+// Contract, section 2, 1 to 5.
+
+import { expect, test } from 'vitest'
+import { exec, newEngine, newMark, shell, survivors } from './support.js'
+
+test('a program that does not exist is a result that names it', async () => {
+  const result = await newEngine().run(exec('no-such-program-here'))
+  expect(result).toMatchObject({
+    status: 'failed',
+    success: false,
+    errorCode: 'SPAWN_FAILED',
+    pid: null,
+    startedAt: null,
+  })
+  expect(result.error).toContain('no-such-program-here')
+})
+
+test('a working directory that vanished before the start, a directory and a file without a program: each settles at once', async () => {
+  const engine = newEngine()
+  for (const program of ['/', '/etc/hostname', './nothing']) {
+    const result = await engine.run(exec(program))
+    expect(result).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED' })
+    expect(result.error).toContain(program)
+  }
+})
+
+test('an exit code is told apart from a signal', async () => {
+  const engine = newEngine()
+  expect(await engine.run(shell('exit 137'))).toMatchObject({ status: 'failed', exitCode: 137, signal: null })
+  expect(await engine.run(shell('kill -9 $$'))).toMatchObject({ status: 'failed', exitCode: null, signal: 'SIGKILL' })
+})
+
+test('there is exactly one terminal event, of the type of the status, after all lines', async () => {
+  const engine = newEngine()
+  for (const [request, status] of [
+    [shell('seq 1 3000'), 'completed'],
+    [shell('seq 1 3000; exit 1'), 'failed'],
+    [shell('seq 1 3000; sleep 60', { timeoutMs: 150 }), 'timeout'],
+  ] as const) {
+    const types: string[] = []
+    const result = await engine.run(request, { onEvent: (event) => void types.push(event.eventType) })
+    expect(result.status).toBe(status)
+    expect(types[0]).toBe('started')
+    expect(types.at(-1)).toBe(status)
+    expect(types.slice(1, -1)).toEqual(Array.from({ length: 3000 }, () => 'stdout'))
+  }
+})
+
+test('a callback sees every line before run resolves, in each of 200 bursts', async () => {
+  const engine = newEngine({ logOutput: false })
+  for (let i = 0; i < 200; i++) {
+    let count = 0
+    await engine.run(exec('seq', '5000'), { onStdout: () => void (count += 1) })
+    expect(count).toBe(5000)
+  }
+})
+
+test('an exit code of 0 never overrides a timeout', async () => {
+  const request = shell("trap 'exit 0' TERM; while :; do sleep 0.01; done", { timeoutMs: 200 })
+  expect(await newEngine().run(request)).toMatchObject({
+    status: 'timeout',
+    success: false,
+    exitCode: 0,
+    forced: false,
+  })
+})
+
+test('a background process that holds the output open holds nothing up', async () => {
+  const engine = newEngine()
+  const mark = newMark()
+  const begun = Date.now()
+  const result = await engine.run(shell(`sleep ${mark} & echo done`))
+  expect(Date.now() - begun).toBeLessThan(1500)
+  expect(result).toMatchObject({ status: 'completed', stdout: 'done\n', leftoverProcesses: true })
+  expect(survivors(mark)).toEqual([])
+})
+
+test('what a background process prints after the command has ended is still read', async () => {
+  const result = await newEngine().run(shell('(for i in 1 2 3 4; do sleep 0.1; echo $i; done) & echo 0'))
+  expect(result.stdout).toBe('0\n1\n2\n3\n4\n')
+  expect(result.leftoverProcesses).toBe(false)
+})
+
+test('one that prints for ever is cut off at drainMaxMs', async () => {
+  const begun = Date.now()
+  const engine = newEngine({ drainMaxMs: 500 })
+  const result = await engine.run(shell('(while :; do echo more; sleep 0.02; done) & echo first'))
+  expect(Date.now() - begun).toBeLessThan(1500)
+  expect(result.stdout).toMatch(/^(first|more)\n/)
+  expect(result.leftoverProcesses).toBe(true)
+})
+
+test('the deadline is kept while the JavaScript thread is blocked', async () => {
+  const running = newEngine().run(shell('sleep 60', { timeoutMs: 200 }))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const end = Date.now() + 1500
+  while (Date.now() < end);
+  const result = await running
+  expect(result.status).toBe('timeout')
+  expect(result.durationMs).toBeLessThan(600)
+})
+
+test('the deadline counts from the start of the process, not from the queue', async () => {
+  const engine = newEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 1 })
+  const first = engine.run(shell('sleep 0.5'))
+  const second = await engine.run(shell('sleep 0.1', { timeoutMs: 350 }))
+  expect(second.status).toBe('completed')
+  expect(second.queuedMs).toBeGreaterThan(350)
+  await first
+})
+
+test('a command that closes its streams early settles when it ends', async () => {
+  const result = await newEngine().run(shell('exec >&- 2>&-; sleep 0.3; exit 7'))
+  expect(result).toMatchObject({ exitCode: 7, leftoverProcesses: false })
+  expect(result.durationMs).toBeGreaterThanOrEqual(290)
+})
+
+test('run of true takes less than 8 ms, 50 times one after the other', async () => {
+  const engine = newEngine({ logOutput: false })
+  await engine.run(exec('true'))
+  const times: number[] = []
+  for (let i = 0; i < 50; i++) {
+    const begun = performance.now()
+    await engine.run(exec('true'))
+    times.push(performance.now() - begun)
+  }
+  times.sort((a, b) => a - b)
+  expect(times[25]).toBeLessThan(8)
+  expect(times[47]).toBeLessThan(8)
+})
