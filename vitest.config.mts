@@ -6,6 +6,8 @@ export default defineConfig({
     // A process of its own per file: the addon is loaded as a program loads it, and what one file leaves behind
     // cannot reach another.
     pool: 'forks',
+    // Some tests measure times; two files at once would measure each other.
+    fileParallelism: false,
     testTimeout: 20_000,
     // The package is loaded by Node itself, as its users load it, and not transformed.
     server: { deps: { external: [/\/index\.js$/, /\/binding\.js$/, /\/lib\/[^/]+\.js$/] } },

@@ -1,0 +1,178 @@
+// Contract, section 2, 16 to 19, and how the engine gets on with others.
+
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { expect, test } from 'vitest'
+import { exec, host, newEngine, packagePath, shell, temporary } from './support.js'
+
+test('at the limit execute rejects, and the queue keeps the order of arrival', async () => {
+  const engine = newEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 2 })
+  const order: string[] = []
+  const runs = ['a', 'b', 'c'].map((name) =>
+    engine.run(shell(`sleep 0.05; echo ${name}`), { onStdout: (line) => void order.push(line) }),
+  )
+  await expect(engine.run(exec('true'))).rejects.toMatchObject({ code: 'CONCURRENCY_LIMIT_REACHED' })
+  expect([engine.runningCount, engine.queuedCount, engine.availablePermits]).toEqual([1, 2, 0])
+  await Promise.all(runs)
+  expect(order).toEqual(['a', 'b', 'c'])
+  expect([engine.runningCount, engine.queuedCount, engine.availablePermits]).toEqual([0, 0, 1])
+})
+
+test('300 commands at once with 200 descriptors all succeed', async () => {
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ maxConcurrentExecutions: 1000, logDir: ${JSON.stringify(temporary())} + '/logs' })
+    const run = () => engine.run({ command: { type: 'exec', program: 'echo', args: ['x'] } })
+    Promise.all(Array.from({ length: 300 }, run)).then((all) =>
+      console.log(all.filter((r) => r.success && r.stdout === 'x\\n' && r.error === null).length))`
+  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let printed = ''
+  child.stdout.on('data', (text) => (printed += text))
+  await once(child, 'close')
+  expect(printed).toBe('300\n')
+})
+
+test('the environment is the one JavaScript sees when it calls execute', async () => {
+  const { ended } = host(`
+    const run = async (more) => (await engine.run({ command: { type: 'shell', command: 'printf %s "$A$B"' }, ...more })).stdout
+    ;(async () => {
+      process.env.A = '1'
+      const changed = run()
+      process.env.A = '2'
+      console.log(await changed, await run(), await run({ env: { B: 'b' } }), await run({ inheritEnv: false, env: { B: 'b' } }))
+      process.env = { ...process.env, A: '3' }
+      console.log(await run())
+    })()`)
+  expect(await ended).toMatchObject({ printed: '1 2 2b b\n3\n', complained: '' })
+})
+
+test("a worker's commands see the variables of the worker", async () => {
+  const worker = new Worker(
+    `const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+     process.env.ONLY_HERE = 'in the worker'
+     new ExecutionEngine({ logOutput: false }).run({ command: { type: 'shell', command: 'printf %s "$ONLY_HERE"' } })
+       .then((result) => require('node:worker_threads').parentPort.postMessage(result.stdout))`,
+    { eval: true },
+  )
+  expect(await once(worker, 'message')).toEqual(['in the worker'])
+  expect((await newEngine().run(shell('printf %s "$ONLY_HERE"'))).stdout).toBe('')
+  await worker.terminate()
+})
+
+test('each child gets the id of its execution', async () => {
+  const result = await newEngine().run(shell('printf %s "$ESCHER_EXECUTION_ID"'))
+  expect(result.stdout).toBe(result.id)
+})
+
+test('a program is found on the PATH of the child, from its directory', async () => {
+  const dir = temporary()
+  writeFileSync(join(dir, 'greet'), '#!/bin/sh\necho "hello from $(pwd)"\n', { mode: 0o755 })
+  const engine = newEngine()
+  const onPath = await engine.run({ ...exec('greet'), env: { PATH: `${dir}:/usr/bin:/bin` }, workingDir: '/' })
+  expect(onPath.stdout).toBe('hello from /\n')
+  const relative = await engine.run({ ...exec('./greet'), workingDir: dir })
+  expect(relative.stdout).toBe(`hello from ${dir}\n`)
+})
+
+test('stdin is the null device, a text or bytes, and need not be read', async () => {
+  const engine = newEngine()
+  expect((await engine.run(exec('cat'))).stdout).toBe('')
+  expect((await engine.run({ ...exec('cat'), stdin: 'text €' })).stdout).toBe('text €')
+  expect((await engine.run({ ...exec('od', '-An', '-tx1'), stdin: new Uint8Array([0, 255]) })).stdout).toBe(' 00 ff\n')
+  const large = 'x'.repeat(20_000_000)
+  expect((await engine.run({ ...exec('wc', '-c'), stdin: large })).stdout.trim()).toBe('20000000')
+  expect(await engine.run({ ...exec('true'), stdin: large })).toMatchObject({ status: 'completed', error: null })
+})
+
+test('a child has default signals, an empty mask and three descriptors', async () => {
+  const result = await newEngine().run(shell('grep -E "^Sig(Blk|Ign)" /proc/self/status; ls /proc/self/fd | wc -l'))
+  expect(result.stdout).toBe('SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n4\n')
+})
+
+/** 2 000 executions and 2 000 children of Node in one process, in every order; prints how many exits were seen. */
+const both = `
+  const { spawn } = require('node:child_process')
+  const request = { command: { type: 'exec', program: 'true' } }
+  let [ours, theirs] = [0, 0]
+  const run = async () => { if ((await engine.run(request)).exitCode === 0) ours++ }
+  const child = () => new Promise((resolve) => spawn('true').on('exit', (code) => { if (code === 0) theirs++; resolve() }))
+  const many = async (count, ...steps) => {
+    const work = async () => { while (count-- > 0) for (const step of steps) await step() }
+    await Promise.all(Array.from({ length: 8 }, work))
+  }
+  ;(async () => {
+    await many(400, run); await many(400, child); await many(400, run, child); await many(400, child, run)
+    await Promise.all([many(800, run), many(800, child)])
+    console.log(ours, theirs)
+  })()`
+
+test('the engine and child_process, together in one process, both see all their exits', async () => {
+  expect(await host(both).ended).toMatchObject({ printed: '2000 2000\n' })
+}, 60_000)
+
+/** Installs a filter under which pidfd_open does not exist, then becomes the program. */
+const withoutPidfd = `
+  #include <linux/filter.h>
+  #include <linux/seccomp.h>
+  #include <stddef.h>
+  #include <sys/prctl.h>
+  #include <sys/syscall.h>
+  #include <errno.h>
+  #include <unistd.h>
+  int main(int argc, char **argv) {
+    struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { sizeof code / sizeof *code, code };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 99;
+    execv(argv[1], argv + 1);
+    return 98;
+  }`
+
+test('the same where pidfd_open fails, cancel and timeout included', async () => {
+  const dir = temporary()
+  writeFileSync(join(dir, 'filter.c'), withoutPidfd)
+  execFileSync('cc', ['-o', join(dir, 'filter'), join(dir, 'filter.c')])
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
+    process.on('exit', () => console.log('exit'))
+    ${both.replace(
+      'console.log(ours, theirs)',
+      `
+      const tree = { type: 'shell', command: 'setsid sleep 60 & sleep 60 & sleep 60', shell: 'sh' }
+      const late = await engine.run({ command: tree, timeoutMs: 100 })
+      console.log(ours, theirs, late.status)`,
+    )}`
+  const child = spawn(join(dir, 'filter'), [process.execPath, '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let printed = ''
+  child.stdout.on('data', (text) => (printed += text))
+  await once(child, 'close')
+  expect(printed).toBe('2000 2000 timeout\nexit\n')
+}, 60_000)
+
+test('nothing polls: while a command runs silently, no thread of the engine wakes up', async () => {
+  const { child, said } = host(`
+    engine.execute({ command: { type: 'exec', program: 'sleep', args: ['60'] } }).then(() => console.log('started'))`)
+  await said('started')
+  await sleep(1500)
+  const wakeUps = () =>
+    readdirSync(`/proc/${child.pid}/task`)
+      .map((task) => readFileSync(`/proc/${child.pid}/task/${task}/status`, 'utf8'))
+      .filter((status) => /^Name:\tescher/m.test(status))
+      .map((status) => Number(/^voluntary_ctxt_switches:\t(\d+)/m.exec(status)?.[1]))
+      .reduce((sum, count) => sum + count, 0)
+  const before = wakeUps()
+  await sleep(2000)
+  expect(before).toBeGreaterThan(0)
+  expect(wakeUps() - before).toBeLessThanOrEqual(2)
+})
