@@ -148,8 +148,14 @@ test.each(deaths)("the host's death by %s leaves nothing", async (_, last, signa
 test('a guardian that dies is started again', async () => {
   const mark = newMark()
   const { child, ended, said } = host(`
-    const { execSync } = require('node:child_process')
-    const guardians = () => execSync('pgrep -f escher-guardian -P ' + process.pid + ' || true').toString().trim()
+    const { readdirSync, readFileSync } = require('node:fs')
+    const isGuardian = (pid) => {
+      try {
+        const own = readFileSync('/proc/' + pid + '/stat', 'latin1').includes(' ' + process.pid + ' ')
+        return own && readFileSync('/proc/' + pid + '/cmdline', 'latin1').includes('escher-guardian')
+      } catch {}
+    }
+    const guardians = () => readdirSync('/proc').filter((name) => /^\\d+$/.test(name) && isGuardian(name)).join()
     engine.execute({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } }).then(async () => {
       await new Promise((r) => setTimeout(r, 1100))
       const first = guardians()

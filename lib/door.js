@@ -5,6 +5,7 @@
 
 const { setImmediate } = require('node:timers')
 const native = require('../binding.js')
+const { onAbort } = require('./abort')
 const { fromFailure } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
 const { iso, toResult } = require('./result')
@@ -212,7 +213,7 @@ function started(token, pid, command, at) {
     pid,
     timestamp: iso(at),
   }
-  inOrder(run, () => /** @type {Promise<void> | undefined} */ (emit(run, event)))
+  inOrder(run, () => emitOne(run, event))
 }
 
 /** @type {(token: number, json: string | undefined, stdout: string, stderr: string) => void} */
@@ -279,15 +280,14 @@ function submit(engine, run, { request, stdin, variables }, signal) {
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  const stop = () => door.stop(token)
-  signal.addEventListener('abort', stop, { once: true })
+  const forget = onAbort(signal, () => door.stop(token))
   const { refused, ended } = run
   run.refused = (error) => {
-    signal.removeEventListener('abort', stop)
+    forget()
     refused(error)
   }
   run.ended = (result) => {
-    signal.removeEventListener('abort', stop)
+    forget()
     ended?.(result)
   }
 }
