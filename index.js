@@ -268,4 +268,5 @@ class ExecutionEngine {
   }
 }
 
+/** @type {Pick<typeof import('./index'), 'ExecutionEngine' | 'ExecutionError'>} */
 module.exports = { ExecutionEngine, ExecutionError }

@@ -137,12 +137,6 @@ impl ValidationError {
             found: found.into(),
         }
     }
-
-    /// The same culprit, seen from the outside: `commands[2]` before `timeout_ms`.
-    pub(crate) fn within(mut self, parent: &str) -> Self {
-        self.field = format!("{parent}.{}", self.field);
-        self
-    }
 }
 
 impl std::error::Error for ValidationError {}

@@ -57,23 +57,16 @@ impl Slots {
 
     /// Takes a slot, or a place in the line; refuses when neither is free.
     pub fn take(self: &Arc<Self>) -> Result<Ticket, ExecutionError> {
-        self.enter(self.max_queued)
-    }
-
-    /// Takes a slot, or a place in the line however long it is: for the steps of a plan, which was accepted.
-    #[expect(dead_code, reason = "called by plans")]
-    pub fn take_place(self: &Arc<Self>) -> Result<Ticket, ExecutionError> {
-        self.enter(usize::MAX)
-    }
-
-    fn enter(self: &Arc<Self>, max_queued: usize) -> Result<Ticket, ExecutionError> {
         let mut state = self.state();
         if state.running < self.max_running {
             state.running += 1;
             return Ok(Ticket::Slot(Slot(Some(Arc::clone(self)))));
         }
-        state.waiting.retain(|place| !place.is_closed());
-        if state.waiting.len() >= max_queued {
+        // Who has left the line is struck off only when its length matters.
+        if state.waiting.len() >= self.max_queued {
+            state.waiting.retain(|place| !place.is_closed());
+        }
+        if state.waiting.len() >= self.max_queued {
             return Err(ExecutionError::ConcurrencyLimitReached {
                 running: state.running,
                 max_running: self.max_running,

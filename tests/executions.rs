@@ -232,7 +232,7 @@ struct Stuck;
 #[async_trait::async_trait]
 impl EventHandler for Stuck {
     async fn on_event(&self, _event: ExecutionEvent) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::unix;
+use super::{is_scarce, unix};
 
 const SCRIPT: &str = r#"
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
@@ -61,11 +61,12 @@ pub(super) fn ensure() {
     if STATE.load(Ordering::Acquire) != NEVER_STARTED {
         return;
     }
-    let state = match start(&mut lifeline) {
-        Ok(pid) if watch(pid) => RUNNING,
-        _ => UNAVAILABLE,
-    };
-    STATE.store(state, Ordering::Release);
+    match start(&mut lifeline) {
+        Ok(pid) if watch(pid) => STATE.store(RUNNING, Ordering::Release),
+        // The next start tries again; this one is as likely to fail for the same lack.
+        Err(error) if is_scarce(&error) => {}
+        _ => STATE.store(UNAVAILABLE, Ordering::Release),
+    }
 }
 
 fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
@@ -94,14 +95,17 @@ fn watch(mut pid: libc::pid_t) -> bool {
                 0
             };
             let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
-            match start(&mut lifeline) {
-                Ok(again) if short_lives < 3 => pid = again,
-                _ => {
-                    *lifeline = None;
-                    STATE.store(UNAVAILABLE, Ordering::Release);
-                    return;
+            let state = match start(&mut lifeline) {
+                Ok(again) if short_lives < 3 => {
+                    pid = again;
+                    continue;
                 }
-            }
+                Err(error) if is_scarce(&error) => NEVER_STARTED,
+                _ => UNAVAILABLE,
+            };
+            *lifeline = None;
+            STATE.store(state, Ordering::Release);
+            return;
         }
     };
     thread.spawn(watch).is_ok()

@@ -1,0 +1,208 @@
+// Contract, section 2, 1 to 3 and 6 to 8, under load and in races.
+
+import { readFileSync, readdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { type ExecutionEvent } from '../index.js'
+import { exec, newEngine, shell } from './support.js'
+
+test('a command that prints five megabytes and ends at once loses none of them, 50 times', async () => {
+  const engine = newEngine({ logOutput: false })
+  for (let i = 0; i < 50; i++) {
+    const result = await engine.run(exec('head', '-c', '5000000', '/dev/zero'))
+    expect([result.stdout.length, result.stdoutBytes, result.truncated]).toEqual([5_000_000, 5_000_000, false])
+  }
+})
+
+test('nothing is lost while the JavaScript thread is blocked', async () => {
+  let count = 0
+  const engine = newEngine({ logOutput: false })
+  const running = engine.run(exec('seq', '300000'), { onStdout: () => void (count += 1) })
+  await sleep(5)
+  const end = Date.now() + 300
+  while (Date.now() < end);
+  const result = await running
+  expect([count, result.stdout.length, result.status]).toEqual([300_000, 1_988_895, 'completed'])
+})
+
+test('both streams are read at the same time', async () => {
+  const both = 'head -c 2000000 /dev/zero >&2 & head -c 2000000 /dev/zero; wait'
+  const result = await newEngine({ logOutput: false }).run(shell(both))
+  expect([result.stdoutBytes, result.stderrBytes, result.stderr.length]).toEqual([2_000_000, 2_000_000, 2_000_000])
+})
+
+test('lines of both streams reach their own callback', async () => {
+  const seen: [string[], string[]] = [[], []]
+  await newEngine().run(shell('echo out; echo err >&2; printf last >&2'), {
+    onStdout: (line) => void seen[0].push(line),
+    onStderr: (line) => void seen[1].push(line),
+  })
+  expect(seen).toEqual([['out'], ['err', 'last']])
+})
+
+test('a million lines arrive all, in order', async () => {
+  let next = 1
+  let wrong = 0
+  await newEngine({ logOutput: false }).run(exec('seq', '1000000'), {
+    onStdout: (line) => {
+      if (line !== String(next)) wrong += 1
+      next += 1
+    },
+  })
+  expect([next, wrong]).toEqual([1_000_001, 0])
+})
+
+test('a callback sees every line before waitForCompletion and the terminal event', async () => {
+  const engine = newEngine({ logOutput: false })
+  for (let i = 0; i < 30; i++) {
+    let count = 0
+    let atEnd = 0
+    const id = await engine.execute(exec('seq', '5000'), {
+      onStdout: () => void (count += 1),
+      onEvent: ({ eventType }) => {
+        if (eventType === 'completed') atEnd = count
+      },
+    })
+    await engine.waitForCompletion(id)
+    expect([count, atEnd]).toEqual([5000, 5000])
+  }
+})
+
+test('the warning of a truncation is no line', async () => {
+  const lines: string[] = []
+  const engine = newEngine({ maxOutputSizeBytes: 2 })
+  const result = await engine.run(exec('seq', '3'), { onStdout: (line) => void lines.push(line) })
+  expect(result).toMatchObject({ truncated: true, stdoutBytes: 6 })
+  expect(lines).toEqual(['1', '2', '3'])
+})
+
+test('an output of exactly the limit is not truncated', async () => {
+  for (const oversizedOutputStrategy of ['truncate_with_warning', 'fail_execution', 'stream_to_file'] as const) {
+    const engine = newEngine({ maxOutputSizeBytes: 6, oversizedOutputStrategy })
+    expect(await engine.run(exec('seq', '3'))).toMatchObject({
+      status: 'completed',
+      stdout: '1\n2\n3\n',
+      truncated: false,
+      stdoutOverflowFile: null,
+      error: null,
+    })
+  }
+})
+
+test('a long line is cut between characters', async () => {
+  const engine = newEngine({ maxLineSizeBytes: 10 })
+  const lines: string[] = []
+  await engine.run(exec('echo', '€'.repeat(10)), { onStdout: (line) => void lines.push(line) })
+  expect(lines.join('')).toBe('€'.repeat(10))
+  expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(10)
+})
+
+test('memory is bounded whatever a command prints, in lines or in none', async () => {
+  const engine = newEngine({ logOutput: false, maxOutputSizeBytes: 1_000_000 })
+  const before = process.memoryUsage().rss
+  let pieces = 0
+  const result = await engine.run(exec('head', '-c', '400000000', '/dev/zero'), { onStdout: () => void (pieces += 1) })
+  expect(result).toMatchObject({ status: 'completed', stdoutBytes: 400_000_000, truncated: true })
+  expect(pieces).toBeGreaterThanOrEqual(381)
+  expect(process.memoryUsage().rss - before).toBeLessThan(100e6)
+})
+
+test('memory is bounded while a callback is slow', async () => {
+  const engine = newEngine({ logOutput: false })
+  const before = process.memoryUsage().rss
+  let count = 0
+  const result = await engine.run(shell('yes 0123456789012345678901234567890123456789', { timeoutMs: 1500 }), {
+    onStdout: async () => {
+      if (++count % 5000 === 0) await sleep(20)
+    },
+  })
+  expect(result.status).toBe('timeout')
+  expect(count).toBeGreaterThan(5000)
+  expect(process.memoryUsage().rss - before).toBeLessThan(80e6)
+})
+
+test('an end that coincides with the deadline is one of the two, 100 times', async () => {
+  const engine = newEngine({ logOutput: false })
+  const seen = await Promise.all(
+    Array.from({ length: 100 }, async (_, i) => {
+      const terminal: string[] = []
+      const request = { ...exec('sleep', '0.1'), timeoutMs: 95 + (i % 12) }
+      const result = await engine.run(request, {
+        onEvent: ({ eventType }) => {
+          if (!['started', 'stdout', 'stderr'].includes(eventType)) terminal.push(eventType)
+        },
+      })
+      expect(terminal).toEqual([result.status])
+      return result.status
+    }),
+  )
+  expect(seen.filter((status) => status !== 'completed' && status !== 'timeout')).toEqual([])
+})
+
+test('an exit code of 0 never overrides a cancel', async () => {
+  const engine = newEngine()
+  const types: string[] = []
+  const id = await new Promise<string>((resolve) => {
+    const request = shell("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+    const onEvent = (event: ExecutionEvent) => {
+      types.push(event.eventType)
+      if (event.eventType === 'stdout') resolve(event.executionId)
+    }
+    void engine.execute(request, { onEvent })
+  })
+  await engine.cancel(id)
+  expect(await engine.getResult(id)).toMatchObject({ status: 'cancelled', success: false, exitCode: 0, forced: false })
+  expect(types).toEqual(['started', 'stdout', 'cancelled'])
+})
+
+test('what somebody else kills is neither cancelled nor timed out', async () => {
+  const engine = newEngine()
+  const result = await engine.run(exec('sleep', '60'), {
+    onEvent: (event) => {
+      if (event.eventType === 'started') process.kill(event.pid, 'SIGKILL')
+    },
+  })
+  expect(result).toMatchObject({ status: 'failed', exitCode: null, signal: 'SIGKILL', errorCode: null })
+})
+
+test('a hundred waits for one execution get the same result', async () => {
+  const engine = newEngine()
+  const id = await engine.execute(shell('sleep 0.1; echo done'))
+  const results = await Promise.all(Array.from({ length: 100 }, () => engine.waitForCompletion(id)))
+  results.push(await engine.waitForCompletion(id))
+  for (const result of results) expect(result).toEqual(results[0])
+  expect(results[0].stdout).toBe('done\n')
+})
+
+test('a start that failed gives its slot back', async () => {
+  const engine = newEngine({ maxConcurrentExecutions: 1 })
+  for (let i = 0; i < 5; i++) expect((await engine.run(exec('no-such-program'))).errorCode).toBe('SPAWN_FAILED')
+  expect((await engine.run(exec('true'))).status).toBe('completed')
+})
+
+test('arguments that are too long, a bad interpreter line and a directory as a program are results', async () => {
+  const engine = newEngine()
+  const long = await engine.run(exec('true', 'x'.repeat(3_000_000)))
+  expect(long).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED', pid: null })
+  expect(await engine.run(exec('/tmp'))).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED' })
+})
+
+test('descriptors and threads do not grow with the number of executions', async () => {
+  const engine = newEngine({ logOutput: false })
+  const count = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length]
+  await Promise.all(Array.from({ length: 50 }, () => engine.run(exec('echo', 'x'))))
+  const before = count()
+  for (let i = 0; i < 10; i++) await Promise.all(Array.from({ length: 50 }, () => engine.run(exec('echo', 'x'))))
+  const after = count()
+  expect(after[0]).toBeLessThanOrEqual(before[0] + 3)
+  expect(after[1]).toBeLessThanOrEqual(before[1] + 2)
+  // No zombie is left either.
+  const zombies = readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/stat`, 'latin1').includes(`) Z ${process.pid} `)
+    } catch {
+      return false
+    }
+  })
+  expect(zombies).toEqual([])
+})
