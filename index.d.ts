@@ -313,8 +313,6 @@ export type ExecutionEvent =
       timestamp: string
     }
 
-}
-
 /**
  * Why the engine refused a call:
  *
