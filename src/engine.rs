@@ -417,7 +417,11 @@ impl Start {
         decision.accept();
         let begun = match resolved {
             Err(Unresolved::Invalid(error)) => Begun::Unstartable(error.to_string()),
-            Err(Unresolved::Unstartable(error)) => Begun::Unstartable(error),
+            Err(Unresolved::Unstartable(error)) => {
+                // Who is told of the failure may want the slot at once.
+                drop(self.ticket);
+                Begun::Unstartable(error)
+            }
             Ok(mut invocation) => {
                 invocation.files =
                     usize::from(config.log_output) + usize::from(request.output_log_path.is_some());
