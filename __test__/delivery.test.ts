@@ -56,7 +56,7 @@ test('a callback sees every line before waitForCompletion and the terminal event
   const engine = newEngine({ logOutput: false })
   for (let i = 0; i < 30; i++) {
     let count = 0
-    let told = (_: number) => {}
+    let told: (count: number) => void
     const atEnd = new Promise<number>((resolve) => (told = resolve))
     const id = await engine.execute(exec('seq', '5000'), {
       onStdout: () => void (count += 1),
