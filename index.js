@@ -3,6 +3,7 @@
 const { randomUUID } = require('node:crypto')
 const { isMainThread } = require('node:worker_threads')
 const native = require('./binding.js')
+const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const door = require('./lib/door')
 const { ExecutionError, fromFailure } = require('./lib/error')
@@ -137,17 +138,17 @@ class ExecutionEngine {
     /** @type {() => void} */
     let settle = () => {}
     const settled = new Promise((resolve) => (settle = () => resolve(undefined)))
+    let forget = () => {}
     const start = (/** @type {EventStream} */ stream) => {
       const finish = (/** @type {Error | undefined} */ error = undefined) => {
+        forget()
         stream.end(error)
         settle()
       }
       try {
         const { signal } = check.streamOptions(options)
-        signal?.addEventListener('abort', () => leave.abort(), {
-          signal: leave.signal,
-        })
         if (signal?.aborted) leave.abort()
+        else if (signal) forget = onAbort(signal, () => leave.abort())
         const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
         this.#submit(request, { onEvents, refused: finish, ended: () => finish() }, leave.signal)
       } catch (error) {
