@@ -240,22 +240,31 @@ fn script(
     let start = read_start(&full).map_err(|found| {
         ValidationError::new("command.path", "a script file that can be read", found)
     })?;
+    let startable = |interpreter: &OsStr| {
+        search.find(interpreter).map_err(|found| {
+            ValidationError::new(
+                "command.interpreter",
+                "an interpreter that can be started",
+                found,
+            )
+        })
+    };
     let mut words = match interpreter {
         Some(interpreter) => vec![interpreter.into()],
-        None if start.starts_with(b"#!") && is_executable(&full) => return Ok(vec![full.into()]),
+        None if start.starts_with(b"#!") && is_executable(&full) => {
+            // The system reads the line itself, but would blame the script for an interpreter that is missing.
+            if let Some(line) = shebang(&start) {
+                startable(&line[0])?;
+            }
+            return Ok(vec![full.into()]);
+        }
         None if start.starts_with(b"\x7fELF") => {
             let found = format!("\"{}\", which is a binary program", full.display());
             return Err(ValidationError::new("command.path", "a script", found));
         }
         None => shebang(&start).unwrap_or_else(|| vec![by_extension(path, search).into()]),
     };
-    search.find(&words[0]).map_err(|found| {
-        ValidationError::new(
-            "command.interpreter",
-            "an interpreter that can be started",
-            found,
-        )
-    })?;
+    startable(&words[0])?;
     words.push(full.into());
     Ok(words)
 }
