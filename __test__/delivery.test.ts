@@ -208,3 +208,14 @@ test('descriptors and threads do not grow with the number of executions', async 
   })
   expect(zombies).toEqual([])
 })
+
+test('a background process that still prints is asked to end and is told of, each of 20 times', async () => {
+  const engine = newEngine({ logOutput: false, drainMaxMs: 200 })
+  const background =
+    "(exec 2>/dev/null; trap 'echo asked; exit' TERM; while :; do echo more; sleep 0.002; done) & echo hi"
+  const results = await Promise.all(Array.from({ length: 20 }, () => engine.run(shell(background))))
+  for (const { status, leftoverProcesses, stdout } of results) {
+    expect([status, leftoverProcesses]).toEqual(['completed', true])
+    expect(stdout.endsWith('more\nasked\n')).toBe(true)
+  }
+})

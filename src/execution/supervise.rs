@@ -93,8 +93,12 @@ impl Supervisor<'_> {
         }
         self.drain(&mut streams, request.is_some()).await;
         if request.is_none() && !self.keep_background {
+            // Before reading ends: what still prints would die of its closed pipe, neither asked nor counted.
             end = self.end_leftovers(&child, &mut streams).await;
             leftovers = end.found;
+        }
+        if !streams.done {
+            self.progress.cut();
         }
         self.deliver_rest(&mut streams, request.is_some()).await;
         Ending {
@@ -166,16 +170,12 @@ impl Supervisor<'_> {
                 now + idle
             };
             if now >= idle_at || now >= latest {
-                self.progress.cut();
                 return;
             }
             tokio::select! {
                 () = streams.finished() => {}
                 () = sleep_until(idle_at.min(latest)) => {}
-                () = self.stop.at_least(Stop::ASKED), if !ended => {
-                    self.progress.cut();
-                    return;
-                }
+                () = self.stop.at_least(Stop::ASKED), if !ended => return
             }
         }
     }
