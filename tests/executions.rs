@@ -587,6 +587,30 @@ fn a_runtime_that_ends_takes_its_executions_with_it() {
     assert_eq!(result.status, ExecutionStatus::Cancelled);
 }
 
+#[test]
+fn an_execution_is_settled_whenever_its_runtime_ends() {
+    let (engine, _dir) = engine();
+    let mut ids = Vec::new();
+    for pause in 0..100 {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        ids.push(
+            runtime
+                .block_on(engine.execute(shell("sleep 60")))
+                .expect("a slot"),
+        );
+        std::thread::sleep(Duration::from_micros(pause * 20));
+        drop(runtime);
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for id in ids {
+        let result = runtime
+            .block_on(engine.wait_for_completion(id))
+            .expect("a known execution");
+        assert_eq!(result.status, ExecutionStatus::Cancelled);
+    }
+    assert_eq!(engine.running_count(), 0);
+}
+
 #[tokio::test]
 async fn a_child_has_default_signals_and_no_foreign_descriptors() {
     let (engine, _dir) = engine();

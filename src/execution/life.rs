@@ -84,28 +84,27 @@ impl Life {
         }
     }
 
-    /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first.
-    pub async fn live(self, begun: Begun) {
-        let mut guard = Unsettled {
+    /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first, even
+    /// before this future was polled.
+    pub fn live(self, begun: Begun) -> impl Future<Output = ()> + Send {
+        let settling = Settling {
             execution: Arc::clone(&self.execution),
             registry: Arc::clone(&self.registry),
-            armed: true,
         };
-        let (execution, registry) = (Arc::clone(&self.execution), Arc::clone(&self.registry));
-        let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
-        let (result, slot) = Box::pin(self.run(begun)).await;
-        let result = Arc::new(result);
-        guard.armed = false;
-        drop(slot);
-        execution.set_finished(Arc::clone(&result));
-        registry.finish(execution.id());
-        // Made only for who listens: a result may hold megabytes.
-        if !handlers.0.is_empty() {
-            let told = handlers.on_event(terminal_event(&result));
-            // A handler that hangs must not keep everybody else from the result.
-            drop(tokio::time::timeout(config.drain_max(), told).await);
+        async move {
+            let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
+            let (result, slot) = Box::pin(self.run(begun)).await;
+            let result = Arc::new(result);
+            drop(slot);
+            settling.settle(Arc::clone(&result));
+            // Made only for who listens: a result may hold megabytes.
+            if !handlers.0.is_empty() {
+                let told = handlers.on_event(terminal_event(&result));
+                // A handler that hangs must not keep everybody else from the result.
+                drop(tokio::time::timeout(config.drain_max(), told).await);
+            }
+            drop(settling);
         }
-        execution.announce();
     }
 
     async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
@@ -448,28 +447,32 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Settles an execution whose task is dropped, because its runtime ends or by a defect.
-struct Unsettled {
+/// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
+/// because the runtime ends or by a defect. Then the execution is settled here.
+struct Settling {
     execution: Arc<Execution>,
     registry: Arc<Registry>,
-    armed: bool,
 }
 
-impl Drop for Unsettled {
-    fn drop(&mut self) {
-        if !self.armed {
-            return;
-        }
-        let result = ExecutionResult {
-            status: ExecutionStatus::Cancelled,
-            error: Some(
-                "the runtime of the engine ended before the execution; its processes were killed"
-                    .into(),
-            ),
-            ..empty_result(&self.execution, ExecutionMetadata::default())
-        };
-        self.execution.set_finished(Arc::new(result));
+impl Settling {
+    fn settle(&self, result: Arc<ExecutionResult>) {
+        self.execution.set_finished(result);
         self.registry.finish(self.execution.id);
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if !self.execution.is_finished() {
+            self.settle(Arc::new(ExecutionResult {
+                status: ExecutionStatus::Cancelled,
+                error: Some(
+                    "the runtime of the engine ended before the execution; its processes were killed"
+                        .into(),
+                ),
+                ..empty_result(&self.execution, ExecutionMetadata::default())
+            }));
+        }
         self.execution.announce();
     }
 }
