@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { exec, host, newEngine, newMark, packagePath, shell, survivors, until, untilThere } from './support.js'
 
 /** A worker with an engine of its own; `source` has `engine` and `port`. */
@@ -108,6 +108,9 @@ test('cancelling one place in the queue does not disturb the others', async () =
 
 test('keepBackground outlives the host as well, and so does everything without orphanProtection', async () => {
   const [kept, open] = [newMark(), newMark()]
+  onTestFinished(() => {
+    for (const pid of [...survivors(kept), ...survivors(open)]) process.kill(pid, 'SIGKILL')
+  })
   const { child, ended, said } = host(`
     const free = new ExecutionEngine({ logOutput: false, orphanProtection: false })
     engine.run({ command: { type: 'shell', command: 'sleep ${kept} >/dev/null 2>&1 &', shell: 'sh' }, keepBackground: true })
@@ -119,9 +122,7 @@ test('keepBackground outlives the host as well, and so does everything without o
   child.kill('SIGKILL')
   await ended
   await sleep(1200)
-  const left = [...survivors(kept), ...survivors(open)]
-  for (const pid of left) process.kill(pid, 'SIGKILL')
-  expect(left).toHaveLength(2)
+  expect([survivors(kept).length, survivors(open).length]).toEqual([1, 1])
 })
 
 test("a host's death ends nothing of another host", async () => {
