@@ -16,7 +16,7 @@ export const packagePath = fileURLToPath(new URL('../index.js', import.meta.url)
 const cleanUps: (() => Promise<void> | void)[] = []
 
 afterEach(async () => {
-  for (let cleanUp; (cleanUp = cleanUps.pop()) !== undefined; ) await cleanUp()
+  for (let cleanUp; (cleanUp = cleanUps.pop()) !== undefined;) await cleanUp()
 })
 
 /** A directory that goes with the test. */
