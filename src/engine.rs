@@ -12,14 +12,17 @@ use uuid::Uuid;
 use crate::config::ExecutionConfig;
 use crate::error::{ExecutionError, Result};
 use crate::event::EventHandler;
-use crate::execution::life::{Begun, Life, log_path};
-use crate::execution::{Execution, Handlers};
-use crate::process::{guardian, spawn, starter};
-use crate::registry::Registry;
+use crate::execution::life::log_path;
+use crate::execution::{Execution, Handlers, Stop};
+use crate::launch::{Decision, Launch};
+use crate::plan::run::{House, Run};
+use crate::plan::{self, ExecutionPlan, Plan, PlanExecutionResult};
+use crate::process::{guardian, starter};
+use crate::registry::{Registry, Unit};
 use crate::request::ExecutionRequest;
-use crate::resolve::{Environment, Unresolved, resolve};
+use crate::resolve::Environment;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
-use crate::slots::{Slots, Ticket};
+use crate::slots::Slots;
 
 /// Between two looks for executions to forget.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
@@ -175,47 +178,118 @@ impl ExecutionEngine {
         decided: impl FnOnce(Result<Uuid>) + Send + 'static,
     ) -> Result<Arc<Execution>> {
         let inner = &self.0;
-        if inner.shut_down.load(Ordering::Acquire) {
-            return Err(ExecutionError::ShutDown);
-        }
+        self.refuse_after_shutdown()?;
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let execution = Execution::new(request.id, request.command.display());
+        let execution = Execution::new(request.id, request.command.display(), None);
         inner.registry.enter(&execution)?;
         let ticket = inner
             .slots
             .take()
             .inspect_err(|_| inner.registry.remove(request.id))?;
-        if inner.shut_down.load(Ordering::Acquire) {
-            // Shut down meanwhile: whoever did it may not have seen this execution.
-            inner.registry.remove(request.id);
-            return Err(ExecutionError::ShutDown);
-        }
+        // Shut down meanwhile: whoever did it may not have seen this execution.
+        self.refuse_after_shutdown()
+            .inspect_err(|_| inner.registry.remove(request.id))?;
         self.clean_up_regularly(runtime);
         if cancelled {
-            execution.stop.ask();
+            execution.stop.ask(Stop::ASKED);
         }
-        let start = Start {
-            engine: Arc::clone(inner),
+        let launch = Launch {
+            config: Arc::clone(&inner.config),
+            registry: Arc::clone(&inner.registry),
             execution: Arc::clone(&execution),
-            handlers: Handlers(
-                inner
-                    .handler
-                    .iter()
-                    .cloned()
-                    .chain(options.handler)
-                    .collect(),
-            ),
-            ticket,
+            handlers: self.handlers(options.handler),
             runtime: runtime.clone(),
         };
-        let decision = Decision {
-            execution: Arc::clone(&execution),
-            registry: Arc::clone(&inner.registry),
-            decided: Some(decided),
-        };
-        starter::submit(move || start.begin(request, &environment, decision));
+        let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
+        starter::submit(move || launch.decide(request, &environment, ticket, decision));
         Ok(execution)
+    }
+
+    fn handlers(&self, own: Option<Arc<dyn EventHandler>>) -> Handlers {
+        Handlers(self.0.handler.iter().cloned().chain(own).collect())
+    }
+
+    fn refuse_after_shutdown(&self) -> Result<()> {
+        if self.0.shut_down.load(Ordering::Acquire) {
+            return Err(ExecutionError::ShutDown);
+        }
+        Ok(())
+    }
+
+    /// Runs the commands of a plan in the background; returns its id once the plan is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`Validation`](ExecutionError::Validation), [`DuplicateId`](ExecutionError::DuplicateId),
+    /// [`ShutDown`](ExecutionError::ShutDown); nothing was started then. What becomes of the steps is in the
+    /// result.
+    pub async fn execute_plan(&self, plan: ExecutionPlan) -> Result<Uuid> {
+        self.execute_plan_with(plan, ExecuteOptions::default())
+            .await
+    }
+
+    /// The same, with a handler, which is told of all steps, or an environment of its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::execute_plan`].
+    pub async fn execute_plan_with(
+        &self,
+        plan: ExecutionPlan,
+        options: ExecuteOptions,
+    ) -> Result<Uuid> {
+        let runtime = Handle::try_current()
+            .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
+        let (sender, accepted) = oneshot::channel();
+        let own = options.handler.clone();
+        let handler_of_step = move |_| own.clone();
+        self.submit_plan(plan, options, handler_of_step, &runtime, move |decision| {
+            drop(sender.send(decision));
+        })?;
+        accepted
+            .await
+            .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
+    }
+
+    /// Enters a plan, and leaves the rest to other threads.
+    ///
+    /// The handler of the options is told of the plan, the others of its steps, by their indices.
+    pub(crate) fn submit_plan(
+        &self,
+        request: ExecutionPlan,
+        options: ExecuteOptions,
+        handler_of_step: impl Fn(usize) -> Option<Arc<dyn EventHandler>> + Send + Sync + 'static,
+        runtime: &Handle,
+        decided: impl FnOnce(Result<Uuid>) + Send + 'static,
+    ) -> Result<Arc<Plan>> {
+        let inner = &self.0;
+        self.refuse_after_shutdown()?;
+        request.validate(&inner.config)?;
+        let environment = options.environment.unwrap_or_else(Environment::current);
+        let (plan, news) = plan::run::steps_of(&request);
+        inner.registry.enter_plan(&plan)?;
+        self.refuse_after_shutdown()
+            .inspect_err(|_| inner.registry.remove(request.id))?;
+        self.clean_up_regularly(runtime);
+        let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
+        let engine = self.clone();
+        let house = House {
+            config: Arc::clone(&inner.config),
+            registry: Arc::clone(&inner.registry),
+            slots: Arc::clone(&inner.slots),
+            environment: Arc::new(environment),
+            runtime: runtime.clone(),
+            handlers_of_step: Box::new(move |step| engine.handlers(handler_of_step(step))),
+        };
+        let run = Run::new(
+            Arc::clone(&plan),
+            news,
+            house,
+            self.handlers(options.handler),
+        );
+        starter::submit(move || run.decide(request, decision));
+        Ok(plan)
     }
 
     fn clean_up_regularly(&self, runtime: &Handle) {
@@ -225,7 +299,7 @@ impl ExecutionEngine {
         }
     }
 
-    /// Where an execution stands.
+    /// Where an execution or a plan stands.
     ///
     /// # Errors
     ///
@@ -248,7 +322,7 @@ impl ExecutionEngine {
     }
 
     pub(crate) fn result(&self, id: Uuid) -> Result<Arc<ExecutionResult>> {
-        self.0.registry.get(id)?.result()
+        self.0.registry.execution(id)?.result()
     }
 
     /// Waits until an execution has ended.
@@ -257,23 +331,49 @@ impl ExecutionEngine {
     ///
     /// [`ExecutionError::NotFound`].
     pub async fn wait_for_completion(&self, id: Uuid) -> Result<Arc<ExecutionResult>> {
-        let execution = self.0.registry.get(id)?;
-        Ok(execution.wait().await)
+        let execution = self.0.registry.execution(id)?;
+        Ok(execution.outcome.wait().await)
     }
 
-    /// Cancels an execution; returns once nothing of it is left running. A second call while the first waits
-    /// does not wait for the grace.
+    /// How a plan ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`], [`ExecutionError::NotFinished`].
+    pub async fn get_plan_result(&self, id: Uuid) -> Result<Arc<PlanExecutionResult>> {
+        self.plan_result(id)
+    }
+
+    pub(crate) fn plan_result(&self, id: Uuid) -> Result<Arc<PlanExecutionResult>> {
+        self.0.registry.plan(id)?.result()
+    }
+
+    /// Waits until a plan has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`].
+    pub async fn wait_for_plan(&self, id: Uuid) -> Result<Arc<PlanExecutionResult>> {
+        let plan = self.0.registry.plan(id)?;
+        Ok(plan.outcome.wait().await)
+    }
+
+    /// Cancels an execution or a plan; returns once nothing of it is left running. A second call while the
+    /// first waits does not wait for the grace.
     ///
     /// # Errors
     ///
     /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`].
     pub async fn cancel(&self, id: Uuid) -> Result<()> {
-        let execution = self.0.registry.get(id)?;
-        if execution.is_finished() {
+        let unit = self.0.registry.get(id)?;
+        if unit.status().is_terminal() {
             return Err(ExecutionError::AlreadyFinished(id));
         }
-        execution.stop.raise();
-        execution.wait().await;
+        match &unit {
+            Unit::Execution(execution) => execution.cancel(),
+            Unit::Plan(plan) => plan.stop.raise(),
+        }
+        unit.wait().await;
         Ok(())
     }
 
@@ -287,7 +387,10 @@ impl ExecutionEngine {
             .registry
             .all()
             .iter()
-            .map(|execution| execution.summary())
+            .filter_map(|unit| match unit {
+                Unit::Execution(execution) => Some(execution.summary()),
+                Unit::Plan(_) => None,
+            })
             .collect()
     }
 
@@ -320,7 +423,7 @@ impl ExecutionEngine {
         log_path(&self.0.config, id)
     }
 
-    /// Forgets a finished execution. Its log stays.
+    /// Forgets a finished execution, or a finished plan with its steps. Logs stay.
     ///
     /// # Errors
     ///
@@ -330,7 +433,9 @@ impl ExecutionEngine {
     }
 
     pub(crate) fn remove(&self, id: Uuid) -> Result<()> {
-        self.0.registry.get(id)?.result()?;
+        if !self.0.registry.get(id)?.status().is_terminal() {
+            return Err(ExecutionError::NotFinished(id));
+        }
         self.0.registry.remove(id);
         Ok(())
     }
@@ -348,7 +453,7 @@ impl ExecutionEngine {
         self.0.slots.running()
     }
 
-    /// Executions that wait for a slot.
+    /// Executions that wait for a slot; a plan counts as one while the next of its steps does.
     #[must_use]
     pub fn queued_count(&self) -> usize {
         self.0.slots.queued()
@@ -377,102 +482,16 @@ impl ExecutionEngine {
     /// Cancels all executions and accepts no more; returns once nothing is left running.
     pub async fn shutdown(&self) {
         self.0.shut_down.store(true, Ordering::Release);
-        let executions = self.0.registry.all();
-        for execution in &executions {
-            execution.stop.ask();
+        let units = self.0.registry.all();
+        let (plans, executions): (Vec<_>, Vec<_>) = units
+            .into_iter()
+            .partition(|unit| matches!(unit, Unit::Plan(_)));
+        // Plans first: a step that ends must not make room for the next.
+        for unit in plans.iter().chain(&executions) {
+            unit.stop().ask(Stop::ASKED);
         }
-        for execution in executions {
-            execution.wait().await;
-        }
-    }
-}
-
-/// An execution on its way to its process, on a thread that may block.
-struct Start {
-    engine: Arc<Inner>,
-    execution: Arc<Execution>,
-    handlers: Handlers,
-    ticket: Ticket,
-    runtime: Handle,
-}
-
-impl Start {
-    /// Resolves the request, and starts it here if it need not wait.
-    fn begin<F: FnOnce(Result<Uuid>)>(
-        self,
-        mut request: ExecutionRequest,
-        environment: &Environment,
-        decision: Decision<F>,
-    ) {
-        let config = Arc::clone(&self.engine.config);
-        let guarded = config.orphan_protection && !request.keep_background;
-        let resolved = match resolve(&request, environment, guarded) {
-            Err(Unresolved::Invalid(error)) => {
-                // Who is told of the refusal may want the slot at once.
-                drop(self.ticket);
-                return decision.refuse(error.into());
-            }
-            resolved => resolved,
-        };
-        decision.accept();
-        let begun = match resolved {
-            Err(Unresolved::Invalid(error)) => Begun::Unstartable(error.to_string()),
-            Err(Unresolved::Unstartable(error)) => {
-                // Who is told of the failure may want the slot at once.
-                drop(self.ticket);
-                Begun::Unstartable(error)
-            }
-            Ok(mut invocation) => {
-                invocation.files =
-                    usize::from(config.log_output) + usize::from(request.output_log_path.is_some());
-                match self.ticket {
-                    Ticket::Slot(slot) if !self.execution.stop.is_asked() => {
-                        let tried = spawn(&invocation);
-                        Begun::Tried(Box::new(invocation), slot, tried)
-                    }
-                    ticket => Begun::Waiting(Box::new(invocation), ticket),
-                }
-            }
-        };
-        let registry = Arc::clone(&self.engine.registry);
-        let life = Life::new(
-            self.execution,
-            registry,
-            config,
-            self.handlers,
-            &mut request,
-        );
-        self.runtime.spawn(life.live(begun));
-    }
-}
-
-/// The answer to `execute`, given once; an execution that is refused is forgotten.
-struct Decision<F: FnOnce(Result<Uuid>)> {
-    execution: Arc<Execution>,
-    registry: Arc<Registry>,
-    decided: Option<F>,
-}
-
-impl<F: FnOnce(Result<Uuid>)> Decision<F> {
-    fn accept(mut self) {
-        if let Some(decided) = self.decided.take() {
-            decided(Ok(self.execution.id()));
-        }
-    }
-
-    fn refuse(mut self, error: ExecutionError) {
-        self.registry.remove(self.execution.id());
-        if let Some(decided) = self.decided.take() {
-            decided(Err(error));
-        }
-    }
-}
-
-impl<F: FnOnce(Result<Uuid>)> Drop for Decision<F> {
-    fn drop(&mut self) {
-        if let Some(decided) = self.decided.take() {
-            self.registry.remove(self.execution.id());
-            decided(Err(ExecutionError::Internal("the start panicked".into())));
+        for unit in plans.iter().chain(&executions) {
+            unit.wait().await;
         }
     }
 }

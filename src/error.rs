@@ -22,17 +22,24 @@ pub enum ExecutionError {
     #[error("{0}")]
     InvalidConfig(ValidationError),
     /// No execution or plan of that id is known: it never was, or it has been forgotten. Becomes `NOT_FOUND`.
-    #[error("no execution with the id {0} is known")]
+    #[error("no execution or plan with the id {0} is known")]
     NotFound(Uuid),
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
-    #[error("the execution {0} has not finished")]
+    #[error("{0} has not finished")]
     NotFinished(Uuid),
     /// What was to be cancelled has already ended. Becomes `ALREADY_FINISHED`.
-    #[error("the execution {0} has already finished")]
+    #[error("{0} has already finished")]
     AlreadyFinished(Uuid),
-    /// The id of a request is that of an execution the engine remembers. Becomes `DUPLICATE_ID`.
-    #[error("id: expected an id that is not in use, found {0}, which an execution already has")]
-    DuplicateId(Uuid),
+    /// The id of a request or plan is that of an execution or plan the engine remembers. Becomes `DUPLICATE_ID`.
+    #[error(
+        "{field}: expected an id that is not in use, found {id}, which an execution or plan already has"
+    )]
+    DuplicateId {
+        /// The path of the id, such as `id` or `commands[2].id`.
+        field: String,
+        /// The id.
+        id: Uuid,
+    },
     /// All slots are taken and the queue is full. Becomes `CONCURRENCY_LIMIT_REACHED`.
     #[error(
         "{running} of {max_running} executions are running and {queued} of {max_queued} are waiting: no slot is free"
@@ -79,7 +86,7 @@ impl ExecutionError {
             Self::NotFound(_) => "NOT_FOUND",
             Self::NotFinished(_) => "NOT_FINISHED",
             Self::AlreadyFinished(_) => "ALREADY_FINISHED",
-            Self::DuplicateId(_) => "DUPLICATE_ID",
+            Self::DuplicateId { .. } => "DUPLICATE_ID",
             Self::ConcurrencyLimitReached { .. } => "CONCURRENCY_LIMIT_REACHED",
             Self::AlreadyInitialized => "ALREADY_INITIALIZED",
             Self::NotInitialized => "NOT_INITIALIZED",
@@ -94,7 +101,7 @@ impl ExecutionError {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Validation(error) | Self::InvalidConfig(error) => Some(&error.field),
-            Self::DuplicateId(_) => Some("id"),
+            Self::DuplicateId { field, .. } => Some(field),
             _ => None,
         }
     }
@@ -106,7 +113,7 @@ impl ExecutionError {
             Self::NotFound(id)
             | Self::NotFinished(id)
             | Self::AlreadyFinished(id)
-            | Self::DuplicateId(id) => Some(*id),
+            | Self::DuplicateId { id, .. } => Some(*id),
             _ => None,
         }
     }
@@ -136,6 +143,12 @@ impl ValidationError {
             expected: expected.into(),
             found: found.into(),
         }
+    }
+
+    /// The same field, seen from further out.
+    pub(crate) fn within(mut self, path: &str) -> Self {
+        self.field = format!("{path}.{}", self.field);
+        self
     }
 }
 

@@ -1,10 +1,13 @@
 //! What is told of an execution while it runs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::plan::PlanExecutionResult;
 use crate::result::ExecutionResult;
 
 /// One of the two streams of a command.
@@ -28,7 +31,7 @@ impl OutputStream {
     }
 }
 
-/// Something that happened to an execution.
+/// Something that happened to an execution or a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -74,6 +77,28 @@ pub enum ExecutionEvent {
     Cancelled(Ended),
     /// Its deadline passed.
     Timeout(Ended),
+    /// A step of a plan ended.
+    Progress {
+        /// The plan.
+        plan_id: Uuid,
+        /// How many of its steps have ended, in whatever way.
+        completed: usize,
+        /// How many steps it has.
+        total: usize,
+        /// The command of the step that was started last, of those that run now, shell-quoted.
+        current_command: Option<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    },
+    /// A plan ended, in whatever way.
+    PlanCompleted {
+        /// The plan.
+        plan_id: Uuid,
+        /// How it ended.
+        result: Arc<PlanExecutionResult>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    },
 }
 
 /// The end of an execution; there is exactly one.

@@ -7,24 +7,70 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::error::{ExecutionError, Result};
-use crate::execution::Execution;
+use crate::execution::{Execution, Stop};
+use crate::plan::Plan;
+use crate::result::ExecutionStatus;
 
 /// How many executions are forgotten under one hold of the lock: some 10 us, so that a query on the
 /// JavaScript thread does not wait longer.
 const FORGET_AT_ONCE: usize = 64;
 
-/// The executions that one engine remembers.
+/// The executions and plans that one engine remembers.
+///
+/// A plan and its steps are forgotten together; while it runs, none of them is.
 #[derive(Debug)]
 pub(crate) struct Registry {
     max_finished: usize,
     state: Mutex<State>,
 }
 
+/// What an id may stand for.
+#[derive(Debug, Clone)]
+pub(crate) enum Unit {
+    Execution(Arc<Execution>),
+    Plan(Arc<Plan>),
+}
+
+impl Unit {
+    pub fn status(&self) -> ExecutionStatus {
+        match self {
+            Self::Execution(execution) => execution.status(),
+            Self::Plan(plan) => plan.status(),
+        }
+    }
+
+    pub fn stop(&self) -> &Stop {
+        match self {
+            Self::Execution(execution) => &execution.stop,
+            Self::Plan(plan) => &plan.stop,
+        }
+    }
+
+    /// Resolves when it has finished.
+    pub async fn wait(&self) {
+        match self {
+            Self::Execution(execution) => drop(execution.outcome.wait().await),
+            Self::Plan(plan) => drop(plan.outcome.wait().await),
+        }
+    }
+
+    /// How many executions it is.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Execution(_) => 1,
+            Self::Plan(plan) => plan.steps.len().max(1),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
-    executions: HashMap<Uuid, Entry>,
+    units: HashMap<Uuid, Entry>,
     /// By when they finished, oldest first.
     finished: BTreeMap<u64, Finished>,
+    /// How many executions those are.
+    finished_executions: usize,
+    plans: usize,
     next_number: u64,
 }
 
@@ -34,27 +80,58 @@ struct Entry {
     number: u64,
     /// The key in `finished`.
     finished: Option<u64>,
-    execution: Arc<Execution>,
+    unit: Unit,
 }
 
 #[derive(Debug)]
 struct Finished {
     id: Uuid,
+    weight: usize,
     at: Instant,
 }
 
 impl State {
-    fn number(&mut self) -> u64 {
+    fn enter(&mut self, id: Uuid, unit: Unit) {
         self.next_number += 1;
-        self.next_number
+        self.plans += usize::from(matches!(unit, Unit::Plan(_)));
+        let entry = Entry {
+            number: self.next_number,
+            finished: None,
+            unit,
+        };
+        self.units.insert(id, entry);
     }
 
-    fn forget(&mut self, id: Uuid) -> Option<Arc<Execution>> {
-        let entry = self.executions.remove(&id)?;
-        if let Some(key) = entry.finished {
-            self.finished.remove(&key);
+    /// Returns what is to be dropped without the lock.
+    fn forget(&mut self, id: Uuid) -> Vec<Entry> {
+        let Some(entry) = self.units.remove(&id) else {
+            return Vec::new();
+        };
+        if let Some(finished) = entry.finished.and_then(|key| self.finished.remove(&key)) {
+            self.finished_executions -= finished.weight;
         }
-        Some(entry.execution)
+        let mut forgotten = Vec::new();
+        if let Unit::Plan(plan) = &entry.unit {
+            self.plans -= 1;
+            // A step that was removed before may have left its id to another execution.
+            let own = |entry: &Entry, step: &Arc<Execution>| matches!(&entry.unit, Unit::Execution(found) if Arc::ptr_eq(found, step));
+            for step in &plan.steps {
+                if self
+                    .units
+                    .get(&step.id())
+                    .is_some_and(|entry| own(entry, step))
+                {
+                    forgotten.extend(self.units.remove(&step.id()));
+                }
+            }
+        }
+        forgotten.push(entry);
+        forgotten
+    }
+
+    fn forget_oldest(&mut self) -> Vec<Entry> {
+        let oldest = self.finished.first_key_value().map(|(_, oldest)| oldest.id);
+        oldest.map_or_else(Vec::new, |id| self.forget(id))
     }
 }
 
@@ -73,99 +150,118 @@ impl Registry {
     /// Enters an execution that was accepted; refuses an id that is in use.
     pub fn enter(&self, execution: &Arc<Execution>) -> Result<()> {
         let mut state = self.state();
-        if state.executions.contains_key(&execution.id()) {
-            return Err(ExecutionError::DuplicateId(execution.id()));
+        if state.units.contains_key(&execution.id()) {
+            return Err(ExecutionError::DuplicateId {
+                field: "id".into(),
+                id: execution.id(),
+            });
         }
-        let number = state.number();
-        let execution = Arc::clone(execution);
-        state.executions.insert(
-            execution.id(),
-            Entry {
-                number,
-                finished: None,
-                execution,
-            },
-        );
+        state.enter(execution.id(), Unit::Execution(Arc::clone(execution)));
         Ok(())
     }
 
-    pub fn get(&self, id: Uuid) -> Result<Arc<Execution>> {
-        let state = self.state();
-        state
-            .executions
-            .get(&id)
-            .map(|e| Arc::clone(&e.execution))
-            .ok_or(ExecutionError::NotFound(id))
+    /// Enters a plan and its steps, all or none.
+    pub fn enter_plan(&self, plan: &Arc<Plan>) -> Result<()> {
+        let mut state = self.state();
+        let steps = plan.steps.iter().enumerate();
+        let mut ids = steps
+            .map(|(index, step)| (step.id(), format!("commands[{index}].id")))
+            .chain([(plan.id(), "id".to_owned())]);
+        if let Some((id, field)) = ids.find(|(id, _)| state.units.contains_key(id)) {
+            return Err(ExecutionError::DuplicateId { field, id });
+        }
+        state.enter(plan.id(), Unit::Plan(Arc::clone(plan)));
+        for step in &plan.steps {
+            state.enter(step.id(), Unit::Execution(Arc::clone(step)));
+        }
+        Ok(())
     }
 
-    /// Notes that an execution has finished, and forgets the oldest beyond the bound.
+    pub fn get(&self, id: Uuid) -> Result<Unit> {
+        let state = self.state();
+        let entry = state.units.get(&id).ok_or(ExecutionError::NotFound(id))?;
+        Ok(entry.unit.clone())
+    }
+
+    pub fn execution(&self, id: Uuid) -> Result<Arc<Execution>> {
+        match self.get(id)? {
+            Unit::Execution(execution) => Ok(execution),
+            Unit::Plan(_) => Err(ExecutionError::NotFound(id)),
+        }
+    }
+
+    pub fn plan(&self, id: Uuid) -> Result<Arc<Plan>> {
+        match self.get(id)? {
+            Unit::Plan(plan) => Ok(plan),
+            Unit::Execution(_) => Err(ExecutionError::NotFound(id)),
+        }
+    }
+
+    /// Notes that an execution or a plan has finished, and forgets the oldest beyond the bound; the one that
+    /// has just finished stays, however many steps it had.
     pub fn finish(&self, id: Uuid) {
         let mut forgotten = Vec::new();
         let mut state = self.state();
-        let key = state.number();
-        if let Some(entry) = state.executions.get_mut(&id) {
+        state.next_number += 1;
+        let key = state.next_number;
+        if let Some(entry) = state.units.get_mut(&id) {
+            let weight = entry.unit.weight();
             entry.finished = Some(key);
-            state.finished.insert(
-                key,
-                Finished {
-                    id,
-                    at: Instant::now(),
-                },
-            );
+            state.finished_executions += weight;
+            let at = Instant::now();
+            state.finished.insert(key, Finished { id, weight, at });
         }
-        while state.finished.len() > self.max_finished {
-            let Some((_, oldest)) = state.finished.pop_first() else {
-                break;
-            };
-            forgotten.extend(state.forget(oldest.id));
+        while state.finished_executions > self.max_finished && state.finished.len() > 1 {
+            forgotten.extend(state.forget_oldest());
         }
         // What is forgotten is freed without the lock.
         drop(state);
     }
 
-    /// Takes out an execution that was refused after all, or that the user has no more use for.
+    /// Takes out what was refused after all, or what the user has no more use for.
     pub fn remove(&self, id: Uuid) {
-        drop(self.state().forget(id));
+        let forgotten = self.state().forget(id);
+        drop(forgotten);
     }
 
-    /// Forgets those that finished longer ago than that; returns how many.
+    /// Forgets those that finished longer ago than that; returns how many executions those were.
     pub fn forget_older_than(&self, retention: Duration) -> usize {
         let mut count = 0;
         loop {
             let mut forgotten = Vec::with_capacity(FORGET_AT_ONCE);
             let mut state = self.state();
             while forgotten.len() < FORGET_AT_ONCE {
-                let Some((_, oldest)) = state.finished.first_key_value() else {
-                    break;
-                };
-                if oldest.at.elapsed() < retention {
+                let oldest = state.finished.first_key_value();
+                if oldest.is_none_or(|(_, oldest)| oldest.at.elapsed() < retention) {
                     break;
                 }
-                let id = oldest.id;
-                forgotten.extend(state.forget(id));
+                forgotten.extend(state.forget_oldest());
             }
             drop(state);
             if forgotten.is_empty() {
                 return count;
             }
-            count += forgotten.len();
+            let executions = |entry: &&Entry| matches!(entry.unit, Unit::Execution(_));
+            count += forgotten.iter().filter(executions).count();
         }
     }
 
     /// All of them, newest first.
-    pub fn all(&self) -> Vec<Arc<Execution>> {
+    pub fn all(&self) -> Vec<Unit> {
         let state = self.state();
         let mut all: Vec<_> = state
-            .executions
+            .units
             .values()
-            .map(|e| (e.number, Arc::clone(&e.execution)))
+            .map(|entry| (entry.number, entry.unit.clone()))
             .collect();
         drop(state);
         all.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
-        all.into_iter().map(|(_, execution)| execution).collect()
+        all.into_iter().map(|(_, unit)| unit).collect()
     }
 
+    /// How many executions are remembered.
     pub fn len(&self) -> usize {
-        self.state().executions.len()
+        let state = self.state();
+        state.units.len() - state.plans
     }
 }

@@ -89,6 +89,23 @@ pub(crate) fn resolve(
     })
 }
 
+/// Checks what is refused after a look at the file system, for a request that is resolved only later.
+pub(crate) fn check_files(
+    request: &ExecutionRequest,
+    environment: &Environment,
+) -> Result<(), ValidationError> {
+    let base = working_dir(request, environment)?;
+    if matches!(request.command, Command::Script { .. }) {
+        let variables = variables(request, environment, false);
+        let search = Search {
+            path: variables.get(OsStr::new("PATH")).copied(),
+            base: &base,
+        };
+        words(&request.command, &search)?;
+    }
+    Ok(())
+}
+
 fn working_dir(
     request: &ExecutionRequest,
     environment: &Environment,

@@ -175,15 +175,8 @@ async fn a_second_cancel_does_not_wait_for_the_grace() {
         .execute_with(request, options)
         .await
         .expect("an accepted request");
-    while !recorder
-        .0
-        .lock()
-        .expect("a recording")
-        .iter()
-        .any(|e| matches!(e, ExecutionEvent::Stdout { .. }))
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let printed = |event: &ExecutionEvent| matches!(event, ExecutionEvent::Stdout { .. });
+    recorder.wait_for(|events| events.iter().any(printed)).await;
     let begun = Instant::now();
     let (first, second) = tokio::join!(engine.cancel(id), engine.cancel(id));
     assert!(first.is_ok() && second.is_ok());
@@ -209,7 +202,7 @@ async fn lines_come_before_the_one_terminal_event() {
     let (engine, _dir) = engine();
     let engine = engine.with_event_handler(Arc::<Recorder>::clone(&recorder));
     run(&engine, shell("seq 1 2000")).await;
-    let events = recorder.0.lock().expect("a recording");
+    let events = recorder.events();
     assert!(matches!(
         events.first(),
         Some(ExecutionEvent::Started { .. })
@@ -443,7 +436,7 @@ async fn an_id_is_used_once() {
     run(&engine, request.clone()).await;
     assert!(matches!(
         engine.execute(request).await,
-        Err(ExecutionError::DuplicateId(_))
+        Err(ExecutionError::DuplicateId { .. })
     ));
 }
 

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::log::{AppendFile, Files, Log};
 use super::pump::{Progress, Pump};
-use super::supervise::{Cause, Ending, Supervisor, deadline_after};
+pub(crate) use super::supervise::deadline_after;
+use super::supervise::{Cause, Ending, Supervisor};
 use super::{Execution, Handlers, Stop};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{Ended, ExecutionEvent, OutputStream};
@@ -30,14 +31,25 @@ pub(crate) struct Life {
     pub config: Arc<ExecutionConfig>,
     pub handlers: Handlers,
     pub timeout_ms: u64,
+    pub plan_deadline: Option<PlanDeadline>,
     pub stdin: Option<Vec<u8>>,
     pub files: Files,
     pub keep_background: bool,
     pub metadata: ExecutionMetadata,
 }
 
+/// When the plan of a step is to be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlanDeadline {
+    pub at: Instant,
+    /// What the plan asked for.
+    pub timeout_ms: u64,
+}
+
 /// How far the thread that resolved the request has come.
 pub(crate) enum Begun {
+    /// It is not to be started at all.
+    Never(ExecutionStatus, String),
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
@@ -73,6 +85,7 @@ impl Life {
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
+            plan_deadline: None,
             stdin: request.stdin.take(),
             keep_background: request.keep_background,
             metadata: std::mem::take(&mut request.metadata),
@@ -98,8 +111,10 @@ impl Life {
             drop(slot);
             settling.settle(Arc::clone(&result));
             // Made only for who listens: a result may hold megabytes.
-            if !handlers.0.is_empty() {
-                let told = handlers.on_event(terminal_event(&result));
+            if !handlers.0.is_empty()
+                && let Some(event) = terminal_event(&result)
+            {
+                let told = handlers.on_event(event);
                 // A handler that hangs must not keep everybody else from the result.
                 drop(tokio::time::timeout(config.drain_max(), told).await);
             }
@@ -109,9 +124,10 @@ impl Life {
 
     async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
         let (invocation, slot, tried) = match begun {
+            Begun::Never(status, error) => return (self.never_started(status, error), None),
             Begun::Unstartable(error) => return (self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
-            Begun::Waiting(invocation, ticket) => {
+            Begun::Waiting(invocation, mut ticket) => {
                 let slot = tokio::select! {
                     biased;
                     () = self.execution.stop.at_least(Stop::ASKED) => None,
@@ -180,6 +196,11 @@ impl Life {
         }
     }
 
+    fn deadline(&self, start: Instant) -> Instant {
+        let own = deadline_after(start, self.timeout_ms);
+        self.plan_deadline.map_or(own, |plan| own.min(plan.at))
+    }
+
     async fn supervise(mut self, spawned: Spawned) -> ExecutionResult {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
@@ -199,7 +220,7 @@ impl Life {
             config: &self.config,
             stop: &self.execution.stop,
             progress: &progress,
-            deadline: deadline_after(start.instant, self.timeout_ms),
+            deadline: self.deadline(start.instant),
             tree: Tree {
                 group: Some(group),
                 mark: (!self.keep_background).then_some(id),
@@ -243,7 +264,7 @@ impl Life {
         let (captures, files) = pump.into_printed();
         let problems = problems(ending, files.as_ref());
         let files = files.unwrap_or_default();
-        let verdict = self.verdict(ending, &problems);
+        let verdict = self.verdict(start, ending, &problems);
         let [stdout, stderr] = captures;
         let warn =
             self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
@@ -280,11 +301,16 @@ impl Life {
         }
     }
 
-    fn verdict(&self, ending: &Ending, problems: &[String]) -> Verdict {
+    fn verdict(&self, start: &Moment, ending: &Ending, problems: &[String]) -> Verdict {
         let io = (!problems.is_empty()).then_some(ResultErrorCode::Io);
         let (status, error, code) = match (ending.cause, ending.exit) {
             (Some(Cause::Timeout), _) => {
-                let error = format!("timed out after {} ms", self.timeout_ms);
+                let error = match self.plan_deadline {
+                    Some(plan) if plan.at == self.deadline(start.instant) => {
+                        format!("its plan timed out after {} ms", plan.timeout_ms)
+                    }
+                    _ => format!("timed out after {} ms", self.timeout_ms),
+                };
                 (ExecutionStatus::Timeout, Some(error), io)
             }
             (Some(Cause::Cancel), _) => (ExecutionStatus::Cancelled, Some("cancelled".into()), io),
@@ -326,9 +352,16 @@ impl Life {
     }
 
     fn cancelled_before_start(&self) -> ExecutionResult {
+        self.never_started(
+            ExecutionStatus::Cancelled,
+            "cancelled before it was started".into(),
+        )
+    }
+
+    fn never_started(&self, status: ExecutionStatus, error: String) -> ExecutionResult {
         ExecutionResult {
-            status: ExecutionStatus::Cancelled,
-            error: Some("cancelled before it was started".into()),
+            status,
+            error: Some(error),
             ..self.unstarted()
         }
     }
@@ -339,7 +372,7 @@ impl Life {
 }
 
 /// The result of an execution that failed before anything was started.
-fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
+pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
     ExecutionResult {
         id: execution.id,
         status: ExecutionStatus::Failed,
@@ -429,21 +462,23 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     }
 }
 
-fn terminal_event(result: &ExecutionResult) -> ExecutionEvent {
+/// The end of a step that was skipped is told by its plan.
+fn terminal_event(result: &ExecutionResult) -> Option<ExecutionEvent> {
     let ended = Ended {
         execution_id: result.id,
         timestamp: result.completed_at,
         result: Box::new(result.clone()),
     };
     match result.status {
-        ExecutionStatus::Completed => ExecutionEvent::Completed(ended),
-        ExecutionStatus::Cancelled => ExecutionEvent::Cancelled(ended),
-        ExecutionStatus::Timeout => ExecutionEvent::Timeout(ended),
-        _ => ExecutionEvent::Failed(ended),
+        ExecutionStatus::Completed => Some(ExecutionEvent::Completed(ended)),
+        ExecutionStatus::Cancelled => Some(ExecutionEvent::Cancelled(ended)),
+        ExecutionStatus::Timeout => Some(ExecutionEvent::Timeout(ended)),
+        ExecutionStatus::Skipped => None,
+        _ => Some(ExecutionEvent::Failed(ended)),
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -456,23 +491,34 @@ struct Settling {
 
 impl Settling {
     fn settle(&self, result: Arc<ExecutionResult>) {
-        self.execution.set_finished(result);
-        self.registry.finish(self.execution.id);
+        self.execution.outcome.set(result);
+        // A step is forgotten with its plan.
+        if !self.execution.is_step() {
+            self.registry.finish(self.execution.id);
+        }
     }
 }
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        if !self.execution.is_finished() {
-            self.settle(Arc::new(ExecutionResult {
-                status: ExecutionStatus::Cancelled,
-                error: Some(
-                    "the runtime of the engine ended before the execution; its processes were killed"
-                        .into(),
-                ),
-                ..empty_result(&self.execution, ExecutionMetadata::default())
-            }));
+        if self.execution.outcome.get().is_none() {
+            self.settle(ended_with_runtime(&self.execution));
         }
         self.execution.announce();
     }
+}
+
+/// The result of an execution; of one that has none yet, that it ended with the runtime.
+pub(crate) fn ended_with_runtime(execution: &Arc<Execution>) -> Arc<ExecutionResult> {
+    let unsettled = || {
+        Arc::new(ExecutionResult {
+            status: ExecutionStatus::Cancelled,
+            error: Some(
+                "the runtime of the engine ended before the execution; its processes were killed"
+                    .into(),
+            ),
+            ..empty_result(execution, ExecutionMetadata::default())
+        })
+    };
+    execution.outcome.get_or_set(unsettled)
 }

@@ -1,15 +1,17 @@
 //! The life of one execution: pending, running, then one terminal status, once.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use crate::error::{ExecutionError, Result};
 use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+use crate::outcome::Outcome;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 
 pub(crate) mod life;
@@ -26,27 +28,46 @@ pub(crate) struct Execution {
     command: String,
     /// When `execute` was called.
     accepted: Instant,
-    state: Mutex<State>,
-    finished: Notify,
+    started_at: OnceLock<DateTime<Utc>>,
+    pub outcome: Outcome<ExecutionResult>,
     pub stop: Stop,
+    /// Its place in a plan.
+    step: Option<Step>,
 }
 
+/// A step of a plan, which tells the plan what becomes of it.
 #[derive(Debug)]
-enum State {
-    Pending,
-    Running { started_at: DateTime<Utc> },
-    Finished(Arc<ExecutionResult>),
+pub(crate) struct Step {
+    pub index: usize,
+    pub reporter: UnboundedSender<StepNews>,
+}
+
+/// What a step tells its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepNews {
+    /// It was cancelled under its own id.
+    Cancelled(usize),
+    /// It has ended, and its end was told.
+    Ended(usize),
+}
+
+impl Step {
+    fn report(&self, news: fn(usize) -> StepNews) {
+        // A plan that is gone has settled its steps.
+        let _ = self.reporter.send(news(self.index));
+    }
 }
 
 impl Execution {
-    pub fn new(id: Uuid, command: String) -> Arc<Self> {
+    pub fn new(id: Uuid, command: String, step: Option<Step>) -> Arc<Self> {
         Arc::new(Self {
             id,
             command,
             accepted: Instant::now(),
-            state: Mutex::new(State::Pending),
-            finished: Notify::new(),
+            started_at: OnceLock::new(),
+            outcome: Outcome::default(),
             stop: Stop::default(),
+            step,
         })
     }
 
@@ -54,70 +75,60 @@ impl Execution {
         self.id
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    pub fn is_step(&self) -> bool {
+        self.step.is_some()
     }
 
     pub fn status(&self) -> ExecutionStatus {
-        match &*self.state() {
-            State::Pending => ExecutionStatus::Pending,
-            State::Running { .. } => ExecutionStatus::Running,
-            State::Finished(result) => result.status,
+        match (self.outcome.get(), self.started_at.get()) {
+            (Some(result), _) => result.status,
+            (None, Some(_)) => ExecutionStatus::Running,
+            (None, None) => ExecutionStatus::Pending,
         }
-    }
-
-    pub fn is_finished(&self) -> bool {
-        matches!(&*self.state(), State::Finished(_))
     }
 
     pub fn result(&self) -> Result<Arc<ExecutionResult>> {
-        match &*self.state() {
-            State::Finished(result) => Ok(Arc::clone(result)),
-            _ => Err(ExecutionError::NotFinished(self.id)),
-        }
-    }
-
-    /// Resolves when it has finished.
-    pub async fn wait(&self) -> Arc<ExecutionResult> {
-        loop {
-            let finished = self.finished.notified();
-            if let Ok(result) = self.result() {
-                return result;
-            }
-            finished.await;
-        }
+        let result = self.outcome.get().cloned();
+        result.ok_or(ExecutionError::NotFinished(self.id))
     }
 
     pub fn summary(&self) -> ExecutionSummary {
-        let (status, started_at, duration_ms) = match &*self.state() {
-            State::Pending => (ExecutionStatus::Pending, None, None),
-            State::Running { started_at } => (ExecutionStatus::Running, Some(*started_at), None),
-            State::Finished(result) => (result.status, result.started_at, Some(result.duration_ms)),
-        };
+        let result = self.outcome.get();
         ExecutionSummary {
             id: self.id,
-            status,
+            status: self.status(),
             command: self.command.clone(),
-            started_at,
-            duration_ms,
+            started_at: self.started_at.get().copied(),
+            duration_ms: result.map(|result| result.duration_ms),
+        }
+    }
+
+    /// Asks it to stop, or asks again; also while it waits for its turn in a plan.
+    pub fn cancel(&self) {
+        self.stop.raise();
+        if let Some(step) = &self.step {
+            step.report(StepNews::Cancelled);
         }
     }
 
     fn set_running(&self, started_at: DateTime<Utc>) {
-        *self.state() = State::Running { started_at };
+        let _ = self.started_at.set(started_at);
     }
 
-    fn set_finished(&self, result: Arc<ExecutionResult>) {
-        *self.state() = State::Finished(result);
-    }
-
-    /// Wakes who waits. Apart from `set_finished`, so that the terminal event is seen first.
+    /// Wakes who waits for it.
     fn announce(&self) {
-        self.finished.notify_waiters();
+        self.outcome.announce();
+        if let Some(step) = &self.step {
+            step.report(StepNews::Ended);
+        }
     }
 }
 
-/// How firmly an execution is asked to stop.
+/// How firmly an execution or a plan is asked to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     level: AtomicU8,
@@ -125,6 +136,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
+    pub const NOT: u8 = 0;
     pub const ASKED: u8 = 1;
     /// Asked again: the grace is over.
     pub const AT_ONCE: u8 = 2;
@@ -141,12 +153,9 @@ impl Stop {
         }
     }
 
-    /// Asks, unless it was asked already.
-    pub fn ask(&self) {
-        let first =
-            self.level
-                .compare_exchange(0, Self::ASKED, Ordering::AcqRel, Ordering::Acquire);
-        if first.is_ok() {
+    /// Asks that firmly, unless it was done already.
+    pub fn ask(&self, level: u8) {
+        if self.level.fetch_max(level, Ordering::AcqRel) < level {
             self.changed.notify_waiters();
         }
     }
@@ -162,8 +171,12 @@ impl Stop {
         }
     }
 
+    pub fn level(&self) -> u8 {
+        self.level.load(Ordering::Acquire)
+    }
+
     pub fn is_asked(&self) -> bool {
-        self.level.load(Ordering::Acquire) >= Self::ASKED
+        self.level() >= Self::ASKED
     }
 }
 

@@ -13,7 +13,8 @@ use napi_derive::napi;
 
 use super::handler::Handler;
 use super::message::{Args, Message};
-use crate::execution::Execution;
+use crate::execution::Stop;
+use crate::registry::Unit;
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
 type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;
@@ -34,9 +35,13 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+#[derive(Default)]
 struct Live {
-    handler: Arc<Handler>,
-    execution: Option<Arc<Execution>>,
+    /// A plan has none: its output is that of its steps.
+    handler: Option<Arc<Handler>>,
+    unit: Option<Unit>,
+    /// It was asked to stop before it was known.
+    stopped: bool,
 }
 
 impl Shared {
@@ -59,21 +64,22 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Enters a handler before its execution is submitted: it may be called at once.
-    pub fn enter(&self, token: u32, handler: Arc<Handler>) {
-        self.live().insert(
-            token,
-            Live {
-                handler,
-                execution: None,
-            },
-        );
+    /// Enters an execution before it is submitted: its handler may be called at once.
+    pub fn enter(&self, token: u32, handler: Option<Arc<Handler>>) {
+        let live = Live {
+            handler,
+            ..Live::default()
+        };
+        self.live().insert(token, live);
     }
 
-    /// Adds the execution, unless it has ended already.
-    pub fn attach(&self, token: u32, execution: Arc<Execution>) {
+    /// Adds what was submitted, unless it has ended already.
+    pub fn attach(&self, token: u32, unit: Unit) {
         if let Some(live) = self.live().get_mut(&token) {
-            live.execution = Some(execution);
+            if live.stopped || self.is_closed() {
+                unit.stop().ask(Stop::ASKED);
+            }
+            live.unit = Some(unit);
         }
     }
 
@@ -85,9 +91,11 @@ impl Shared {
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
         for live in self.live().values() {
-            live.handler.acknowledge(0);
-            if let Some(execution) = &live.execution {
-                execution.stop.ask();
+            if let Some(handler) = &live.handler {
+                handler.acknowledge(0);
+            }
+            if let Some(unit) = &live.unit {
+                unit.stop().ask(Stop::ASKED);
             }
         }
     }
@@ -139,21 +147,21 @@ impl Door {
     /// The callbacks have returned for that many bytes of output.
     #[napi(catch_unwind)]
     pub fn acknowledge(&self, token: u32, bytes: u32) {
-        if let Some(live) = self.shared.live().get(&token) {
-            live.handler.acknowledge(bytes as usize);
+        if let Some(live) = self.shared.live().get(&token)
+            && let Some(handler) = &live.handler
+        {
+            handler.acknowledge(bytes as usize);
         }
     }
 
-    /// Asks an execution to stop, if it runs.
+    /// Asks an execution or a plan to stop, if it runs.
     #[napi(catch_unwind)]
     pub fn stop(&self, token: u32) {
-        let execution = self
-            .shared
-            .live()
-            .get(&token)
-            .and_then(|live| live.execution.clone());
-        if let Some(execution) = execution {
-            execution.stop.ask();
+        if let Some(live) = self.shared.live().get_mut(&token) {
+            live.stopped = true;
+            if let Some(unit) = &live.unit {
+                unit.stop().ask(Stop::ASKED);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The class behind `ExecutionEngine` of `index.js`: each verb a few lines.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,15 +9,20 @@ use napi::Either;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use serde::Serialize;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::door::{Door, Shared};
 use super::failure::Failure;
-use super::handler::{Handler, Wants};
-use super::message::{Message, Value, wire_result};
+use super::handler::{Handler, PlanHandler, Wants};
+use super::message::{Message, Value, wire_plan, wire_result};
 use crate::config::ExecutionConfig;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
 use crate::error::{ExecutionError, Result, ValidationError};
+use crate::event::EventHandler;
+use crate::plan::{ExecutionPlan, Plan};
+use crate::process::starter;
+use crate::registry::Unit;
 use crate::request::ExecutionRequest;
 use crate::resolve::Environment;
 
@@ -109,17 +115,9 @@ impl NativeEngine {
         variables: Option<Vec<String>>,
         wants: Wants,
     ) -> Result<()> {
-        let mut request: ExecutionRequest = serde_json::from_str(request).map_err(|error| {
-            ValidationError::new(
-                "request",
-                "text of whole Unicode characters",
-                error.to_string(),
-            )
-        })?;
-        request.stdin = stdin.map(|stdin| match stdin {
-            Either::A(text) => text.into_bytes(),
-            Either::B(bytes) => bytes.to_vec(),
-        });
+        let mut request: ExecutionRequest =
+            serde_json::from_str(request).map_err(unreadable("request"))?;
+        request.stdin = stdin.map(bytes);
         let runtime = super::runtime().map_err(internal)?;
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
@@ -128,27 +126,12 @@ impl NativeEngine {
             wants,
             subscribers,
         ));
-        self.door.enter(token, Arc::clone(&handler));
-        let environment = Environment::current();
+        self.door.enter(token, Some(Arc::clone(&handler)));
         let options = ExecuteOptions {
             handler: Some(handler),
-            environment: Some(match variables {
-                Some(variables) => environment.with_variables(pairs(variables)),
-                None => environment,
-            }),
+            environment: Some(environment(variables)),
         };
-        let door = Arc::clone(&self.door);
-        let decided = move |decision: Result<Uuid>| match decision {
-            Ok(_) if wants.has(Wants::ACCEPTED) => door.send(Message::Accepted { token }),
-            Ok(_) => {}
-            Err(error) => {
-                door.forget(token);
-                door.send(Message::Settled {
-                    token,
-                    outcome: Err(error.into()),
-                });
-            }
-        };
+        let decided = decided(Arc::clone(&self.door), token, wants);
         let execution = self
             .engine
             .submit(
@@ -159,8 +142,44 @@ impl NativeEngine {
                 decided,
             )
             .inspect_err(|_| self.door.forget(token))?;
-        self.door.attach(token, execution);
+        self.door.attach(token, Unit::Execution(execution));
         Ok(())
+    }
+
+    /// Starts a plan; what becomes of it is told through the door, to `token`, and what becomes of its steps to
+    /// `tokens`, in their order.
+    #[napi(catch_unwind)]
+    pub fn execute_plan(
+        &self,
+        token: u32,
+        tokens: Vec<u32>,
+        plan: String,
+        stdins: Vec<StepInput>,
+        variables: Option<Vec<String>>,
+        wants: u32,
+    ) -> Option<Failure> {
+        let wants = Wants(wants);
+        let runtime = match super::runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return Some(internal(error).into()),
+        };
+        let stdins = stdins
+            .into_iter()
+            .map(|input| (input.step as usize, bytes(input.stdin)))
+            .collect();
+        self.door.enter(token, None);
+        let submission = PlanSubmission {
+            engine: self.engine.clone(),
+            door: Arc::clone(&self.door),
+            subscribers: Arc::clone(&self.subscribers),
+            environment: environment(variables),
+            token,
+            tokens,
+            wants,
+        };
+        // A long plan takes milliseconds to read.
+        starter::submit(move || submission.submit(&plan, stdins, runtime));
+        None
     }
 
     /// Whether the environment of the process has this variable.
@@ -242,7 +261,27 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_result((*result).clone())))
+            Ok(Value::Texts(wire_result((*result).clone()).into()))
+        })
+    }
+
+    /// Settles `token` with the result of a plan, in parts, once it has ended.
+    #[napi(catch_unwind)]
+    pub fn wait_for_plan(&self, token: u32, id: String) -> Option<Failure> {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            let result = engine.wait_for_plan(parse_id(&id)?).await?;
+            Ok(Value::Texts(wire_plan(&result)))
+        })
+    }
+
+    /// Settles `token` with the result of a plan, in parts, if it has ended.
+    #[napi(catch_unwind)]
+    pub fn plan_result(&self, token: u32, id: String) -> Option<Failure> {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            let result = engine.plan_result(parse_id(&id)?)?;
+            Ok(Value::Texts(wire_plan(&result)))
         })
     }
 
@@ -311,6 +350,109 @@ impl NativeEngine {
             door.send(Message::Settled { token, outcome });
         });
         None
+    }
+}
+
+/// What a step of a plan reads.
+#[napi(object)]
+pub struct StepInput {
+    /// Its index.
+    pub step: u32,
+    /// Its input.
+    pub stdin: Either<String, Uint8Array>,
+}
+
+/// A plan on its way to the engine.
+struct PlanSubmission {
+    engine: ExecutionEngine,
+    door: Arc<Shared>,
+    subscribers: Arc<AtomicUsize>,
+    environment: Environment,
+    token: u32,
+    tokens: Vec<u32>,
+    wants: Wants,
+}
+
+impl PlanSubmission {
+    fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
+        let (door, token) = (Arc::clone(&self.door), self.token);
+        match self.enter(plan, stdins, runtime) {
+            Ok(plan) => door.attach(token, Unit::Plan(plan)),
+            Err(error) => refuse(&door, token, error),
+        }
+    }
+
+    fn enter(
+        self,
+        plan: &str,
+        mut stdins: HashMap<usize, Vec<u8>>,
+        runtime: &Handle,
+    ) -> Result<Arc<Plan>> {
+        let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
+        for (step, request) in plan.commands.iter_mut().enumerate() {
+            request.stdin = stdins.remove(&step);
+        }
+        let (door, token, wants) = (self.door, self.token, self.wants);
+        let options = ExecuteOptions {
+            handler: Some(Arc::new(PlanHandler {
+                token,
+                door: Arc::clone(&door),
+                wants,
+                subscribers: Arc::clone(&self.subscribers),
+            })),
+            environment: Some(self.environment),
+        };
+        let decided = decided(Arc::clone(&door), token, wants);
+        let handler_of_step = move |step: usize| -> Option<Arc<dyn EventHandler>> {
+            let token = *self.tokens.get(step)?;
+            let subscribers = Arc::clone(&self.subscribers);
+            let handler = Handler::new(token, Arc::clone(&door), wants, subscribers);
+            let handler = Arc::new(handler);
+            door.enter(token, Some(Arc::clone(&handler)));
+            Some(handler)
+        };
+        self.engine
+            .submit_plan(plan, options, handler_of_step, runtime, decided)
+    }
+}
+
+/// What is told JavaScript when a request or a plan was accepted or refused.
+fn decided(
+    door: Arc<Shared>,
+    token: u32,
+    wants: Wants,
+) -> impl FnOnce(Result<Uuid>) + Send + 'static {
+    move |decision| match decision {
+        Ok(_) if wants.has(Wants::ACCEPTED) => door.send(Message::Accepted { token }),
+        Ok(_) => {}
+        Err(error) => refuse(&door, token, error),
+    }
+}
+
+fn refuse(door: &Shared, token: u32, error: ExecutionError) {
+    door.forget(token);
+    let outcome = Err(error.into());
+    door.send(Message::Settled { token, outcome });
+}
+
+fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {
+    let expected = "text of whole Unicode characters";
+    move |error| ValidationError::new(what, expected, error.to_string())
+}
+
+fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
+    match stdin {
+        Either::A(text) => text.into_bytes(),
+        Either::B(bytes) => bytes.to_vec(),
+    }
+}
+
+/// What a command inherits, read on the JavaScript thread.
+fn environment(variables: Option<Vec<String>>) -> Environment {
+    let environment = Environment::current();
+    match variables {
+        Some(variables) => environment.with_variables(pairs(variables)),
+        None => environment,
     }
 }
 

@@ -38,15 +38,16 @@ impl From<ExecutionError> for Failure {
 
 /// `command.working_dir` becomes `command.workingDir`; the name of a variable stays as it is.
 fn camel_case(path: &str) -> String {
-    if path.starts_with("env.") {
-        return path.to_owned();
-    }
-    let mut words = path.split('_');
+    let variable = path
+        .find("env.")
+        .filter(|&at| at == 0 || path[..at].ends_with('.'));
+    let (names, variable) = path.split_at(variable.unwrap_or(path.len()));
+    let mut words = names.split('_');
     let mut name = words.next().unwrap_or_default().to_owned();
     for word in words {
         let mut letters = word.chars();
         name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
         name.push_str(letters.as_str());
     }
-    name
+    name + variable
 }

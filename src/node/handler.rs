@@ -23,6 +23,7 @@ impl Wants {
     const STDOUT: u32 = 1;
     const STDERR: u32 = 2;
     const RESULT: u32 = 4;
+    /// Events besides lines and the end: the start, and the progress of a plan.
     const STARTED: u32 = 8;
     /// Whether the promise of `execute` is to be settled.
     pub const ACCEPTED: u32 = 16;
@@ -106,7 +107,10 @@ impl EventHandler for Handler {
                 let result = self.wants(Wants::RESULT).then_some(ended.result);
                 self.door.send(Message::Ended { token, result });
             }
-            ExecutionEvent::Stdout { .. } | ExecutionEvent::Stderr { .. } => {}
+            ExecutionEvent::Stdout { .. }
+            | ExecutionEvent::Stderr { .. }
+            | ExecutionEvent::Progress { .. }
+            | ExecutionEvent::PlanCompleted { .. } => {}
         }
     }
 
@@ -128,6 +132,59 @@ impl EventHandler for Handler {
 
     async fn flush(&self) {
         self.in_flight_at_most(0).await;
+    }
+}
+
+/// Passes on what happens to one plan; of its steps, their own handlers tell.
+#[derive(Debug)]
+pub(super) struct PlanHandler {
+    pub token: u32,
+    pub door: Arc<Shared>,
+    pub wants: Wants,
+    pub subscribers: Arc<AtomicUsize>,
+}
+
+impl PlanHandler {
+    fn wants(&self, bit: u32) -> bool {
+        self.wants.has(bit) || self.subscribers.load(Ordering::Relaxed) > 0
+    }
+}
+
+#[async_trait]
+impl EventHandler for PlanHandler {
+    async fn on_event(&self, event: ExecutionEvent) {
+        let token = self.token;
+        match event {
+            ExecutionEvent::Progress {
+                completed,
+                total,
+                current_command: command,
+                timestamp,
+                ..
+            } if self.wants(Wants::STARTED) => self.door.send(Message::Progress {
+                token,
+                completed,
+                total,
+                command,
+                at: millis(timestamp),
+            }),
+            ExecutionEvent::PlanCompleted {
+                result, timestamp, ..
+            } => {
+                self.door.forget(token);
+                let result = self.wants(Wants::RESULT).then_some(result);
+                self.door.send(Message::PlanEnded {
+                    token,
+                    result,
+                    at: millis(timestamp),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn wants_output(&self, _stream: OutputStream) -> bool {
+        false
     }
 }
 

@@ -1,12 +1,14 @@
 //! What is told to JavaScript, and how it is put into values.
 
 use std::ptr;
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{FnArgs, ToNapiValue};
 use napi::{Env, Status, check_status, sys};
 
 use super::failure::Failure;
 use crate::event::OutputBatch;
+use crate::plan::PlanExecutionResult;
 use crate::result::ExecutionResult;
 
 /// One call of the dispatcher in `lib/door.js`: what, for whom, and up to five values.
@@ -37,6 +39,18 @@ pub(super) enum Message {
         outcome: Result<Value, Failure>,
     },
     Warning(String),
+    Progress {
+        token: u32,
+        completed: usize,
+        total: usize,
+        command: Option<String>,
+        at: f64,
+    },
+    PlanEnded {
+        token: u32,
+        result: Option<Arc<PlanExecutionResult>>,
+        at: f64,
+    },
 }
 
 /// A value of JavaScript.
@@ -45,7 +59,7 @@ pub enum Value {
     Undefined,
     Number(f64),
     Text(String),
-    Texts([String; 3]),
+    Texts(Vec<String>),
     Numbers(Vec<u32>),
     Failure(Failure),
 }
@@ -101,6 +115,25 @@ impl Message {
                 };
                 (4, token, [failure, value, Undefined, Undefined, Undefined])
             }
+            Self::Progress {
+                token,
+                completed,
+                total,
+                command,
+                at,
+            } => {
+                let command = command.map_or(Undefined, Text);
+                let [completed, total] = [completed, total].map(|count| Number(size(count)));
+                (6, token, [completed, total, command, Number(at), Undefined])
+            }
+            Self::PlanEnded { token, result, at } => {
+                let result = result.map_or(Undefined, |result| Value::Texts(wire_plan(&result)));
+                (
+                    7,
+                    token,
+                    [result, Number(at), Undefined, Undefined, Undefined],
+                )
+            }
             Self::Warning(text) => (
                 5,
                 0,
@@ -117,6 +150,20 @@ pub(super) fn wire_result(mut result: ExecutionResult) -> [String; 3] {
     // A result has string keys and no fallible conversions apart from paths, which are text from JavaScript.
     let json = serde_json::to_string(&result).unwrap_or_default();
     [json, stdout, stderr]
+}
+
+/// The result of a plan in JSON without the results of its steps, and those, in three parts each.
+pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<String> {
+    let steps = plan.results.iter();
+    let steps = steps.flat_map(|result| wire_result(ExecutionResult::clone(result)));
+    let own = PlanExecutionResult {
+        results: Vec::new(),
+        description: plan.description.clone(),
+        ..*plan
+    };
+    // As for a result.
+    let json = serde_json::to_string(&own).unwrap_or_default();
+    [json].into_iter().chain(steps).collect()
 }
 
 pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
@@ -146,7 +193,7 @@ impl ToNapiValue for Value {
             // SAFETY: the caller answers for `env`.
             Self::Failure(failure) => unsafe { ToNapiValue::to_napi_value(env, failure) },
             Self::Texts(texts) => {
-                let texts = texts.map(Self::Text).into_iter().collect::<Vec<_>>();
+                let texts = texts.into_iter().map(Self::Text).collect::<Vec<_>>();
                 // SAFETY: the caller answers for `env`.
                 unsafe { ToNapiValue::to_napi_value(env, texts) }
             }

@@ -8,6 +8,7 @@ use execution_engine::{
     Command, EventHandler, ExecutionConfig, ExecutionEngine, ExecutionEvent, ExecutionRequest,
     ExecutionResult,
 };
+use tokio::sync::Notify;
 
 /// An engine with a log directory of its own, which lives as long as the returned guard.
 pub fn engine() -> (ExecutionEngine, tempfile::TempDir) {
@@ -41,12 +42,39 @@ pub async fn run(engine: &ExecutionEngine, request: ExecutionRequest) -> Arc<Exe
 
 /// Remembers the events it is told.
 #[derive(Default)]
-pub struct Recorder(pub Mutex<Vec<ExecutionEvent>>);
+pub struct Recorder {
+    events: Mutex<Vec<ExecutionEvent>>,
+    told: Notify,
+}
+
+impl Recorder {
+    pub fn events(&self) -> Vec<ExecutionEvent> {
+        self.events
+            .lock()
+            .expect("no panic while recording")
+            .clone()
+    }
+
+    /// Resolves once the events are as wanted.
+    pub async fn wait_for(&self, wanted: impl Fn(&[ExecutionEvent]) -> bool) {
+        loop {
+            let told = self.told.notified();
+            if wanted(&self.events()) {
+                return;
+            }
+            told.await;
+        }
+    }
+}
 
 #[async_trait]
 impl EventHandler for Recorder {
     async fn on_event(&self, event: ExecutionEvent) {
-        self.0.lock().expect("no panic while recording").push(event);
+        self.events
+            .lock()
+            .expect("no panic while recording")
+            .push(event);
+        self.told.notify_waiters();
     }
 }
 

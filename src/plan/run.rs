@@ -1,0 +1,425 @@
+//! The life of a plan: it reacts to steps that end, to slots that become free, to a cancel and to its deadline.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use super::check::path_of;
+use super::schedule::Schedule;
+use super::{ExecutionPlan, ExecutionStats, Plan, PlanExecutionResult};
+use crate::config::ExecutionConfig;
+use crate::error::Result;
+use crate::event::ExecutionEvent;
+use crate::execution::life::{PlanDeadline, deadline_after, ended_with_runtime, millis};
+use crate::execution::{Execution, Handlers, Step, StepNews, Stop};
+use crate::launch::{Decision, Launch};
+use crate::outcome::Outcome;
+use crate::process::starter;
+use crate::registry::Registry;
+use crate::request::ExecutionRequest;
+use crate::resolve::Environment;
+use crate::result::ExecutionStatus;
+use crate::slots::{Slot, Slots, Ticket};
+
+/// What a plan needs of its engine and its caller.
+pub(crate) struct House {
+    pub config: Arc<ExecutionConfig>,
+    pub registry: Arc<Registry>,
+    pub slots: Arc<Slots>,
+    pub environment: Arc<Environment>,
+    pub runtime: Handle,
+    pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
+}
+
+/// The plan with its steps, all pending, and where they report.
+pub(crate) fn steps_of(request: &ExecutionPlan) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
+    let (reporter, news) = unbounded_channel();
+    let steps = request.commands.iter().enumerate().map(|(index, request)| {
+        let reporter = reporter.clone();
+        let step = Step { index, reporter };
+        Execution::new(request.id, request.command.display(), Some(step))
+    });
+    let plan = Plan {
+        id: request.id,
+        steps: steps.collect(),
+        stop: Stop::default(),
+        outcome: Outcome::default(),
+    };
+    (Arc::new(plan), news)
+}
+
+/// A plan that was entered.
+pub(crate) struct Run {
+    plan: Arc<Plan>,
+    news: UnboundedReceiver<StepNews>,
+    house: House,
+    handlers: Handlers,
+    accepted: Instant,
+}
+
+impl Run {
+    pub fn new(
+        plan: Arc<Plan>,
+        news: UnboundedReceiver<StepNews>,
+        house: House,
+        handlers: Handlers,
+    ) -> Self {
+        Self {
+            plan,
+            news,
+            house,
+            handlers,
+            accepted: Instant::now(),
+        }
+    }
+
+    /// Checks what needs the file system, which may block, and lets the plan live.
+    pub fn decide(self, request: ExecutionPlan, decision: Decision<impl FnOnce(Result<Uuid>)>) {
+        if let Err(error) = request.check_files(&self.house.environment) {
+            return decision.refuse(error.into());
+        }
+        decision.accept();
+        let runtime = self.house.runtime.clone();
+        runtime.spawn(self.live(request));
+    }
+
+    /// Lives it. Whatever happens, the plan is settled in the end: also when its runtime ends first, even before
+    /// this future was polled.
+    fn live(self, request: ExecutionPlan) -> impl Future<Output = ()> + Send {
+        let settling = Settling {
+            plan: Arc::clone(&self.plan),
+            registry: Arc::clone(&self.house.registry),
+            description: request.description.clone(),
+            accepted: self.accepted,
+        };
+        async move {
+            let drain_max = self.house.config.drain_max();
+            let teller = Teller::new(self.handlers, &self.house.runtime);
+            let mut steps = Steps {
+                schedule: Schedule::new(&request.strategy, request.commands.len()),
+                starts: vec![0; request.commands.len()],
+                requests: request.commands.into_iter().map(Some).collect(),
+                deadline: request.timeout_ms.map(|timeout_ms| PlanDeadline {
+                    at: deadline_after(self.accepted, timeout_ms),
+                    timeout_ms,
+                }),
+                plan: self.plan,
+                news: self.news,
+                house: self.house,
+                ticket: None,
+                running: BTreeMap::new(),
+                last_start: 0,
+                stopped: Stop::NOT,
+                ended_by: None,
+            };
+            while !steps.schedule.is_over() {
+                let happening = steps.next().await;
+                if steps.react(happening) {
+                    teller.tell(steps.progress());
+                }
+            }
+            teller.tell(ExecutionEvent::PlanCompleted {
+                plan_id: steps.plan.id,
+                result: settling.settle(steps.ended_by),
+                timestamp: Utc::now(),
+            });
+            // A handler that hangs must not keep everybody else from the result.
+            drop(timeout(drain_max, teller.has_told()).await);
+            drop(settling);
+        }
+    }
+}
+
+/// The steps of a plan that runs.
+struct Steps {
+    plan: Arc<Plan>,
+    /// Taken when the step is started, or settled without.
+    requests: Vec<Option<ExecutionRequest>>,
+    schedule: Schedule,
+    news: UnboundedReceiver<StepNews>,
+    house: House,
+    deadline: Option<PlanDeadline>,
+    /// For the next step; one at a time, so that a long plan does not keep others out of the line.
+    ticket: Option<Ticket>,
+    /// Those that run, by the number of their start.
+    running: BTreeMap<usize, usize>,
+    /// For each step, the number of its start.
+    starts: Vec<usize>,
+    last_start: usize,
+    /// How firmly the steps were asked to stop.
+    stopped: u8,
+    /// What ended the plan before its time.
+    ended_by: Option<ExecutionStatus>,
+}
+
+/// What a plan reacts to.
+enum Happening {
+    Stop(u8),
+    Deadline(u64),
+    News(StepNews),
+    Turn(Option<Slot>),
+}
+
+impl Steps {
+    async fn next(&mut self) -> Happening {
+        if !self.schedule.has_next() {
+            self.ticket = None;
+        } else if self.ticket.is_none() {
+            self.ticket = Some(self.house.slots.take_for_plan());
+        }
+        let deadline = self.deadline.filter(|_| self.ended_by.is_none());
+        let firmer = self.stopped + 1;
+        tokio::select! {
+            biased;
+            () = self.plan.stop.at_least(firmer), if firmer <= Stop::AT_ONCE => {
+                Happening::Stop(self.plan.stop.level())
+            }
+            timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
+            Some(news) = self.news.recv() => Happening::News(news),
+            slot = turn(&mut self.ticket) => Happening::Turn(slot),
+        }
+    }
+
+    /// Returns whether a step has ended.
+    fn react(&mut self, happening: Happening) -> bool {
+        match happening {
+            Happening::Stop(level) => self.stop(level),
+            Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
+            Happening::News(StepNews::Cancelled(step)) => {
+                if self.schedule.start_out_of_turn(step) {
+                    self.never_start(
+                        step,
+                        ExecutionStatus::Cancelled,
+                        "cancelled before it was started",
+                    );
+                }
+            }
+            Happening::News(StepNews::Ended(step)) => {
+                self.end(step);
+                return true;
+            }
+            Happening::Turn(slot) => {
+                self.ticket = None;
+                if let Some(slot) = slot {
+                    self.start_next(slot);
+                }
+            }
+        }
+        false
+    }
+
+    fn start_next(&mut self, slot: Slot) {
+        let Some(step) = self.schedule.start_next() else {
+            return;
+        };
+        let Some(request) = self.requests[step].take() else {
+            return;
+        };
+        self.last_start += 1;
+        self.starts[step] = self.last_start;
+        self.running.insert(self.last_start, step);
+        let launch = self.launch(step, (self.house.handlers_of_step)(step));
+        let environment = Arc::clone(&self.house.environment);
+        let deadline = self.deadline;
+        starter::submit(move || launch.start_step(request, &environment, slot, deadline));
+    }
+
+    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
+        let Some(request) = self.requests[step].take() else {
+            return;
+        };
+        // The end of a step that was skipped is no event of its own.
+        let handlers = match status {
+            ExecutionStatus::Skipped => Handlers::default(),
+            _ => (self.house.handlers_of_step)(step),
+        };
+        self.launch(step, handlers)
+            .never_start(request, status, error.to_owned());
+    }
+
+    fn launch(&self, step: usize, handlers: Handlers) -> Launch {
+        Launch {
+            config: Arc::clone(&self.house.config),
+            registry: Arc::clone(&self.house.registry),
+            execution: Arc::clone(&self.plan.steps[step]),
+            handlers,
+            runtime: self.house.runtime.clone(),
+        }
+    }
+
+    fn end(&mut self, step: usize) {
+        // A step may have ended of the plan's deadline, before the plan was told of it.
+        if let Some(deadline) = self.deadline
+            && self.ended_by.is_none()
+            && deadline.at <= Instant::now()
+        {
+            self.time_out(deadline.timeout_ms);
+        }
+        self.running.remove(&self.starts[step]);
+        let Some(result) = self.plan.steps[step].outcome.get().cloned() else {
+            return;
+        };
+        let skipped = self.schedule.end(step, result.success);
+        if skipped.is_empty() {
+            return;
+        }
+        let verb = match result.status {
+            ExecutionStatus::Cancelled => "was cancelled",
+            ExecutionStatus::Timeout => "timed out",
+            _ => "failed",
+        };
+        let error = result.error.as_deref().unwrap_or("for an unknown reason");
+        let error = format!("skipped because {} {verb}: {error}", path_of(step));
+        for step in skipped {
+            self.never_start(step, ExecutionStatus::Skipped, &error);
+        }
+    }
+
+    fn stop(&mut self, level: u8) {
+        self.stopped = level;
+        self.ended_by.get_or_insert(ExecutionStatus::Cancelled);
+        for &step in self.running.values() {
+            self.plan.steps[step].stop.ask(level);
+        }
+        self.start_no_more("its plan was cancelled before it was started");
+    }
+
+    /// What runs has the deadline of the plan as its own.
+    fn time_out(&mut self, timeout_ms: u64) {
+        self.ended_by.get_or_insert(ExecutionStatus::Timeout);
+        for &step in self.running.values() {
+            let execution = &self.plan.steps[step];
+            // It waits for descriptors, say.
+            if execution.status() == ExecutionStatus::Pending {
+                execution.stop.ask(Stop::ASKED);
+            }
+        }
+        let error = format!("its plan timed out after {timeout_ms} ms, before it was started");
+        self.start_no_more(&error);
+    }
+
+    fn start_no_more(&mut self, error: &str) {
+        for step in self.schedule.withdraw_all() {
+            self.never_start(step, ExecutionStatus::Cancelled, error);
+        }
+    }
+
+    fn progress(&self) -> ExecutionEvent {
+        let current = self.running.last_key_value();
+        ExecutionEvent::Progress {
+            plan_id: self.plan.id,
+            completed: self.schedule.ended(),
+            total: self.plan.steps.len(),
+            current_command: current.map(|(_, &step)| self.plan.steps[step].command().to_owned()),
+            timestamp: Utc::now(),
+        }
+    }
+}
+
+/// Resolves once the deadline has passed, with what the plan asked for.
+async fn passed(deadline: Option<PlanDeadline>) -> u64 {
+    match deadline {
+        Some(deadline) => {
+            sleep_until(deadline.at).await;
+            deadline.timeout_ms
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when it is the turn of the ticket.
+async fn turn(ticket: &mut Option<Ticket>) -> Option<Slot> {
+    match ticket {
+        Some(ticket) => ticket.slot().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells events in order, without keeping the plan waiting.
+struct Teller {
+    queue: Option<(UnboundedSender<ExecutionEvent>, JoinHandle<()>)>,
+}
+
+impl Teller {
+    fn new(handlers: Handlers, runtime: &Handle) -> Self {
+        let tell = |handlers: Handlers| {
+            let (queue, mut events) = unbounded_channel();
+            let told = runtime.spawn(async move {
+                while let Some(event) = events.recv().await {
+                    handlers.on_event(event).await;
+                }
+            });
+            (queue, told)
+        };
+        let listened = !handlers.0.is_empty();
+        Self {
+            queue: listened.then(|| tell(handlers)),
+        }
+    }
+
+    fn tell(&self, event: ExecutionEvent) {
+        if let Some((queue, _)) = &self.queue {
+            // Whoever does not listen any more has panicked.
+            drop(queue.send(event));
+        }
+    }
+
+    /// Resolves when everything was told.
+    async fn has_told(self) {
+        if let Some((queue, told)) = self.queue {
+            drop(queue);
+            drop(told.await);
+        }
+    }
+}
+
+/// Settles a plan, and wakes who waits for it when it is dropped: at the end of its life, or with its task, because
+/// the runtime ends or by a defect. Then the plan is settled here.
+struct Settling {
+    plan: Arc<Plan>,
+    registry: Arc<Registry>,
+    description: String,
+    accepted: Instant,
+}
+
+impl Settling {
+    fn settle(&self, ended_by: Option<ExecutionStatus>) -> Arc<PlanExecutionResult> {
+        let results: Vec<_> = self.plan.steps.iter().map(ended_with_runtime).collect();
+        let stats = ExecutionStats::of(&results);
+        let success = stats.completed == stats.total;
+        let result = Arc::new(PlanExecutionResult {
+            plan_id: self.plan.id,
+            description: self.description.clone(),
+            status: match (success, ended_by) {
+                (true, _) => ExecutionStatus::Completed,
+                (false, Some(cause)) => cause,
+                (false, None) => ExecutionStatus::Failed,
+            },
+            success,
+            results,
+            total_duration_ms: millis(self.accepted.elapsed()),
+            stats,
+        });
+        self.plan.outcome.set(Arc::clone(&result));
+        self.registry.finish(self.plan.id);
+        result
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if self.plan.outcome.get().is_none() {
+            self.settle(Some(ExecutionStatus::Cancelled));
+            for step in &self.plan.steps {
+                step.outcome.announce();
+            }
+        }
+        self.plan.outcome.announce();
+    }
+}
