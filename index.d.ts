@@ -116,7 +116,7 @@ export interface ExecuteOptions {
   onStdout?: (line: string) => void | Promise<void>
   /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
   onStderr?: (line: string) => void | Promise<void>
-  /** Called with each event of this execution, the terminal one included. */
+  /** Called with each event of this execution or plan, the terminal one included. */
   onEvent?: (event: ExecutionEvent) => void | Promise<void>
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
   signal?: AbortSignal
@@ -138,7 +138,10 @@ export interface ExecutionConfig {
    * with `CONCURRENCY_LIMIT_REACHED`.
    */
   maxQueuedExecutions?: number
-  /** How many finished executions are remembered, at any time. Default: 1000. */
+  /**
+   * How many finished executions are remembered, at any time. A plan and its steps are remembered and forgotten
+   * together; the one that ended last is remembered however many steps it has. Default: 1000.
+   */
   maxInMemoryExecutions?: number
   /** How long a finished execution is remembered, in seconds. Default: 3600. */
   executionRetentionSecs?: number
@@ -186,7 +189,7 @@ export interface ExecutionConfig {
  * - `failed`: it exited with another code, was ended by a signal, or could not be started.
  * - `cancelled`: it was cancelled, whatever its exit code.
  * - `timeout`: its deadline passed, whatever its exit code.
- * - `skipped`: not started, because something it depended on failed. Nothing is skipped yet.
+ * - `skipped`: a step of a plan that was not started, because another one failed; `error` names that one.
  */
 export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'
 
@@ -312,13 +315,116 @@ export type ExecutionEvent =
       /** When it ended. */
       timestamp: string
     }
+  | {
+      /** A step of a plan ended, in whatever way. */
+      eventType: 'progress'
+      /** The plan. */
+      planId: string
+      /** How many steps have ended. */
+      completed: number
+      /** How many steps the plan has. */
+      total: number
+      /** The command of the step that was started last, of those that run now, shell-quoted; `null` if none does. */
+      currentCommand: string | null
+      /** When. */
+      timestamp: string
+    }
+  | {
+      /** A plan ended. */
+      eventType: 'plan_completed'
+      /** The plan. */
+      planId: string
+      /** How it ended. */
+      result: PlanExecutionResult
+      /** When it ended. */
+      timestamp: string
+    }
+
+/**
+ * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the
+ * engine like any other.
+ */
+export interface ExecutionPlan {
+  /** A UUID. Default: a random one. */
+  id?: string
+  /** For display. Default: empty. */
+  description?: string
+  /** In which order the commands run, and what a failure means for the others. */
+  strategy:
+    | {
+        /** One after the other. */
+        type: 'serial'
+        /** Whether a failure skips the rest. Default: `true`. */
+        stopOnError?: boolean
+      }
+    | {
+        /** All at once. */
+        type: 'parallel'
+        /** How many steps of this plan run at once. Default: as many as the engine has slots. */
+        maxConcurrency?: number
+        /** Whether after a failure nothing more is started. Default: `false`. */
+        stopOnError?: boolean
+      }
+    | {
+        /** Each step once those it depends on have completed. A failure skips what depends on the step. */
+        type: 'dependency_graph'
+        /** For the index of a step in `commands`, the indices of those it waits for. No cycles. */
+        dependencies: Record<number, number[]>
+        /** How many steps of this plan run at once. Default: as many as the engine has slots. */
+        maxConcurrency?: number
+        /** Whether after a failure nothing more is started. Default: `false`. */
+        stopOnError?: boolean
+      }
+  /** The steps. */
+  commands: ExecutionRequest[]
+  /**
+   * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the
+   * steps.
+   */
+  timeoutMs?: number
+  /** What the plan says about itself. */
+  metadata?: ExecutionRequest['metadata']
+}
+
+/** How a plan ended. */
+export interface PlanExecutionResult {
+  /** The id of the plan. */
+  planId: string
+  /** The description of the plan; empty if it had none. */
+  description: string
+  /**
+   * `completed` if all steps are, `cancelled` or `timeout` if that ended the plan, `failed` otherwise.
+   */
+  status: ExecutionStatus
+  /** Whether `status` is `completed`. */
+  success: boolean
+  /** One per command, in the order of {@link ExecutionPlan.commands}. */
+  results: ExecutionResult[]
+  /** The time from the acceptance of the plan to its end, in milliseconds. */
+  totalDurationMs: number
+  /** How many steps ended in which way. */
+  stats: {
+    /** All of them. */
+    total: number
+    /** Those that completed. */
+    completed: number
+    /** Those that failed. */
+    failed: number
+    /** Those that were cancelled, also before they were started. */
+    cancelled: number
+    /** Those whose deadline passed, or that of the plan. */
+    timeout: number
+    /** Those that were not started, because another one failed. */
+    skipped: number
+  }
+}
 
 /**
  * Why the engine refused a call:
  *
- * - `VALIDATION`: an argument or request is not as it must be; `field` says which part. Nothing was started.
+ * - `VALIDATION`: an argument, request or plan is not as it must be; `field` says which part. Nothing was started.
  * - `INVALID_CONFIG`: a field of the configuration is not as it must be.
- * - `NOT_FOUND`: no execution of that id is known. It never was, or it has been forgotten.
+ * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten.
  * - `NOT_FINISHED`: the execution still runs or waits.
  * - `ALREADY_FINISHED`: what was to be cancelled has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
@@ -351,7 +457,7 @@ export class ExecutionError extends Error {
   code: ErrorCode
   /** For `VALIDATION`, `INVALID_CONFIG` and `DUPLICATE_ID`: the path of the culprit, such as `command.args[2]`. */
   field?: string
-  /** The execution that the call was about, if there is one. */
+  /** The execution or plan that the call was about, if there is one. */
   executionId?: string
 }
 
@@ -416,7 +522,20 @@ export class ExecutionEngine {
   stream(request: ExecutionRequest, options?: { signal?: AbortSignal }): AsyncGenerator<ExecutionEvent, void, undefined>
 
   /**
-   * Where an execution stands.
+   * Accepts a plan and returns its id, without waiting for the commands.
+   *
+   * Rejects with `VALIDATION` (a cycle in the dependencies is spelled out), `DUPLICATE_ID` or `SHUT_DOWN`.
+   */
+  executePlan(plan: ExecutionPlan, options?: ExecuteOptions): Promise<string>
+
+  /**
+   * Runs a plan and waits for its end. Rejects as {@link ExecutionEngine.executePlan} does; what happens to the steps
+   * is in the result.
+   */
+  runPlan(plan: ExecutionPlan, options?: ExecuteOptions): Promise<PlanExecutionResult>
+
+  /**
+   * Where an execution or a plan stands.
    *
    * Rejects with `NOT_FOUND`, or with `VALIDATION` if `id` is no UUID.
    */
@@ -436,11 +555,25 @@ export class ExecutionEngine {
    */
   waitForCompletion(id: string): Promise<ExecutionResult>
 
+  /**
+   * How a plan ended.
+   *
+   * Rejects with `NOT_FINISHED` while it runs, `NOT_FOUND`, or `VALIDATION` if `planId` is no UUID.
+   */
+  getPlanResult(planId: string): Promise<PlanExecutionResult>
+
+  /**
+   * Waits for the end of a plan; returns at once if it has ended.
+   *
+   * Rejects with `NOT_FOUND`, or with `VALIDATION` if `planId` is no UUID.
+   */
+  waitForPlan(planId: string): Promise<PlanExecutionResult>
+
   /** All executions that the engine remembers, newest first. */
   listExecutions(): Promise<ExecutionSummary[]>
 
   /**
-   * Cancels an execution, and resolves once nothing of it is left running. What waits in the queue never
+   * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never
    * starts. Processes are asked to end first, and killed after {@link ExecutionConfig.terminationGraceMs}. A second
    * cancel does not wait for that.
    *
@@ -465,7 +598,7 @@ export class ExecutionEngine {
   getLogPath(id: string): string
 
   /**
-   * Forgets a finished execution. Its log file stays.
+   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
    *
    * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
    */
@@ -480,7 +613,7 @@ export class ExecutionEngine {
   cleanup(): Promise<number>
 
   /**
-   * Calls `handler` with every event of every execution of this engine, until the returned function is
+   * Calls `handler` with every event of every execution and plan of this engine, until the returned function is
    * called. What the handler throws surfaces as an uncaught exception.
    *
    * @returns The unsubscriber. Calling it again does nothing.
@@ -501,7 +634,7 @@ export class ExecutionEngine {
   readonly config: Required<ExecutionConfig>
   /** How many executions hold a slot. */
   readonly runningCount: number
-  /** How many executions wait for a slot. */
+  /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */
   readonly queuedCount: number
   /** How many executions the engine remembers: running, waiting and finished ones. */
   readonly totalCount: number

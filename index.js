@@ -7,10 +7,11 @@ const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const door = require('./lib/door')
 const { ExecutionError, fromFailure } = require('./lib/error')
-const { toConfig, toResult, toSummary } = require('./lib/result')
+const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
 const { EventStream } = require('./lib/stream')
 
 /** @typedef {import('./index').ExecutionRequest} ExecutionRequest */
+/** @typedef {import('./index').ExecutionPlan} ExecutionPlan */
 /** @typedef {import('./index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('./index').ExecutionResult} ExecutionResult */
 
@@ -42,6 +43,34 @@ function variables() {
 function unwrap(answer) {
   if (answer.failure) throw fromFailure(answer.failure)
   return answer.json === undefined ? undefined : JSON.parse(answer.json)
+}
+
+/**
+ * Submits, and resolves with the id once it is accepted.
+ *
+ * @param {(run: any, signal?: AbortSignal) => void} submit
+ * @param {ExecuteOptions} options
+ * @returns {Promise<string>}
+ */
+function accepted(submit, options) {
+  const { onStdout, onStderr, onEvent, signal } = check.options(options)
+  return new Promise((resolve, refused) => {
+    /** @type {any} */
+    const run = { onStdout, onStderr, onEvent, refused, accepted: () => resolve(run.id) }
+    submit(run, signal)
+  })
+}
+
+/**
+ * Submits, and resolves with the result.
+ *
+ * @param {(run: any, signal?: AbortSignal) => void} submit
+ * @param {ExecuteOptions} options
+ * @returns {Promise<any>}
+ */
+function ended(submit, options) {
+  const { onStdout, onStderr, onEvent, signal } = check.options(options)
+  return new Promise((ended, refused) => submit({ onStdout, onStderr, onEvent, refused, ended }, signal))
 }
 
 /** @type {ExecutionEngine | undefined} */
@@ -84,18 +113,7 @@ class ExecutionEngine {
    * @returns {Promise<string>}
    */
   async execute(request, options = {}) {
-    const { onStdout, onStderr, onEvent, signal } = check.options(options)
-    return new Promise((resolve, refused) => {
-      /** @type {any} */
-      const run = {
-        onStdout,
-        onStderr,
-        onEvent,
-        refused,
-        accepted: () => resolve(run.id),
-      }
-      this.#submit(request, run, signal)
-    })
+    return accepted((run, signal) => this.#submit(request, run, signal), options)
   }
 
   /**
@@ -104,10 +122,25 @@ class ExecutionEngine {
    * @returns {Promise<ExecutionResult>}
    */
   async run(request, options = {}) {
-    const { onStdout, onStderr, onEvent, signal } = check.options(options)
-    return new Promise((ended, refused) => {
-      this.#submit(request, { onStdout, onStderr, onEvent, refused, ended }, signal)
-    })
+    return ended((run, signal) => this.#submit(request, run, signal), options)
+  }
+
+  /**
+   * @param {ExecutionPlan} plan
+   * @param {ExecuteOptions} [options]
+   * @returns {Promise<string>}
+   */
+  async executePlan(plan, options = {}) {
+    return accepted((run, signal) => this.#submitPlan(plan, run, signal), options)
+  }
+
+  /**
+   * @param {ExecutionPlan} plan
+   * @param {ExecuteOptions} [options]
+   * @returns {Promise<import('./index').PlanExecutionResult>}
+   */
+  async runPlan(plan, options = {}) {
+    return ended((run, signal) => this.#submitPlan(plan, run, signal), options)
   }
 
   /**
@@ -126,6 +159,32 @@ class ExecutionEngine {
       variables: variables(),
     }
     door.submit(this.#native, run, submission, signal)
+  }
+
+  /**
+   * @param {ExecutionPlan} plan
+   * @param {any} run
+   * @param {AbortSignal} [signal]
+   */
+  #submitPlan(plan, run, signal) {
+    const { commands, ...checked } = check.plan(plan)
+    checked.id ??= randomUUID()
+    run.id = checked.id
+    run.subscribers = this.#subscribers
+    /** @type {import('./binding').StepInput[]} */
+    const stdins = []
+    const steps = commands.map((/** @type {any} */ { stdin, ...command }, /** @type {number} */ step) => {
+      command.id ??= randomUUID()
+      if (stdin !== undefined) stdins.push({ step, stdin })
+      return command
+    })
+    const submission = {
+      plan: JSON.stringify({ ...checked, commands: steps }),
+      ids: steps.map((/** @type {any} */ command) => command.id),
+      stdins,
+      variables: variables(),
+    }
+    door.submitPlan(this.#native, run, submission, signal)
   }
 
   /**
@@ -182,6 +241,18 @@ class ExecutionEngine {
     const checked = check.id(id)
     const [json, stdout, stderr] = await door.ask((token) => this.#native.wait(token, checked))
     return toResult(json, stdout, stderr)
+  }
+
+  /** @param {string} planId */
+  async getPlanResult(planId) {
+    const checked = check.planId(planId)
+    return toPlanResult(await door.ask((token) => this.#native.planResult(token, checked)))
+  }
+
+  /** @param {string} planId */
+  async waitForPlan(planId) {
+    const checked = check.planId(planId)
+    return toPlanResult(await door.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
   async listExecutions() {

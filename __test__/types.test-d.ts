@@ -9,10 +9,12 @@ import {
   type ExecuteOptions,
   type ExecutionConfig,
   type ExecutionEvent,
+  type ExecutionPlan,
   type ExecutionRequest,
   type ExecutionResult,
   type ExecutionStatus,
   type ExecutionSummary,
+  type PlanExecutionResult,
 } from '@escher-dbai/execution-engine'
 
 /** Whether two types are the same; `any` is only the same as itself. */
@@ -144,12 +146,39 @@ async function events(): Promise<void> {
         expectType<string>()(event.line)
         expectType<boolean>()(event.partial)
         break
+      case 'progress':
+        expectType<string | null>()(event.currentCommand)
+        // @ts-expect-error progress is that of a plan
+        event.executionId
+        break
+      case 'plan_completed':
+        expectType<PlanExecutionResult>()(event.result)
+        break
       default:
         expectType<'completed' | 'failed' | 'cancelled' | 'timeout'>()(event.eventType)
         expectType<ExecutionResult>()(event.result)
     }
   }
 }
+
+// Plans
+const plans: ExecutionPlan[] = [
+  { strategy: { type: 'serial' }, commands: [request] },
+  { strategy: { type: 'parallel', maxConcurrency: 2, stopOnError: true }, commands: [], timeoutMs: 1000 },
+  { id, description: 'd', strategy: { type: 'dependency_graph', dependencies: { 1: [0] } }, commands: [], metadata: {} },
+]
+// @ts-expect-error dependencies are required
+const noDependencies: ExecutionPlan = { strategy: { type: 'dependency_graph' }, commands: [] }
+// @ts-expect-error serial runs one at a time
+const serialConcurrency: ExecutionPlan = { strategy: { type: 'serial', maxConcurrency: 2 }, commands: [] }
+// @ts-expect-error no such strategy
+const unknownStrategy: ExecutionPlan = { strategy: { type: 'random' }, commands: [] }
+// @ts-expect-error a plan has requests, not commands
+const bareCommands: ExecutionPlan = { strategy: { type: 'serial' }, commands: [exec] }
+expectType<Promise<string>>()(engine.executePlan(plans[0]!))
+expectType<Promise<PlanExecutionResult>>()(engine.runPlan(plans[0]!, { onEvent: () => {} }))
+expectType<Promise<PlanExecutionResult>>()(engine.getPlanResult(id))
+expectType<Promise<PlanExecutionResult>>()(engine.waitForPlan(id))
 
 // Asking
 expectType<Promise<ExecutionStatus>>()(engine.getStatus(id))

@@ -82,11 +82,12 @@ function isObject(value) {
 const rustName = (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /**
- * An object with these keys and no others; a key with `?` may be absent or undefined.
+ * An object with these keys and no others; a key with `?` may be absent or undefined. `name` is what it is called
+ * where it has no path.
  *
- * @type {(shape: Record<string, Checker>, expected: string) => Checker}
+ * @type {(shape: Record<string, Checker>, expected: string, name?: string) => Checker}
  */
-function object(shape, expected) {
+function object(shape, expected, name = 'request') {
   const keys = Object.entries(shape).map(([key, check]) => {
     const name = key.replace('?', '')
     return { name, rust: rustName(name), required: name === key, check }
@@ -94,7 +95,7 @@ function object(shape, expected) {
   const known = new Set(keys.map(({ name }) => name))
   return (value, path, code) => {
     const within = path === '' ? '' : `${path}.`
-    if (!isObject(value)) refuse(path === '' ? 'request' : path, expected, describe(value), code)
+    if (!isObject(value)) refuse(path === '' ? name : path, expected, describe(value), code)
     for (const key of Object.keys(value)) {
       if (!known.has(key)) refuseKey(within + key, key, known, code)
     }
@@ -151,13 +152,19 @@ const commands = {
   ),
 }
 
-const commandType = oneOf(...Object.keys(commands))
+const command = byType(commands, 'a command object')
 
-/** @type {Checker} */
-function command(value, path, code) {
-  if (!isObject(value)) refuse(path, 'a command object', describe(value), code)
-  const type = /** @type {keyof typeof commands} */ (commandType(value.type, `${path}.type`, code))
-  return commands[type](value, path, code)
+/**
+ * One of several objects, told apart by `type`.
+ *
+ * @type {(types: Record<string, Checker>, expected: string) => Checker}
+ */
+function byType(types, expected) {
+  const type = oneOf(...Object.keys(types))
+  return (value, path, code) => {
+    if (!isObject(value)) refuse(path, expected, describe(value), code)
+    return types[type(value.type, `${path}.type`, code)](value, path, code)
+  }
 }
 
 /** @type {Checker} */
@@ -191,6 +198,40 @@ const request = object(
     'metadata?': metadata,
   },
   'a request object',
+)
+
+/** @type {Checker} */
+function dependencies(value, path, code) {
+  if (!isObject(value)) refuse(path, 'an object from indices to arrays of indices', describe(value), code)
+  const checked = Object.keys(value).map((key) => {
+    if (!/^(0|[1-9][0-9]{0,14})$/.test(key)) refuse(`${path}[${key}]`, 'the index of a command', describe(key), code)
+    return [key, listOf(count)(value[key], `${path}[${key}]`, code)]
+  })
+  return Object.fromEntries(checked)
+}
+
+const strategies = {
+  serial: object({ type: text, 'stopOnError?': flag }, 'a strategy'),
+  parallel: object({ type: text, 'maxConcurrency?': positive, 'stopOnError?': flag }, 'a strategy'),
+  dependency_graph: object(
+    { type: text, dependencies, 'maxConcurrency?': positive, 'stopOnError?': flag },
+    'a strategy',
+  ),
+}
+
+const strategy = byType(strategies, 'a strategy object')
+
+const plan = object(
+  {
+    'id?': uuid,
+    'description?': text,
+    strategy,
+    commands: listOf(request),
+    'timeoutMs?': positive,
+    'metadata?': metadata,
+  },
+  'a plan object',
+  'plan',
 )
 
 const config = object(
@@ -245,6 +286,8 @@ module.exports = {
   /** @param {unknown} value */
   request: (value) => request(value, '', 'VALIDATION'),
   /** @param {unknown} value */
+  plan: (value) => plan(value, '', 'VALIDATION'),
+  /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
   options: (value) => {
@@ -257,6 +300,8 @@ module.exports = {
   logOptions: (value) => logOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   id: (value) => uuid(value, 'id', 'VALIDATION'),
+  /** @param {unknown} value @returns {string} */
+  planId: (value) => uuid(value, 'planId', 'VALIDATION'),
   /** @param {unknown} value */
   callback: (value) => callback(value, 'handler', 'VALIDATION'),
 }

@@ -8,7 +8,7 @@ const native = require('../binding.js')
 const { onAbort } = require('./abort')
 const { fromFailure } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
-const { iso, toResult } = require('./result')
+const { iso, toPlanResult, toResult } = require('./result')
 
 /** What an execution wants to be told; the bits of `src/node/handler.rs`. */
 const WANTS = { stdout: 1, stderr: 2, result: 4, started: 8, accepted: 16, nothing: 32 }
@@ -16,7 +16,7 @@ const WANTS = { stdout: 1, stderr: 2, result: 4, started: 8, accepted: 16, nothi
 const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
 
 /**
- * An execution as its caller sees it.
+ * An execution or a plan as its caller sees it.
  *
  * @typedef {object} Run
  * @property {string} id
@@ -27,7 +27,8 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {Set<(event: any) => unknown>} subscribers of the engine
  * @property {(() => void) | undefined} [accepted]
  * @property {(error: Error) => void} refused
- * @property {((result: import('../index').ExecutionResult | undefined) => void) | undefined} [ended]
+ * @property {((result: any) => void) | undefined} [ended]
+ * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  */
 
@@ -37,7 +38,7 @@ const runs = new Map()
 const questions = new Map()
 let lastToken = 0
 
-const handlers = [output, started, ended, accepted, settled, warning]
+const handlers = [output, started, ended, accepted, settled, warning, progress, planEnded]
 
 const door = new native.Door((kind, token, ...values) => {
   ;/** @type {Function} */ (handlers[kind])(token, ...values)
@@ -230,6 +231,33 @@ function ended(token, json, stdout, stderr) {
   run.ended?.(result)
 }
 
+/** @type {(token: number, completed: number, total: number, command: string | undefined, at: number) => void} */
+function progress(token, completed, total, command, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const currentCommand = command ?? null
+  emit(run, { eventType: 'progress', planId: run.id, completed, total, currentCommand, timestamp: iso(at) })
+}
+
+/** @type {(token: number, parts: string[] | undefined, at: number) => void} */
+function planEnded(token, parts, at) {
+  const run = leave(runs, token)
+  if (run === undefined) return
+  leaveSteps(run)
+  const result = parts && toPlanResult(parts)
+  if (result) emit(run, { eventType: 'plan_completed', planId: run.id, result, timestamp: iso(at) })
+  run.ended?.(result)
+}
+
+/**
+ * Forgets the steps that have not ended as executions: those that were skipped.
+ *
+ * @param {Run} run
+ */
+function leaveSteps(run) {
+  for (const token of run.steps ?? []) leave(runs, token)
+}
+
 /** @param {number} token */
 function accepted(token) {
   runs.get(token)?.accepted?.()
@@ -238,7 +266,10 @@ function accepted(token) {
 /** @type {(token: number, failure: import('../binding').Failure | undefined, value: any) => void} */
 function settled(token, failure, value) {
   const run = leave(runs, token)
-  if (run !== undefined && failure !== undefined) return run.refused(fromFailure(failure))
+  if (run !== undefined && failure !== undefined) {
+    leaveSteps(run)
+    return run.refused(fromFailure(failure))
+  }
   const question = leave(questions, token)
   if (failure !== undefined) question?.reject(fromFailure(failure))
   else question?.resolve(value)
@@ -252,6 +283,19 @@ function warning(_, text) {
   })
 }
 
+/** @param {Run} run @param {AbortSignal} [signal] */
+function wantsOf(run, signal) {
+  let wants = 0
+  const events = run.onEvent || run.onEvents
+  if (run.onStdout || events) wants |= WANTS.stdout
+  if (run.onStderr || events) wants |= WANTS.stderr
+  if (run.ended || events) wants |= WANTS.result
+  if (events) wants |= WANTS.started
+  if (run.accepted) wants |= WANTS.accepted
+  if (signal?.aborted) wants |= WANTS.nothing
+  return wants
+}
+
 /**
  * Submits an execution. `signal` is dealt with here, so that its listener never outlives the execution.
  *
@@ -261,21 +305,30 @@ function warning(_, text) {
  * @param {AbortSignal} [signal]
  */
 function submit(engine, run, { request, stdin, variables }, signal) {
-  let wants = 0
-  const events = run.onEvent || run.onEvents
-  if (run.onStdout || events) wants |= WANTS.stdout
-  if (run.onStderr || events) wants |= WANTS.stderr
-  if (run.ended || events) wants |= WANTS.result
-  if (events) wants |= WANTS.started
-  if (run.accepted) wants |= WANTS.accepted
-  if (signal?.aborted) wants |= WANTS.nothing
+  const wants = wantsOf(run, signal)
   const token = enter(runs, run)
   if (signal) stopOnAbort(run, token, signal)
   const failure = engine.execute(token, request, stdin, variables, wants)
-  if (failure) {
-    leave(runs, token)
-    run.refused(fromFailure(failure))
-  }
+  if (failure) settled(token, failure, undefined)
+}
+
+/**
+ * Submits a plan; each of its steps is told of as an execution.
+ *
+ * @param {import('../binding').NativeEngine} engine
+ * @param {Run} run
+ * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], variables: string[] | undefined }} submission
+ * @param {AbortSignal} [signal]
+ */
+function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
+  const wants = wantsOf(run, signal)
+  const token = enter(runs, run)
+  const { onStdout, onStderr, onEvent, subscribers } = run
+  run.steps = ids.map((id) => enter(runs, { id, onStdout, onStderr, onEvent, subscribers, refused: () => {} }))
+  if (signal) stopOnAbort(run, token, signal)
+  const failure = engine.executePlan(token, run.steps, plan, stdins, variables, wants)
+  if (failure) settled(token, failure, undefined)
+  else if (signal?.aborted) door.stop(token)
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
@@ -295,4 +348,4 @@ function stopOnAbort(run, token, signal) {
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(door, config)
 
-module.exports = { ask, open, submit }
+module.exports = { ask, open, submit, submitPlan }

@@ -54,6 +54,25 @@ function toResult(json, stdout, stderr) {
 }
 
 /**
+ * @param {string[]} parts the result without those of the steps, and those, in three parts each
+ * @returns {import('../index').PlanExecutionResult}
+ */
+function toPlanResult([json, ...steps]) {
+  const found = JSON.parse(json)
+  const results = []
+  for (let i = 0; i < steps.length; i += 3) results.push(toResult(steps[i], steps[i + 1], steps[i + 2]))
+  return {
+    planId: found.plan_id,
+    description: found.description,
+    status: found.status,
+    success: found.success,
+    results,
+    totalDurationMs: found.total_duration_ms,
+    stats: found.stats,
+  }
+}
+
+/**
  * @param {any} found
  * @returns {import('../index').ExecutionSummary}
  */
@@ -84,4 +103,4 @@ function toConfig(found) {
   )
 }
 
-module.exports = { iso, toResult, toSummary, toConfig }
+module.exports = { iso, toPlanResult, toResult, toSummary, toConfig }
