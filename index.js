@@ -167,20 +167,22 @@ class ExecutionEngine {
    * @param {AbortSignal} [signal]
    */
   #submitPlan(plan, run, signal) {
-    const { commands, ...checked } = check.plan(plan)
+    const checked = check.plan(plan)
     checked.id ??= randomUUID()
     run.id = checked.id
     run.subscribers = this.#subscribers
     /** @type {import('./binding').StepInput[]} */
     const stdins = []
-    const steps = commands.map((/** @type {any} */ { stdin, ...command }, /** @type {number} */ step) => {
+    const ids = checked.commands.map((/** @type {any} */ command, /** @type {number} */ step) => {
       command.id ??= randomUUID()
+      const { stdin } = command
       if (stdin !== undefined) stdins.push({ step, stdin })
-      return command
+      command.stdin = undefined
+      return command.id
     })
     const submission = {
-      plan: JSON.stringify({ ...checked, commands: steps }),
-      ids: steps.map((/** @type {any} */ command) => command.id),
+      plan: JSON.stringify(checked),
+      ids,
       stdins,
       variables: variables(),
     }

@@ -203,12 +203,14 @@ const request = object(
 /** @type {Checker} */
 function dependencies(value, path, code) {
   if (!isObject(value)) refuse(path, 'an object from indices to arrays of indices', describe(value), code)
-  const checked = Object.keys(value).map((key) => {
+  for (const key of Object.keys(value)) {
     if (!/^(0|[1-9][0-9]{0,14})$/.test(key)) refuse(`${path}[${key}]`, 'the index of a command', describe(key), code)
-    return [key, listOf(count)(value[key], `${path}[${key}]`, code)]
-  })
-  return Object.fromEntries(checked)
+    counts(value[key], `${path}[${key}]`, code)
+  }
+  return value
 }
+
+const counts = listOf(count)
 
 const strategies = {
   serial: object({ type: text, 'stopOnError?': flag }, 'a strategy'),
