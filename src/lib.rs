@@ -29,6 +29,7 @@ mod request;
 mod resolve;
 mod result;
 mod slots;
+mod spare;
 mod tail;
 
 pub use config::{ExecutionConfig, OversizedOutputStrategy};

@@ -2,6 +2,8 @@
 
 use memchr::{memchr, memchr_iter, memrchr};
 
+use crate::spare;
+
 /// Cuts one stream into lines.
 ///
 /// A line ends at `\n`; a `\r` before it is dropped. A line longer than the limit comes in pieces of that many
@@ -19,16 +21,35 @@ pub(crate) struct Lines {
     pub bytes: Vec<u8>,
     /// The indices of pieces that are not the last of their line.
     pub partial: Vec<u32>,
-    /// How many lines and pieces there are; counted only once there is a piece.
-    count: u32,
+    /// How many lines and pieces there are, once that was of interest.
+    count: Option<u32>,
 }
 
 impl Lines {
-    fn push(&mut self, line: &[u8], partial: bool) {
-        if partial {
-            self.partial.push(self.count);
+    fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
         }
-        self.count += 1;
+    }
+
+    fn unless_empty(self) -> Option<Self> {
+        if self.bytes.is_empty() {
+            spare::give(self.bytes);
+            return None;
+        }
+        Some(self)
+    }
+
+    fn push(&mut self, line: &[u8], partial: bool) {
+        let index = self.count.unwrap_or_else(|| {
+            let count = memchr_iter(b'\n', &self.bytes).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        });
+        if partial {
+            self.partial.push(index);
+        }
+        self.count = Some(index + 1);
         self.bytes.extend_from_slice(line);
         self.bytes.push(b'\n');
     }
@@ -52,27 +73,36 @@ impl LineSplitter {
         }
     }
 
-    /// Takes what was read; returns the lines that it completes.
-    pub fn push(&mut self, chunk: &[u8]) -> Option<Lines> {
-        let mut lines = Lines::default();
-        let rest = match memrchr(b'\n', chunk) {
-            None => chunk,
-            Some(end) => {
-                let (complete, rest) = chunk.split_at(end + 1);
-                lines.bytes = std::mem::take(&mut self.unfinished);
-                lines.bytes.extend_from_slice(complete);
-                // The unfinished line is not within these bytes any more, so its bound is that of a line.
-                if lines.bytes.len() > self.max_line + 1 || memchr(b'\r', &lines.bytes).is_some() {
-                    lines = self.cut_each(&lines.bytes);
-                } else {
-                    lines.count = u32::MAX;
-                }
-                rest
-            }
+    /// A buffer that begins with the line whose end has not been read, for the next read to append to. What is not
+    /// pushed is to be put back.
+    pub fn take_unfinished(&mut self) -> Vec<u8> {
+        let mut buffer = spare::take();
+        buffer.append(&mut self.unfinished);
+        buffer
+    }
+
+    /// Takes a buffer back to which nothing was appended.
+    pub fn put_back(&mut self, buffer: Vec<u8>) {
+        self.unfinished.extend_from_slice(&buffer);
+        spare::give(buffer);
+    }
+
+    /// Takes the unfinished line with what was read behind it, from `old` on; returns the lines that it completes.
+    pub fn push(&mut self, mut bytes: Vec<u8>, old: usize) -> Option<Lines> {
+        let complete = memrchr(b'\n', &bytes[old..]).map_or(0, |end| old + end + 1);
+        self.unfinished.extend_from_slice(&bytes[complete..]);
+        bytes.truncate(complete);
+        // The unfinished line is not within these bytes any more, so their bound is that of a line.
+        let fits = bytes.len() <= self.max_line + 1 && memchr(b'\r', &bytes).is_none();
+        let mut lines = if fits {
+            Lines::of(bytes)
+        } else {
+            let lines = self.cut_each(&bytes);
+            spare::give(bytes);
+            lines
         };
-        self.unfinished.extend_from_slice(rest);
         self.cut_unfinished(&mut lines);
-        (!lines.bytes.is_empty()).then_some(lines)
+        lines.unless_empty()
     }
 
     /// The last line, which needs no newline.
@@ -82,11 +112,11 @@ impl LineSplitter {
         if !last.is_empty() {
             lines.push_in_pieces(&last, self.max_line);
         }
-        (!lines.bytes.is_empty()).then_some(lines)
+        lines.unless_empty()
     }
 
     fn cut_each(&self, complete: &[u8]) -> Lines {
-        let mut lines = Lines::default();
+        let mut lines = Lines::of(spare::take());
         lines.bytes.reserve(complete.len());
         let mut start = 0;
         for end in memchr_iter(b'\n', complete) {
@@ -103,10 +133,6 @@ impl LineSplitter {
         let mut rest = &self.unfinished[..];
         // A `\r` right behind a full piece may belong to the end of the line: wait for the next byte.
         while rest.len() > max && !(rest.len() == max + 1 && rest[max] == b'\r') {
-            if lines.count == u32::MAX {
-                let count = memchr_iter(b'\n', &lines.bytes).count();
-                lines.count = u32::try_from(count).unwrap_or(u32::MAX);
-            }
             let (piece, after) = rest.split_at(piece_end(rest, max));
             lines.push(piece, true);
             rest = after;
@@ -150,7 +176,10 @@ mod tests {
             }
         };
         for read in reads {
-            take(splitter.push(read));
+            let mut bytes = splitter.take_unfinished();
+            let old = bytes.len();
+            bytes.extend_from_slice(read);
+            take(splitter.push(bytes, old));
         }
         take(splitter.finish());
         all

@@ -1,7 +1,6 @@
 //! Reading both streams of a command: captured, logged, cut into lines, delivered.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -16,9 +15,7 @@ use super::output::Capture;
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{OutputBatch, OutputStream};
 use crate::process::PipeReader;
-
-/// How much is read at once: the size of a pipe, so that one read empties it.
-const READ_SIZE: usize = 64 * 1024;
+use crate::spare::{self, READ_SIZE};
 
 /// What a pipe is grown to once a command fills it: fewer turns between writer and reader.
 const BUSY_PIPE_SIZE: i32 = 1024 * 1024;
@@ -171,22 +168,27 @@ impl Pump {
         let Some(reader) = &stream.reader else {
             return 0;
         };
-        let mut buffer = Buffer::take();
-        let read = reader.try_read(&mut buffer.0);
-        match read {
-            Ok(None) => 0,
+        // Behind the unfinished line, so that the lines need not be copied together.
+        let mut bytes = stream.lines.take_unfinished();
+        let old = bytes.len();
+        match reader.try_read(&mut bytes, READ_SIZE) {
             Ok(Some(n)) if n > 0 => {
                 if n == READ_SIZE && !stream.is_busy {
                     stream.is_busy = true;
                     reader.grow(BUSY_PIPE_SIZE);
                 }
                 progress.touch();
-                self.deal_with(index, buffer, n, progress).await;
+                self.deal_with(index, bytes, old, progress).await;
                 progress.touch();
                 n
             }
+            Ok(None) => {
+                stream.lines.put_back(bytes);
+                0
+            }
             // A pipe that cannot be read any more has ended.
             Ok(_) | Err(_) => {
+                stream.lines.put_back(bytes);
                 stream.reader = None;
                 self.end(index).await;
                 0
@@ -194,28 +196,35 @@ impl Pump {
         }
     }
 
-    async fn deal_with(&mut self, index: usize, buffer: Buffer, n: usize, progress: &Progress) {
+    /// Deals with the bytes from `old` on, which were read just now.
+    async fn deal_with(&mut self, index: usize, bytes: Vec<u8>, old: usize, progress: &Progress) {
         let stream = &mut self.streams[index];
-        let chunk = &buffer.0[..n];
+        let chunk = &bytes[old..];
         let limit_at = stream.capture.push(chunk);
-        if limit_at < n && self.fail_over_limit {
+        let exceeding = limit_at < chunk.len();
+        if exceeding && self.fail_over_limit {
             progress.over_limit.notify_one();
         }
-        let lines = if self.deliver && self.handlers.wants_output(stream.name) {
-            stream.lines.push(chunk)
+        let name = stream.name;
+        let files = self.files.take_if(|files| files.wants(exceeding));
+        let write = files.map(|mut files| {
+            let mut chunk = spare::take();
+            chunk.extend_from_slice(&bytes[old..]);
+            tokio::task::spawn_blocking(move || {
+                files.append(name, &chunk, limit_at, Utc::now());
+                spare::give(chunk);
+                files
+            })
+        });
+        let lines = if self.deliver && self.handlers.wants_output(name) {
+            self.streams[index].lines.push(bytes, old)
         } else {
+            spare::give(bytes);
             None
         };
-        let name = stream.name;
-        let Some(mut files) = self.files.take_if(|files| files.wants(limit_at < n)) else {
-            drop(buffer);
+        let Some(write) = write else {
             return self.deliver(name, lines).await;
         };
-        let now = Utc::now();
-        let write = tokio::task::spawn_blocking(move || {
-            files.append(name, &buffer.0[..n], limit_at, now);
-            files
-        });
         let (written, ()) = tokio::join!(write, self.deliver(name, lines));
         self.files = written.ok();
     }
@@ -251,29 +260,5 @@ async fn readable(reader: Option<&PipeReader>) {
     match reader {
         Some(reader) => reader.readable().await,
         None => std::future::pending().await,
-    }
-}
-
-/// A buffer to read into, shared among all executions: one that is silent holds none.
-struct Buffer(Box<[u8]>);
-
-/// How many unused buffers are kept.
-const SPARE_BUFFERS: usize = 16;
-
-static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
-
-impl Buffer {
-    fn take() -> Self {
-        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self(spare.unwrap_or_else(|| vec![0; READ_SIZE].into_boxed_slice()))
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_BUFFERS {
-            spare.push(std::mem::take(&mut self.0));
-        }
     }
 }

@@ -261,7 +261,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_result((*result).clone()).into()))
+            Ok(Value::texts(wire_result((*result).clone())))
         })
     }
 
@@ -271,7 +271,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_plan(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::texts(wire_plan(&result)))
         })
     }
 
@@ -281,7 +281,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.plan_result(parse_id(&id)?)?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::texts(wire_plan(&result)))
         })
     }
 
@@ -311,7 +311,7 @@ impl NativeEngine {
             engine
                 .read_logs(parse_id(&id)?, max_bytes)
                 .await
-                .map(Value::Text)
+                .map(Value::text)
         })
     }
 

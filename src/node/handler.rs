@@ -116,10 +116,15 @@ impl EventHandler for Handler {
 
     async fn on_output(&self, batch: OutputBatch) {
         self.in_flight_at_most(WINDOW).await;
-        self.in_flight.fetch_add(batch.text.len(), Ordering::AcqRel);
+        let size = batch.text.len();
+        self.in_flight.fetch_add(size, Ordering::AcqRel);
         self.door.send(Message::Output {
             token: self.token,
-            batch,
+            stream: batch.stream,
+            text: batch.text.into(),
+            partial: batch.partial,
+            at: millis(batch.timestamp),
+            size,
         });
     }
 

@@ -1,13 +1,13 @@
 //! What is told to JavaScript, and how it is put into values.
 
-use std::ptr;
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{FnArgs, ToNapiValue};
-use napi::{Env, Status, check_status, sys};
+use napi::{Env, sys};
 
 use super::failure::Failure;
-use crate::event::OutputBatch;
+use super::text::Text;
+use crate::event::OutputStream;
 use crate::plan::PlanExecutionResult;
 use crate::result::ExecutionResult;
 
@@ -19,7 +19,11 @@ pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 pub(super) enum Message {
     Output {
         token: u32,
-        batch: OutputBatch,
+        stream: OutputStream,
+        text: Text,
+        partial: Vec<u32>,
+        at: f64,
+        size: usize,
     },
     Started {
         token: u32,
@@ -58,10 +62,20 @@ pub(super) enum Message {
 pub enum Value {
     Undefined,
     Number(f64),
-    Text(String),
-    Texts(Vec<String>),
+    Text(Text),
+    Texts(Vec<Text>),
     Numbers(Vec<u32>),
     Failure(Failure),
+}
+
+impl Value {
+    pub fn text(text: String) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub fn texts(texts: impl IntoIterator<Item = String>) -> Self {
+        Self::Texts(texts.into_iter().map(Text::from).collect())
+    }
 }
 
 impl Message {
@@ -72,18 +86,28 @@ impl Message {
     }
 
     fn into_parts(self) -> (u32, u32, [Value; 5]) {
-        use Value::{Number, Numbers, Text, Undefined};
+        use Value::{Number, Numbers, Undefined};
         match self {
-            Self::Output { token, batch } => {
-                let size = Number(size(batch.text.len()));
-                let partial = if batch.partial.is_empty() {
+            Self::Output {
+                token,
+                stream,
+                text,
+                partial,
+                at,
+                size,
+            } => {
+                let partial = if partial.is_empty() {
                     Undefined
                 } else {
-                    Numbers(batch.partial)
+                    Numbers(partial)
                 };
-                let at = Number(millis(batch.timestamp));
-                let stream = Number(f64::from(batch.stream as u8));
-                (0, token, [stream, Text(batch.text), partial, at, size])
+                let stream = Number(f64::from(stream as u8));
+                let size = Number(number(size));
+                (
+                    0,
+                    token,
+                    [stream, Value::Text(text), partial, Number(at), size],
+                )
             }
             Self::Started {
                 token,
@@ -95,7 +119,7 @@ impl Message {
                 token,
                 [
                     Number(pid.into()),
-                    Text(command),
+                    Value::text(command),
                     Number(at),
                     Undefined,
                     Undefined,
@@ -103,7 +127,7 @@ impl Message {
             ),
             Self::Ended { token, result } => {
                 let [json, stdout, stderr] = result.map_or([const { Undefined }; 3], |result| {
-                    wire_result(*result).map(Text)
+                    wire_result(*result).map(Value::text)
                 });
                 (2, token, [json, stdout, stderr, Undefined, Undefined])
             }
@@ -122,12 +146,12 @@ impl Message {
                 command,
                 at,
             } => {
-                let command = command.map_or(Undefined, Text);
-                let [completed, total] = [completed, total].map(|count| Number(size(count)));
+                let command = command.map_or(Undefined, Value::text);
+                let [completed, total] = [completed, total].map(|count| Number(number(count)));
                 (6, token, [completed, total, command, Number(at), Undefined])
             }
             Self::PlanEnded { token, result, at } => {
-                let result = result.map_or(Undefined, |result| Value::Texts(wire_plan(&result)));
+                let result = result.map_or(Undefined, |result| Value::texts(wire_plan(&result)));
                 (
                     7,
                     token,
@@ -137,7 +161,13 @@ impl Message {
             Self::Warning(text) => (
                 5,
                 0,
-                [Text(text), Undefined, Undefined, Undefined, Undefined],
+                [
+                    Value::text(text),
+                    Undefined,
+                    Undefined,
+                    Undefined,
+                    Undefined,
+                ],
             ),
         }
     }
@@ -175,10 +205,10 @@ pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
     millis
 }
 
-fn size(bytes: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
-    let size = bytes as f64;
-    size
+fn number(count: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    let number = count as f64;
+    number
 }
 
 impl ToNapiValue for Value {
@@ -197,22 +227,7 @@ impl ToNapiValue for Value {
                 // SAFETY: the caller answers for `env`.
                 unsafe { ToNapiValue::to_napi_value(env, texts) }
             }
-            Self::Text(text) => text_value(&Env::from_raw(env), &text),
+            Self::Text(text) => text.into_value(Env::from_raw(env)),
         }
     }
-}
-
-/// A string. One of ASCII alone is made from single bytes, several times faster than from UTF-8.
-fn text_value(env: &Env, text: &str) -> napi::Result<sys::napi_value> {
-    let create = if text.is_ascii() {
-        sys::napi_create_string_latin1
-    } else {
-        sys::napi_create_string_utf8
-    };
-    let length =
-        isize::try_from(text.len()).map_err(|_| napi::Error::from_status(Status::InvalidArg))?;
-    let mut value = ptr::null_mut();
-    // SAFETY: `env` is the environment of this thread, `text` lives through the call and has that length.
-    check_status!(unsafe { create(env.raw(), text.as_ptr().cast(), length, &raw mut value) })?;
-    Ok(value)
 }

@@ -13,6 +13,7 @@ mod engine;
 mod failure;
 mod handler;
 mod message;
+mod text;
 
 use std::sync::OnceLock;
 

@@ -646,12 +646,17 @@ impl PipeReader {
         );
     }
 
-    /// Reads what is there: `None` if nothing is, 0 bytes at the end.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Appends what is there, at most that many bytes: `None` if nothing is, 0 bytes at the end.
+    pub fn try_read(&self, buffer: &mut Vec<u8>, most: usize) -> io::Result<Option<usize>> {
+        buffer.reserve(most);
         let read = self.0.try_io(Interest::READABLE, |fd| {
-            // SAFETY: the descriptor is open, and the buffer has room for its length.
-            let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-            usize::try_from(n).map_err(|_| io::Error::last_os_error())
+            let room = buffer.spare_capacity_mut().as_mut_ptr().cast();
+            // SAFETY: the descriptor is open, and there is room for that many bytes.
+            let n = unsafe { libc::read(fd.as_raw_fd(), room, most) };
+            let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
+            // SAFETY: that many bytes were written behind those that were there.
+            unsafe { buffer.set_len(buffer.len() + n) };
+            Ok(n)
         });
         match read {
             Ok(n) => Ok(Some(n)),
