@@ -2,13 +2,14 @@
 //!
 //! All of it blocks, and is called on a blocking thread.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use memchr::memchr;
+use memchr::memchr_iter;
 
 use crate::event::OutputStream;
 use crate::process::files::{open_private, private_dir};
@@ -78,6 +79,12 @@ fn open_patiently(path: &Path) -> io::Result<File> {
     }
 }
 
+thread_local! {
+    /// Entries on their way to a file. Of the thread, as memory that comes anew for each write costs more than the
+    /// formatting.
+    static ENTRIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The log of an execution, in the format of container runtimes (CRI): each line with its time, its stream,
 /// and `F`, or `P` where the line goes on in the next entry.
 #[derive(Debug)]
@@ -108,34 +115,50 @@ impl Log {
             self.dir_checked = true;
             check_log_dir(&mut self.file);
         }
-        let entries = self.format(stream, chunk, at);
-        self.file.write(&entries);
+        ENTRIES.with_borrow_mut(|entries| {
+            entries.clear();
+            self.format(stream, chunk, at, entries);
+            self.file.write(entries);
+        });
     }
 
-    fn format(&mut self, stream: OutputStream, mut chunk: &[u8], at: DateTime<Utc>) -> Vec<u8> {
-        let head = format!(
-            "{} {} ",
-            at.to_rfc3339_opts(SecondsFormat::Nanos, true),
-            stream.as_str()
-        );
-        let mut entries = Vec::with_capacity(chunk.len() + chunk.len() / 2 + head.len());
-        while !chunk.is_empty() {
-            let (line, tag, rest) = match memchr(b'\n', chunk) {
-                Some(end) => (&chunk[..end], b"F ", &chunk[end + 1..]),
-                None => (chunk, b"P ", &[][..]),
-            };
-            let size = (head.len() + tag.len() + line.len() + 1) as u64;
-            if self.written + size > self.limit {
-                self.is_full = true;
-                break;
+    fn format(
+        &mut self,
+        stream: OutputStream,
+        chunk: &[u8],
+        at: DateTime<Utc>,
+        entries: &mut Vec<u8>,
+    ) {
+        let at = at.to_rfc3339_opts(SecondsFormat::Nanos, true);
+        let head = |tag| format!("{at} {} {tag} ", stream.as_str());
+        let full = head('F');
+        let mut start = 0;
+        for end in memchr_iter(b'\n', chunk) {
+            let line = &chunk[start..=end];
+            if !self.has_room(full.len() + line.len()) {
+                return;
             }
-            self.written += size;
-            for part in [head.as_bytes(), tag, line, b"\n"] {
-                entries.extend_from_slice(part);
-            }
-            chunk = rest;
+            entries.extend_from_slice(full.as_bytes());
+            entries.extend_from_slice(line);
+            start = end + 1;
         }
-        entries
+        let piece = &chunk[start..];
+        let partial = head('P');
+        if !piece.is_empty() && self.has_room(partial.len() + piece.len() + 1) {
+            entries.extend_from_slice(partial.as_bytes());
+            entries.extend_from_slice(piece);
+            entries.push(b'\n');
+        }
+    }
+
+    /// Whether an entry of that size fits; if not, none does any more.
+    fn has_room(&mut self, size: usize) -> bool {
+        let written = self.written + size as u64;
+        self.is_full |= written > self.limit;
+        if !self.is_full {
+            self.written = written;
+        }
+        !self.is_full
     }
 }
 
@@ -160,10 +183,6 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub fn wants(&self, exceeding: bool) -> bool {
-        self.log.is_some() || self.raw.is_some() || (exceeding && self.overflow[0].is_some())
-    }
-
     /// Appends what was read from a stream; beyond `limit_at` it exceeds what is kept in memory.
     pub fn append(
         &mut self,

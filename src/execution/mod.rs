@@ -20,6 +20,7 @@ mod log;
 mod output;
 mod pump;
 mod supervise;
+mod writer;
 
 /// What the registry knows of an execution.
 #[derive(Debug)]

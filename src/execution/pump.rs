@@ -12,6 +12,7 @@ use super::Handlers;
 use super::lines::{LineSplitter, Lines};
 use super::log::Files;
 use super::output::Capture;
+use super::writer::{Chunk, Writer};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{OutputBatch, OutputStream};
 use crate::process::PipeReader;
@@ -82,7 +83,10 @@ impl Progress {
 pub(crate) struct Pump {
     id: Uuid,
     streams: [Stream; 2],
-    files: Option<Files>,
+    writer: Writer,
+    /// Whether everything is written to a file, and whether what exceeds the limit is.
+    writes: bool,
+    overflows: bool,
     handlers: Handlers,
     deliver: bool,
     fail_over_limit: bool,
@@ -118,7 +122,9 @@ impl Pump {
                 stream(OutputStream::Stdout, stdout),
                 stream(OutputStream::Stderr, stderr),
             ],
-            files: Some(files),
+            writes: files.log.is_some() || files.raw.is_some(),
+            overflows: files.overflow[0].is_some(),
+            writer: Writer::new(files),
             handlers,
             deliver: config.stream_output,
             fail_over_limit: config.oversized_output_strategy
@@ -143,6 +149,7 @@ impl Pump {
             }
         }
         progress.reached_end.store(true, Ordering::Relaxed);
+        self.writer.finish().await;
         self.handlers.flush().await;
     }
 
@@ -159,6 +166,7 @@ impl Pump {
                 self.end(stream).await;
             }
         }
+        self.writer.finish().await;
         self.handlers.flush().await;
     }
 
@@ -206,27 +214,23 @@ impl Pump {
             progress.over_limit.notify_one();
         }
         let name = stream.name;
-        let files = self.files.take_if(|files| files.wants(exceeding));
-        let write = files.map(|mut files| {
+        if self.writes || (exceeding && self.overflows) {
             let mut chunk = spare::take();
             chunk.extend_from_slice(&bytes[old..]);
-            tokio::task::spawn_blocking(move || {
-                files.append(name, &chunk, limit_at, Utc::now());
-                spare::give(chunk);
-                files
-            })
-        });
-        let lines = if self.deliver && self.handlers.wants_output(name) {
-            self.streams[index].lines.push(bytes, old)
+            let chunk = Chunk {
+                stream: name,
+                bytes: chunk,
+                limit_at,
+                at: Utc::now(),
+            };
+            self.writer.write(chunk).await;
+        }
+        if self.deliver && self.handlers.wants_output(name) {
+            let lines = self.streams[index].lines.push(bytes, old);
+            self.deliver(name, lines).await;
         } else {
             spare::give(bytes);
-            None
-        };
-        let Some(write) = write else {
-            return self.deliver(name, lines).await;
-        };
-        let (written, ()) = tokio::join!(write, self.deliver(name, lines));
-        self.files = written.ok();
+        }
     }
 
     /// Delivers the last line, which may lack its end.
@@ -252,7 +256,8 @@ impl Pump {
 
     /// What there is, complete or not. `None` for the files: a write has not returned.
     pub fn into_printed(self) -> ([Capture; 2], Option<Files>) {
-        (self.streams.map(|stream| stream.capture), self.files)
+        let files = self.writer.into_files();
+        (self.streams.map(|stream| stream.capture), files)
     }
 }
 

@@ -1,0 +1,139 @@
+//! Writing to the files of an execution, on a thread that may block, alongside reading and delivery.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use super::log::Files;
+use crate::event::OutputStream;
+use crate::spare;
+
+/// How many bytes may wait to be written: beyond that, reading waits, and so does the command in the end.
+const MOST_WAITING: usize = 1024 * 1024;
+
+/// What is to be written.
+pub(super) struct Chunk {
+    pub stream: OutputStream,
+    pub bytes: Vec<u8>,
+    /// Beyond this, the bytes exceed what is kept in memory.
+    pub limit_at: usize,
+    pub at: DateTime<Utc>,
+}
+
+/// The files of one execution. While there is something to write, a job holds them, and a thread.
+pub(super) struct Writer(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    /// `None` while a job holds them, and once one has panicked.
+    files: Option<Files>,
+    waiting: Vec<Chunk>,
+    waiting_bytes: usize,
+    is_writing: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves once `ready` has found what it waits for in the state.
+    async fn until<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(found) = ready(&mut self.state()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Writer {
+    pub fn new(files: Files) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                files: Some(files),
+                waiting: Vec::new(),
+                waiting_bytes: 0,
+                is_writing: false,
+            }),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Hands over what is to be written, once not too much of it waits.
+    pub async fn write(&self, chunk: Chunk) {
+        let mut chunk = Some(chunk);
+        let files = self.0.until(|state| {
+            if state.waiting_bytes >= MOST_WAITING {
+                return None;
+            }
+            let chunk = chunk.take()?;
+            if state.files.is_none() && !state.is_writing {
+                // A write has panicked: what comes after it is lost with it.
+                return Some(None);
+            }
+            state.waiting_bytes += chunk.bytes.len();
+            state.waiting.push(chunk);
+            state.is_writing = true;
+            Some(state.files.take())
+        });
+        if let Some(files) = files.await {
+            let writing = Writing(Arc::clone(&self.0), Some(files));
+            tokio::task::spawn_blocking(move || writing.work_off());
+        }
+    }
+
+    /// Waits until everything has been written.
+    pub async fn finish(&self) {
+        self.0
+            .until(|state| (!state.is_writing).then_some(()))
+            .await;
+    }
+
+    /// The files, unless a write has not returned.
+    pub fn into_files(self) -> Option<Files> {
+        self.0.state().files.take()
+    }
+}
+
+/// The job that writes. Whatever becomes of it, who waits for it is told.
+struct Writing(Arc<Shared>, Option<Files>);
+
+impl Writing {
+    fn work_off(mut self) {
+        let Some(mut files) = self.1.take() else {
+            return;
+        };
+        loop {
+            let mut state = self.0.state();
+            state.waiting_bytes = 0;
+            let chunks = std::mem::take(&mut state.waiting);
+            if chunks.is_empty() {
+                // Under the lock, so that what comes now starts the next job.
+                state.files = Some(files);
+                state.is_writing = false;
+                return;
+            }
+            drop(state);
+            self.0.changed.notify_waiters();
+            for chunk in chunks {
+                files.append(chunk.stream, &chunk.bytes, chunk.limit_at, chunk.at);
+                spare::give(chunk.bytes);
+            }
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.state().is_writing = false;
+        self.0.changed.notify_waiters();
+    }
+}
