@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -61,7 +61,11 @@ pub(crate) async fn run<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'sta
 }
 
 fn most_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 8))
+    // Asked once: the answer takes a walk through the files of the control group.
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 8))
+    })
 }
 
 fn work() {
