@@ -17,10 +17,10 @@ use crate::execution::{Execution, Handlers, Stop};
 use crate::launch::{Decision, Launch};
 use crate::plan::run::{House, Run};
 use crate::plan::{self, ExecutionPlan, Plan, PlanExecutionResult};
+use crate::process::environment::Environment;
 use crate::process::{guardian, starter};
 use crate::registry::{Registry, Unit};
 use crate::request::ExecutionRequest;
-use crate::resolve::Environment;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::slots::Slots;
 

@@ -10,10 +10,11 @@ use crate::config::ExecutionConfig;
 use crate::error::{ExecutionError, Result};
 use crate::execution::life::{Begun, Life, PlanDeadline};
 use crate::execution::{Execution, Handlers};
+use crate::process::environment::Environment;
 use crate::process::{Invocation, spawn};
 use crate::registry::Registry;
 use crate::request::ExecutionRequest;
-use crate::resolve::{Environment, Unresolved, resolve};
+use crate::resolve::{Unresolved, resolve};
 use crate::result::ExecutionStatus;
 use crate::slots::{Slot, Ticket};
 

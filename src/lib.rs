@@ -37,6 +37,6 @@ pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use error::{ExecutionError, Result, ValidationError};
 pub use event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 pub use plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
+pub use process::environment::Environment;
 pub use request::{Command, ExecutionMetadata, ExecutionRequest};
-pub use resolve::Environment;
 pub use result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};

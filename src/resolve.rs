@@ -1,45 +1,17 @@
 //! From what a user asks for to what the operating system is told: the program found, the script's interpreter,
 //! the arguments, the environment; and the checks that need the file system.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::ValidationError;
+use crate::process::environment::{Assignment, Environment, Variables};
 use crate::process::{ENGINE_MARK, EXECUTION_MARK, Invocation, guardian, is_executable};
 use crate::request::{Command, ExecutionRequest};
 
 /// Where programs are looked for when the child has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
-/// The variables and the working directory a command inherits.
-///
-/// They are taken when `execute` is called, on the thread that calls it: later they may have changed, and
-/// elsewhere reading them may race with a change.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    variables: Vec<(OsString, OsString)>,
-    working_dir: Option<PathBuf>,
-}
-
-impl Environment {
-    /// Those of this process, now.
-    #[must_use]
-    pub fn current() -> Self {
-        Self {
-            variables: std::env::vars_os().collect(),
-            working_dir: std::env::current_dir().ok(),
-        }
-    }
-
-    /// Other variables in place of those of this process.
-    #[must_use]
-    pub fn with_variables(mut self, variables: Vec<(OsString, OsString)>) -> Self {
-        self.variables = variables;
-        self
-    }
-}
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]
@@ -64,23 +36,15 @@ pub(crate) fn resolve(
 ) -> Result<Invocation, Unresolved> {
     let base = working_dir(request, environment)?;
     let variables = variables(request, environment, guarded);
+    let path = variables.value("PATH");
     let search = Search {
-        path: variables.get(OsStr::new("PATH")).copied(),
+        path: path.as_deref(),
         base: &base,
     };
     let words = words(&request.command, &search)?;
-    let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
-    let mark = OsString::from(format!("{EXECUTION_MARK}={}", request.id));
-    let variables = variables.iter().map(|(name, value)| {
-        let mut variable = OsString::with_capacity(name.len() + 1 + value.len());
-        variable.push(name);
-        variable.push("=");
-        variable.push(value);
-        variable
-    });
     Ok(Invocation {
-        program,
-        variables: variables.chain([mark]).collect(),
+        program: search.find(&words[0]).map_err(Unresolved::Unstartable)?,
+        variables,
         words,
         working_dir: needs_chdir(&base).then_some(base),
         stdin: request.stdin.is_some(),
@@ -96,9 +60,9 @@ pub(crate) fn check_files(
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
     if matches!(request.command, Command::Script { .. }) {
-        let variables = variables(request, environment, false);
+        let path = variables(request, environment, false).value("PATH");
         let search = Search {
-            path: variables.get(OsStr::new("PATH")).copied(),
+            path: path.as_deref(),
             base: &base,
         };
         words(&request.command, &search)?;
@@ -110,9 +74,9 @@ fn working_dir(
     request: &ExecutionRequest,
     environment: &Environment,
 ) -> Result<PathBuf, ValidationError> {
-    let inherited = environment.working_dir.clone().unwrap_or_default();
+    let inherited = environment.working_dir().unwrap_or(Path::new(""));
     let Some(asked) = &request.working_dir else {
-        return Ok(inherited);
+        return Ok(inherited.to_owned());
     };
     let dir = inherited.join(asked);
     let found = match dir.metadata() {
@@ -132,33 +96,34 @@ fn needs_chdir(dir: &Path) -> bool {
     !dir.as_os_str().is_empty() && std::env::current_dir().ok().as_deref() != Some(dir)
 }
 
-fn variables<'a>(
-    request: &'a ExecutionRequest,
-    environment: &'a Environment,
-    guarded: bool,
-) -> HashMap<&'a OsStr, &'a OsStr> {
-    let mut all: HashMap<&OsStr, &OsStr> = HashMap::new();
-    if request.inherit_env {
-        all.extend(
-            environment
-                .variables
-                .iter()
-                .map(|(n, v)| (n.as_os_str(), v.as_os_str())),
-        );
-    }
-    all.extend(
-        request
-            .env
-            .iter()
-            .map(|(n, v)| (OsStr::new(n), OsStr::new(v))),
-    );
-    // A mark of an engine around this one is not inherited: each engine looks after its own.
-    all.remove(OsStr::new(ENGINE_MARK));
+fn variables(request: &ExecutionRequest, environment: &Environment, guarded: bool) -> Variables {
+    let mut own: Vec<_> = request
+        .env
+        .iter()
+        // The marks are the engine's.
+        .filter(|(name, _)| *name != EXECUTION_MARK && *name != ENGINE_MARK)
+        .map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref()))
+        .collect();
+    let id = request.id.to_string();
+    own.push(Assignment::new(EXECUTION_MARK.as_ref(), id.as_ref()));
     if guarded {
-        all.insert(OsStr::new(ENGINE_MARK), OsStr::new(guardian::engine_id()));
+        let id = guardian::engine_id();
+        own.push(Assignment::new(ENGINE_MARK.as_ref(), id.as_ref()));
     }
-    all.remove(OsStr::new(EXECUTION_MARK));
-    all
+    // A mark of an engine around this one is not inherited: each engine looks after its own.
+    let is_hidden = |variable: &Assignment| {
+        variable.name() == ENGINE_MARK.as_bytes()
+            || own.iter().any(|own| own.name() == variable.name())
+    };
+    let inherited = environment.variables().iter().enumerate();
+    let hidden = inherited
+        .filter(|(_, variable)| is_hidden(variable))
+        .map(|(index, _)| index);
+    Variables {
+        hidden: hidden.collect(),
+        inherited: request.inherit_env.then(|| environment.clone()),
+        own,
+    }
 }
 
 /// Where programs are found: on the child's `PATH`, seen from the child's directory.

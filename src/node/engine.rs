@@ -1,5 +1,6 @@
 //! The class behind `ExecutionEngine` of `index.js`: each verb a few lines.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use crate::engine::{ExecuteOptions, ExecutionEngine};
 use crate::error::{ExecutionError, Result, ValidationError};
 use crate::event::EventHandler;
 use crate::plan::{ExecutionPlan, Plan};
+use crate::process::environment::Environment;
 use crate::process::starter;
 use crate::registry::Unit;
 use crate::request::ExecutionRequest;
-use crate::resolve::Environment;
 
 /// What a question is answered with: one of the two.
 #[napi(object)]
@@ -449,7 +450,13 @@ fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
 
 /// What a command inherits, read on the JavaScript thread.
 fn environment(variables: Option<Vec<String>>) -> Environment {
-    let environment = Environment::current();
+    thread_local! {
+        static LAST: RefCell<Environment> = RefCell::default();
+    }
+    let environment = LAST.with_borrow_mut(|last| {
+        *last = Environment::current_or(last);
+        last.clone()
+    });
     match variables {
         Some(variables) => environment.with_variables(pairs(variables)),
         None => environment,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{ExecutionPlan, ExecutionStrategy};
 use crate::config::ExecutionConfig;
 use crate::error::ValidationError;
+use crate::process::environment::Environment;
 use crate::request::Command;
-use crate::resolve::{Environment, check_files};
+use crate::resolve::check_files;
 
 impl ExecutionPlan {
     /// Checks what can be checked without looking at the file system.

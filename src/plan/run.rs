@@ -20,10 +20,10 @@ use crate::execution::life::{PlanDeadline, deadline_after, ended_with_runtime, m
 use crate::execution::{Execution, Handlers, Step, StepNews, Stop};
 use crate::launch::{Decision, Launch};
 use crate::outcome::Outcome;
+use crate::process::environment::Environment;
 use crate::process::starter;
 use crate::registry::Registry;
 use crate::request::ExecutionRequest;
-use crate::resolve::Environment;
 use crate::result::ExecutionStatus;
 use crate::slots::{Slot, Slots, Ticket};
 

@@ -9,6 +9,7 @@
     reason = "the operating system is called here, and only here and in the Node door"
 )]
 
+pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod guardian;
 pub(crate) mod scarcity;
@@ -17,10 +18,14 @@ pub(crate) mod sweep;
 pub(crate) mod tree;
 mod unix;
 
+#[cfg(feature = "node")]
+pub(crate) use unix::has_variables;
 pub(crate) use unix::{Child, ExitStatus, PipeReader, SpawnError, Spawned, spawn};
 
 use std::ffi::{CString, OsString};
 use std::path::PathBuf;
+
+use environment::Variables;
 
 /// The variable that marks every process of an execution.
 pub(crate) const EXECUTION_MARK: &str = "ESCHER_EXECUTION_ID";
@@ -34,8 +39,7 @@ pub(crate) struct Invocation {
     pub program: PathBuf,
     /// The name it is called by, and its arguments.
     pub words: Vec<OsString>,
-    /// `NAME=value`, each.
-    pub variables: Vec<OsString>,
+    pub variables: Variables,
     /// `None`: that of the host.
     pub working_dir: Option<PathBuf>,
     pub stdin: bool,

@@ -3,7 +3,7 @@
 //! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
 //! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
 
-use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -16,6 +16,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+#[cfg(feature = "node")]
+use super::environment::Assignment;
 use super::scarcity::{self, Share};
 use super::{Invocation, guardian};
 
@@ -201,6 +203,37 @@ fn extensions() -> &'static Extensions {
     })
 }
 
+/// Whether these are the variables of this process, in their order.
+///
+/// To be asked on the thread that changes them: a change on another one meanwhile is a race, as for `getenv`.
+#[cfg(feature = "node")]
+pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: the pointer itself is changed by the thread that calls this, if at all.
+    let mut next = unsafe { environ };
+    if next.is_null() {
+        return variables.is_empty();
+    }
+    for variable in variables {
+        // SAFETY: a list of strings that ends with null, which has not been reached.
+        let found = unsafe { *next };
+        if found.is_null() {
+            return false;
+        }
+        // SAFETY: a string of that list.
+        let found = unsafe { CStr::from_ptr(found) };
+        if found.to_bytes_with_nul() != variable.with_nul().as_bytes() {
+            return false;
+        }
+        // SAFETY: there is one more behind each that is not null.
+        next = unsafe { next.add(1) };
+    }
+    // SAFETY: as above.
+    unsafe { *next }.is_null()
+}
+
 fn symbol(name: &CStr) -> *mut c_void {
     // SAFETY: `name` is NUL-terminated.
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
@@ -308,19 +341,20 @@ impl Drop for Attributes {
 }
 
 fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
-    let strings = |all: &[OsString]| {
-        all.iter()
-            .map(|s| c_string(s))
-            .collect::<io::Result<Vec<_>>>()
-    };
+    let words = invocation.words.iter().map(|word| c_string(word));
+    let words = words.collect::<io::Result<Vec<_>>>()?;
+    let variables = invocation.variables.iter().map(|variable| {
+        let text = CStr::from_bytes_with_nul(variable.with_nul().as_bytes());
+        text.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    });
     let working_dir = invocation
         .working_dir
         .as_deref()
         .map(|dir| c_string(dir.as_os_str()));
     spawn_raw(
         &c_string(invocation.program.as_os_str())?,
-        &strings(&invocation.words)?,
-        &strings(&invocation.variables)?,
+        &words.iter().map(CString::as_c_str).collect::<Vec<_>>(),
+        &variables.collect::<io::Result<Vec<_>>>()?,
         &FileActions::new(working_dir.transpose()?.as_ref(), stdio)?,
     )
 }
@@ -331,12 +365,12 @@ fn c_string(string: &OsStr) -> io::Result<CString> {
 
 fn spawn_raw(
     program: &CStr,
-    argv: &[CString],
-    envp: &[CString],
+    argv: &[&CStr],
+    envp: &[&CStr],
     actions: &FileActions,
 ) -> io::Result<libc::pid_t> {
     let attributes = Attributes::new()?;
-    let pointers = |strings: &[CString]| -> Vec<*mut c_char> {
+    let pointers = |strings: &[&CStr]| -> Vec<*mut c_char> {
         strings
             .iter()
             .map(|s| s.as_ptr().cast_mut())
@@ -375,7 +409,8 @@ pub(super) fn spawn_helper(argv: &[CString], stdin: &OwnedFd) -> io::Result<libc
             )
         })?;
     }
-    spawn_raw(&argv[0], argv, &[], &actions)
+    let words: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
+    spawn_raw(&argv[0], &words, &[], &actions)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
