@@ -22,6 +22,8 @@ pub(crate) struct Process {
     pub mark: Option<Uuid>,
     /// It started a moment ago and shows no environment: it may be in the middle of executing its program.
     pub unclear: bool,
+    /// It is ending, and has closed its descriptors, or is about to.
+    pub exiting: bool,
 }
 
 /// A process that was verified again after a descriptor for it was opened, so that a signal cannot reach
@@ -29,6 +31,8 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub pid: i32,
+    /// It ends by itself.
+    pub exiting: bool,
     pidfd: Option<OwnedFd>,
 }
 
@@ -39,6 +43,7 @@ impl Member {
         let again = read_process(seen.pid, None)?;
         (again.mark == seen.mark && again.group == seen.group).then_some(Self {
             pid: seen.pid,
+            exiting: again.exiting,
             pidfd,
         })
     }
@@ -95,6 +100,8 @@ fn look() -> Vec<Process> {
 fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
     /// The kernel's flag of its own threads.
     const KERNEL_THREAD: u64 = 0x0020_0000;
+    /// Its flag of those on their way out.
+    const EXITING: u64 = 0x4;
     /// Of the kernel's interface, on every architecture.
     const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -116,6 +123,7 @@ fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
         group,
         mark: mark_of(&environment),
         unclear: young && environment.is_empty(),
+        exiting: flags & EXITING != 0,
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::sweep::{self, Member};
@@ -75,7 +75,15 @@ impl Tree {
     /// Ends all of it: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is found.
     pub async fn end(&self, kill_at: Instant, hurry: impl Future<Output = ()> + Send) -> TreeEnd {
         let mut end = TreeEnd::default();
-        let members = self.members().await;
+        let mut members = self.members().await;
+        while !members.is_empty() && members.iter().all(|member| member.exiting) {
+            // What has ended its output is often still on its way out. It was not left running.
+            let gone = timeout_at(kill_at, all_gone(members)).await;
+            members = self.members().await;
+            if gone.is_err() {
+                break;
+            }
+        }
         if members.is_empty() {
             return end;
         }
@@ -103,7 +111,7 @@ impl Tree {
             for member in &members {
                 member.signal(libc::SIGKILL);
             }
-            drop(tokio::time::timeout_at(give_up, all_gone(members)).await);
+            drop(timeout_at(give_up, all_gone(members)).await);
         }
     }
 }
