@@ -8,24 +8,34 @@ import { summary } from './statistics.mjs'
 
 const folder = new URL('../docs/assets/', import.meta.url)
 
-const classes = new Map([
-  [own, 'own'],
-  ['child_process', 'node'],
-  ['execa', 'execa'],
-  ['Bun', 'bun'],
-])
+/** Each with its colour on a light ground, and on a dark one. */
+const contenders = [
+  { name: own, className: 'own', light: '#c2410c', dark: '#fb923c' },
+  { name: 'child_process', className: 'node', light: '#2563eb', dark: '#60a5fa' },
+  { name: 'execa', className: 'execa', light: '#7c3aed', dark: '#c4b5fd' },
+  { name: 'Bun', className: 'bun', light: '#0f766e', dark: '#2dd4bf' },
+]
 
+/** @param {'light' | 'dark'} ground */
+const colours = (ground) =>
+  contenders
+    .map(
+      ({ className: c, [ground]: colour }) =>
+        `.${c} .line, .${c} .spread { stroke: ${colour} } .${c} .dot, .${c} .label { fill: ${colour} }`,
+    )
+    .join('\n  ')
+
+// The ground is the chart's own, so that it can be read whatever it is shown on.
 const style = `
   text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif; fill: #3d4450 }
-  .card { fill: #ffffff; stroke: #d5dae1 } .grid { stroke: #e6e9ee } .axis { stroke: #8b93a1 }
   .title { font-size: 15px; font-weight: 600; fill: #1b2028 } .label { font-weight: 600 }
+  .card { fill: #ffffff; stroke: #d5dae1 } .grid { stroke: #e6e9ee } .axis { stroke: #8b93a1 }
   .line { fill: none; stroke-width: 2.5; stroke-linejoin: round } .spread { stroke-width: 1.5; opacity: 0.55 }
-  .own { --c: #c2410c } .node { --c: #2563eb } .execa { --c: #7c3aed } .bun { --c: #0f766e }
-  .line, .spread { stroke: var(--c) } .dot, .label { fill: var(--c) }
+  ${colours('light')}
   @media (prefers-color-scheme: dark) {
-    text { fill: #c3cad5 } .title { fill: #f0f3f7 }
-    .card { fill: #14181f; stroke: #343b47 } .grid { stroke: #272d37 } .axis { stroke: #7d8796 }
-    .own { --c: #fb923c } .node { --c: #60a5fa } .execa { --c: #c4b5fd } .bun { --c: #2dd4bf }
+  text { fill: #c3cad5 } .title { fill: #f0f3f7 }
+  .card { fill: #14181f; stroke: #343b47 } .grid { stroke: #272d37 } .axis { stroke: #7d8796 }
+  ${colours('dark')}
   }`
 
 /** @typedef {{ id: string, ballastMiB?: number, samples: import('./rounds.mjs').Measured['samples'] }} Result */
@@ -45,7 +55,7 @@ export function drawStarts(results) {
   const panels = [
     lines({ x: 0, title: 'Starts per second (16 at once)', sizes, series: rates, scale: linear(most), show: count }),
     lines({
-      x: 450,
+      x: 446,
       title: 'Event-loop delay meanwhile (p99)',
       sizes,
       series: stalls,
@@ -60,8 +70,8 @@ export function drawStarts(results) {
 
 /** @param {Result[]} rows @param {string} field */
 const seriesOf = (rows, field) =>
-  [...classes]
-    .map(([name, className]) => ({
+  contenders
+    .map(({ name, className }) => ({
       name,
       className,
       points: rows.map(({ samples }) => samples[name] && summary(valuesOf(samples[name], field))),

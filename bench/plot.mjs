@@ -3,7 +3,7 @@
 const top = 62
 const bottom = 312
 const left = 56
-const right = 318
+const right = 304
 
 /**
  * A scale says where a value is, 0 at the bottom and 1 at the top, and which values are worth a line.
