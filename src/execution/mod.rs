@@ -13,9 +13,9 @@ use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 
 pub(crate) mod life;
-mod lines;
+pub(crate) mod lines;
 mod log;
-mod output;
+pub(crate) mod output;
 mod pump;
 mod supervise;
 
