@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 export const usage = `npm run bench -- [--quick] [--only ROW]… [--rounds N] [--list]
 
   --quick     smaller amounts and two rounds: a minute or two, and rough figures
-  --only ROW  only rows whose id starts with ROW, such as lines or starts-16; may be repeated
+  --only ROW  only the row of that id, or the rows whose ids begin so; may be repeated
   --rounds N  how often each contender is measured (5)
   --list      prints the ids of the rows
 `

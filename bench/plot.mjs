@@ -13,7 +13,7 @@ const right = 304
 
 /** @param {number} most @returns {Scale} */
 export function linear(most) {
-  const rough = most / 4
+  const rough = most / 5
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((step) => step >= rough) ?? rough
   const ticks = Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => i * step)

@@ -32,14 +32,14 @@ function cell(row, names, digits) {
 }
 
 function table() {
-  const lines = shown.map(([id, title, digits, floor, floorTitle]) => {
+  const lines = shown.map(([id, title, digits, byHand, how]) => {
     const row = results.rows.find((/** @type {any} */ row) => row.id === id)
     if (row === undefined) throw new Error(`bench/results.json has no row ${id}`)
     const cells = columns.map((names) => cell(row, names, Number(digits)))
-    const last = floor === undefined ? '' : `${cell(row, [String(floor)], Number(digits))} (${floorTitle})`
+    const last = byHand === undefined ? '' : `${cell(row, [String(byHand)], Number(digits))} (${how})`
     return `| ${[title, ...cells, last].join(' | ')} |`
   })
-  const titles = ['', 'this package', '`child_process`', 'execa', 'tinyexec', 'zx', 'Bun', 'floor']
+  const titles = ['', 'this package', '`child_process`', 'execa', 'tinyexec', 'zx', 'Bun', 'by hand']
   return [`| ${titles.join(' | ')} |`, `| --- ${'| ---: '.repeat(titles.length - 1)}|`, ...lines].join('\n')
 }
 

@@ -16,12 +16,20 @@ async function bench(options) {
   await withTools((tools) => {
     const circumstances = { tools, bun: findBun(), quick: options.quick }
     const all = allRows(circumstances)
-    const rows = all.filter(({ id }) => options.only.length === 0 || options.only.some((only) => id.startsWith(only)))
+    const rows = all.filter(({ id }) => isWanted(id, all, options.only))
     if (options.list) return console.log(all.map(({ id, title }) => `${id.padEnd(18)} ${title}`).join('\n'))
     if (rows.length === 0) throw new Error(`--only ${options.only.join(' ')}: no such row; see --list`)
     measureAll(rows, options, rows.length === all.length && !options.quick)
   })
 }
+
+/**
+ * @param {string} id
+ * @param {import('./rows/types.mjs').Row[]} all
+ * @param {string[]} only ids, or what several ids begin with
+ */
+const isWanted = (id, all, only) =>
+  only.length === 0 || only.some((one) => (all.some(({ id }) => id === one) ? id === one : id.startsWith(one)))
 
 /**
  * @param {import('./rows/types.mjs').Row[]} rows
@@ -60,7 +68,7 @@ function title({ machine, versions, quick, rounds }) {
 ${cpus} × ${cpu}, ${memoryGiB} GiB, ${system}, ${libc}; load before: ${loadBefore.join(' ')}; ${date}
 ${known.join(', ')}
 ${rounds} rounds, interleaved, each sample in a process of its own. Median of the rounds; "engine ×" is how many times
-the contender this package is: the median of the ratios within each round.${quick ? ' QUICK: rough figures.' : ''}
+the contender this package is: the median of the ratios within each round. "host CPU" is without that of the children.${quick ? ' QUICK: rough figures.' : ''}
 `
 }
 

@@ -4,7 +4,7 @@ import { judge, valuesOf } from './judge.mjs'
 import { own } from './rows/types.mjs'
 import { ratio, summary } from './statistics.mjs'
 
-const widths = [36, 12, 22, 16, 8]
+const widths = [36, 10, 17, 14, 18, 10]
 
 /** @param {string[]} cells */
 const line = ([first = '', ...others]) =>
@@ -16,8 +16,11 @@ const line = ([first = '', ...others]) =>
 const show = (value, digits) =>
   value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits }).replaceAll(',', ' ')
 
+/** @param {number} us in microseconds */
+const duration = (us) => (us < 1000 ? `${Math.round(us)} µs` : `${Number((us / 1000).toPrecision(3))} ms`)
+
 export const header = () =>
-  [line(['', 'median', 'least – most', 'loop p99, ms', 'engine ×']) + '  target', ''].join('\n')
+  [line(['', 'median', 'least – most', 'loop p99, ms', 'host CPU', 'engine ×']) + '  target', ''].join('\n')
 
 /** @param {import('./rounds.mjs').Measured} measured @returns {string} */
 export function tableOf({ row, samples, missing }) {
@@ -37,14 +40,16 @@ export function tableOf({ row, samples, missing }) {
  * @param {string} name
  * @param {import('./rounds.mjs').Measured['samples']} samples
  */
-function contenderCells({ field, digits }, name, samples) {
+function contenderCells({ field, digits, cpuPer }, name, samples) {
   const values = valuesOf(samples[name], field)
   const { median, least, most } = summary(values)
   const spread = `${show(least, digits)} – ${show(most, digits)}`
   const stalls = samples[name].flatMap(({ p99 }) => p99 ?? [])
   const stall = stalls.length > 0 ? show(summary(stalls).median, 1) : ''
+  const cpu = samples[name].flatMap(({ cpu }) => cpu ?? [])
+  const cost = cpuPer !== undefined && cpu.length > 0 ? `${duration(summary(cpu).median)}/${cpuPer}` : ''
   const times = name === own || !samples[own] ? '' : show(ratio(valuesOf(samples[own], field), values), 2)
-  return [show(median, digits), spread, stall, times]
+  return [show(median, digits), spread, stall, cost, times]
 }
 
 /**

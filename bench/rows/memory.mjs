@@ -5,7 +5,7 @@ import { own } from './types.mjs'
 
 /** @param {import('../sample.mjs').Circumstances} circumstances @returns {import('./types.mjs').Row[]} */
 export function memoryRows({ quick }) {
-  const consumed = { work: 'consumers', commands: 1, seconds: quick ? 1.5 : 4 }
+  const consumed = { work: 'consumers', commands: 4, seconds: quick ? 1.5 : 4 }
   const kinds = {
     stuck: 'whose callback never settles',
     waiting: 'whose callback takes 1 ms per line',
@@ -13,7 +13,7 @@ export function memoryRows({ quick }) {
   }
   const rows = Object.entries(kinds).map(([consumer, which]) => ({
     id: `memory-${consumer}`,
-    title: `a command that prints endlessly, ${which}`,
+    title: `4 commands that print endlessly, ${which}`,
     contenders: { [own]: inNode({ ...consumed, consumer }) },
     metrics: consumerMetrics,
   }))
@@ -22,7 +22,7 @@ export function memoryRows({ quick }) {
 
 /** @type {import('./types.mjs').Metric[]} */
 const consumerMetrics = [
-  { field: 'growth', title: 'growth, MB', digits: 1, targets: [{ field: 'growth', below: 20, unit: 'MB' }] },
+  { field: 'growth', title: 'growth for each, MB', digits: 1, targets: [{ field: 'growth', below: 20, unit: 'MB' }] },
   { field: 'deadline', title: 'ended after its deadline, ms', digits: 0 },
   { field: 'cancel', title: 'ended after a cancel, ms', digits: 0 },
   { field: 'settled', title: 'settled after a cancel, ms', digits: 0 },

@@ -3,7 +3,7 @@
 import { inBun, inNode, readFloor } from '../sample.mjs'
 import { own } from './types.mjs'
 
-const perSecond = { field: 'rate', title: 'million lines/s', digits: 2 }
+const perSecond = { field: 'rate', title: 'million lines/s', digits: 2, cpuPer: 'M lines' }
 
 /** @param {import('../sample.mjs').Circumstances} circumstances @returns {import('./types.mjs').Row[]} */
 export function lineRows({ tools, bun, quick }) {
@@ -82,6 +82,7 @@ export function readRows({ bun, quick }) {
           field: 'rate',
           title: 'GB/s',
           digits: 2,
+          cpuPer: 'GB',
           targets: [
             { versus: "child_process 'data'", atLeast: 2.3 },
             { versus: 'head | cat >/dev/null', atLeast: 0.8 },

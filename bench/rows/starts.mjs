@@ -3,7 +3,7 @@
 import { inBun, inNode, startFloor } from '../sample.mjs'
 import { own } from './types.mjs'
 
-const perSecond = { field: 'rate', title: 'starts/s', digits: 0 }
+const perSecond = { field: 'rate', title: 'starts/s', digits: 0, cpuPer: 'start' }
 const floor = 'posix_spawn + wait in C'
 
 /** @param {import('../sample.mjs').Circumstances} circumstances @returns {import('./types.mjs').Row[]} */

@@ -16,6 +16,7 @@
  * @property {string} field
  * @property {string} title
  * @property {number} digits
+ * @property {string} [cpuPer] what the processor time of its samples is for
  * @property {Target[]} [targets]
  */
 

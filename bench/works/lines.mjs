@@ -17,7 +17,8 @@ export async function measure(spec) {
     const counts = await Promise.all(Array.from({ length: spec.commands }, () => run(spec.lines)))
     const seconds = (performance.now() - begun) / 1000
     for (const count of counts) if (count !== spec.lines) throw new Error(`${spec.lines} lines, ${count} of them seen`)
-    return { rate: (spec.lines * spec.commands) / seconds / 1e6 }
+    const amount = (spec.lines * spec.commands) / 1e6
+    return { rate: amount / seconds, amount }
   })
   if (spec.forget !== undefined) rmSync(spec.forget, { recursive: true })
   return measured

@@ -11,6 +11,7 @@ export async function measure(spec) {
     const size = await read('head', ['-c', String(spec.bytes), '/dev/zero'])
     const seconds = (performance.now() - begun) / 1000
     if (size !== spec.bytes) throw new Error(`${spec.bytes} bytes, ${size} of them seen`)
-    return { rate: size / seconds / 1e9 }
+    const amount = size / 1e9
+    return { rate: amount / seconds, amount }
   })
 }
