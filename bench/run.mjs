@@ -1,100 +1,80 @@
-// `npm run bench`: this package beside Node's own child_process, and beside the floor, in the same run. Every
-// measurement has a process of its own; rounds are interleaved; medians are printed, with the spread.
+// `npm run bench`: this package beside what it is an alternative to, and beside the floor. Same work, same run.
 
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, release, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { drawStarts } from './chart.mjs'
+import { describeMachine, spareMemory, versions } from './machine.mjs'
+import { readOptions, usage } from './options.mjs'
+import { findBun, installPeers } from './peers.mjs'
+import { resultsOf, writeResults } from './results.mjs'
+import { measureRow } from './rounds.mjs'
+import { allRows } from './rows/index.mjs'
+import { header, tableOf } from './table.mjs'
+import { withTools } from './tools.mjs'
 
-const ROUNDS = 5
-const here = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url))
-const tools = mkdtempSync(join(tmpdir(), 'execution-engine-bench-'))
-for (const tool of ['floor', 'lines']) execFileSync('cc', ['-O2', '-o', join(tools, tool), here(`${tool}.c`)])
-
-/** @param {string} contender @param {string} work */
-const node = (contender, work) => () =>
-  JSON.parse(execFileSync(process.execPath, [here('measure.mjs'), contender, work, tools], { encoding: 'utf8' }))
-
-/** @param {number} atOnce */
-const floor = (atOnce) => () => ({
-  rate: Number(execFileSync(join(tools, 'floor'), ['3000', String(atOnce)], { encoding: 'utf8' })),
-})
-
-const pipeFloor = () => {
-  const begun = performance.now()
-  execFileSync('sh', ['-c', 'head -c 1073741824 /dev/zero | cat >/dev/null'])
-  return { rate: (2 ** 30 / (performance.now() - begun)) * 1000 }
+/** @param {ReturnType<typeof readOptions>} options */
+async function bench(options) {
+  await installPeers()
+  await withTools((tools) => {
+    const circumstances = { tools, bun: findBun(), quick: options.quick }
+    const all = allRows(circumstances)
+    const rows = all.filter(({ id }) => isWanted(id, all, options.only))
+    if (options.list) return console.log(all.map(({ id, title }) => `${id.padEnd(18)} ${title}`).join('\n'))
+    if (rows.length === 0) throw new Error(`--only ${options.only.join(' ')}: no such row; see --list`)
+    measureAll(rows, options, rows.length === all.length && !options.quick)
+  })
 }
 
-/** @type {{ title: string, unit: number, contenders: Record<string, () => { rate: number, p99?: number }> }[]} */
-const rows = [
-  {
-    title: 'starts/s, 16 at once',
-    unit: 1,
-    contenders: {
-      engine: node('engine', 'starts-16'),
-      child_process: node('child_process', 'starts-16'),
-      'posix_spawn + wait': floor(16),
-    },
-  },
-  {
-    title: 'starts/s, one at a time',
-    unit: 1,
-    contenders: {
-      engine: node('engine', 'starts-1'),
-      child_process: node('child_process', 'starts-1'),
-      'posix_spawn + wait': floor(1),
-    },
-  },
-  {
-    title: 'starts/s, 16 at once, 1 GiB of buffers',
-    unit: 1,
-    contenders: { engine: node('engine', 'starts-16-1gib'), 'engine without': node('engine', 'starts-16') },
-  },
-  {
-    title: 'million lines/s to a callback',
-    unit: 1e6,
-    contenders: {
-      engine: node('engine', 'lines'),
-      'engine, logging': node('engine', 'lines-logged'),
-      readline: node('child_process', 'lines'),
-      'data + split': node('by_hand', 'lines'),
-    },
-  },
-  {
-    title: 'reading 1 GiB, GB/s',
-    unit: 1e9,
-    contenders: {
-      engine: node('engine', 'read'),
-      child_process: node('child_process', 'read'),
-      'head | cat': pipeFloor,
-    },
-  },
-]
+/**
+ * @param {string} id
+ * @param {import('./rows/types.mjs').Row[]} all
+ * @param {string[]} only ids, or what several ids begin with
+ */
+const isWanted = (id, all, only) =>
+  only.length === 0 || only.some((one) => (all.some(({ id }) => id === one) ? id === one : id.startsWith(one)))
 
-/** @param {number[]} values */
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
-
-const [cpu] = cpus()
-console.log(`${cpus().length} x ${cpu?.model}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}`)
-console.log(`Node ${process.versions.node}; ${ROUNDS} rounds, median (least to most), ratio of the medians\n`)
-for (const { title, unit, contenders } of rows) {
-  /** @type {Record<string, { rate: number, p99?: number }[]>} */
-  const measured = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]))
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, measure] of Object.entries(contenders)) measured[name].push(measure())
+/**
+ * @param {import('./rows/types.mjs').Row[]} rows
+ * @param {ReturnType<typeof readOptions>} options
+ * @param {boolean} complete
+ */
+function measureAll(rows, { quick, rounds }, complete) {
+  const about = { machine: describeMachine(), versions: versions(), quick, rounds }
+  console.log(title(about))
+  console.log(header())
+  const measured = []
+  for (const row of rows) {
+    const spare = spareMemory()
+    if ((row.ballast ?? 0) > spare) {
+      console.log(`${row.title}\n  skipped: only ${spare} MiB of memory to spare\n`)
+      continue
+    }
+    const result = measureRow(row, rounds)
+    console.log(tableOf(result))
+    measured.push(result)
   }
-  console.log(title)
-  const own = median(measured['engine'].map(({ rate }) => rate))
-  for (const [name, results] of Object.entries(measured)) {
-    const rates = results.map(({ rate }) => rate / unit).sort((a, b) => a - b)
-    const digits = rates[0] < 100 ? 2 : 0
-    const spread = `${median(rates).toFixed(digits)} (${rates[0].toFixed(digits)} to ${rates.at(-1)?.toFixed(digits)})`
-    const p99 = results.flatMap((result) => result.p99 ?? [])
-    const stall = p99.length > 0 ? `, event loop p99 ${median(p99).toFixed(1)} ms` : ''
-    const ratio = name === 'engine' ? '' : `, engine is ${(own / median(rates) / unit).toFixed(2)} times that`
-    console.log(`  ${name.padEnd(20)} ${spread}${stall}${ratio}`)
-  }
+  const results = resultsOf(measured)
+  const file = complete ? 'results.json' : 'results.partial.json'
+  writeResults(new URL(file, import.meta.url), about, results)
+  console.log(`every sample: bench/${file}`)
+  if (!quick && drawStarts(results)) console.log('the chart: docs/assets/starts.svg')
+  if (measured.some(({ missing }) => Object.values(missing).some((why) => why !== 'not installed')))
+    process.exitCode = 1
 }
-rmSync(tools, { recursive: true })
+
+/** @param {{ machine: ReturnType<typeof describeMachine>, versions: ReturnType<typeof versions>, quick: boolean, rounds: number }} about */
+function title({ machine, versions, quick, rounds }) {
+  const { cpus, cpu, memoryGiB, system, libc, loadBefore, date } = machine
+  const known = Object.entries(versions).map(([name, version]) => `${name} ${version ?? 'not installed'}`)
+  return `
+${cpus} × ${cpu}, ${memoryGiB} GiB, ${system}, ${libc}; load before: ${loadBefore.join(' ')}; ${date}
+${known.join(', ')}
+${rounds} rounds, interleaved, each sample in a process of its own. Median of the rounds; "engine ×" is how many times
+the contender this package is: the median of the ratios within each round. "host CPU" is without that of the children.${quick ? ' QUICK: rough figures.' : ''}
+`
+}
+
+try {
+  await bench(readOptions())
+} catch (error) {
+  console.error(`bench: ${/** @type {Error} */ (error).message}\n\n${usage}`)
+  process.exitCode = 1
+}

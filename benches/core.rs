@@ -1,63 +1,132 @@
-//! The parts of the engine on their own, so that a regression shows where it is.
+//! The rooms of the engine one by one, so that a regression shows where it is. What a user sees of them is measured
+//! by `npm run bench`.
+
+use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use execution_engine::bench_support::{Capture, LineSplitter, Registry};
 use execution_engine::{Command, ExecutionConfig, ExecutionEngine, ExecutionRequest};
+use uuid::Uuid;
 
-fn config() -> ExecutionConfig {
-    ExecutionConfig {
-        log_output: false,
-        ..ExecutionConfig::default()
-    }
+/// What one read brings.
+const READ: usize = 64 << 10;
+const MAX_LINE: usize = 1 << 20;
+
+/// Lines of 80 characters, cut off anywhere, as a read does it.
+fn read_of_lines(end: &str) -> Vec<u8> {
+    let line = format!("{}{end}", "x".repeat(80));
+    line.bytes().cycle().take(READ).collect()
 }
 
-fn start(c: &mut Criterion) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let engine = ExecutionEngine::new(config()).expect("a valid configuration");
-    c.bench_function("start and wait for true", |bencher| {
-        bencher.to_async(&runtime).iter(|| async {
-            let request = ExecutionRequest::new(Command::exec("true", [""; 0]));
-            let id = engine.execute(request).await.expect("a slot");
-            engine.wait_for_completion(id).await.expect("a result")
+fn lines(c: &mut Criterion) {
+    let mut group = c.benchmark_group("line splitter, 64 KiB");
+    group.throughput(Throughput::Bytes(READ as u64));
+    let reads = [
+        ("lines of 80", read_of_lines("\n"), MAX_LINE),
+        (
+            "lines of 80 with a carriage return",
+            read_of_lines("\r\n"),
+            MAX_LINE,
+        ),
+        ("lines of 80 in pieces of 32", read_of_lines("\n"), 32),
+    ];
+    for (name, read, max_line) in reads {
+        let mut splitter = LineSplitter::new(max_line);
+        group.bench_function(name, |b| b.iter(|| splitter.push(black_box(&read))));
+    }
+    group.finish();
+}
+
+fn capture(c: &mut Criterion) {
+    const LIMIT: usize = 10 << 20;
+    let read = read_of_lines("\n");
+    let full = || {
+        let mut capture = Capture::new(LIMIT);
+        while capture.push(&read) == read.len() {}
+        capture
+    };
+    let mut group = c.benchmark_group("capture");
+    group.throughput(Throughput::Bytes(LIMIT as u64));
+    group.bench_function("keep 10 MiB", |b| b.iter_with_large_drop(full));
+    group.bench_function("10 MiB to text", |b| {
+        b.iter_batched(full, Capture::into_text, BatchSize::PerIteration);
+    });
+    group.throughput(Throughput::Bytes(READ as u64));
+    let mut capture = full();
+    group.bench_function("64 KiB beyond the limit", |b| {
+        b.iter(|| capture.push(black_box(&read)));
+    });
+    group.finish();
+}
+
+/// A registry that remembers so many finished executions, and one of them.
+fn registry_of(count: usize) -> (Registry, Uuid) {
+    let registry = Registry::new(count);
+    let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
+    for id in &ids {
+        registry.enter(*id).expect("a new id");
+        registry.finish(*id);
+    }
+    (registry, ids[count / 2])
+}
+
+fn registry(c: &mut Criterion) {
+    const COUNT: usize = 20_000;
+    let (registry, known) = registry_of(COUNT);
+    let mut group = c.benchmark_group("registry of 20 000");
+    group.bench_function("look up", |b| b.iter(|| registry.knows(black_box(known))));
+    group.bench_function("enter, finish, forget the oldest", |b| {
+        b.iter(|| {
+            let id = Uuid::new_v4();
+            registry.enter(id).expect("a new id");
+            registry.finish(id);
         });
     });
-    runtime.block_on(engine.shutdown());
+    group.sample_size(20);
+    group.bench_function("list", |b| b.iter(|| registry.list()));
+    group.bench_function("forget all", |b| {
+        b.iter_batched(
+            || registry_of(COUNT).0,
+            |registry| registry.forget_finished(),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
 }
 
-fn output(c: &mut Criterion) {
+/// Runs a command on an engine without a log, again and again.
+fn run(c: &mut Criterion, name: &str, samples: usize, command: &Command, bytes: Option<u64>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let engine = ExecutionEngine::new(config()).expect("a valid configuration");
-    let mut group = c.benchmark_group("read");
-    group
-        .throughput(Throughput::Bytes(64 << 20))
-        .sample_size(10);
-    group.bench_function("64 MiB without lines", |bencher| {
-        bencher.to_async(&runtime).iter(|| async {
-            let request = ExecutionRequest::new(Command::exec("head", ["-c", "64M", "/dev/zero"]));
+    let config = ExecutionConfig {
+        log_output: false,
+        ..ExecutionConfig::default()
+    };
+    let engine = ExecutionEngine::new(config).expect("a valid configuration");
+    let mut group = c.benchmark_group("command");
+    group.sample_size(samples);
+    if let Some(bytes) = bytes {
+        group.throughput(Throughput::Bytes(bytes));
+    }
+    group.bench_function(name, |b| {
+        b.to_async(&runtime).iter(|| async {
+            let request = ExecutionRequest::new(command.clone());
             let id = engine.execute(request).await.expect("a slot");
             engine.wait_for_completion(id).await.expect("a result")
         });
     });
     group.finish();
+    runtime.block_on(engine.shutdown());
 }
 
-fn registry(c: &mut Criterion) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let engine = ExecutionEngine::new(config()).expect("a valid configuration");
-    runtime.block_on(async {
-        for _ in 0..1000 {
-            let request = ExecutionRequest::new(Command::exec("true", [""; 0]));
-            let id = engine.execute(request).await.expect("a slot");
-            engine.wait_for_completion(id).await.expect("a result");
-        }
-    });
-    c.bench_function("list 1000 executions", |bencher| {
-        bencher.iter_batched(
-            || (),
-            |()| runtime.block_on(engine.list_executions()),
-            BatchSize::SmallInput,
-        );
-    });
+fn start(c: &mut Criterion) {
+    let command = Command::exec("/bin/true", [""; 0]);
+    run(c, "start true and wait for it", 100, &command, None);
 }
 
-criterion_group!(benches, start, output, registry);
+fn read(c: &mut Criterion) {
+    let command = Command::exec("head", ["-c", "64M", "/dev/zero"]);
+    run(c, "read 64 MiB", 10, &command, Some(64 << 20));
+}
+
+criterion_group!(benches, lines, capture, registry, start, read);
 criterion_main!(benches);

@@ -13,6 +13,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench_support;
 mod config;
 mod engine;
 mod error;

@@ -15,9 +15,9 @@ use crate::outcome::Outcome;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 
 pub(crate) mod life;
-mod lines;
+pub(crate) mod lines;
 mod log;
-mod output;
+pub(crate) mod output;
 mod pump;
 mod supervise;
 mod writer;
