@@ -1,14 +1,13 @@
 //! The rooms of the engine that `cargo bench` measures one by one. Only there with the feature `bench`, which is
 //! for the benches of this crate: nothing here is part of what the crate promises.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::error::Result;
 use crate::execution::{Execution, lines, output};
-use crate::registry;
+use crate::{registry, spare};
 
 /// From bytes to lines.
 #[derive(Debug)]
@@ -23,9 +22,17 @@ impl LineSplitter {
 
     /// Takes what was read; returns the lines that it completes, each with its end.
     pub fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
+        let mut bytes = self.0.take_unfinished();
+        let old = bytes.len();
+        bytes.extend_from_slice(chunk);
         self.0
-            .push(chunk)
+            .push(bytes, old)
             .map_or_else(Vec::new, |lines| lines.bytes)
+    }
+
+    /// Takes the lines back, for the next read.
+    pub fn give_back(lines: Vec<u8>) {
+        spare::give(lines);
     }
 }
 
@@ -69,7 +76,8 @@ impl Registry {
     ///
     /// An id that is in use.
     pub fn enter(&self, id: Uuid) -> Result<()> {
-        self.0.enter(&Execution::new(id, String::from("/bin/true")))
+        self.0
+            .enter(&Execution::new(id, String::from("/bin/true"), None))
     }
 
     /// Notes that it has finished; forgets the oldest beyond the bound.
@@ -86,7 +94,7 @@ impl Registry {
     /// How many there are, newest first, as `listExecutions` collects them.
     #[must_use]
     pub fn list(&self) -> usize {
-        self.0.all().iter().map(Arc::strong_count).count()
+        self.0.all().len()
     }
 
     /// Forgets all that have finished; returns how many.
