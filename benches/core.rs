@@ -33,7 +33,7 @@ fn lines(c: &mut Criterion) {
     for (name, read, max_line) in reads {
         let mut splitter = LineSplitter::new(max_line);
         group.bench_function(name, |b| {
-            b.iter(|| LineSplitter::give_back(splitter.push(black_box(&read))))
+            b.iter(|| LineSplitter::give_back(splitter.push(black_box(&read))));
         });
     }
     group.finish();
