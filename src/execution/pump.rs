@@ -18,8 +18,9 @@ use crate::event::{OutputBatch, OutputStream};
 use crate::process::PipeReader;
 use crate::spare::{self, READ_SIZE};
 
-/// What a pipe is grown to once a command fills it: fewer turns between writer and reader.
-const BUSY_PIPE_SIZE: i32 = 1024 * 1024;
+/// What a pipe is grown to once a command fills it: fewer turns between writer and reader. More did not pay: the
+/// bytes leave the cache before they are read.
+const BUSY_PIPE_SIZE: i32 = 256 * 1024;
 
 /// How much of each stream is still taken when reading is cut short: more than a pipe holds.
 const LAST_READS: usize = 2 * 1024 * 1024;
