@@ -2,7 +2,9 @@
 // a run, `--only NAME` does one part.
 
 import { parseArgs } from 'node:util'
-import * as parts from './parts.mjs'
+import * as environments from './parts/environments.mjs'
+import * as executions from './parts/executions.mjs'
+import * as scarcity from './parts/scarcity.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -16,7 +18,7 @@ console.log(`soak: seed ${seed}${values.quick ? ', short form' : ''}`)
 
 let failed = 0
 let passed = 0
-for (const [name, part] of Object.entries(parts)) {
+for (const [name, part] of Object.entries({ ...executions, ...environments, ...scarcity })) {
   if (values.only !== undefined && values.only !== name) continue
   const begun = Date.now()
   const { figures, faults } = await part({ quick: values.quick, seed })

@@ -18,7 +18,7 @@ use crate::launch::{Decision, Launch};
 use crate::plan::run::{House, Run};
 use crate::plan::{self, ExecutionPlan, Plan, PlanExecutionResult};
 use crate::process::environment::Environment;
-use crate::process::{guardian, starter};
+use crate::process::{guardian, pool};
 use crate::registry::{Registry, Unit};
 use crate::request::ExecutionRequest;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -202,7 +202,7 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        starter::submit(move || launch.decide(request, &environment, ticket, decision));
+        pool::STARTS.submit(move || launch.decide(request, &environment, ticket, decision));
         Ok(execution)
     }
 
@@ -288,7 +288,7 @@ impl ExecutionEngine {
             house,
             self.handlers(options.handler),
         );
-        starter::submit(move || run.decide(request, decision));
+        pool::STARTS.submit(move || run.decide(request, decision));
         Ok(plan)
     }
 
@@ -403,9 +403,11 @@ impl ExecutionEngine {
     pub async fn read_logs(&self, id: Uuid, max_bytes: Option<u64>) -> Result<String> {
         let path = self.get_log_path(id);
         let max_bytes = max_bytes.unwrap_or(DEFAULT_LOG_TAIL);
-        let read =
-            tokio::task::spawn_blocking(move || crate::tail::read_tail(&path, max_bytes)).await;
-        match read.map_err(|error| ExecutionError::Internal(error.to_string()))? {
+        let read = pool::FILES
+            .run(move || crate::tail::read_tail(&path, max_bytes))
+            .await;
+        let panicked = || ExecutionError::Internal("reading the log panicked".into());
+        match read.ok_or_else(panicked)? {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.0.registry.get(id).map(|_| String::new())
@@ -444,7 +446,7 @@ impl ExecutionEngine {
     pub async fn cleanup(&self) -> usize {
         let inner = Arc::clone(&self.0);
         let forget = move || inner.registry.forget_older_than(inner.config.retention());
-        tokio::task::spawn_blocking(forget).await.unwrap_or(0)
+        pool::FILES.run(forget).await.unwrap_or(0)
     }
 
     /// Executions that hold a slot.

@@ -14,7 +14,7 @@ use super::{Execution, Handlers, Stop};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{Ended, ExecutionEvent, OutputStream};
 use crate::process::tree::Tree;
-use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, scarcity, starter};
+use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool, scarcity};
 use crate::registry::Registry;
 use crate::request::{ExecutionMetadata, ExecutionRequest};
 use crate::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
@@ -162,7 +162,7 @@ impl Life {
                 None if self.execution.stop.is_asked() => return Start::Cancelled,
                 None => {
                     let invocation = Arc::clone(&invocation);
-                    match starter::run(move || process::spawn(&invocation)).await {
+                    match pool::STARTS.run(move || process::spawn(&invocation)).await {
                         Some(outcome) => outcome,
                         None => return Start::Failed("the start panicked".into()),
                     }

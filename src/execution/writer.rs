@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::log::Files;
 use crate::event::OutputStream;
+use crate::process::pool;
 use crate::spare;
 
 /// How many bytes may wait to be written: beyond that, reading waits, and so does the command in the end.
@@ -86,7 +87,7 @@ impl Writer {
         });
         if let Some(files) = files.await {
             let writing = Writing(Arc::clone(&self.0), Some(files));
-            tokio::task::spawn_blocking(move || writing.work_off());
+            pool::FILES.submit(move || writing.work_off());
         }
     }
 

@@ -23,7 +23,7 @@ use crate::error::{ExecutionError, Result, ValidationError};
 use crate::event::EventHandler;
 use crate::plan::{ExecutionPlan, Plan};
 use crate::process::environment::Environment;
-use crate::process::starter;
+use crate::process::pool;
 use crate::registry::Unit;
 use crate::request::ExecutionRequest;
 
@@ -179,7 +179,7 @@ impl NativeEngine {
             wants,
         };
         // A long plan takes milliseconds to read.
-        starter::submit(move || submission.submit(&plan, stdins, runtime));
+        pool::STARTS.submit(move || submission.submit(&plan, stdins, runtime));
         None
     }
 

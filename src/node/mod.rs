@@ -30,8 +30,6 @@ fn runtime() -> Result<&'static Handle, std::io::Error> {
         .thread_name("escher-engine")
         // Two: one may be held up by a large batch while the other keeps the deadlines.
         .worker_threads(2)
-        // For log files and looks through the processes, which may hang on a file system.
-        .max_blocking_threads(8)
         .enable_io()
         .enable_time()
         .build()?;

@@ -21,7 +21,7 @@ use crate::execution::{Execution, Handlers, Step, StepNews, Stop};
 use crate::launch::{Decision, Launch};
 use crate::outcome::Outcome;
 use crate::process::environment::Environment;
-use crate::process::starter;
+use crate::process::pool;
 use crate::registry::Registry;
 use crate::request::ExecutionRequest;
 use crate::result::ExecutionStatus;
@@ -227,7 +227,7 @@ impl Steps {
         let launch = self.launch(step, (self.house.handlers_of_step)(step));
         let environment = Arc::clone(&self.house.environment);
         let deadline = self.deadline;
-        starter::submit(move || launch.start_step(request, &environment, slot, deadline));
+        pool::STARTS.submit(move || launch.start_step(request, &environment, slot, deadline));
     }
 
     fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {

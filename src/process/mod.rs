@@ -1,7 +1,7 @@
 //! The operating system, behind one small interface: start a process, watch it, signal its tree, find what
 //! is left of it.
 //!
-//! A process is started by [`unix::spawn`] on a thread of [`starter`], and adopted by the runtime as a
+//! A process is started by [`unix::spawn`] on a thread of a [`pool`], and adopted by the runtime as a
 //! [`unix::Child`]. Its tree is its process group, and whatever else carries its mark in its environment;
 //! [`sweep`] finds the latter. [`guardian`] ends everything when the host is gone.
 #![expect(
@@ -12,8 +12,8 @@
 pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod guardian;
+pub(crate) mod pool;
 pub(crate) mod scarcity;
-pub(crate) mod starter;
 pub(crate) mod sweep;
 pub(crate) mod tree;
 mod unix;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::pool;
 use super::unix::open_pidfd;
 use super::{EXECUTION_MARK, unix};
 
@@ -72,7 +73,7 @@ pub(crate) async fn processes() -> Arc<Vec<Process>> {
         return Arc::clone(processes);
     }
     let taken = Instant::now();
-    let processes = Arc::new(tokio::task::spawn_blocking(look).await.unwrap_or_default());
+    let processes = Arc::new(pool::FILES.run(look).await.unwrap_or_default());
     *latest = Some((taken, Arc::clone(&processes)));
     processes
 }

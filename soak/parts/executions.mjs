@@ -10,19 +10,19 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { clear, newMark, percentile, random, started, survivors, survivorsAfter } from './processes.mjs'
+import { clear, newMark, percentile, random, started, survivors, survivorsAfter } from '../processes.mjs'
 
-const { ExecutionEngine } = createRequire(import.meta.url)('..')
+const { ExecutionEngine } = createRequire(import.meta.url)('../..')
 
 /** @typedef {{ quick: boolean, seed: number }} Options */
 /** @typedef {{ figures: string, faults: string[] }} Outcome */
 
-/** @param {string} command @returns {import('..').ExecutionRequest} */
+/** @param {string} command @returns {import('../..').ExecutionRequest} */
 const shell = (command) => ({ command: { type: 'shell', command, shell: 'sh' } })
 
-const hostScript = fileURLToPath(new URL('host.mjs', import.meta.url))
+const hostScript = fileURLToPath(new URL('../host.mjs', import.meta.url))
 
-/** @param {import('..').ExecutionConfig} [config] */
+/** @param {import('../..').ExecutionConfig} [config] */
 const newEngine = (config) => new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000, ...config })
 
 /** Without this, a count of zero would say nothing. @returns {Promise<Outcome>} */
@@ -165,7 +165,7 @@ export async function oneOutcome({ quick, seed }) {
     const onEvent = (/** @type {any} */ event) => {
       if ('result' in event) terminal += 1
     }
-    /** @type {import('..').ExecutionRequest} */
+    /** @type {import('../..').ExecutionRequest} */
     const request = {
       command: { type: 'exec', program: 'sleep', args: ['0.02'] },
       timeoutMs: 20,
@@ -278,7 +278,7 @@ export async function everythingBack({ quick }) {
  */
 export async function fewDescriptors() {
   const script = `
-    const { ExecutionEngine } = require(${JSON.stringify(fileURLToPath(new URL('..', import.meta.url)))})
+    const { ExecutionEngine } = require(${JSON.stringify(fileURLToPath(new URL('../..', import.meta.url)))})
     const engine = new ExecutionEngine({ maxConcurrentExecutions: 1000 })
     const request = { command: { type: 'shell', command: 'echo out; echo err >&2', shell: 'sh' } }
     Promise.all(Array.from({ length: 300 }, () => engine.run(request))).then((results) => {
@@ -336,7 +336,7 @@ export async function strangersAreSafe({ quick }) {
  */
 export async function startsNeverFork() {
   const script = `
-    const { ExecutionEngine } = require(${JSON.stringify(fileURLToPath(new URL('..', import.meta.url)))})
+    const { ExecutionEngine } = require(${JSON.stringify(fileURLToPath(new URL('../..', import.meta.url)))})
     const engine = new ExecutionEngine({ logOutput: false })
     const command = { type: 'exec', program: 'true' }
     process.env.PATH = '/opt/none:' + process.env.PATH

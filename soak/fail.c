@@ -1,0 +1,80 @@
+// Preloaded into a host, it makes calls fail: FAIL="pipe2:24:3" lets the next three pipe2 fail with errno 24. The host
+// sets the variable while it runs; "posix_spawn:2:9:/bin/sh" fails only for that program.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char armed[256];
+static int left;
+
+// The error that a call is to fail with, or 0.
+static int failure(const char *call, const char *about) {
+  int error = 0, count = 0;
+  char name[64] = "", only[128] = "";
+  pthread_mutex_lock(&lock);
+  const char *now = getenv("FAIL");
+  if (now == NULL) now = "";
+  int fields = sscanf(now, "%63[^:]:%d:%d:%127s", name, &error, &count, only);
+  if (strcmp(armed, now) != 0) {
+    snprintf(armed, sizeof armed, "%s", now);
+    left = count;
+  }
+  int hit = fields >= 3 && strcmp(name, call) == 0 && left > 0;
+  if (hit && fields == 4) hit = about != NULL && strstr(about, only) != NULL;
+  if (hit) left--;
+  pthread_mutex_unlock(&lock);
+  return hit ? error : 0;
+}
+
+#define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+int pipe2(int ends[2], int flags) {
+  int error = failure("pipe2", NULL);
+  if (error == 0) return REAL(pipe2)(ends, flags);
+  errno = error;
+  return -1;
+}
+
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
+  int error = failure("posix_spawn", path);
+  return error != 0 ? error : REAL(posix_spawn)(pid, path, actions, attributes, argv, envp);
+}
+
+int open64(const char *path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  mode_t mode = va_arg(more, mode_t);
+  va_end(more);
+  int error = failure("open", path);
+  if (error == 0) return REAL(open64)(path, flags, mode);
+  errno = error;
+  return -1;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
+  int error = failure("pthread_create", NULL);
+  return error != 0 ? error : REAL(pthread_create)(thread, attributes, start, argument);
+}
+
+long syscall(long number, ...) {
+  va_list more;
+  long a[6];
+  va_start(more, number);
+  for (int i = 0; i < 6; i++) a[i] = va_arg(more, long);
+  va_end(more);
+  int error = number == SYS_pidfd_open ? failure("pidfd_open", NULL) : 0;
+  if (error == 0) return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  errno = error;
+  return -1;
+}

@@ -1,0 +1,125 @@
+//! Threads for what may block: starting a process, writing a file, looking through the processes.
+//!
+//! Not those of the runtime, which keep the deadlines, nor the JavaScript thread. And not the blocking threads of
+//! Tokio: where the system refuses a thread, a job for those waits for ever, while here the caller does the work.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+/// For starts. A start blocks its thread until the child has executed its program (about 300 us, or for as long
+/// as a file system hangs). Two threads reach the rate of the kernel on two cores (measured: one thread 2 016
+/// starts/s, two 3 814, four 3 411); larger machines get half a thread per core, eight at most.
+pub(crate) static STARTS: Pool = Pool::new("escher-start", starting_threads);
+
+/// For files, and for looks through `/proc`.
+pub(crate) static FILES: Pool = Pool::new("escher-files", || 8);
+
+fn starting_threads() -> usize {
+    // Asked once: the answer takes a walk through the files of the control group.
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        std::thread::available_parallelism().map_or(2, |cores| (cores.get() / 2).clamp(2, 8))
+    })
+}
+
+/// How long a thread waits for work before it ends; the last one stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A few threads and the jobs that wait for them.
+pub(crate) struct Pool {
+    name: &'static str,
+    most_threads: fn() -> usize,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Pool {
+    const fn new(name: &'static str, most_threads: fn() -> usize) -> Self {
+        Self {
+            name,
+            most_threads,
+            queue: Mutex::new(Queue {
+                jobs: VecDeque::new(),
+                threads: 0,
+                idle: 0,
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the job on one of the threads, soon, in the order of submission.
+    pub fn submit(&'static self, job: impl FnOnce() + Send + 'static) {
+        let mut queue = self.queue();
+        queue.jobs.push_back(Box::new(job));
+        if queue.jobs.len() <= queue.idle {
+            self.arrived.notify_one();
+        } else if queue.threads < (self.most_threads)() {
+            let thread = std::thread::Builder::new()
+                .name(self.name.into())
+                .stack_size(256 * 1024);
+            if thread.spawn(|| self.work()).is_ok() {
+                queue.threads += 1;
+            } else if queue.threads == 0 {
+                // Not even one thread can be had: rather than wait for ever, the caller does the work.
+                let job = queue.jobs.pop_back();
+                drop(queue);
+                if let Some(job) = job {
+                    job();
+                }
+            }
+        }
+    }
+
+    /// Runs the job on one of the threads and resolves with its outcome; `None` if it panicked.
+    pub async fn run<T: Send + 'static>(
+        &'static self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, outcome) = oneshot::channel();
+        self.submit(move || drop(sender.send(job())));
+        outcome.await.ok()
+    }
+
+    fn work(&self) {
+        let mut queue = self.queue();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                // A job that panics drops its sender, which tells its waiter; the thread lives on.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                queue = self.queue();
+                continue;
+            }
+            let patience = if queue.threads == 1 {
+                Duration::MAX
+            } else {
+                IDLE
+            };
+            queue.idle += 1;
+            let waited = self.arrived.wait_timeout(queue, patience);
+            let timeout;
+            (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+            if timeout.timed_out() && queue.jobs.is_empty() && queue.threads > 1 {
+                queue.threads -= 1;
+                return;
+            }
+        }
+    }
+}
