@@ -1,22 +1,24 @@
 'use strict'
 
-const { randomUUID } = require('node:crypto')
-const { isMainThread } = require('node:worker_threads')
 const native = require('./binding.js')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const door = require('./lib/door')
 const { ExecutionError, fromFailure } = require('./lib/error')
 const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
-const { EventStream } = require('./lib/stream')
 
 /** @typedef {import('./index').ExecutionRequest} ExecutionRequest */
 /** @typedef {import('./index').ExecutionPlan} ExecutionPlan */
 /** @typedef {import('./index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('./index').ExecutionResult} ExecutionResult */
 
-/** What `process.env` is if reading it in Rust gives the same: the environment of the process itself. */
-const ownEnvironment = isOwnEnvironment(process.env) ? process.env : undefined
+/**
+ * What `process.env` is if reading it in Rust gives the same: the environment of the process itself. Found out at the
+ * first start, as it takes a while.
+ *
+ * @type {{ env: NodeJS.ProcessEnv | undefined } | undefined}
+ */
+let own
 
 /**
  * Whether these variables are those of the process, and no copy as in a worker, a test runner or another
@@ -25,8 +27,8 @@ const ownEnvironment = isOwnEnvironment(process.env) ? process.env : undefined
  * @param {NodeJS.ProcessEnv} env
  */
 function isOwnEnvironment(env) {
-  if (!isMainThread) return false
-  const name = `ESCHER_PROBE_${randomUUID()}`
+  if (!require('node:worker_threads').isMainThread) return false
+  const name = `ESCHER_PROBE_${process.pid}_${process.hrtime().join('_')}`
   env[name] = 'set'
   const seen = native.NativeEngine.hasVariable(name)
   delete env[name]
@@ -36,8 +38,12 @@ function isOwnEnvironment(env) {
 /** The variables that JavaScript sees now, if Rust would see others. */
 function variables() {
   const { env } = process
-  return env === ownEnvironment ? undefined : /** @type {string[]} */ (Object.entries(env).flat())
+  own ??= { env: isOwnEnvironment(env) ? env : undefined }
+  return env === own.env ? undefined : /** @type {string[]} */ (Object.entries(env).flat())
 }
+
+/** Of Rust: to load `node:crypto` takes longer than the rest of this package. */
+const { newId } = native.NativeEngine
 
 /** @param {import('./binding').Answer} answer */
 function unwrap(answer) {
@@ -150,7 +156,7 @@ class ExecutionEngine {
    */
   #submit(request, run, signal) {
     const { stdin, ...checked } = check.request(request)
-    checked.id ??= randomUUID()
+    checked.id ??= newId()
     run.id = checked.id
     run.subscribers = this.#subscribers
     const submission = {
@@ -168,13 +174,13 @@ class ExecutionEngine {
    */
   #submitPlan(plan, run, signal) {
     const checked = check.plan(plan)
-    checked.id ??= randomUUID()
+    checked.id ??= newId()
     run.id = checked.id
     run.subscribers = this.#subscribers
     /** @type {import('./binding').StepInput[]} */
     const stdins = []
     const ids = checked.commands.map((/** @type {any} */ command, /** @type {number} */ step) => {
-      command.id ??= randomUUID()
+      command.id ??= newId()
       const { stdin } = command
       if (stdin !== undefined) stdins.push({ step, stdin })
       command.stdin = undefined
@@ -220,6 +226,7 @@ class ExecutionEngine {
       leave.abort()
       await settled
     }
+    const { EventStream } = require('./lib/stream')
     return new EventStream(start, stop)
   }
 

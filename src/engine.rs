@@ -186,10 +186,10 @@ impl ExecutionEngine {
         let ticket = inner
             .slots
             .take()
-            .inspect_err(|_| inner.registry.remove(request.id))?;
+            .inspect_err(|_| inner.registry.refuse(request.id))?;
         // Shut down meanwhile: whoever did it may not have seen this execution.
         self.refuse_after_shutdown()
-            .inspect_err(|_| inner.registry.remove(request.id))?;
+            .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
         if cancelled {
             execution.stop.ask(Stop::ASKED);
@@ -270,7 +270,7 @@ impl ExecutionEngine {
         let (plan, news) = plan::run::steps_of(&request);
         inner.registry.enter_plan(&plan)?;
         self.refuse_after_shutdown()
-            .inspect_err(|_| inner.registry.remove(request.id))?;
+            .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();

@@ -137,7 +137,7 @@ impl<F: FnOnce(Result<Uuid>)> Decision<F> {
     }
 
     pub fn refuse(mut self, error: ExecutionError) {
-        self.registry.remove(self.id);
+        self.registry.refuse(self.id);
         if let Some(decided) = self.decided.take() {
             decided(Err(error));
         }
@@ -147,7 +147,7 @@ impl<F: FnOnce(Result<Uuid>)> Decision<F> {
 impl<F: FnOnce(Result<Uuid>)> Drop for Decision<F> {
     fn drop(&mut self) {
         if let Some(decided) = self.decided.take() {
-            self.registry.remove(self.id);
+            self.registry.refuse(self.id);
             decided(Err(ExecutionError::Internal("the start panicked".into())));
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::error::{ExecutionError, Result};
+use crate::execution::life::refuse;
 use crate::execution::{Execution, Stop};
 use crate::plan::Plan;
 use crate::result::ExecutionStatus;
@@ -218,7 +219,18 @@ impl Registry {
         drop(state);
     }
 
-    /// Takes out what was refused after all, or what the user has no more use for.
+    /// Takes out what was refused after all. Who waits for it already is told: a shutdown, say.
+    pub fn refuse(&self, id: Uuid) {
+        let forgotten = self.state().forget(id);
+        for entry in forgotten {
+            match entry.unit {
+                Unit::Execution(execution) => refuse(&execution),
+                Unit::Plan(plan) => plan.refuse(),
+            }
+        }
+    }
+
+    /// Takes out what the user has no more use for.
     pub fn remove(&self, id: Uuid) {
         let forgotten = self.state().forget(id);
         drop(forgotten);

@@ -661,3 +661,21 @@ async fn a_result_is_snake_case_json() {
     assert_eq!(json["command"], "echo \"it's\"");
     assert!(serde_json::from_str::<ExecutionRequest>(r#"{"comand":{}}"#).is_err());
 }
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_request_that_is_refused_meanwhile() {
+    for _ in 0..50 {
+        let (engine, _dir) = engine();
+        let request = ExecutionRequest {
+            working_dir: Some("/no/such/directory".into()),
+            ..shell("true")
+        };
+        // The request is entered first, and refused on another thread while the shutdown waits for all.
+        let both = async { tokio::join!(engine.execute(request), engine.shutdown()) };
+        let (refused, ()) = tokio::time::timeout(Duration::from_secs(10), both)
+            .await
+            .expect("both to end");
+        assert!(matches!(refused, Err(ExecutionError::Validation(_))));
+        assert_eq!(engine.total_count(), 0);
+    }
+}

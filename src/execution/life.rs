@@ -509,16 +509,25 @@ impl Drop for Settling {
 }
 
 /// The result of an execution; of one that has none yet, that it ended with the runtime.
-pub(crate) fn ended_with_runtime(execution: &Arc<Execution>) -> Arc<ExecutionResult> {
-    let unsettled = || {
-        Arc::new(ExecutionResult {
-            status: ExecutionStatus::Cancelled,
-            error: Some(
-                "the runtime of the engine ended before the execution; its processes were killed"
-                    .into(),
-            ),
-            ..empty_result(execution, ExecutionMetadata::default())
-        })
-    };
-    execution.outcome.get_or_set(unsettled)
+pub(crate) fn ended_with_runtime(execution: &Execution) -> Arc<ExecutionResult> {
+    execution.outcome.get_or_set(|| {
+        let error =
+            "the runtime of the engine ended before the execution; its processes were killed";
+        Arc::new(cancelled(execution, error))
+    })
+}
+
+/// Settles an execution that was refused after it had been entered, for those who wait for it already.
+pub(crate) fn refuse(execution: &Execution) {
+    let result = cancelled(execution, "refused before it was started");
+    execution.outcome.set(Arc::new(result));
+    execution.outcome.announce();
+}
+
+fn cancelled(execution: &Execution, error: &str) -> ExecutionResult {
+    ExecutionResult {
+        status: ExecutionStatus::Cancelled,
+        error: Some(error.to_owned()),
+        ..empty_result(execution, ExecutionMetadata::default())
+    }
 }

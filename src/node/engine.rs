@@ -183,6 +183,12 @@ impl NativeEngine {
         None
     }
 
+    /// A new id.
+    #[napi(catch_unwind)]
+    pub fn new_id() -> String {
+        Uuid::new_v4().to_string()
+    }
+
     /// Whether the environment of the process has this variable.
     #[napi(catch_unwind)]
     pub fn has_variable(name: String) -> bool {

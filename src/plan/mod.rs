@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::error::{ExecutionError, Result};
+use crate::execution::life::{ended_with_runtime, refuse};
 use crate::execution::{Execution, Stop};
 use crate::outcome::Outcome;
 use crate::request::{ExecutionMetadata, ExecutionRequest};
@@ -184,5 +185,42 @@ impl Plan {
     pub fn result(&self) -> Result<Arc<PlanExecutionResult>> {
         let result = self.outcome.get().cloned();
         result.ok_or(ExecutionError::NotFinished(self.id))
+    }
+
+    /// The result of a plan whose steps have all ended; one that has not ends with the runtime.
+    fn result_of_steps(
+        &self,
+        description: String,
+        ended_by: Option<ExecutionStatus>,
+        total_duration_ms: u64,
+    ) -> PlanExecutionResult {
+        let steps = self.steps.iter();
+        let results: Vec<_> = steps.map(|step| ended_with_runtime(step)).collect();
+        let stats = ExecutionStats::of(&results);
+        let success = stats.completed == stats.total;
+        PlanExecutionResult {
+            plan_id: self.id,
+            description,
+            status: match (success, ended_by) {
+                (true, _) => ExecutionStatus::Completed,
+                (false, Some(cause)) => cause,
+                (false, None) => ExecutionStatus::Failed,
+            },
+            success,
+            results,
+            total_duration_ms,
+            stats,
+        }
+    }
+
+    /// Settles a plan that was refused after it had been entered, for those who wait for it already.
+    pub fn refuse(&self) {
+        for step in &self.steps {
+            refuse(step);
+        }
+        let cause = Some(ExecutionStatus::Cancelled);
+        let result = self.result_of_steps(String::new(), cause, 0);
+        self.outcome.set(Arc::new(result));
+        self.outcome.announce();
     }
 }

@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::check::path_of;
 use super::schedule::Schedule;
-use super::{ExecutionPlan, ExecutionStats, Plan, PlanExecutionResult};
+use super::{ExecutionPlan, Plan, PlanExecutionResult};
 use crate::config::ExecutionConfig;
 use crate::error::Result;
 use crate::event::ExecutionEvent;
-use crate::execution::life::{PlanDeadline, deadline_after, ended_with_runtime, millis};
+use crate::execution::life::{PlanDeadline, deadline_after, millis};
 use crate::execution::{Execution, Handlers, Step, StepNews, Stop};
 use crate::launch::{Decision, Launch};
 use crate::outcome::Outcome;
@@ -390,22 +390,9 @@ struct Settling {
 
 impl Settling {
     fn settle(&self, ended_by: Option<ExecutionStatus>) -> Arc<PlanExecutionResult> {
-        let results: Vec<_> = self.plan.steps.iter().map(ended_with_runtime).collect();
-        let stats = ExecutionStats::of(&results);
-        let success = stats.completed == stats.total;
-        let result = Arc::new(PlanExecutionResult {
-            plan_id: self.plan.id,
-            description: self.description.clone(),
-            status: match (success, ended_by) {
-                (true, _) => ExecutionStatus::Completed,
-                (false, Some(cause)) => cause,
-                (false, None) => ExecutionStatus::Failed,
-            },
-            success,
-            results,
-            total_duration_ms: millis(self.accepted.elapsed()),
-            stats,
-        });
+        let description = self.description.clone();
+        let taken = millis(self.accepted.elapsed());
+        let result = Arc::new(self.plan.result_of_steps(description, ended_by, taken));
         self.plan.outcome.set(Arc::clone(&result));
         self.registry.finish(self.plan.id);
         result
