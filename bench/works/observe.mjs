@@ -53,11 +53,13 @@ export async function longestTurn(work) {
   return longest
 }
 
-const schedule = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r')
+/** @type {number | undefined} */
+let schedule
 const text = Buffer.alloc(128)
 
 /** Of the main thread so far, in milliseconds. Read so that little is left to collect, which would take its time. */
 function waitedForProcessor() {
+  schedule ??= openSync(`/proc/self/task/${process.pid}/schedstat`, 'r')
   readSync(schedule, text, 0, text.length, 0)
   const start = text.indexOf(' ') + 1
   return Number(text.toString('latin1', start, text.indexOf(' ', start))) / 1e6
