@@ -31,3 +31,13 @@ export function measureRow(row, rounds) {
   }
   return { row, samples, missing }
 }
+
+/** @param {import('./rows/types.mjs').Row} row @param {string} why @returns {Measured} */
+export const skippedRow = (row, why) => ({
+  row,
+  samples: {},
+  missing: Object.fromEntries(Object.keys(row.contenders).map((name) => [name, why])),
+})
+
+/** Whether samples are missing because something went wrong. @param {string} why */
+export const isFailure = (why) => why.startsWith('failed: ')

@@ -5,7 +5,7 @@ import { describeMachine, spareMemory, versions } from './machine.mjs'
 import { readOptions, usage } from './options.mjs'
 import { findBun, installPeers } from './peers.mjs'
 import { resultsOf, writeResults } from './results.mjs'
-import { measureRow } from './rounds.mjs'
+import { isFailure, measureRow, skippedRow } from './rounds.mjs'
 import { allRows } from './rows/index.mjs'
 import { header, tableOf } from './table.mjs'
 import { withTools } from './tools.mjs'
@@ -40,24 +40,19 @@ function measureAll(rows, { quick, rounds }, complete) {
   const about = { machine: describeMachine(), versions: versions(), quick, rounds }
   console.log(title(about))
   console.log(header())
-  const measured = []
-  for (const row of rows) {
+  const measured = rows.map((row) => {
     const spare = spareMemory()
-    if ((row.ballast ?? 0) > spare) {
-      console.log(`${row.title}\n  skipped: only ${spare} MiB of memory to spare\n`)
-      continue
-    }
-    const result = measureRow(row, rounds)
+    const fits = (row.ballast ?? 0) <= spare
+    const result = fits ? measureRow(row, rounds) : skippedRow(row, `skipped: only ${spare} MiB of memory to spare`)
     console.log(tableOf(result))
-    measured.push(result)
-  }
+    return result
+  })
   const results = resultsOf(measured)
   const file = complete ? 'results.json' : 'results.partial.json'
   writeResults(new URL(file, import.meta.url), about, results)
   console.log(`every sample: bench/${file}`)
   if (!quick && drawStarts(results)) console.log('the chart: docs/assets/starts.svg')
-  if (measured.some(({ missing }) => Object.values(missing).some((why) => why !== 'not installed')))
-    process.exitCode = 1
+  if (measured.some(({ missing }) => Object.values(missing).some(isFailure))) process.exitCode = 1
 }
 
 /** @param {{ machine: ReturnType<typeof describeMachine>, versions: ReturnType<typeof versions>, quick: boolean, rounds: number }} about */

@@ -23,8 +23,8 @@ export function memoryRows({ quick }) {
 /** @type {import('./types.mjs').Metric[]} */
 const consumerMetrics = [
   { field: 'growth', title: 'growth for each, MB', digits: 1, targets: [{ field: 'growth', below: 20, unit: 'MB' }] },
-  { field: 'deadline', title: 'ended after its deadline, ms', digits: 0 },
-  { field: 'cancel', title: 'ended after a cancel, ms', digits: 0 },
+  { field: 'deadline', title: 'seen to end after its deadline, ms', digits: 0 },
+  { field: 'cancel', title: 'seen to end after a cancel, ms', digits: 0 },
   { field: 'settled', title: 'settled after a cancel, ms', digits: 0 },
 ]
 
@@ -37,12 +37,12 @@ const finished = (executions) => ({
     { field: 'kept', title: 'kept of each, KiB', digits: 2, targets: [{ field: 'kept', below: 2, unit: 'KiB' }] },
     { field: 'cleanup', title: 'cleaning up, ms', digits: 1, targets: [{ field: 'cleanup', below: 50, unit: 'ms' }] },
     {
-      field: 'hold',
-      title: 'longest turn of the event loop, ms',
+      field: 'busy',
+      title: 'longest turn of the loop, ms',
       digits: 2,
-      targets: [{ field: 'hold', below: 2, unit: 'ms' }],
+      targets: [{ field: 'busy', below: 2, unit: 'ms' }],
     },
-    { field: 'idle', title: 'the same while nothing happens, ms', digits: 2 },
+    { field: 'turn', title: 'the same with waits for a CPU, ms', digits: 2 },
   ],
 })
 

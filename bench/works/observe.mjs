@@ -1,5 +1,6 @@
 // What is watched while something else is measured.
 
+import { openSync, readSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setImmediate } from 'node:timers'
 
@@ -29,16 +30,20 @@ export async function whileWatchingLoop(work) {
 
 /**
  * The longest turn meanwhile of a loop that does nothing else, in milliseconds: for what takes less than a timer tells.
+ * `busy` is the longest without the time in which the thread could have run and no processor was free: that is the
+ * machine's.
  *
  * @param {() => Promise<unknown>} work
  */
 export async function longestTurn(work) {
-  let longest = 0
-  let last = performance.now()
+  const longest = { turn: 0, busy: 0 }
+  let last = { at: performance.now(), waited: waitedForProcessor() }
   let done = false
   const turn = () => {
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
+    const now = { at: performance.now(), waited: waitedForProcessor() }
+    const took = now.at - last.at
+    longest.turn = Math.max(longest.turn, took)
+    longest.busy = Math.max(longest.busy, took - (now.waited - last.waited))
     last = now
     if (!done) setImmediate(turn)
   }
@@ -46,6 +51,18 @@ export async function longestTurn(work) {
   await work()
   done = true
   return longest
+}
+
+/** @type {number | undefined} */
+let schedule
+const text = Buffer.alloc(128)
+
+/** Of the main thread so far, in milliseconds. Read so that little is left to collect, which would take its time. */
+function waitedForProcessor() {
+  schedule ??= openSync(`/proc/self/task/${process.pid}/schedstat`, 'r')
+  readSync(schedule, text, 0, text.length, 0)
+  const start = text.indexOf(' ') + 1
+  return Number(text.toString('latin1', start, text.indexOf(' ', start))) / 1e6
 }
 
 /** The memory of this process, in bytes, without what only waits to be collected. */
