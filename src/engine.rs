@@ -278,7 +278,7 @@ impl ExecutionEngine {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
-            environment: Arc::new(environment),
+            environment,
             runtime: runtime.clone(),
             handlers_of_step: Box::new(move |step| engine.handlers(handler_of_step(step))),
         };

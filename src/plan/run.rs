@@ -32,7 +32,7 @@ pub(crate) struct House {
     pub config: Arc<ExecutionConfig>,
     pub registry: Arc<Registry>,
     pub slots: Arc<Slots>,
-    pub environment: Arc<Environment>,
+    pub environment: Environment,
     pub runtime: Handle,
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
@@ -225,7 +225,7 @@ impl Steps {
         self.starts[step] = self.last_start;
         self.running.insert(self.last_start, step);
         let launch = self.launch(step, (self.house.handlers_of_step)(step));
-        let environment = Arc::clone(&self.house.environment);
+        let environment = self.house.environment.clone();
         let deadline = self.deadline;
         pool::STARTS.submit(move || launch.start_step(request, &environment, slot, deadline));
     }
