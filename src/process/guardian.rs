@@ -9,12 +9,10 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
-use super::{is_scarce, unix};
+use super::{engine_id, is_scarce, unix};
 
 const SCRIPT: &str = r#"
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
@@ -40,12 +38,6 @@ const UNAVAILABLE: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(NEVER_STARTED);
 /// The end of the pipe that dies with this process.
 static LIFELINE: Mutex<Option<OwnedFd>> = Mutex::new(None);
-
-/// The value of the mark that every guarded process of this host carries.
-pub(crate) fn engine_id() -> &'static str {
-    static ID: OnceLock<String> = OnceLock::new();
-    ID.get_or_init(|| Uuid::new_v4().to_string())
-}
 
 /// Whether the guardian does its work, or would once it is needed.
 pub(crate) fn is_available() -> bool {

@@ -15,41 +15,16 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 #[cfg(feature = "node")]
 use super::environment::Assignment;
 use super::scarcity::{self, Share};
-use super::{Invocation, guardian};
+use super::tree::Tree;
+use super::{ExitStatus, Invocation, SpawnError, guardian};
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
 const HEADROOM: usize = 16;
-
-/// Why a process could not be started.
-#[derive(Debug)]
-pub(crate) enum SpawnError {
-    /// Out of descriptors, processes or memory: it may work once an execution has ended.
-    Scarce(io::Error),
-    /// It will not work.
-    Failed(io::Error),
-}
-
-impl SpawnError {
-    pub fn error(&self) -> &io::Error {
-        match self {
-            Self::Scarce(error) | Self::Failed(error) => error,
-        }
-    }
-}
-
-impl From<io::Error> for SpawnError {
-    fn from(error: io::Error) -> Self {
-        if super::is_scarce(&error) {
-            Self::Scarce(error)
-        } else {
-            Self::Failed(error)
-        }
-    }
-}
 
 /// A process that was started, not yet known to a runtime.
 #[derive(Debug)]
@@ -459,15 +434,6 @@ pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    Code(i64),
-    Signal(c_int),
-    /// Another part of the host reaped it, or `SIGCHLD` is ignored; the kernel has no answer left.
-    Lost,
-}
-
 /// The leader of a tree: not yet reaped, so its number and that of its group are its own.
 ///
 /// Dropped unreaped, when the runtime ends before the execution, it is killed with its group and reaped on a
@@ -617,8 +583,12 @@ impl Child {
         self.exit = ExitWatch::Dead;
     }
 
-    pub fn group(&self) -> i32 {
-        self.leader.pid
+    /// What belongs to the execution besides the leader; without a mark, what has left the group is let go.
+    pub fn tree(&self, mark: Option<Uuid>) -> Tree {
+        Tree {
+            group: Some(self.leader.pid),
+            mark,
+        }
     }
 
     /// Asks the group to end. Stopped processes are continued, so that they can.
@@ -768,4 +738,44 @@ pub(super) fn wait_helper(pid: libc::pid_t) {
     while unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } != pid
         && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
     {}
+}
+
+/// Whether it is a lack of descriptors, processes or memory, which may pass.
+pub(crate) fn is_scarce(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS)
+    )
+}
+
+/// The name of a signal, such as `SIGTERM`.
+pub(crate) fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGUSR1 => "SIGUSR1",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGUSR2 => "SIGUSR2",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGXCPU => "SIGXCPU",
+        libc::SIGXFSZ => "SIGXFSZ",
+        libc::SIGVTALRM => "SIGVTALRM",
+        libc::SIGPROF => "SIGPROF",
+        libc::SIGSYS => "SIGSYS",
+        #[cfg(target_os = "linux")]
+        libc::SIGSTKFLT => "SIGSTKFLT",
+        #[cfg(target_os = "linux")]
+        libc::SIGPWR => "SIGPWR",
+        other => return format!("SIG{other}"),
+    };
+    name.to_owned()
 }
