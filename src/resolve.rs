@@ -245,7 +245,7 @@ fn script(
             return Err(ValidationError::new("command.path", "a script", found));
         }
         None => shebang(&start)
-            .map(program::interpreter_of_line)
+            .map(|line| program::interpreter_of_line(&line))
             .map_or_else(|| by_extension(path, search), Ok)?,
     };
     if words.is_empty() {

@@ -11,6 +11,8 @@
     reason = "the operating system is called here, and only here and in the Node door"
 )]
 
+#[cfg(target_os = "macos")]
+mod darwin;
 pub(crate) mod environment;
 #[cfg(unix)]
 pub(crate) mod files;

@@ -61,8 +61,8 @@ pub(crate) fn interpreter_named(interpreter: &str) -> Vec<OsString> {
 }
 
 /// The interpreter that a `#!` line names.
-pub(crate) fn interpreter_of_line(words: Vec<OsString>) -> Vec<OsString> {
-    words
+pub(crate) fn interpreter_of_line(words: &[OsString]) -> Vec<OsString> {
+    words.to_vec()
 }
 
 /// What runs a script with this extension: a program and its first arguments, nothing if the script is a program

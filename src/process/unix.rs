@@ -23,6 +23,12 @@ use super::scarcity::{self, Share};
 use super::tree::Tree;
 use super::{ExitStatus, Invocation, SpawnError, guardian};
 
+#[cfg(target_os = "macos")]
+use super::darwin::SPAWN_FLAGS;
+/// How every process is started: in a session of its own.
+#[cfg(not(target_os = "macos"))]
+const SPAWN_FLAGS: c_int = libc::POSIX_SPAWN_SETSID as c_int;
+
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
 const HEADROOM: usize = 16;
 
@@ -61,6 +67,11 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
     )?;
     let leader = Leader { pid };
+    #[cfg(target_os = "macos")]
+    if invocation.guarded {
+        super::darwin::enter(pid);
+        leader.signal_group(libc::SIGCONT);
+    }
     let stdin = stdin.map(|pipe| pipe.write);
     for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
         .into_iter()
@@ -183,11 +194,18 @@ fn extensions() -> &'static Extensions {
 /// To be asked on the thread that changes them: a change on another one meanwhile is a race, as for `getenv`.
 #[cfg(feature = "node")]
 pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
-    unsafe extern "C" {
-        static environ: *const *const c_char;
-    }
-    // SAFETY: the pointer itself is changed by the thread that calls this, if at all.
-    let mut next = unsafe { environ };
+    #[cfg(not(target_os = "macos"))]
+    let mut next = {
+        unsafe extern "C" {
+            static environ: *const *const c_char;
+        }
+        // SAFETY: the pointer itself is changed by the thread that calls this, if at all.
+        unsafe { environ }
+    };
+    // A library of macOS has no such symbol.
+    #[cfg(target_os = "macos")]
+    // SAFETY: as above.
+    let mut next: *const *const c_char = unsafe { *libc::_NSGetEnviron() }.cast();
     if next.is_null() {
         return variables.is_empty();
     }
@@ -271,7 +289,7 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    fn new() -> io::Result<Self> {
+    fn new(flags: c_int) -> io::Result<Self> {
         let mut raw = MaybeUninit::uninit();
         // SAFETY: `raw` has room for the attributes.
         check_code(unsafe { libc::posix_spawnattr_init(raw.as_mut_ptr()) })?;
@@ -281,7 +299,7 @@ impl Attributes {
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         // A session has no controlling terminal: a prompt fails instead of hanging. It is also a group to
         // signal. Node ignores SIGPIPE; its children must not.
-        let flags = libc::POSIX_SPAWN_SETSID
+        let flags = spawn_flag(flags)
             | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF)
             | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
         // SAFETY: attributes and sets have room and are initialized before they are read.
@@ -326,11 +344,20 @@ fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result
         .working_dir
         .as_deref()
         .map(|dir| c_string(dir.as_os_str()));
+    #[cfg(target_os = "macos")]
+    let flags = if invocation.guarded {
+        SPAWN_FLAGS | super::darwin::STOPPED
+    } else {
+        SPAWN_FLAGS
+    };
+    #[cfg(not(target_os = "macos"))]
+    let flags = SPAWN_FLAGS;
     spawn_raw(
         &c_string(invocation.program.as_os_str())?,
         &words.iter().map(CString::as_c_str).collect::<Vec<_>>(),
         &variables.collect::<io::Result<Vec<_>>>()?,
         &FileActions::new(working_dir.transpose()?.as_ref(), stdio)?,
+        flags,
     )
 }
 
@@ -343,8 +370,9 @@ fn spawn_raw(
     argv: &[&CStr],
     envp: &[&CStr],
     actions: &FileActions,
+    flags: c_int,
 ) -> io::Result<libc::pid_t> {
-    let attributes = Attributes::new()?;
+    let attributes = Attributes::new(flags)?;
     let pointers = |strings: &[&CStr]| -> Vec<*mut c_char> {
         strings
             .iter()
@@ -385,7 +413,7 @@ pub(super) fn spawn_helper(argv: &[CString], stdin: &OwnedFd) -> io::Result<libc
         })?;
     }
     let words: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
-    spawn_raw(&argv[0], &words, &[], &actions)
+    spawn_raw(&argv[0], &words, &[], &actions, SPAWN_FLAGS)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
@@ -405,7 +433,11 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
         #[expect(clippy::cast_possible_truncation, reason = "a descriptor is an int")]
         Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(target_os = "macos")]
+    {
+        super::darwin::watch_exit(pid)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
     {
         let _ = pid;
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
@@ -464,6 +496,8 @@ impl Leader {
     /// Takes the status of a dead leader; its number is free from here on.
     fn reap(self) -> ExitStatus {
         let pid = self.pid;
+        #[cfg(target_os = "macos")]
+        super::darwin::leave(pid);
         std::mem::forget(self);
         let mut status = 0;
         loop {
@@ -570,11 +604,16 @@ impl Child {
             ExitWatch::Dead => {}
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
+                // A kernel queue does not tell of a death that was before, or while, the watch began.
+                if cfg!(target_os = "macos") && self.leader.is_dead() {
+                    break;
+                }
                 // An error means that the runtime shuts down: there is nobody left to tell.
                 let Ok(mut ready) = pidfd.readable().await else {
                     break;
                 };
-                if self.leader.is_dead() {
+                // A kernel queue may tell before there is a status; it tells once.
+                if cfg!(target_os = "macos") || self.leader.is_dead() {
                     break;
                 }
                 ready.clear_ready();
@@ -672,6 +711,10 @@ impl PipeReader {
     }
 
     /// Asks for a larger pipe; a refusal leaves it as it is.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unused_self, reason = "a pipe grows on Linux only")
+    )]
     pub fn grow(&self, size: c_int) {
         #[cfg(target_os = "linux")]
         // SAFETY: the descriptor is open.

@@ -23,6 +23,7 @@ use windows_sys::Win32::Foundation::{
     ERROR_COMMITMENT_LIMIT, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY,
     ERROR_NOT_ENOUGH_QUOTA, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,
 };
+use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
 use windows_sys::Win32::System::Threading::GetExitCodeProcess;
 
 #[cfg(feature = "node")]
@@ -41,6 +42,10 @@ pub(crate) mod guardian {
     pub(crate) fn is_available() -> bool {
         true
     }
+
+    /// What the guardian needs, for who is told that it cannot be had.
+    #[cfg(feature = "node")]
+    pub(crate) const NEEDS: &str = "Job Objects";
 }
 
 /// The exit code of what is killed with its job: nobody else's, so that a kill can be told from an exit.
@@ -233,6 +238,22 @@ fn wide(text: &OsStr) -> io::Result<Vec<u16>> {
     }
     wide.push(0);
     Ok(wide)
+}
+
+/// The size of what a call is given.
+fn size_of_all<T: ?Sized>(given: &T) -> u32 {
+    u32::try_from(size_of_val(given)).unwrap_or(u32::MAX)
+}
+
+/// Attributes of what is made without others: whether it is inherited, and who may use it; null for the usual ones.
+fn attributes(descriptor: PSECURITY_DESCRIPTOR, is_inherited: bool) -> SECURITY_ATTRIBUTES {
+    let mut attributes = SECURITY_ATTRIBUTES {
+        nLength: 0,
+        lpSecurityDescriptor: descriptor,
+        bInheritHandle: is_inherited.into(),
+    };
+    attributes.nLength = size_of_all(&attributes);
+    attributes
 }
 
 /// For calls that return zero where they fail.

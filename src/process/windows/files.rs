@@ -18,8 +18,8 @@ use windows_sys::Win32::Security::Authorization::{
 };
 use windows_sys::Win32::Security::{
     EqualSid, GetTokenInformation, IsWellKnownSid, OWNER_SECURITY_INFORMATION,
-    PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser,
-    WinBuiltinAdministratorsSid, WinLocalSystemSid,
+    PSECURITY_DESCRIPTOR, PSID, TOKEN_QUERY, TOKEN_USER, TokenUser, WinBuiltinAdministratorsSid,
+    WinLocalSystemSid,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_APPEND_DATA, FILE_ATTRIBUTE_DIRECTORY,
@@ -29,7 +29,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-use super::{check, check_handle, wide};
+use super::{attributes, check, check_handle, size_of_all, wide};
 
 /// Nothing is inherited; the system, the administrators and the owner may do everything, here and inside.
 const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)";
@@ -79,11 +79,7 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
             ptr::null_mut(),
         )
     })?;
-    let attributes = SECURITY_ATTRIBUTES {
-        nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
-        lpSecurityDescriptor: descriptor,
-        bInheritHandle: 0,
-    };
+    let attributes = attributes(descriptor, false);
     // SAFETY: the path ends with NUL; attributes and descriptor live through the call.
     let created = check(unsafe { CreateDirectoryW(path.as_ptr(), &raw const attributes) });
     // SAFETY: allocated by the conversion, and freed once.
@@ -185,7 +181,7 @@ fn with_own_user<T>(ask: impl FnOnce(PSID) -> T) -> io::Result<T> {
             token.as_raw_handle(),
             TokenUser,
             user.as_mut_ptr().cast(),
-            size_of_val(&user) as u32,
+            size_of_all(&user),
             &raw mut length,
         )
     })?;

@@ -20,7 +20,7 @@ use windows_sys::Win32::System::Threading::{
     QueryFullProcessImageNameW, WaitForSingleObject,
 };
 
-use super::{KILLED, check, check_handle};
+use super::{KILLED, check, check_handle, size_of_all};
 
 /// The processes of one execution.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Job {
                 job.0.as_raw_handle(),
                 JobObjectExtendedLimitInformation,
                 (&raw const limits).cast(),
-                size_of_val(&limits) as u32,
+                size_of_all(&limits),
             )
         })?;
         Ok(job)
@@ -91,7 +91,7 @@ impl Job {
                     self.0.as_raw_handle(),
                     JobObjectBasicProcessIdList,
                     list.as_mut_ptr().cast(),
-                    (list.len() * size_of::<usize>()) as u32,
+                    size_of_all(&list[..]),
                     ptr::null_mut(),
                 )
             });

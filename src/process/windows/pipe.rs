@@ -8,7 +8,6 @@ use std::ptr;
 use tokio::net::windows::named_pipe::NamedPipeServer;
 use uuid::Uuid;
 use windows_sys::Win32::Foundation::{ERROR_BROKEN_PIPE, GENERIC_READ, GENERIC_WRITE};
-use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, FILE_FLAGS_AND_ATTRIBUTES,
     FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_WRITE_ATTRIBUTES, OPEN_EXISTING,
@@ -19,7 +18,7 @@ use windows_sys::Win32::System::Pipes::{
     PeekNamedPipe,
 };
 
-use super::{check, check_handle, wide};
+use super::{attributes, check, check_handle, wide};
 
 /// How much a pipe holds, in bytes.
 const PIPE_SIZE: u32 = 64 * 1024;
@@ -73,11 +72,7 @@ fn pipe(
 /// starts a process of its own may pass it on too: Windows has no way to inherit a handle to just one child. The
 /// result does not wait for such a stranger for longer than for any other who holds the output open.
 fn open(name: &[u16], access: u32, share: u32) -> io::Result<OwnedHandle> {
-    let inherited = SECURITY_ATTRIBUTES {
-        nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
-        lpSecurityDescriptor: ptr::null_mut(),
-        bInheritHandle: 1,
-    };
+    let inherited = attributes(ptr::null_mut(), true);
     // SAFETY: the name ends with NUL, and the attributes live through the call.
     check_handle(unsafe {
         CreateFileW(

@@ -149,7 +149,7 @@ pub(crate) fn interpreter_named(interpreter: &str) -> Vec<OsString> {
 }
 
 /// The interpreter that a `#!` line names: by its name alone, since its directory is that of another system.
-pub(crate) fn interpreter_of_line(words: Vec<OsString>) -> Vec<OsString> {
+pub(crate) fn interpreter_of_line(words: &[OsString]) -> Vec<OsString> {
     let text = |word: &OsString| word.to_string_lossy().into_owned();
     let words: Vec<String> = words.iter().map(text).collect();
     let mut parts = words.iter().flat_map(|word| word.split_whitespace());
@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn each_shell_gets_its_line_as_it_reads_it() {
         let command = r#"echo "a  b" & exit 3"#;
-        let words = |shell| shell_words(shell, command);
+        let words = |shell: &str| shell_words(shell, command);
         let text = |shell: &str| {
             let (_, line) =
                 command_line(Path::new(r"C:\shell.exe"), &words(shell)).expect("a command line");
@@ -425,8 +425,8 @@ mod tests {
             (&[r"C:\ruby\ruby.exe"], &[r"C:\ruby\ruby.exe"]),
         ];
         for (line, expected) in cases {
-            let words = line.iter().map(OsString::from).collect();
-            assert_eq!(interpreter_of_line(words), expected);
+            let words: Vec<OsString> = line.iter().map(OsString::from).collect();
+            assert_eq!(interpreter_of_line(&words), expected);
         }
     }
 }

@@ -17,7 +17,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::job::Job;
-use super::{check, check_handle, program, wide};
+use super::{check, check_handle, program, size_of_all, wide};
 use crate::process::Invocation;
 use crate::process::environment::Variables;
 
@@ -41,7 +41,7 @@ pub(super) fn create_process(
     attributes.add(PROC_THREAD_ATTRIBUTE_HANDLE_LIST, &handles)?;
     attributes.add(PROC_THREAD_ATTRIBUTE_JOB_LIST, &jobs)?;
     let mut startup = STARTUPINFOEXW::default();
-    startup.StartupInfo.cb = size_of::<STARTUPINFOEXW>() as u32;
+    startup.StartupInfo.cb = size_of_all(&startup);
     startup.StartupInfo.dwFlags = STARTF_USESTDHANDLES;
     [
         startup.StartupInfo.hStdInput,

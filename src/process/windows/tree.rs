@@ -25,7 +25,6 @@ impl Tree {
         clippy::unused_async,
         reason = "elsewhere it takes a look at all processes"
     )]
-    #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
     pub async fn ask_escapees(&self) {}
 
     /// Nothing leaves a job.
