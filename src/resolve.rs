@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::ValidationError;
 use crate::process::environment::{Assignment, Environment, Variables};
-use crate::process::{ENGINE_MARK, EXECUTION_MARK, Invocation, guardian, is_executable};
+use crate::process::program::{self, Forms};
+use crate::process::{ENGINE_MARK, EXECUTION_MARK, Invocation, engine_id};
 use crate::request::{Command, ExecutionRequest};
-
-/// Where programs are looked for when the child has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]
@@ -36,14 +34,12 @@ pub(crate) fn resolve(
 ) -> Result<Invocation, Unresolved> {
     let base = working_dir(request, environment)?;
     let variables = variables(request, environment, guarded);
-    let path = variables.value("PATH");
-    let search = Search {
-        path: path.as_deref(),
-        base: &base,
-    };
+    let search = Search::of_child(&variables, &base);
     let words = words(&request.command, &search)?;
+    let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
+    check_words(&request.command, &program, &words)?;
     Ok(Invocation {
-        program: search.find(&words[0]).map_err(Unresolved::Unstartable)?,
+        program,
         variables,
         words,
         working_dir: needs_chdir(&base).then_some(base),
@@ -60,12 +56,8 @@ pub(crate) fn check_files(
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
     if matches!(request.command, Command::Script { .. }) {
-        let path = variables(request, environment, false).value("PATH");
-        let search = Search {
-            path: path.as_deref(),
-            base: &base,
-        };
-        words(&request.command, &search)?;
+        let variables = variables(request, environment, false);
+        words(&request.command, &Search::of_child(&variables, &base))?;
     }
     Ok(())
 }
@@ -107,13 +99,13 @@ fn variables(request: &ExecutionRequest, environment: &Environment, guarded: boo
     let id = request.id.to_string();
     own.push(Assignment::new(EXECUTION_MARK.as_ref(), id.as_ref()));
     if guarded {
-        let id = guardian::engine_id();
+        let id = engine_id();
         own.push(Assignment::new(ENGINE_MARK.as_ref(), id.as_ref()));
     }
     // A mark of an engine around this one is not inherited: each engine looks after its own.
     let is_hidden = |variable: &Assignment| {
-        variable.name() == ENGINE_MARK.as_bytes()
-            || own.iter().any(|own| own.name() == variable.name())
+        variable.is_named(ENGINE_MARK.as_bytes())
+            || own.iter().any(|own| own.is_named(variable.name()))
     };
     let inherited = environment.variables().iter().enumerate();
     let hidden = inherited
@@ -128,15 +120,28 @@ fn variables(request: &ExecutionRequest, environment: &Environment, guarded: boo
 
 /// Where programs are found: on the child's `PATH`, seen from the child's directory.
 struct Search<'a> {
-    path: Option<&'a OsStr>,
+    path: OsString,
+    forms: Forms,
     base: &'a Path,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn of_child(variables: &Variables, base: &'a Path) -> Self {
+        Self {
+            path: variables
+                .value("PATH")
+                .unwrap_or_else(program::default_path),
+            forms: Forms::of_child(variables),
+            base,
+        }
+    }
+
     fn find(&self, program: &OsStr) -> Result<PathBuf, String> {
         let shown = program.display();
-        if program.as_encoded_bytes().contains(&b'/') {
-            let path = self.base.join(program);
+        if program::is_path(program) {
+            let forms = self.forms.of(self.base.join(program));
+            let path = forms.iter().find(|form| form.is_file());
+            let path = path.unwrap_or(&forms[0]);
             return match path.metadata() {
                 Err(error) => Err(format!(
                     "program not started: \"{shown}\": {}",
@@ -145,18 +150,18 @@ impl Search<'_> {
                 Ok(found) if found.is_dir() => {
                     Err(format!("program not started: \"{shown}\" is a directory"))
                 }
-                Ok(_) => Ok(path),
+                Ok(_) => Ok(path.clone()),
             };
         }
-        let path = self.path.unwrap_or(OsStr::new(DEFAULT_PATH));
         let mut unusable = None;
-        for dir in std::env::split_paths(path) {
-            let candidate = self.base.join(dir).join(program);
-            if candidate.is_file() {
-                if is_executable(&candidate) {
-                    return Ok(candidate);
+        for dir in std::env::split_paths(&self.path) {
+            for candidate in self.forms.of(self.base.join(dir).join(program)) {
+                if candidate.is_file() {
+                    if program::is_executable(&candidate) {
+                        return Ok(candidate);
+                    }
+                    unusable.get_or_insert(candidate);
                 }
-                unusable.get_or_insert(candidate);
             }
         }
         Err(match unusable {
@@ -166,18 +171,13 @@ impl Search<'_> {
             ),
             None => format!(
                 "program not found: \"{shown}\" is in no directory of PATH, \"{}\"",
-                path.display()
+                self.path.display()
             ),
         })
     }
 
     fn has(&self, program: &str) -> bool {
         self.find(OsStr::new(program)).is_ok()
-    }
-
-    /// `bash`, and `sh` where there is no bash.
-    fn default_shell(&self) -> &'static str {
-        if self.has("bash") { "bash" } else { "sh" }
     }
 }
 
@@ -186,8 +186,8 @@ fn words(command: &Command, search: &Search<'_>) -> Result<Vec<OsString>, Valida
     Ok(match command {
         Command::Exec { program, args } => sequence([program], args),
         Command::Shell { command, shell } => {
-            let shell = shell.as_deref().unwrap_or_else(|| search.default_shell());
-            sequence([shell, "-c", command], [""; 0])
+            let default = || program::default_shell(|name| search.has(name));
+            program::shell_words(shell.as_deref().unwrap_or_else(default), command)
         }
         Command::Script {
             path,
@@ -232,8 +232,8 @@ fn script(
         })
     };
     let mut words = match interpreter {
-        Some(interpreter) => vec![interpreter.into()],
-        None if start.starts_with(b"#!") && is_executable(&full) => {
+        Some(interpreter) => program::interpreter_named(interpreter),
+        None if start.starts_with(b"#!") && program::is_executable(&full) => {
             // The system reads the line itself, but would blame the script for an interpreter that is missing.
             if let Some(line) = shebang(&start) {
                 startable(&line[0])?;
@@ -244,8 +244,13 @@ fn script(
             let found = format!("\"{}\", which is a binary program", full.display());
             return Err(ValidationError::new("command.path", "a script", found));
         }
-        None => shebang(&start).unwrap_or_else(|| vec![by_extension(path, search).into()]),
+        None => shebang(&start)
+            .map(|line| program::interpreter_of_line(&line))
+            .map_or_else(|| by_extension(path, search), Ok)?,
     };
+    if words.is_empty() {
+        return Ok(vec![full.into()]);
+    }
     startable(&words[0])?;
     words.push(full.into());
     Ok(words)
@@ -282,18 +287,40 @@ fn shebang(start: &[u8]) -> Option<Vec<OsString>> {
     (!words.is_empty()).then_some(words)
 }
 
-fn by_extension(path: &Path, search: &Search<'_>) -> &'static str {
-    match path.extension().and_then(OsStr::to_str) {
-        Some("py") => "python3",
-        Some("js" | "cjs" | "mjs") => "node",
-        Some("rb") => "ruby",
-        Some("pl") => "perl",
-        Some("ps1") => "pwsh",
-        Some("zsh") => "zsh",
-        Some("bash") => "bash",
-        Some("sh") => "sh",
-        _ => search.default_shell(),
-    }
+fn by_extension(path: &Path, search: &Search<'_>) -> Result<Vec<OsString>, ValidationError> {
+    let extension = path.extension().and_then(OsStr::to_str);
+    program::interpreter_of_extension(extension, |name| search.has(name)).ok_or_else(|| {
+        let shown = path.display();
+        ValidationError::new(
+            "command.interpreter",
+            "the name of an interpreter",
+            format!("none, and neither a #! line nor a known extension in \"{shown}\""),
+        )
+    })
+}
+
+/// Checks that every word can be passed to the program as it is.
+fn check_words(
+    command: &Command,
+    program: &Path,
+    words: &[OsString],
+) -> Result<(), ValidationError> {
+    let Some((index, expected)) = program::refused_word(program, words) else {
+        return Ok(());
+    };
+    let args = match command {
+        Command::Shell { .. } => 0,
+        Command::Exec { args, .. }
+        | Command::Script { args, .. }
+        | Command::AwsCli { args, .. } => args.len(),
+    };
+    let field = match (command, index.checked_sub(words.len() - args)) {
+        (Command::Shell { .. }, _) => "command.command".into(),
+        (_, Some(arg)) => format!("command.args[{arg}]"),
+        (_, None) => "command".into(),
+    };
+    let found = format!("\"{}\"", words[index].display());
+    Err(ValidationError::new(&field, expected, found))
 }
 
 /// An error of the operating system without its number.

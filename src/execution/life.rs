@@ -13,7 +13,6 @@ use super::supervise::{Cause, Ending, Supervisor};
 use super::{Execution, Handlers, Stop};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{Ended, ExecutionEvent, OutputStream};
-use crate::process::tree::Tree;
 use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool, scarcity};
 use crate::registry::Registry;
 use crate::request::{ExecutionMetadata, ExecutionRequest};
@@ -215,16 +214,12 @@ impl Life {
         let files = std::mem::take(&mut self.files);
         let id = self.execution.id();
         let mut pump = Pump::new(id, readers, &self.config, files, self.handlers.clone());
-        let group = child.group();
         let supervisor = Supervisor {
             config: &self.config,
             stop: &self.execution.stop,
             progress: &progress,
             deadline: self.deadline(start.instant),
-            tree: Tree {
-                group: Some(group),
-                mark: (!self.keep_background).then_some(id),
-            },
+            tree: child.tree((!self.keep_background).then_some(id)),
             keep_background: self.keep_background,
         };
         let ending = {

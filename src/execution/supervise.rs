@@ -7,8 +7,8 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::Stop;
 use super::pump::Progress;
 use crate::config::ExecutionConfig;
-use crate::process::tree::{Tree, TreeEnd, look_for_escapees_soon};
-use crate::process::{Child, ExitStatus};
+use crate::process::tree::Tree;
+use crate::process::{Child, ExitStatus, TreeEnd};
 
 /// Why a command was ended, the first reason there was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Supervisor<'_> {
 
     /// Those that have left the group are asked at the same time; finding them must not delay the rest.
     fn ask_escapees(&self) {
-        let tree = self.tree;
+        let tree = self.tree.clone();
         tokio::spawn(async move { tree.ask_escapees().await });
     }
 
@@ -185,9 +185,7 @@ impl Supervisor<'_> {
         let grace = self.config.termination_grace();
         let held_open = !self.progress.reached_end();
         if !held_open && !child.may_have_company() {
-            if let Some(id) = self.tree.mark {
-                look_for_escapees_soon(id, grace);
-            }
+            self.tree.look_for_escapees_soon(grace);
             return TreeEnd::default();
         }
         let hurry = self.stop.at_least(Stop::ASKED);

@@ -197,10 +197,10 @@ impl EventHandler for PlanHandler {
 fn warn_once(door: &Shared) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
-        door.send(Message::Warning(
+        door.send(Message::Warning(format!(
             "commands may outlive this process if it is killed: their guardian cannot be started \
-             (it needs /bin/sh, grep and a readable /proc)"
-                .into(),
-        ));
+                 (it needs {})",
+            guardian::NEEDS
+        )));
     }
 }

@@ -41,6 +41,15 @@ impl Assignment {
         &self.text.as_encoded_bytes()[..self.name_length]
     }
 
+    /// Whether it is the variable of this name. Windows knows no case in names.
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        if cfg!(windows) {
+            self.name().eq_ignore_ascii_case(name)
+        } else {
+            self.name() == name
+        }
+    }
+
     /// `NAME=value` and a NUL byte.
     pub fn with_nul(&self) -> &OsStr {
         &self.text
@@ -124,7 +133,7 @@ impl Variables {
 
     /// The value of a variable; where it is there more than once, that of the first, as `getenv` has it.
     pub fn value(&self, name: &str) -> Option<OsString> {
-        let found = self.iter().find(|found| found.name() == name.as_bytes())?;
+        let found = self.iter().find(|found| found.is_named(name.as_bytes()))?;
         let value = found.value_with_nul();
         // SAFETY: cut out of an `OsStr` right behind "=" and right before NUL, both of them ASCII.
         let value = unsafe { OsStr::from_encoded_bytes_unchecked(&value[..value.len() - 1]) };

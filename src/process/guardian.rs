@@ -2,20 +2,20 @@
 //!
 //! A host that is killed runs no destructors. So one `/bin/sh` per host, in a session of its own, holds the
 //! read end of a pipe whose other end dies with the host. At its end it kills every process that carries the
-//! mark of this host, looking again for a second. Nothing is registered, so nothing can be missed.
+//! mark of this host, looking again for a second. Nothing is registered, so nothing can be missed. On macOS, which
+//! hides the environment of its own programs, it is also told each group before that runs.
 //!
 //! It starts with an empty environment: it carries no mark itself, neither of this host nor of one around it.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
+use super::{engine_id, is_scarce, unix};
 
-use super::{is_scarce, unix};
-
+#[cfg(not(target_os = "macos"))]
 const SCRIPT: &str = r#"
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 trap '' HUP INT QUIT TERM
@@ -33,6 +33,43 @@ while [ "$i" -lt 20 ]; do
 done
 "#;
 
+/// It reads `+GROUP` and `-GROUP`. A group is killed again until there is none of that number.
+#[cfg(target_os = "macos")]
+const SCRIPT: &str = r#"
+PATH=/usr/bin:/bin:/usr/sbin:/sbin
+trap '' HUP INT QUIT TERM
+command -v ps >/dev/null || exit 3
+groups=' '
+while IFS= read -r line; do
+  g=${line#?}
+  case $line$groups in
+    +*) groups="$groups$g " ;;
+    -*" $g "*) groups="${groups%%" $g "*} ${groups#*" $g "}" ;;
+  esac
+done
+i=0
+while [ "$i" -lt 20 ]; do
+  live=
+  for g in $groups; do
+    kill -KILL "-$g" 2>/dev/null && live="$live $g"
+  done
+  groups=$live
+  ps -axwwE -o pid=,command= | while read -r p command; do
+    case $command in *"ESCHER_ENGINE_ID=$1"*) kill -KILL "$p" ;; esac
+  done
+  sleep 0.05
+  i=$((i + 1))
+done
+"#;
+
+/// What the guardian needs, for who is told that it cannot be had.
+#[cfg(feature = "node")]
+pub(crate) const NEEDS: &str = if cfg!(target_os = "macos") {
+    "/bin/sh and ps"
+} else {
+    "/bin/sh, grep and a readable /proc"
+};
+
 const NEVER_STARTED: u8 = 0;
 const RUNNING: u8 = 1;
 const UNAVAILABLE: u8 = 2;
@@ -40,12 +77,6 @@ const UNAVAILABLE: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(NEVER_STARTED);
 /// The end of the pipe that dies with this process.
 static LIFELINE: Mutex<Option<OwnedFd>> = Mutex::new(None);
-
-/// The value of the mark that every guarded process of this host carries.
-pub(crate) fn engine_id() -> &'static str {
-    static ID: OnceLock<String> = OnceLock::new();
-    ID.get_or_init(|| Uuid::new_v4().to_string())
-}
 
 /// Whether the guardian does its work, or would once it is needed.
 pub(crate) fn is_available() -> bool {
@@ -74,6 +105,8 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
     let argv = ["/bin/sh", "-c", SCRIPT, "escher-guardian", engine_id()].map(CString::new);
     let argv: Vec<CString> = argv.into_iter().collect::<Result<_, _>>()?;
     let pid = unix::spawn_helper(&argv, &read)?;
+    #[cfg(target_os = "macos")]
+    super::darwin::introduce(&write)?;
     *lifeline = Some(write);
     Ok(pid)
 }

@@ -1,29 +1,53 @@
 //! The operating system, behind one small interface: start a process, watch it, signal its tree, find what
 //! is left of it.
 //!
-//! A process is started by [`unix::spawn`] on a thread of a [`pool`], and adopted by the runtime as a
-//! [`unix::Child`]. Its tree is its process group, and whatever else carries its mark in its environment;
-//! [`sweep`] finds the latter. [`guardian`] ends everything when the host is gone.
+//! A process is started by [`spawn`] on a thread of a [`pool`], and adopted by the runtime as a [`Child`].
+//!
+//! On Unix its tree is its process group, and whatever else carries its mark in its environment, which a sweep
+//! finds; [`guardian`] ends everything when the host is gone. On Windows its tree is a Job Object, which also ends
+//! with the host. What the two systems have in common is here, under the same names.
 #![expect(
     unsafe_code,
     reason = "the operating system is called here, and only here and in the Node door"
 )]
 
+#[cfg(target_os = "macos")]
+mod darwin;
 pub(crate) mod environment;
+#[cfg(unix)]
 pub(crate) mod files;
+#[cfg(unix)]
 pub(crate) mod guardian;
 pub(crate) mod pool;
+#[cfg(unix)]
+pub(crate) mod program;
 pub(crate) mod scarcity;
-pub(crate) mod sweep;
+#[cfg(unix)]
+mod sweep;
+#[cfg(unix)]
 pub(crate) mod tree;
+#[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 #[cfg(feature = "node")]
-pub(crate) use unix::has_variables;
-pub(crate) use unix::{Child, ExitStatus, PipeReader, SpawnError, Spawned, spawn};
+pub(crate) use system::has_variables;
+pub(crate) use system::{Child, PipeReader, Spawned, is_scarce, signal_name, spawn};
+#[cfg(windows)]
+pub(crate) use windows::{files, guardian, program, tree};
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use uuid::Uuid;
 
 use environment::Variables;
 
@@ -49,52 +73,55 @@ pub(crate) struct Invocation {
     pub files: usize,
 }
 
-/// Whether this user may execute the file.
-pub(crate) fn is_executable(path: &std::path::Path) -> bool {
-    use std::os::unix::ffi::OsStrExt;
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-        return false;
-    };
-    // SAFETY: `path` is a NUL-terminated string that lives through the call.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
+/// Why a process could not be started.
+#[derive(Debug)]
+pub(crate) enum SpawnError {
+    /// Out of descriptors, processes or memory: it may work once an execution has ended.
+    Scarce(io::Error),
+    /// It will not work.
+    Failed(io::Error),
 }
 
-/// Whether it is a lack of descriptors, processes or memory, which may pass.
-pub(crate) fn is_scarce(error: &std::io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS)
-    )
+impl SpawnError {
+    pub fn error(&self) -> &io::Error {
+        match self {
+            Self::Scarce(error) | Self::Failed(error) => error,
+        }
+    }
 }
 
-/// The name of a signal, such as `SIGTERM`.
-pub(crate) fn signal_name(signal: i32) -> String {
-    let name = match signal {
-        libc::SIGHUP => "SIGHUP",
-        libc::SIGINT => "SIGINT",
-        libc::SIGQUIT => "SIGQUIT",
-        libc::SIGILL => "SIGILL",
-        libc::SIGTRAP => "SIGTRAP",
-        libc::SIGABRT => "SIGABRT",
-        libc::SIGBUS => "SIGBUS",
-        libc::SIGFPE => "SIGFPE",
-        libc::SIGKILL => "SIGKILL",
-        libc::SIGUSR1 => "SIGUSR1",
-        libc::SIGSEGV => "SIGSEGV",
-        libc::SIGUSR2 => "SIGUSR2",
-        libc::SIGPIPE => "SIGPIPE",
-        libc::SIGALRM => "SIGALRM",
-        libc::SIGTERM => "SIGTERM",
-        libc::SIGXCPU => "SIGXCPU",
-        libc::SIGXFSZ => "SIGXFSZ",
-        libc::SIGVTALRM => "SIGVTALRM",
-        libc::SIGPROF => "SIGPROF",
-        libc::SIGSYS => "SIGSYS",
-        #[cfg(target_os = "linux")]
-        libc::SIGSTKFLT => "SIGSTKFLT",
-        #[cfg(target_os = "linux")]
-        libc::SIGPWR => "SIGPWR",
-        other => return format!("SIG{other}"),
-    };
-    name.to_owned()
+impl From<io::Error> for SpawnError {
+    fn from(error: io::Error) -> Self {
+        if is_scarce(&error) {
+            Self::Scarce(error)
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    Code(i64),
+    Signal(i32),
+    /// Another part of the host reaped it, or `SIGCHLD` is ignored; the kernel has no answer left.
+    Lost,
+}
+
+/// How the end of a tree went.
+#[derive(Debug, Default)]
+pub(crate) struct TreeEnd {
+    /// There was something besides the leader.
+    pub found: bool,
+    /// Something had to be killed.
+    pub forced: bool,
+    /// Processes that did not vanish although they were killed.
+    pub unkillable: Vec<i32>,
+}
+
+/// The value of the mark that every guarded process of this host carries.
+pub(crate) fn engine_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| Uuid::new_v4().to_string())
 }

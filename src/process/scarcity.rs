@@ -31,7 +31,8 @@ impl Drop for Share {
     }
 }
 
-/// How many files the live executions may still open.
+/// How many files the live executions may still open: what a limit on descriptors, as Unix has it, is held against.
+#[cfg(unix)]
 pub(super) fn promised_files() -> usize {
     FILES.load(Ordering::SeqCst)
 }

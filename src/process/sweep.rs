@@ -51,8 +51,8 @@ impl Member {
 
     pub fn signal(&self, signal: i32) {
         match &self.pidfd {
-            Some(pidfd) => unix::signal_pidfd(pidfd, signal),
-            None => unix::signal_process(self.pid, signal),
+            Some(pidfd) if cfg!(target_os = "linux") => unix::signal_pidfd(pidfd, signal),
+            _ => unix::signal_process(self.pid, signal),
         }
     }
 
@@ -83,6 +83,21 @@ pub(crate) async fn forget() {
     *LATEST.lock().await = None;
 }
 
+#[cfg(target_os = "macos")]
+fn look() -> Vec<Process> {
+    let own = std::process::id().cast_signed();
+    let pids = super::darwin::all_pids().into_iter();
+    pids.filter(|pid| *pid != own)
+        .filter_map(super::darwin::read_process)
+        .collect()
+}
+
+#[cfg(target_os = "macos")]
+fn read_process(pid: i32, _uptime: Option<f64>) -> Option<Process> {
+    super::darwin::read_process(pid)
+}
+
+#[cfg(not(target_os = "macos"))]
 fn look() -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -98,6 +113,7 @@ fn look() -> Vec<Process> {
 }
 
 /// `None` if it is gone, a zombie, or a thread of the kernel.
+#[cfg(not(target_os = "macos"))]
 fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
     /// The kernel's flag of its own threads.
     const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -128,7 +144,7 @@ fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
     })
 }
 
-fn mark_of(environment: &[u8]) -> Option<Uuid> {
+pub(super) fn mark_of(environment: &[u8]) -> Option<Uuid> {
     environment.split(|byte| *byte == 0).find_map(|variable| {
         let value = variable
             .strip_prefix(EXECUTION_MARK.as_bytes())?
@@ -137,6 +153,7 @@ fn mark_of(environment: &[u8]) -> Option<Uuid> {
     })
 }
 
+#[cfg(not(target_os = "macos"))]
 fn uptime() -> Option<f64> {
     std::fs::read_to_string("/proc/uptime")
         .ok()?

@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::TreeEnd;
 use super::sweep::{self, Member};
 use super::unix::register;
 
@@ -16,7 +17,7 @@ use super::unix::register;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What belongs to an execution besides the leader of its group.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tree {
     /// The group, as long as its leader is not reaped: from then on its number may be another's.
     pub group: Option<i32>,
@@ -24,20 +25,9 @@ pub(crate) struct Tree {
     pub mark: Option<Uuid>,
 }
 
-/// How the end of a tree went.
-#[derive(Debug, Default)]
-pub(crate) struct TreeEnd {
-    /// There was something besides the leader.
-    pub found: bool,
-    /// Something had to be killed.
-    pub forced: bool,
-    /// Processes that did not vanish although they were killed.
-    pub unkillable: Vec<i32>,
-}
-
 impl Tree {
     /// Its live processes besides the leader.
-    pub async fn members(&self) -> Vec<Member> {
+    async fn members(&self) -> Vec<Member> {
         // A process in the middle of executing a program shows no environment for some microseconds.
         for _ in 0..3 {
             let processes = sweep::processes().await;
@@ -69,6 +59,13 @@ impl Tree {
                 member.signal(libc::SIGTERM);
                 member.signal(libc::SIGCONT);
             }
+        }
+    }
+
+    /// Remembers it for a later look, as [`look_for_escapees_soon`] tells.
+    pub fn look_for_escapees_soon(&self, grace: Duration) {
+        if let Some(id) = self.mark {
+            look_for_escapees_soon(id, grace);
         }
     }
 
@@ -147,7 +144,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Remembers an execution that has ended by itself: a process that left its group and closed its output is
 /// looked for soon, with those of all others that end meanwhile, and ended.
-pub(crate) fn look_for_escapees_soon(id: Uuid, grace: Duration) {
+fn look_for_escapees_soon(id: Uuid, grace: Duration) {
     let mut ended = ended();
     let ended = ended.get_or_insert_with(|| Ended {
         ids: HashSet::new(),

@@ -15,41 +15,22 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 #[cfg(feature = "node")]
 use super::environment::Assignment;
 use super::scarcity::{self, Share};
-use super::{Invocation, guardian};
+use super::tree::Tree;
+use super::{ExitStatus, Invocation, SpawnError, guardian};
+
+#[cfg(target_os = "macos")]
+use super::darwin::SPAWN_FLAGS;
+/// How every process is started: in a session of its own.
+#[cfg(not(target_os = "macos"))]
+const SPAWN_FLAGS: c_int = libc::POSIX_SPAWN_SETSID as c_int;
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
 const HEADROOM: usize = 16;
-
-/// Why a process could not be started.
-#[derive(Debug)]
-pub(crate) enum SpawnError {
-    /// Out of descriptors, processes or memory: it may work once an execution has ended.
-    Scarce(io::Error),
-    /// It will not work.
-    Failed(io::Error),
-}
-
-impl SpawnError {
-    pub fn error(&self) -> &io::Error {
-        match self {
-            Self::Scarce(error) | Self::Failed(error) => error,
-        }
-    }
-}
-
-impl From<io::Error> for SpawnError {
-    fn from(error: io::Error) -> Self {
-        if super::is_scarce(&error) {
-            Self::Scarce(error)
-        } else {
-            Self::Failed(error)
-        }
-    }
-}
 
 /// A process that was started, not yet known to a runtime.
 #[derive(Debug)]
@@ -86,6 +67,11 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
     )?;
     let leader = Leader { pid };
+    #[cfg(target_os = "macos")]
+    if invocation.guarded {
+        super::darwin::enter(pid);
+        leader.signal_group(libc::SIGCONT);
+    }
     let stdin = stdin.map(|pipe| pipe.write);
     for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
         .into_iter()
@@ -208,11 +194,18 @@ fn extensions() -> &'static Extensions {
 /// To be asked on the thread that changes them: a change on another one meanwhile is a race, as for `getenv`.
 #[cfg(feature = "node")]
 pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
-    unsafe extern "C" {
-        static environ: *const *const c_char;
-    }
-    // SAFETY: the pointer itself is changed by the thread that calls this, if at all.
-    let mut next = unsafe { environ };
+    #[cfg(not(target_os = "macos"))]
+    let mut next = {
+        unsafe extern "C" {
+            static environ: *const *const c_char;
+        }
+        // SAFETY: the pointer itself is changed by the thread that calls this, if at all.
+        unsafe { environ }
+    };
+    // A library of macOS has no such symbol.
+    #[cfg(target_os = "macos")]
+    // SAFETY: as above.
+    let mut next: *const *const c_char = unsafe { *libc::_NSGetEnviron() }.cast();
     if next.is_null() {
         return variables.is_empty();
     }
@@ -296,7 +289,7 @@ impl Drop for FileActions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    fn new() -> io::Result<Self> {
+    fn new(flags: c_int) -> io::Result<Self> {
         let mut raw = MaybeUninit::uninit();
         // SAFETY: `raw` has room for the attributes.
         check_code(unsafe { libc::posix_spawnattr_init(raw.as_mut_ptr()) })?;
@@ -306,7 +299,7 @@ impl Attributes {
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         // A session has no controlling terminal: a prompt fails instead of hanging. It is also a group to
         // signal. Node ignores SIGPIPE; its children must not.
-        let flags = libc::POSIX_SPAWN_SETSID
+        let flags = spawn_flag(flags)
             | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF)
             | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
         // SAFETY: attributes and sets have room and are initialized before they are read.
@@ -351,11 +344,20 @@ fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result
         .working_dir
         .as_deref()
         .map(|dir| c_string(dir.as_os_str()));
+    #[cfg(target_os = "macos")]
+    let flags = if invocation.guarded {
+        SPAWN_FLAGS | super::darwin::STOPPED
+    } else {
+        SPAWN_FLAGS
+    };
+    #[cfg(not(target_os = "macos"))]
+    let flags = SPAWN_FLAGS;
     spawn_raw(
         &c_string(invocation.program.as_os_str())?,
         &words.iter().map(CString::as_c_str).collect::<Vec<_>>(),
         &variables.collect::<io::Result<Vec<_>>>()?,
         &FileActions::new(working_dir.transpose()?.as_ref(), stdio)?,
+        flags,
     )
 }
 
@@ -368,8 +370,9 @@ fn spawn_raw(
     argv: &[&CStr],
     envp: &[&CStr],
     actions: &FileActions,
+    flags: c_int,
 ) -> io::Result<libc::pid_t> {
-    let attributes = Attributes::new()?;
+    let attributes = Attributes::new(flags)?;
     let pointers = |strings: &[&CStr]| -> Vec<*mut c_char> {
         strings
             .iter()
@@ -410,7 +413,7 @@ pub(super) fn spawn_helper(argv: &[CString], stdin: &OwnedFd) -> io::Result<libc
         })?;
     }
     let words: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
-    spawn_raw(&argv[0], &words, &[], &actions)
+    spawn_raw(&argv[0], &words, &[], &actions, SPAWN_FLAGS)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
@@ -430,7 +433,11 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
         #[expect(clippy::cast_possible_truncation, reason = "a descriptor is an int")]
         Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(target_os = "macos")]
+    {
+        super::darwin::watch_exit(pid)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
     {
         let _ = pid;
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
@@ -457,15 +464,6 @@ pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) {
 pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
     // SAFETY: takes two numbers. A process that is gone is no error.
     unsafe { libc::kill(pid, signal) };
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    Code(i64),
-    Signal(c_int),
-    /// Another part of the host reaped it, or `SIGCHLD` is ignored; the kernel has no answer left.
-    Lost,
 }
 
 /// The leader of a tree: not yet reaped, so its number and that of its group are its own.
@@ -498,6 +496,8 @@ impl Leader {
     /// Takes the status of a dead leader; its number is free from here on.
     fn reap(self) -> ExitStatus {
         let pid = self.pid;
+        #[cfg(target_os = "macos")]
+        super::darwin::leave(pid);
         std::mem::forget(self);
         let mut status = 0;
         loop {
@@ -604,11 +604,16 @@ impl Child {
             ExitWatch::Dead => {}
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
+                // A kernel queue does not tell of a death that was before, or while, the watch began.
+                if cfg!(target_os = "macos") && self.leader.is_dead() {
+                    break;
+                }
                 // An error means that the runtime shuts down: there is nobody left to tell.
                 let Ok(mut ready) = pidfd.readable().await else {
                     break;
                 };
-                if self.leader.is_dead() {
+                // A kernel queue may tell before there is a status; it tells once.
+                if cfg!(target_os = "macos") || self.leader.is_dead() {
                     break;
                 }
                 ready.clear_ready();
@@ -617,8 +622,12 @@ impl Child {
         self.exit = ExitWatch::Dead;
     }
 
-    pub fn group(&self) -> i32 {
-        self.leader.pid
+    /// What belongs to the execution besides the leader; without a mark, what has left the group is let go.
+    pub fn tree(&self, mark: Option<Uuid>) -> Tree {
+        Tree {
+            group: Some(self.leader.pid),
+            mark,
+        }
     }
 
     /// Asks the group to end. Stopped processes are continued, so that they can.
@@ -702,6 +711,10 @@ impl PipeReader {
     }
 
     /// Asks for a larger pipe; a refusal leaves it as it is.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(clippy::unused_self, reason = "a pipe grows on Linux only")
+    )]
     pub fn grow(&self, size: c_int) {
         #[cfg(target_os = "linux")]
         // SAFETY: the descriptor is open.
@@ -768,4 +781,44 @@ pub(super) fn wait_helper(pid: libc::pid_t) {
     while unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } != pid
         && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
     {}
+}
+
+/// Whether it is a lack of descriptors, processes or memory, which may pass.
+pub(crate) fn is_scarce(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS)
+    )
+}
+
+/// The name of a signal, such as `SIGTERM`.
+pub(crate) fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGUSR1 => "SIGUSR1",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGUSR2 => "SIGUSR2",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGXCPU => "SIGXCPU",
+        libc::SIGXFSZ => "SIGXFSZ",
+        libc::SIGVTALRM => "SIGVTALRM",
+        libc::SIGPROF => "SIGPROF",
+        libc::SIGSYS => "SIGSYS",
+        #[cfg(target_os = "linux")]
+        libc::SIGSTKFLT => "SIGSTKFLT",
+        #[cfg(target_os = "linux")]
+        libc::SIGPWR => "SIGPWR",
+        other => return format!("SIG{other}"),
+    };
+    name.to_owned()
 }

@@ -1,0 +1,209 @@
+//! What macOS does in its own way: watching a process by a kernel queue, looking through all processes without
+//! `/proc`, and telling the guardian of each group, since the environment of a program of the system is hidden.
+
+use std::collections::BTreeSet;
+use std::ffi::{c_int, c_void};
+use std::fs::File;
+use std::io::{self, Write};
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::sweep::{Process, mark_of};
+
+/// Of `spawn.h`: a session of its own.
+const POSIX_SPAWN_SETSID: c_int = 0x0400;
+
+/// How every process is started: in a session of its own, with no descriptors but those that are named.
+pub(super) const SPAWN_FLAGS: c_int = POSIX_SPAWN_SETSID | libc::POSIX_SPAWN_CLOEXEC_DEFAULT;
+
+/// How a guarded one is started, besides: stopped, until the guardian knows of it.
+pub(super) const STOPPED: c_int = libc::POSIX_SPAWN_START_SUSPENDED;
+
+/// A descriptor that becomes readable when the process ends. A process that has ended already is an error; one that
+/// ends in this moment may be missed, so the caller looks once more.
+pub(super) fn watch_exit(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: takes nothing and returns a descriptor or -1.
+    let queue = unsafe { libc::kqueue() };
+    if queue < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: opened just now.
+    let queue = unsafe { OwnedFd::from_raw_fd(queue) };
+    let event = libc::kevent {
+        ident: usize::try_from(pid).unwrap_or(0),
+        filter: libc::EVFILT_PROC,
+        flags: libc::EV_ADD | libc::EV_ONESHOT,
+        fflags: libc::NOTE_EXIT,
+        data: 0,
+        udata: ptr::null_mut(),
+    };
+    // SAFETY: the queue is open, one change is handed over, and no event is asked for.
+    let code = unsafe {
+        libc::kevent(
+            queue.as_raw_fd(),
+            &raw const event,
+            1,
+            ptr::null_mut(),
+            0,
+            ptr::null(),
+        )
+    };
+    if code < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(queue)
+}
+
+/// The numbers of all processes.
+pub(super) fn all_pids() -> Vec<i32> {
+    // SAFETY: asks for the count.
+    let count = unsafe { libc::proc_listallpids(ptr::null_mut(), 0) };
+    // Some more may start meanwhile.
+    let mut pids = vec![0_i32; usize::try_from(count).unwrap_or(0) + 64];
+    let size = c_int::try_from(size_of_val(&pids[..])).unwrap_or(0);
+    // SAFETY: the list has the size that is told.
+    let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
+    pids.truncate(usize::try_from(count).unwrap_or(0));
+    pids
+}
+
+/// `None` if it is gone, a zombie, or of another user.
+pub(super) fn read_process(pid: i32) -> Option<Process> {
+    let mut info = MaybeUninit::<libc::proc_bsdinfo>::uninit();
+    let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
+    // SAFETY: there is room for the answer.
+    let filled = unsafe {
+        libc::proc_pidinfo(
+            pid,
+            libc::PROC_PIDTBSDINFO,
+            0,
+            info.as_mut_ptr().cast(),
+            size,
+        )
+    };
+    if filled != size {
+        return None;
+    }
+    // SAFETY: filled in, all of it.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: takes and changes nothing.
+    if info.pbi_status == libc::SZOMB || info.pbi_uid != unsafe { libc::geteuid() } {
+        return None;
+    }
+    let environment = environment(pid).unwrap_or_default();
+    let started = UNIX_EPOCH + Duration::from_secs(info.pbi_start_tvsec);
+    let young = SystemTime::now()
+        .duration_since(started)
+        .is_ok_and(|age| age < Duration::from_secs(2));
+    Some(Process {
+        pid,
+        group: info.pbi_pgid.cast_signed(),
+        mark: mark_of(&environment),
+        unclear: young && environment.is_empty(),
+    })
+}
+
+/// The variables of a process, each with a NUL behind it. Empty where they are hidden.
+fn environment(pid: i32) -> Option<Vec<u8>> {
+    let mut all = arguments(pid)?;
+    let (count, rest) = all.split_first_chunk::<{ size_of::<c_int>() }>()?;
+    let count = usize::try_from(c_int::from_ne_bytes(*count)).ok()?;
+    // The path of the program, NULs up to a boundary, the arguments, the variables.
+    let path_end = rest.iter().position(|byte| *byte == 0)?;
+    let first = path_end + rest[path_end..].iter().position(|byte| *byte != 0)?;
+    let mut start = size_of::<c_int>() + first;
+    for _ in 0..count {
+        start += all[start..].iter().position(|byte| *byte == 0)? + 1;
+    }
+    all.drain(..start);
+    Some(all)
+}
+
+fn arguments(pid: i32) -> Option<Vec<u8>> {
+    let mut most: c_int = 0;
+    ask_kernel(
+        &mut [libc::CTL_KERN, libc::KERN_ARGMAX],
+        (&raw mut most).cast(),
+        size_of::<c_int>(),
+    )?;
+    let mut all = vec![0; usize::try_from(most).ok()?];
+    let mut name = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
+    let length = ask_kernel(&mut name, all.as_mut_ptr().cast(), all.len())?;
+    all.truncate(length);
+    Some(all)
+}
+
+/// Fills the answer in, of which `size` bytes must be there; returns its length.
+fn ask_kernel(name: &mut [c_int], answer: *mut c_void, mut size: usize) -> Option<usize> {
+    // SAFETY: name and answer have the sizes that are told; nothing is changed.
+    let code = unsafe {
+        libc::sysctl(
+            name.as_mut_ptr(),
+            libc::c_uint::try_from(name.len()).unwrap_or(0),
+            answer,
+            &raw mut size,
+            ptr::null_mut(),
+            0,
+        )
+    };
+    (code == 0).then_some(size)
+}
+
+/// The groups that are to end with the host, and the guardian's pipe.
+pub(super) struct Groups {
+    live: BTreeSet<libc::pid_t>,
+    guardian: Option<File>,
+}
+
+static GROUPS: Mutex<Groups> = Mutex::new(Groups {
+    live: BTreeSet::new(),
+    guardian: None,
+});
+
+fn groups() -> MutexGuard<'static, Groups> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Groups {
+    /// A guardian that is dead is started again, and told of all groups then.
+    fn tell(&mut self, line: &str) {
+        if let Some(guardian) = &mut self.guardian
+            && guardian.write_all(line.as_bytes()).is_err()
+        {
+            self.guardian = None;
+        }
+    }
+}
+
+/// Tells the guardian of a group, before its first instruction.
+pub(super) fn enter(group: libc::pid_t) {
+    let mut groups = groups();
+    groups.live.insert(group);
+    groups.tell(&format!("+{group}\n"));
+}
+
+/// Takes a group back, before its number can become another's.
+pub(super) fn leave(group: libc::pid_t) {
+    let mut groups = groups();
+    if groups.live.remove(&group) {
+        groups.tell(&format!("-{group}\n"));
+    }
+}
+
+/// Tells a new guardian of all groups there are.
+pub(super) fn introduce(guardian: &OwnedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is open. A guardian that is dead must not end the host by a signal.
+    unsafe { libc::fcntl(guardian.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
+    let mut groups = groups();
+    groups.guardian = Some(File::from(guardian.try_clone()?));
+    let lines: Vec<String> = groups
+        .live
+        .iter()
+        .map(|group| format!("+{group}\n"))
+        .collect();
+    groups.tell(&lines.concat());
+    Ok(())
+}

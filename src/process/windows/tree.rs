@@ -1,0 +1,65 @@
+//! Ending all that an execution has started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::job::{Job, Member};
+use super::wait::ExitWait;
+use crate::process::TreeEnd;
+
+/// How long a killed process may take to vanish, before it is reported as one that cannot be ended.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What belongs to an execution besides its leader.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree {
+    pub(super) job: Arc<Job>,
+    pub(super) leader: u32,
+}
+
+impl Tree {
+    /// Nothing leaves a job.
+    #[expect(
+        clippy::unused_async,
+        reason = "elsewhere it takes a look at all processes"
+    )]
+    pub async fn ask_escapees(&self) {}
+
+    /// Nothing leaves a job.
+    #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
+    pub fn look_for_escapees_soon(&self, _grace: Duration) {}
+
+    /// Kills all of it, at once as nothing can be asked to end, and looks again until nothing is found.
+    pub async fn end(&self, _kill_at: Instant, _hurry: impl Future<Output = ()> + Send) -> TreeEnd {
+        let mut end = TreeEnd::default();
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let members = self.job.members(self.leader);
+            if members.is_empty() {
+                return end;
+            }
+            if Instant::now() >= give_up {
+                let pids = members.iter().map(|member| member.pid.cast_signed());
+                end.unkillable = pids.collect();
+                return end;
+            }
+            end.found = true;
+            end.forced = true;
+            self.job.terminate();
+            drop(tokio::time::timeout_at(give_up, all_gone(members)).await);
+        }
+    }
+}
+
+/// Resolves when all of them are dead.
+async fn all_gone(members: Vec<Member>) {
+    for member in members {
+        match member.process.map(ExitWait::new) {
+            Some(Ok(mut wait)) => wait.done().await,
+            // What may not be watched is looked for again soon.
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
