@@ -321,10 +321,11 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  * @param {AbortSignal} [signal]
  */
 function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
-  const wants = wantsOf(run, signal)
-  const token = enter(runs, run)
   const { onStdout, onStderr, onEvent, subscribers } = run
-  run.steps = ids.map((id) => enter(runs, { id, onStdout, onStderr, onEvent, subscribers, refused: () => {} }))
+  const step = { onStdout, onStderr, onEvent, subscribers, refused: () => {} }
+  const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
+  const token = enter(runs, run)
+  run.steps = ids.map((id) => enter(runs, { id, ...step }))
   if (signal) stopOnAbort(run, token, signal)
   const failure = engine.executePlan(token, run.steps, plan, stdins, variables, wants)
   if (failure) settled(token, failure, undefined)

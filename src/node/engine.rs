@@ -148,7 +148,7 @@ impl NativeEngine {
     }
 
     /// Starts a plan; what becomes of it is told through the door, to `token`, and what becomes of its steps to
-    /// `tokens`, in their order.
+    /// `tokens`, in their order; `wants` of the plan and of each step.
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
@@ -157,9 +157,9 @@ impl NativeEngine {
         plan: String,
         stdins: Vec<StepInput>,
         variables: Option<Vec<String>>,
-        wants: u32,
+        wants: Vec<u32>,
     ) -> Option<Failure> {
-        let wants = Wants(wants);
+        let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
         let runtime = match super::runtime() {
             Ok(runtime) => runtime,
             Err(error) => return Some(internal(error).into()),
@@ -177,6 +177,7 @@ impl NativeEngine {
             token,
             tokens,
             wants,
+            step_wants,
         };
         // A long plan takes milliseconds to read.
         pool::STARTS.submit(move || submission.submit(&plan, stdins, runtime));
@@ -378,6 +379,7 @@ struct PlanSubmission {
     token: u32,
     tokens: Vec<u32>,
     wants: Wants,
+    step_wants: Wants,
 }
 
 impl PlanSubmission {
@@ -400,6 +402,7 @@ impl PlanSubmission {
             request.stdin = stdins.remove(&step);
         }
         let (door, token, wants) = (self.door, self.token, self.wants);
+        let step_wants = self.step_wants;
         let options = ExecuteOptions {
             handler: Some(Arc::new(PlanHandler {
                 token,
@@ -413,7 +416,7 @@ impl PlanSubmission {
         let handler_of_step = move |step: usize| -> Option<Arc<dyn EventHandler>> {
             let token = *self.tokens.get(step)?;
             let subscribers = Arc::clone(&self.subscribers);
-            let handler = Handler::new(token, Arc::clone(&door), wants, subscribers);
+            let handler = Handler::new(token, Arc::clone(&door), step_wants, subscribers);
             let handler = Arc::new(handler);
             door.enter(token, Some(Arc::clone(&handler)));
             Some(handler)
