@@ -165,7 +165,13 @@ async function events(): Promise<void> {
 const plans: ExecutionPlan[] = [
   { strategy: { type: 'serial' }, commands: [request] },
   { strategy: { type: 'parallel', maxConcurrency: 2, stopOnError: true }, commands: [], timeoutMs: 1000 },
-  { id, description: 'd', strategy: { type: 'dependency_graph', dependencies: { 1: [0] } }, commands: [], metadata: {} },
+  {
+    id,
+    description: 'd',
+    strategy: { type: 'dependency_graph', dependencies: { 1: [0] } },
+    commands: [],
+    metadata: {},
+  },
 ]
 // @ts-expect-error dependencies are required
 const noDependencies: ExecutionPlan = { strategy: { type: 'dependency_graph' }, commands: [] }
