@@ -192,3 +192,17 @@ test('a relative outputLogPath and logDir are taken from the directory of the ho
   expect(await ended).toMatchObject({ complained: '' })
   expect(readdirSync(dir).sort()).toEqual(['logs', 'raw'])
 })
+
+test('commands that never stop printing do not keep others from their logs', async () => {
+  const engine = newEngine({ maxLogSizeBytes: 2 ** 30 })
+  const stop = new AbortController()
+  const chatty = Array.from({ length: 12 }, () => engine.run(exec('yes'), { signal: stop.signal }))
+  const result = await engine.run(shell('echo heard'))
+  expect(result).toMatchObject({ success: true, error: null, stdout: 'heard\n' })
+  expect(await engine.readLogs(result.id)).toMatch(/stdout F heard\n$/)
+  stop.abort()
+  for (const { status, errorCode, logPath } of await Promise.all(chatty)) {
+    expect({ status, errorCode }).toEqual({ status: 'cancelled', errorCode: null })
+    expect(logPath).not.toBeNull()
+  }
+})

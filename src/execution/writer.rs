@@ -1,5 +1,6 @@
 //! Writing to the files of an execution, on a thread that may block, alongside reading and delivery.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -86,8 +87,8 @@ impl Writer {
             Some(state.files.take())
         });
         if let Some(files) = files.await {
-            let writing = Writing(Arc::clone(&self.0), Some(files));
-            pool::FILES.submit(move || writing.work_off());
+            let shared = Arc::clone(&self.0);
+            pool::FILES.submit(move || work_off(shared, files));
         }
     }
 
@@ -104,37 +105,39 @@ impl Writer {
     }
 }
 
-/// The job that writes. Whatever becomes of it, who waits for it is told.
-struct Writing(Arc<Shared>, Option<Files>);
-
-impl Writing {
-    fn work_off(mut self) {
-        let Some(mut files) = self.1.take() else {
-            return;
-        };
-        loop {
-            let mut state = self.0.state();
-            state.waiting_bytes = 0;
-            let chunks = std::mem::take(&mut state.waiting);
-            if chunks.is_empty() {
-                // Under the lock, so that what comes now starts the next job.
-                state.files = Some(files);
-                state.is_writing = false;
-                return;
-            }
+/// The job that writes what waits.
+fn work_off(shared: Arc<Shared>, mut files: Files) {
+    let chunks = {
+        let mut state = shared.state();
+        state.waiting_bytes = 0;
+        std::mem::take(&mut state.waiting)
+    };
+    shared.changed.notify_waiters();
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        for chunk in chunks {
+            files.append(chunk.stream, &chunk.bytes, chunk.limit_at, chunk.at);
+            spare::give(chunk.bytes);
+        }
+        files
+    }));
+    let mut state = shared.state();
+    match written {
+        Ok(files) if state.waiting.is_empty() => {
+            // Under the lock, so that what comes now starts the next job.
+            state.files = Some(files);
+            state.is_writing = false;
+        }
+        Ok(files) => {
             drop(state);
-            self.0.changed.notify_waiters();
-            for chunk in chunks {
-                files.append(chunk.stream, &chunk.bytes, chunk.limit_at, chunk.at);
-                spare::give(chunk.bytes);
-            }
+            // Behind the jobs of others: a command that never stops printing must not keep a thread for itself.
+            return pool::FILES.submit(move || work_off(shared, files));
+        }
+        // Files whose write has panicked are not written to again, and nobody waits for that.
+        Err(_) => {
+            state.waiting.clear();
+            state.is_writing = false;
         }
     }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        self.0.state().is_writing = false;
-        self.0.changed.notify_waiters();
-    }
+    drop(state);
+    shared.changed.notify_waiters();
 }
