@@ -1,5 +1,7 @@
 //! The promises of the crate to its users, kept by real commands.
 
+#![cfg(unix)]
+
 mod common;
 
 use std::sync::Arc;

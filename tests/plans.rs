@@ -1,5 +1,7 @@
 //! The promises about plans, kept by real commands.
 
+#![cfg(unix)]
+
 mod common;
 
 use std::collections::{BTreeMap, HashMap};

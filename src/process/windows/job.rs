@@ -4,6 +4,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_MORE_DATA, MAX_PATH, WAIT_OBJECT_0,
@@ -24,7 +25,10 @@ use super::{KILLED, check, check_handle, size_of_all};
 
 /// The processes of one execution.
 #[derive(Debug)]
-pub(super) struct Job(OwnedHandle);
+pub(super) struct Job {
+    handle: OwnedHandle,
+    was_killed: AtomicBool,
+}
 
 /// A live process of a job.
 #[derive(Debug)]
@@ -38,9 +42,11 @@ impl Job {
     /// A job without processes. One that is guarded ends with its last handle, which the host holds: with the host.
     pub fn new(guarded: bool) -> io::Result<Self> {
         // SAFETY: no attributes and no name: the handle is not inherited, and the job is nobody else's.
-        let job = Self(check_handle(unsafe {
-            CreateJobObjectW(ptr::null(), ptr::null())
-        })?);
+        let handle = check_handle(unsafe { CreateJobObjectW(ptr::null(), ptr::null()) })?;
+        let job = Self {
+            handle,
+            was_killed: AtomicBool::new(false),
+        };
         let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
         // A process that crashes must not wait for somebody to close a dialog.
         limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION;
@@ -50,7 +56,7 @@ impl Job {
         // SAFETY: the job is open, and the limits are of the class that is named.
         check(unsafe {
             SetInformationJobObject(
-                job.0.as_raw_handle(),
+                job.handle.as_raw_handle(),
                 JobObjectExtendedLimitInformation,
                 (&raw const limits).cast(),
                 size_of_all(&limits),
@@ -60,13 +66,22 @@ impl Job {
     }
 
     pub fn handle(&self) -> &OwnedHandle {
-        &self.0
+        &self.handle
     }
 
     /// Kills all of it.
     pub fn terminate(&self) {
+        if self.process_ids().is_ok_and(|ids| ids.is_empty()) {
+            return;
+        }
+        self.was_killed.store(true, Ordering::Release);
         // SAFETY: the job is open. One without processes is no error.
-        unsafe { TerminateJobObject(self.0.as_raw_handle(), KILLED) };
+        unsafe { TerminateJobObject(self.handle.as_raw_handle(), KILLED) };
+    }
+
+    /// Whether there was something to kill when it was killed.
+    pub fn was_killed(&self) -> bool {
+        self.was_killed.load(Ordering::Acquire)
     }
 
     /// Its live processes besides the leader.
@@ -88,7 +103,7 @@ impl Job {
             // SAFETY: the job is open, and the list has the length that is told.
             let answer = check(unsafe {
                 QueryInformationJobObject(
-                    self.0.as_raw_handle(),
+                    self.handle.as_raw_handle(),
                     JobObjectBasicProcessIdList,
                     list.as_mut_ptr().cast(),
                     size_of_all(&list[..]),
@@ -130,13 +145,15 @@ impl Job {
         let known = unsafe {
             IsProcessInJob(
                 process.as_raw_handle(),
-                self.0.as_raw_handle(),
+                self.handle.as_raw_handle(),
                 &raw mut is_in_job,
             )
         };
         // SAFETY: the handle is open.
         let has_ended = unsafe { WaitForSingleObject(process.as_raw_handle(), 0) } == WAIT_OBJECT_0;
-        let counts = known != 0 && is_in_job != 0 && !has_ended && !is_console_host(&process);
+        // Where the question is not allowed, it was in the job a moment ago.
+        let is_in_job = known == 0 || is_in_job != 0;
+        let counts = is_in_job && !has_ended && !is_console_host(&process);
         counts.then_some(Member {
             pid,
             process: Some(process),

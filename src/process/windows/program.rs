@@ -358,7 +358,7 @@ mod tests {
             ("plain", "plain"),
             ("", r#""""#),
             ("a&b|c<d>e^f", r#""a&b|c<d>e^f""#),
-            (r#"" & whoami & ""#, r#""""" & whoami & """""#),
+            (r#"" & whoami & ""#, r#"""" & whoami & """"#),
             ("%PATH%", r#""%%cd:~,%PATH%%cd:~,%""#),
             ("a=b,c;d", r#""a=b,c;d""#),
             (r"ends in \", r#""ends in \\""#),

@@ -38,15 +38,16 @@ impl Tree {
         loop {
             let members = self.job.members(self.leader);
             if members.is_empty() {
+                end.forced = self.job.was_killed();
                 return end;
             }
             if Instant::now() >= give_up {
                 let pids = members.iter().map(|member| member.pid.cast_signed());
                 end.unkillable = pids.collect();
+                end.forced = true;
                 return end;
             }
             end.found = true;
-            end.forced = true;
             self.job.terminate();
             drop(tokio::time::timeout_at(give_up, all_gone(members)).await);
         }
