@@ -107,7 +107,7 @@ pub struct Ended {
     /// The execution.
     pub execution_id: Uuid,
     /// How it ended.
-    pub result: Box<ExecutionResult>,
+    pub result: Arc<ExecutionResult>,
     /// When.
     pub timestamp: DateTime<Utc>,
 }

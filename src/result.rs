@@ -116,6 +116,39 @@ pub struct ExecutionResult {
     pub metadata: ExecutionMetadata,
 }
 
+impl ExecutionResult {
+    /// All of it but what was printed, which may be megabytes.
+    #[cfg(feature = "node")]
+    pub(crate) fn without_output(&self) -> Self {
+        Self {
+            id: self.id,
+            status: self.status,
+            success: self.success,
+            exit_code: self.exit_code,
+            signal: self.signal.clone(),
+            stdout: String::new(),
+            stderr: String::new(),
+            stdout_bytes: self.stdout_bytes,
+            stderr_bytes: self.stderr_bytes,
+            truncated: self.truncated,
+            stdout_overflow_file: self.stdout_overflow_file.clone(),
+            stderr_overflow_file: self.stderr_overflow_file.clone(),
+            command: self.command.clone(),
+            pid: self.pid,
+            started_at: self.started_at,
+            completed_at: self.completed_at,
+            duration_ms: self.duration_ms,
+            queued_ms: self.queued_ms,
+            forced: self.forced,
+            leftover_processes: self.leftover_processes,
+            log_path: self.log_path.clone(),
+            error: self.error.clone(),
+            error_code: self.error_code,
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
 /// One line about an execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionSummary {

@@ -109,7 +109,6 @@ impl Life {
             let result = Arc::new(result);
             drop(slot);
             settling.settle(Arc::clone(&result));
-            // Made only for who listens: a result may hold megabytes.
             if !handlers.0.is_empty()
                 && let Some(event) = terminal_event(&result)
             {
@@ -458,11 +457,11 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
 }
 
 /// The end of a step that was skipped is told by its plan.
-fn terminal_event(result: &ExecutionResult) -> Option<ExecutionEvent> {
+fn terminal_event(result: &Arc<ExecutionResult>) -> Option<ExecutionEvent> {
     let ended = Ended {
         execution_id: result.id,
         timestamp: result.completed_at,
-        result: Box::new(result.clone()),
+        result: Arc::clone(result),
     };
     match result.status {
         ExecutionStatus::Completed => Some(ExecutionEvent::Completed(ended)),

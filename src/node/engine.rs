@@ -208,12 +208,11 @@ impl NativeEngine {
         match parse_id(&id).and_then(|id| self.engine.result(id)) {
             Err(error) => Answer::of(Err::<(), _>(error)),
             Ok(result) => {
-                let [json, stdout, stderr] = wire_result((*result).clone());
+                let answer = Answer::of(Ok(result.without_output()));
                 Answer {
-                    json: Some(json),
-                    stdout: Some(stdout),
-                    stderr: Some(stderr),
-                    failure: None,
+                    stdout: Some(result.stdout.clone()),
+                    stderr: Some(result.stderr.clone()),
+                    ..answer
                 }
             }
         }
@@ -269,7 +268,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
-            Ok(Value::texts(wire_result((*result).clone())))
+            Ok(Value::Texts(wire_result(&result).into()))
         })
     }
 
@@ -279,7 +278,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_plan(parse_id(&id)?).await?;
-            Ok(Value::texts(wire_plan(&result)))
+            Ok(Value::Texts(wire_plan(&result)))
         })
     }
 
@@ -289,7 +288,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.plan_result(parse_id(&id)?)?;
-            Ok(Value::texts(wire_plan(&result)))
+            Ok(Value::Texts(wire_plan(&result)))
         })
     }
 

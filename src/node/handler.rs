@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::door::Shared;
-use super::message::{Message, millis};
+use super::message::{Message, millis, wire_plan, wire_result};
 use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
 
@@ -104,7 +104,9 @@ impl EventHandler for Handler {
             | ExecutionEvent::Cancelled(ended)
             | ExecutionEvent::Timeout(ended) => {
                 self.door.forget(token);
-                let result = self.wants(Wants::RESULT).then_some(ended.result);
+                let result = self
+                    .wants(Wants::RESULT)
+                    .then(|| wire_result(&ended.result));
                 self.door.send(Message::Ended { token, result });
             }
             ExecutionEvent::Stdout { .. }
@@ -177,7 +179,7 @@ impl EventHandler for PlanHandler {
                 result, timestamp, ..
             } => {
                 self.door.forget(token);
-                let result = self.wants(Wants::RESULT).then_some(result);
+                let result = self.wants(Wants::RESULT).then(|| wire_plan(&result));
                 self.door.send(Message::PlanEnded {
                     token,
                     result,

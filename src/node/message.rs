@@ -33,7 +33,7 @@ pub(super) enum Message {
     },
     Ended {
         token: u32,
-        result: Option<Box<ExecutionResult>>,
+        result: Option<[Text; 3]>,
     },
     Accepted {
         token: u32,
@@ -52,7 +52,7 @@ pub(super) enum Message {
     },
     PlanEnded {
         token: u32,
-        result: Option<Arc<PlanExecutionResult>>,
+        result: Option<Vec<Text>>,
         at: f64,
     },
 }
@@ -71,10 +71,6 @@ pub enum Value {
 impl Value {
     pub fn text(text: String) -> Self {
         Self::Text(text.into())
-    }
-
-    pub fn texts(texts: impl IntoIterator<Item = String>) -> Self {
-        Self::Texts(texts.into_iter().map(Text::from).collect())
     }
 }
 
@@ -126,9 +122,8 @@ impl Message {
                 ],
             ),
             Self::Ended { token, result } => {
-                let [json, stdout, stderr] = result.map_or([const { Undefined }; 3], |result| {
-                    wire_result(*result).map(Value::text)
-                });
+                let [json, stdout, stderr] =
+                    result.map_or([const { Undefined }; 3], |result| result.map(Value::Text));
                 (2, token, [json, stdout, stderr, Undefined, Undefined])
             }
             Self::Accepted { token } => (3, token, [const { Undefined }; 5]),
@@ -151,7 +146,7 @@ impl Message {
                 (6, token, [completed, total, command, Number(at), Undefined])
             }
             Self::PlanEnded { token, result, at } => {
-                let result = result.map_or(Undefined, |result| Value::texts(wire_plan(&result)));
+                let result = result.map_or(Undefined, Value::Texts);
                 (
                     7,
                     token,
@@ -174,18 +169,19 @@ impl Message {
 }
 
 /// A result as JSON without its output, and its output.
-pub(super) fn wire_result(mut result: ExecutionResult) -> [String; 3] {
-    let stdout = std::mem::take(&mut result.stdout);
-    let stderr = std::mem::take(&mut result.stderr);
-    // A result has string keys and no fallible conversions apart from paths, which are text from JavaScript.
-    let json = serde_json::to_string(&result).unwrap_or_default();
-    [json, stdout, stderr]
+pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Text; 3] {
+    // It has string keys and no fallible conversions apart from paths, which are text from JavaScript.
+    let json = serde_json::to_string(&result.without_output()).unwrap_or_default();
+    let output = |stream| Text::output(result, stream);
+    [
+        json.into(),
+        output(OutputStream::Stdout),
+        output(OutputStream::Stderr),
+    ]
 }
 
 /// The result of a plan in JSON without the results of its steps, and those, in three parts each.
-pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<String> {
-    let steps = plan.results.iter();
-    let steps = steps.flat_map(|result| wire_result(ExecutionResult::clone(result)));
+pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<Text> {
     let own = PlanExecutionResult {
         results: Vec::new(),
         description: plan.description.clone(),
@@ -193,7 +189,8 @@ pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<String> {
     };
     // As for a result.
     let json = serde_json::to_string(&own).unwrap_or_default();
-    [json].into_iter().chain(steps).collect()
+    let steps = plan.results.iter().flat_map(wire_result);
+    [json.into()].into_iter().chain(steps).collect()
 }
 
 pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
