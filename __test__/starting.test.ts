@@ -38,6 +38,35 @@ test('300 commands at once with 200 descriptors all succeed', async () => {
   expect(printed).toBe('300\n')
 })
 
+test('a start that is tried again for lack of descriptors is cancelled at once', async () => {
+  const program = `
+    const { openSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false })
+    const run = (id) => engine.run({ id, command: { type: 'exec', program: 'true' } })
+    const id = '7f1de0b4-3c55-4c5c-8f6c-0d5f4a4b7c11'
+    const fill = () => { for (;;) openSync('/dev/null') }
+    run().then(async () => {
+      try { fill() } catch {}
+      const result = run(id)
+      // The last pause but one begins after 1.27 s and lasts as long.
+      await new Promise((resolve) => setTimeout(resolve, 1500))
+      const asked = performance.now()
+      await engine.cancel(id)
+      const taken = performance.now() - asked
+      const { status } = await result
+      process.stdout.write(status + (taken < 500 ? ' at once' : ' after ' + taken))
+      process.exit()
+    })`
+  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let printed = ''
+  child.stdout.on('data', (text) => (printed += text))
+  await once(child, 'close')
+  expect(printed).toBe('cancelled at once')
+})
+
 test('the environment is the one JavaScript sees when it calls execute', async () => {
   const { ended } = host(`
     const run = async (more) => (await engine.run({ command: { type: 'shell', command: 'printf %s "$A$B"' }, ...more })).stdout

@@ -180,7 +180,10 @@ impl Life {
                     }
                 }
                 SpawnError::Scarce(_) if lonely < LONELY_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(10 << lonely)).await;
+                    tokio::select! {
+                        () = self.execution.stop.at_least(Stop::ASKED) => {}
+                        () = tokio::time::sleep(Duration::from_millis(10 << lonely)) => {}
+                    }
                     lonely += 1;
                 }
                 error => {

@@ -4,6 +4,10 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::spare;
 
+/// An unfinished line up to this size is copied in front of the next read; a longer one is appended to where it is,
+/// as otherwise each small write to a long line would copy all of it.
+const COPIED: usize = 4 * 1024;
+
 /// Cuts one stream into lines.
 ///
 /// A line ends at `\n`; a `\r` before it is dropped. A line longer than the limit comes in pieces of that many
@@ -76,6 +80,9 @@ impl LineSplitter {
     /// A buffer that begins with the line whose end has not been read, for the next read to append to. What is not
     /// pushed is to be put back.
     pub fn take_unfinished(&mut self) -> Vec<u8> {
+        if self.unfinished.len() > COPIED {
+            return std::mem::take(&mut self.unfinished);
+        }
         let mut buffer = spare::take();
         buffer.append(&mut self.unfinished);
         buffer
@@ -83,6 +90,10 @@ impl LineSplitter {
 
     /// Takes a buffer back to which nothing was appended.
     pub fn put_back(&mut self, buffer: Vec<u8>) {
+        if buffer.len() > COPIED {
+            self.unfinished = buffer;
+            return;
+        }
         self.unfinished.extend_from_slice(&buffer);
         spare::give(buffer);
     }
@@ -90,6 +101,12 @@ impl LineSplitter {
     /// Takes the unfinished line with what was read behind it, from `old` on; returns the lines that it completes.
     pub fn push(&mut self, mut bytes: Vec<u8>, old: usize) -> Option<Lines> {
         let complete = memrchr(b'\n', &bytes[old..]).map_or(0, |end| old + end + 1);
+        if complete == 0 {
+            self.put_back(bytes);
+            let mut lines = Lines::default();
+            self.cut_unfinished(&mut lines);
+            return lines.unless_empty();
+        }
         self.unfinished.extend_from_slice(&bytes[complete..]);
         bytes.truncate(complete);
         // The unfinished line is not within these bytes any more, so their bound is that of a line.
@@ -208,6 +225,33 @@ mod tests {
     fn a_longer_line_comes_in_pieces_cut_between_characters() {
         let lines = lines_of(&["ab€€\nc".as_bytes()], 4);
         assert_eq!(lines, [piece("ab"), piece("€"), whole("€"), whole("c")]);
+    }
+
+    #[test]
+    fn a_long_line_in_small_writes_is_not_copied_for_each() {
+        let mut splitter = LineSplitter::new(1024 * 1024);
+        let mut moved = 0;
+        let mut place = std::ptr::null();
+        for _ in 0..10_000 {
+            let mut bytes = splitter.take_unfinished();
+            let old = bytes.len();
+            bytes.extend_from_slice(&[b'x'; 64]);
+            moved += usize::from(bytes.as_ptr() != place);
+            place = bytes.as_ptr();
+            assert_eq!(splitter.push(bytes, old), None);
+        }
+        // The first 4 KiB, and whenever the buffer doubles.
+        assert!(moved < 100, "moved {moved} times");
+    }
+
+    #[test]
+    fn a_long_line_in_small_writes_is_the_same() {
+        let mut bytes = "x€".repeat(5_000).into_bytes();
+        bytes.extend_from_slice(b"\r\nrest");
+        let reads: Vec<&[u8]> = bytes.chunks(61).collect();
+        for max_line in [4_096, 6_000, 20_000, 20_001, 1024 * 1024] {
+            assert_eq!(lines_of(&reads, max_line), lines_of(&[&bytes], max_line));
+        }
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
         // Files whose write has panicked are not written to again, and nobody waits for that.
         Err(_) => {
             state.waiting.clear();
+            state.waiting_bytes = 0;
             state.is_writing = false;
         }
     }
