@@ -58,6 +58,39 @@ add_rust() {
   if [ "$2" -ne 0 ] && [ "$((f))" -eq 0 ]; then failed=$((failed + 1)); fi
 }
 
+# node_of PLATFORM FILE: fetches the Node of another platform from npm, once, and prints where its program is.
+node_of() {
+  local dir=$work/node-$1
+  if [ ! -e "$dir/package/$2" ]; then
+    mkdir -p "$dir"
+    # Kept where it is unpacked only once it is whole.
+    (cd "$dir" && npm pack "node-$1@22" --silent >/dev/null && tar xzf "node-$1"-*.tgz && rm -f "node-$1"-*.tgz) || {
+      echo "not run: the npm package node-$1 cannot be had" >&2
+      return 1
+    }
+  fi
+  echo "$dir/package/$2"
+}
+
+# stage DIR ADDON: the package, with the addon of another platform, and the portable tests.
+stage() {
+  rm -rf "$1"
+  mkdir -p "$1/__test__"
+  cp -r index.js lib package.json "$1/"
+  cp __test__/portable.mjs "$1/__test__/"
+  cp "$2" "$1/execution-engine.node"
+  echo "module.exports = require('./execution-engine.node')" >"$1/binding.js"
+}
+
+# add_node LOG STATUS: adds what a run of Node's test runner has counted.
+add_node() {
+  local p f
+  p=$(sed -nE 's/^# pass ([0-9]+)$/\1/p' "$1") f=$(sed -nE 's/^# fail ([0-9]+)$/\1/p' "$1")
+  passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
+  # It may have failed before it could count.
+  if [ "$2" -ne 0 ] && [ "${f:-0}" -eq 0 ]; then failed=$((failed + 1)); fi
+}
+
 # finish: the last line, and the status.
 finish() {
   echo "$passed passed, $failed failed"
