@@ -91,10 +91,10 @@ test.each(texts)('%s with a NUL byte or of another type is refused by its name',
   }
 })
 
-test('half a character is refused, not replaced', async () => {
-  const error = await refusal(exec('echo', '\ud800'))
-  expect(error.code).toBe('VALIDATION')
-  expect(error.message).toMatch(/expected .*, found /)
+test.each(texts)('half a character in %s is refused by its name, not replaced', async (field, request) => {
+  const error = await refusal(request('\ud800'))
+  expect(error).toMatchObject({ code: 'VALIDATION', field })
+  expect(error.message).toMatch(/expected text of whole Unicode characters, found "\\ud800"/)
 })
 
 test('a name of a variable that is empty or has a NUL byte is refused', async () => {

@@ -33,12 +33,17 @@ function describe(value) {
   }
 }
 
-/** @type {(type: 'string' | 'boolean', expected: string) => Checker} */
-const ofType = (type, expected) => (value, path, code) =>
-  typeof value === type ? value : refuse(path, expected, describe(value), code)
+/** @type {Checker} */
+function text(value, path, code) {
+  if (typeof value !== 'string') return refuse(path, 'a string', describe(value), code)
+  // Half a pair; whole pairs are one character each here.
+  if (!/\p{Surrogate}/u.test(value)) return value
+  return refuse(path, 'text of whole Unicode characters', describe(value), code)
+}
 
-const text = ofType('string', 'a string')
-const flag = ofType('boolean', 'a boolean')
+/** @type {Checker} */
+const flag = (value, path, code) =>
+  typeof value === 'boolean' ? value : refuse(path, 'a boolean', describe(value), code)
 
 /** @type {Checker} */
 function positive(value, path, code) {
