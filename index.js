@@ -87,6 +87,12 @@ class ExecutionEngine {
   #native
   /** @type {Set<(event: any) => unknown>} */
   #subscribers = new Set()
+  /**
+   * Plans that were submitted, and are not known to Rust yet: a long one takes milliseconds to read.
+   *
+   * @type {Map<string, Promise<void>>}
+   */
+  #entering = new Map()
 
   /** @param {import('./index').ExecutionConfig} [config] */
   constructor(config = {}) {
@@ -192,7 +198,32 @@ class ExecutionEngine {
       stdins,
       variables: variables(),
     }
+    this.#enter(run)
     door.submitPlan(this.#native, run, submission, signal)
+  }
+
+  /**
+   * Lets who asks for the plan wait until it was accepted or refused.
+   *
+   * @param {any} run
+   */
+  #enter(run) {
+    const { id, accepted, refused } = run
+    const entered = new Promise((/** @type {(value: void) => void} */ resolve) => {
+      const decide = () => {
+        if (this.#entering.get(id) === entered) this.#entering.delete(id)
+        resolve()
+      }
+      run.accepted = () => {
+        decide()
+        accepted?.()
+      }
+      run.refused = (/** @type {Error} */ error) => {
+        decide()
+        refused(error)
+      }
+    })
+    this.#entering.set(id, entered)
   }
 
   /**
@@ -232,7 +263,9 @@ class ExecutionEngine {
 
   /** @param {string} id */
   async getStatus(id) {
-    return unwrap(this.#native.status(check.id(id)))
+    const checked = check.id(id)
+    await this.#entering.get(checked)
+    return unwrap(this.#native.status(checked))
   }
 
   /**
@@ -255,12 +288,14 @@ class ExecutionEngine {
   /** @param {string} planId */
   async getPlanResult(planId) {
     const checked = check.planId(planId)
+    await this.#entering.get(checked)
     return toPlanResult(await door.ask((token) => this.#native.planResult(token, checked)))
   }
 
   /** @param {string} planId */
   async waitForPlan(planId) {
     const checked = check.planId(planId)
+    await this.#entering.get(checked)
     return toPlanResult(await door.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
@@ -274,6 +309,7 @@ class ExecutionEngine {
    */
   async cancel(id) {
     const checked = check.id(id)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     return door.ask((token) => this.#native.cancel(token, checked))
   }
 

@@ -112,6 +112,18 @@ test('cancelling a plan ends what runs and what waits, and resolves when nothing
   await expect(engine.cancel(id)).rejects.toMatchObject({ code: 'ALREADY_FINISHED' })
 })
 
+test('a plan is known under its id as soon as it was submitted', async () => {
+  const engine = newEngine()
+  const plan = (id: string): ExecutionPlan => ({ id, strategy: serial, commands: [shell('sleep 60')] })
+  const ids = ['44444444-4444-4444-8444-444444444444', '55555555-5555-4555-8555-555555555555']
+  const runs = ids.map((id) => engine.runPlan(plan(id)))
+  expect(await engine.getStatus(ids[0]!)).toBe('running')
+  await engine.cancel(ids[1]!)
+  await engine.cancel(ids[0]!)
+  expect((await Promise.all(runs)).map(({ status }) => status)).toEqual(['cancelled', 'cancelled'])
+  expect(await engine.waitForPlan(ids[0]!)).toEqual(await runs[0])
+})
+
 test('the signal of a plan cancels it, before and after its start', async () => {
   const engine = newEngine()
   const mark = newMark()

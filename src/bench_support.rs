@@ -82,7 +82,9 @@ impl Registry {
 
     /// Notes that it has finished; forgets the oldest beyond the bound.
     pub fn finish(&self, id: Uuid) {
-        self.0.finish(id);
+        if let Ok(unit) = self.0.get(id) {
+            self.0.finish(&unit);
+        }
     }
 
     /// Whether it is known, as every query asks first.

@@ -33,6 +33,21 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
+    fn id(&self) -> Uuid {
+        match self {
+            Self::Execution(execution) => execution.id(),
+            Self::Plan(plan) => plan.id(),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Execution(one), Self::Execution(other)) => Arc::ptr_eq(one, other),
+            (Self::Plan(one), Self::Plan(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     pub fn status(&self) -> ExecutionStatus {
         match self {
             Self::Execution(execution) => execution.status(),
@@ -200,12 +215,14 @@ impl Registry {
 
     /// Notes that an execution or a plan has finished, and forgets the oldest beyond the bound; the one that
     /// has just finished stays, however many steps it had.
-    pub fn finish(&self, id: Uuid) {
+    pub fn finish(&self, unit: &Unit) {
+        let id = unit.id();
         let mut forgotten = Vec::new();
         let mut state = self.state();
         state.next_number += 1;
         let key = state.next_number;
-        if let Some(entry) = state.units.get_mut(&id) {
+        // What was removed right after its end may have left its id to another.
+        if let Some(entry) = state.units.get_mut(&id).filter(|entry| entry.unit.is(unit)) {
             let weight = entry.unit.weight();
             entry.finished = Some(key);
             state.finished_executions += weight;

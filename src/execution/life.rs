@@ -14,7 +14,7 @@ use super::{Execution, Handlers, Stop};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{Ended, ExecutionEvent, OutputStream};
 use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool, scarcity};
-use crate::registry::Registry;
+use crate::registry::{Registry, Unit};
 use crate::request::{ExecutionMetadata, ExecutionRequest};
 use crate::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::slots::{Slot, Ticket};
@@ -491,7 +491,8 @@ impl Settling {
         self.execution.outcome.set(result);
         // A step is forgotten with its plan.
         if !self.execution.is_step() {
-            self.registry.finish(self.execution.id);
+            let unit = Unit::Execution(Arc::clone(&self.execution));
+            self.registry.finish(&unit);
         }
     }
 }

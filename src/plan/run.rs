@@ -22,7 +22,7 @@ use crate::launch::{Decision, Launch};
 use crate::outcome::Outcome;
 use crate::process::environment::Environment;
 use crate::process::pool;
-use crate::registry::Registry;
+use crate::registry::{Registry, Unit};
 use crate::request::ExecutionRequest;
 use crate::result::ExecutionStatus;
 use crate::slots::{Slot, Slots, Ticket};
@@ -394,7 +394,7 @@ impl Settling {
         let taken = millis(self.accepted.elapsed());
         let result = Arc::new(self.plan.result_of_steps(description, ended_by, taken));
         self.plan.outcome.set(Arc::clone(&result));
-        self.registry.finish(self.plan.id);
+        self.registry.finish(&Unit::Plan(Arc::clone(&self.plan)));
         result
     }
 }
