@@ -1,6 +1,6 @@
 'use strict'
 
-const native = require('./binding.js')
+const native = require('./lib/native')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const door = require('./lib/door')

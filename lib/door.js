@@ -4,7 +4,7 @@
 // whom it concerns: an execution, or a promise that waits for an answer.
 
 const { setImmediate } = require('node:timers')
-const native = require('../binding.js')
+const native = require('./native')
 const { onAbort } = require('./abort')
 const { fromFailure } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
