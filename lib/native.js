@@ -77,12 +77,32 @@ function explain(cause, name) {
   return Object.assign(new Error(lines.join('\n'), { cause }), { code: 'ERR_NATIVE_PACKAGE' })
 }
 
+/**
+ * The addon of this platform, from where it is all but always: the generated loader, which also knows all other places,
+ * takes longer to read than the addon itself.
+ *
+ * @param {string} name
+ * @returns {typeof import('../binding') | undefined}
+ */
+function nearest(name) {
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return undefined
+  for (const place of [`../execution-engine.${name}.node`, `${NAME}-${name}`]) {
+    try {
+      return require(place)
+    } catch {
+      // The generated loader tells why.
+    }
+  }
+  return undefined
+}
+
 /** @returns {typeof import('../binding')} */
 function load() {
+  const name = platformName(process.platform, process.arch, isMusl)
   try {
-    return require('../binding.js')
+    return nearest(name) ?? require('../binding.js')
   } catch (cause) {
-    throw explain(cause, platformName(process.platform, process.arch, isMusl))
+    throw explain(cause, name)
   }
 }
 
