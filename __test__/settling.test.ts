@@ -117,7 +117,7 @@ test('a command that closes its streams early settles when it ends', async () =>
   expect(result.durationMs).toBeGreaterThanOrEqual(290)
 })
 
-test('run of true takes less than 8 ms, 50 times one after the other, or on a busy machine than Node itself', async () => {
+test('run of true takes less than 8 ms, 50 times one after the other, or on a busy machine twice what Node takes', async () => {
   const engine = newEngine({ logOutput: false })
   const runs = { engine: () => engine.run(exec('true')), node: () => once(spawn('true'), 'close') }
   const times = { engine: [] as number[], node: [] as number[] }
@@ -131,6 +131,6 @@ test('run of true takes less than 8 ms, 50 times one after the other, or on a bu
   }
   for (const index of [25, 47]) {
     const [own, theirs] = [times.engine, times.node].map((all) => all.sort((a, b) => a - b)[index]!)
-    expect(own).toBeLessThan(Math.max(8, theirs!))
+    expect(own).toBeLessThan(Math.max(8, 2 * theirs!))
   }
 })
