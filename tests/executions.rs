@@ -624,6 +624,20 @@ async fn a_child_has_default_signals_and_no_foreign_descriptors() {
 }
 
 #[tokio::test]
+async fn a_command_runs_in_its_directory() {
+    let (engine, dir) = engine();
+    let inner = dir.path().join("with a space");
+    std::fs::create_dir(&inner).expect("a directory");
+    let request = ExecutionRequest {
+        working_dir: Some(inner.clone()),
+        ..shell("pwd -P")
+    };
+    let result = run(&engine, request).await;
+    let inner = inner.canonicalize().expect("its path");
+    assert_eq!(result.stdout.trim_end(), inner.to_string_lossy());
+}
+
+#[tokio::test]
 async fn scripts_run_by_their_first_line_or_their_extension() {
     use std::os::unix::fs::PermissionsExt;
     let (engine, dir) = engine();

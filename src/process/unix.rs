@@ -174,7 +174,11 @@ struct Extensions {
 fn extensions() -> &'static Extensions {
     static EXTENSIONS: OnceLock<Extensions> = OnceLock::new();
     EXTENSIONS.get_or_init(|| Extensions {
+        // A static program has no symbols to look up, and every musl of these years has this one.
+        #[cfg(target_env = "musl")]
+        add_chdir: Some(libc::posix_spawn_file_actions_addchdir_np),
         // SAFETY: a symbol of this name has this signature wherever it exists.
+        #[cfg(not(target_env = "musl"))]
         add_chdir: unsafe {
             std::mem::transmute::<*mut c_void, Option<AddChdir>>(symbol(
                 c"posix_spawn_file_actions_addchdir_np",
@@ -251,11 +255,34 @@ impl FileActions {
             // SAFETY: the actions are initialized, `dir` is NUL-terminated and copied by the call.
             check_code(unsafe { add(&raw mut actions.0, dir.as_ptr()) })?;
         }
-        if let Some(add) = extensions().add_close_from {
+        match extensions().add_close_from {
             // SAFETY: the actions are initialized.
-            check_code(unsafe { add(&raw mut actions.0, 3) })?;
+            Some(add) => check_code(unsafe { add(&raw mut actions.0, 3) })?,
+            None => actions.close_inherited()?,
         }
         Ok(actions)
+    }
+
+    /// Closes in the child what it would inherit, one by one, where the library cannot do it at once.
+    fn close_inherited(&mut self) -> io::Result<()> {
+        // Where there is no such directory, the child inherits nothing in the first place.
+        let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+            return Ok(());
+        };
+        let numbers = open
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        for fd in numbers.filter(|fd: &RawFd| *fd > 2) {
+            // SAFETY: takes numbers.
+            let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+            if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+                // SAFETY: the actions are initialized. What is closed meanwhile is no error to the child.
+                check_code(unsafe {
+                    libc::posix_spawn_file_actions_addclose(&raw mut self.0, fd)
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn connect(&mut self, target: RawFd, source: Option<RawFd>) -> io::Result<()> {
