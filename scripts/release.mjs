@@ -40,7 +40,7 @@ function refuse(what, lines) {
   if (lines.length > 0) throw new Error(`${what}:\n${lines.map((line) => `  ${line}`).join('\n')}`)
 }
 
-/** @param {string} what @param {string[]} args @param {{ cwd?: string, onOutput?: (text: string) => void }} [options] */
+/** @param {string} what @param {string[]} args @param {import('./run.mjs').Options} [options] */
 async function runNpm(what, args, options) {
   const status = await npm(args, options)
   if (status !== 0) throw new Error(`${what} failed with exit code ${status}`)
@@ -215,7 +215,7 @@ async function tryOut(packages) {
 async function publish(packages, options) {
   expectAll(packages)
   let newest = ''
-  await runNpm('npm --version', ['--version'], { onOutput: (text) => (newest += text) })
+  await runNpm('npm --version', ['--version'], { onOutput: (text) => (newest += text), quiet: true })
   // Older ones know nothing of trusted publishing, and fail as if the package did not exist.
   const [major = 0, minor = 0, patch = 0] = newest.trim().split('.').map(Number)
   if (major * 1e6 + minor * 1e3 + patch < 11_005_001) throw new Error(`expected npm 11.5.1 or newer, found ${newest}`)
@@ -226,7 +226,7 @@ async function publish(packages, options) {
     let found = ''
     const onOutput = (/** @type {string} */ text) => (found += text)
     // Fails where there is no such package yet, and prints nothing where it has no such version.
-    await npm(['view', `${name}@${version}`, 'version', '--loglevel=silent', ...options], { onOutput })
+    await npm(['view', `${name}@${version}`, 'version', '--loglevel=silent', ...options], { onOutput, quiet: true })
     if (found.trim() === version) {
       console.log(`release: ${name}@${version} is published already`)
       continue
