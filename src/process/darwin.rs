@@ -72,6 +72,9 @@ pub(super) fn all_pids() -> Vec<i32> {
 
 /// `None` if it is gone, a zombie, or of another user.
 pub(super) fn read_process(pid: i32) -> Option<Process> {
+    /// Of `sys/proc_info.h`: on its way out.
+    const EXITING: u32 = 4;
+
     let mut info = MaybeUninit::<libc::proc_bsdinfo>::uninit();
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
     // SAFETY: there is room for the answer.
@@ -103,6 +106,7 @@ pub(super) fn read_process(pid: i32) -> Option<Process> {
         group: info.pbi_pgid.cast_signed(),
         mark: mark_of(&environment),
         unclear: young && environment.is_empty(),
+        exiting: info.pbi_flags & EXITING != 0,
     })
 }
 
