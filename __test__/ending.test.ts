@@ -169,6 +169,32 @@ test('a guardian that dies is started again', async () => {
   await until(() => survivors(mark).length === 0, 'no survivor', 1000)
 })
 
+test('guardians that die again and again do not take the commands of a living host with them', async () => {
+  const mark = newMark()
+  const { child, ended, said } = host(`
+    const { readdirSync, readFileSync } = require('node:fs')
+    const isGuardian = (pid) => {
+      try {
+        const own = readFileSync('/proc/' + pid + '/stat', 'latin1').includes(' ' + process.pid + ' ')
+        return own && readFileSync('/proc/' + pid + '/cmdline', 'latin1').includes('escher-guardian')
+      } catch {}
+    }
+    engine.execute({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } }).then(async (id) => {
+      while (engine.config.orphanProtection) {
+        const guardian = readdirSync('/proc').find((name) => /^\\d+$/.test(name) && isGuardian(name))
+        if (guardian) process.kill(Number(guardian), 'SIGKILL')
+        await new Promise((r) => setTimeout(r, 5))
+      }
+      // As long as a guardian would have needed.
+      await new Promise((r) => setTimeout(r, 500))
+      console.log(await engine.getStatus(id))
+      await engine.cancel(id)
+    })`)
+  await said('running\n')
+  await ended
+  expect(survivors(mark)).toEqual([])
+})
+
 test('a worker that ends takes its own executions with it, and no one else’s', async () => {
   const [own, other] = [newMark(), newMark()]
   const engine = newEngine()

@@ -198,16 +198,15 @@ pub(super) fn leave(group: libc::pid_t) {
 }
 
 /// Tells a new guardian of all groups there are.
-pub(super) fn introduce(guardian: &OwnedFd) -> io::Result<()> {
+pub(super) fn introduce(guardian: OwnedFd) {
     // SAFETY: the descriptor is open. A guardian that is dead must not end the host by a signal.
     unsafe { libc::fcntl(guardian.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
     let mut groups = groups();
-    groups.guardian = Some(File::from(guardian.try_clone()?));
+    groups.guardian = Some(File::from(guardian));
     let lines: Vec<String> = groups
         .live
         .iter()
         .map(|group| format!("+{group}\n"))
         .collect();
     groups.tell(&lines.concat());
-    Ok(())
 }

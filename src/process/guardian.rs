@@ -104,10 +104,13 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
     let (read, write) = unix::helper_pipe()?;
     let argv = ["/bin/sh", "-c", SCRIPT, "escher-guardian", engine_id()].map(CString::new);
     let argv: Vec<CString> = argv.into_iter().collect::<Result<_, _>>()?;
-    let pid = unix::spawn_helper(&argv, &read)?;
+    // Before it is started: what fails afterwards would end its lifeline, and it would do its work.
     #[cfg(target_os = "macos")]
-    super::darwin::introduce(&write)?;
+    let told = write.try_clone()?;
+    let pid = unix::spawn_helper(&argv, &read)?;
     *lifeline = Some(write);
+    #[cfg(target_os = "macos")]
+    super::darwin::introduce(told);
     Ok(pid)
 }
 
@@ -128,13 +131,18 @@ fn watch(mut pid: libc::pid_t) -> bool {
                 0
             };
             let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
-            let state = match start(&mut lifeline) {
-                Ok(again) if short_lives < 3 => {
-                    pid = again;
-                    continue;
+            // None is started only to be given up: it would take the end of its lifeline for that of the host.
+            let state = if short_lives >= 3 {
+                UNAVAILABLE
+            } else {
+                match start(&mut lifeline) {
+                    Ok(again) => {
+                        pid = again;
+                        continue;
+                    }
+                    Err(error) if is_scarce(&error) => NEVER_STARTED,
+                    Err(_) => UNAVAILABLE,
                 }
-                Err(error) if is_scarce(&error) => NEVER_STARTED,
-                _ => UNAVAILABLE,
             };
             *lifeline = None;
             STATE.store(state, Ordering::Release);
