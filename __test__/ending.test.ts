@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
@@ -84,6 +85,24 @@ test('a second cancel does not wait for the grace', async () => {
   expect(Date.now() - begun).toBeLessThan(2000)
   expect((await engine.getResult(id)).forced).toBe(true)
 })
+
+test('what cannot be ended is told after ten seconds, and nobody waits for it any longer', async () => {
+  const mark = newMark()
+  const engine = newEngine({ terminationGraceMs: 100 })
+  const id = await engine.execute(exec('sleep', mark))
+  await untilThere(mark, 1)
+  const [pid = 0] = survivors(mark)
+  // A tracer that has stopped keeps what it traces from vanishing, also once it was killed.
+  const tracer = spawn('strace', ['-p', String(pid), '-o', '/dev/null'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  await once(tracer.stderr, 'data')
+  tracer.kill('SIGSTOP')
+  await engine.cancel(id)
+  const result = await engine.getResult(id)
+  expect(result).toMatchObject({ status: 'cancelled', forced: true, exitCode: null, signal: null, errorCode: 'IO' })
+  expect(result.error).toContain(`cancelled; processes [${pid}] could not be ended`)
+  tracer.kill('SIGKILL')
+  await until(() => !existsSync(`/proc/${pid}`), 'nothing left of it, not even a zombie')
+}, 30_000)
 
 test('a cancelled place in the queue never starts', async () => {
   const mark = newMark()

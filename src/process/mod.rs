@@ -46,6 +46,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -107,7 +108,13 @@ pub(crate) enum ExitStatus {
     Signal(i32),
     /// Another part of the host reaped it, or `SIGCHLD` is ignored; the kernel has no answer left.
     Lost,
+    /// It did not end, although it was killed.
+    Alive,
 }
+
+/// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in an
+/// uninterruptible sleep, or belongs to another user by now.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the end of a tree went.
 #[derive(Debug, Default)]

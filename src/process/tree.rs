@@ -8,13 +8,9 @@ use tokio::io::Interest;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::TreeEnd;
 use super::sweep::{self, Member};
 use super::unix::register;
-
-/// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in
-/// an uninterruptible sleep.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::{PATIENCE, TreeEnd};
 
 /// What belongs to an execution besides the leader of its group.
 #[derive(Debug, Clone)]

@@ -495,8 +495,8 @@ pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
 
 /// The leader of a tree: not yet reaped, so its number and that of its group are its own.
 ///
-/// Dropped unreaped, when the runtime ends before the execution, it is killed with its group and reaped on a
-/// thread of its own.
+/// Dropped unreaped, when the runtime ends before the execution or nothing ends the process, it is killed with its
+/// group and reaped on a thread of its own.
 #[derive(Debug)]
 struct Leader {
     pid: libc::pid_t,
@@ -684,6 +684,10 @@ impl Child {
         };
         // A host that runs at the lowest priority itself has children that do, too.
         highest != LOWEST || own_priority() == LOWEST
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.leader.pid
     }
 
     /// Takes the status of the dead leader.

@@ -7,10 +7,7 @@ use tokio::time::Instant;
 
 use super::job::{Job, Member};
 use super::wait::ExitWait;
-use crate::process::TreeEnd;
-
-/// How long a killed process may take to vanish, before it is reported as one that cannot be ended.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::process::{PATIENCE, TreeEnd};
 
 /// What belongs to an execution besides its leader.
 #[derive(Debug, Clone)]
