@@ -222,6 +222,32 @@ async fn lines_come_before_the_one_terminal_event() {
     assert_eq!(events.len(), 2002);
 }
 
+#[tokio::test]
+async fn the_last_line_is_delivered_also_where_the_output_is_held_open_after_a_forced_end() {
+    let recorder = Arc::new(Recorder::default());
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        drain_max_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let engine = engine.with_event_handler(Arc::<Recorder>::clone(&recorder));
+    let mark = mark();
+    let request = ExecutionRequest {
+        keep_background: true,
+        timeout_ms: Some(700),
+        ..shell(&format!(
+            "setsid sleep {mark} & printf unfinished; sleep {mark}"
+        ))
+    };
+    let result = run(&engine, request).await;
+    for kept in survivors(&mark) {
+        run(&engine, shell(&format!("kill -KILL {kept}"))).await;
+    }
+    assert_eq!(result.status, ExecutionStatus::Timeout);
+    assert_eq!(result.error.as_deref(), Some("timed out after 700 ms"));
+    let is_line = |event: &ExecutionEvent| matches!(event, ExecutionEvent::Stdout { line, .. } if line == "unfinished");
+    assert!(recorder.events().iter().any(is_line));
+}
+
 struct Stuck;
 
 #[async_trait::async_trait]

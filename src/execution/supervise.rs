@@ -227,8 +227,11 @@ impl Supervisor<'_> {
     async fn deliver_rest(&self, streams: &mut Streams<'_>, ended: bool) {
         let patience = self.config.drain_max();
         let mut impatient = ended;
+        // What waits for bytes was told just now that there are no more, and is not stuck.
+        let told = self.progress.waits_for_bytes().then(Instant::now);
         while !streams.done {
-            let stuck_at = self.progress.last_activity() + patience;
+            let active = self.progress.last_activity();
+            let stuck_at = told.map_or(active, |told| told.max(active)) + patience;
             let check_at = if impatient {
                 stuck_at
             } else {
