@@ -149,6 +149,39 @@ async fn what_left_quietly_is_found_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    for pause in 0..60 {
+        let daemon = format!(
+            "fork and exit; close STDIN; close STDOUT; close STDERR;
+             select undef, undef, undef, {pause} / 20_000; POSIX::setsid(); exec 'sleep', '{mark}'"
+        );
+        let request = ExecutionRequest::new(Command::exec("perl", ["-MPOSIX", "-e", &daemon]));
+        assert!(run(&engine, request).await.success);
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !survivors(&mark).is_empty() {
+        let found = survivors(&mark);
+        assert!(Instant::now() < deadline, "still there: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
+    let (engine, dir) = engine();
+    let lock = dir.path().join("lock");
+    let lock = lock.display();
+    // Each process starts the next and ends; the lock is held as long as one of them lives, 20 seconds at most.
+    let chain = "$SIG{TERM} = $SIG{CHLD} = q(IGNORE); $end = time + 20; while (time < $end) { fork and exit }";
+    let line = format!("exec 9>{lock}; flock 9; exec perl -e '{chain}'");
+    assert!(run(&engine, shell(&line)).await.success);
+    let free = run(&engine, shell(&format!("flock -w 5 {lock} true"))).await;
+    assert!(free.success, "{:?}", free.error);
+}
+
+#[tokio::test]
 async fn keep_background_leaves_it_running() {
     let (engine, _dir) = engine();
     let mark = mark();

@@ -113,6 +113,9 @@ impl Supervisor<'_> {
             self.progress.cut();
         }
         self.deliver_rest(&mut streams, request.is_some()).await;
+        // One that has left the group quietly was not looked for; one that was leaving it may not have been found.
+        self.tree
+            .look_for_escapees_soon(self.config.termination_grace());
         let exit = if alive {
             end.unkillable.insert(0, child.pid());
             // Dropped, it is reaped by a thread, whenever it ends.
@@ -213,7 +216,6 @@ impl Supervisor<'_> {
         let grace = self.config.termination_grace();
         let held_open = !self.progress.reached_end();
         if !held_open && !child.may_have_company() {
-            self.tree.look_for_escapees_soon(grace);
             return TreeEnd::default();
         }
         let hurry = self.stop.at_least(Stop::ASKED);

@@ -32,6 +32,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub pid: i32,
+    pub group: i32,
     /// It ends by itself.
     pub exiting: bool,
     pidfd: Option<OwnedFd>,
@@ -44,6 +45,7 @@ impl Member {
         let again = read_process(seen.pid, None)?;
         (again.mark == seen.mark && again.group == seen.group).then_some(Self {
             pid: seen.pid,
+            group: seen.group,
             exiting: again.exiting,
             pidfd,
         })
@@ -51,7 +53,7 @@ impl Member {
 
     pub fn signal(&self, signal: i32) {
         match &self.pidfd {
-            Some(pidfd) if cfg!(target_os = "linux") => unix::signal_pidfd(pidfd, signal),
+            Some(pidfd) if unix::signal_pidfd(pidfd, signal) => {}
             _ => unix::signal_process(self.pid, signal),
         }
     }
@@ -83,6 +85,20 @@ pub(crate) async fn forget() {
     *LATEST.lock().await = None;
 }
 
+/// Whether processes can be looked at.
+#[cfg(target_os = "macos")]
+pub(crate) fn can_look() -> bool {
+    true
+}
+
+/// Whether processes can be looked at: there is a `/proc`, and it numbers them as this process does. In a namespace of
+/// processes it may still be that of the system around, and its numbers those of strangers.
+#[cfg(not(target_os = "macos"))]
+pub(crate) fn can_look() -> bool {
+    let own = std::process::id().to_string();
+    std::fs::read_link("/proc/self").is_ok_and(|found| found.as_os_str() == own.as_str())
+}
+
 #[cfg(target_os = "macos")]
 fn look() -> Vec<Process> {
     let own = std::process::id().cast_signed();
@@ -99,8 +115,9 @@ fn read_process(pid: i32, _uptime: Option<f64>) -> Option<Process> {
 
 #[cfg(not(target_os = "macos"))]
 fn look() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
+    let entries = match std::fs::read_dir("/proc") {
+        Ok(entries) if can_look() => entries,
+        _ => return Vec::new(),
     };
     let own = std::process::id().cast_signed();
     let uptime = uptime();

@@ -471,21 +471,34 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     }
 }
 
-/// Signals the process behind the descriptor, and no other that may have its number by now.
-pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) {
+/// Signals the process behind the descriptor, and no other that may have its number by now. Returns false where that
+/// cannot be done: there are systems, and filters of system calls, that let such a descriptor be opened but not used.
+pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) -> bool {
     #[cfg(target_os = "linux")]
-    // SAFETY: the descriptor is open; no signal information is passed. A process that is gone is no error.
-    unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            ptr::null::<libc::siginfo_t>(),
-            0,
-        );
+    {
+        // SAFETY: the descriptor is open; no signal information is passed.
+        let code = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                pidfd.as_raw_fd(),
+                signal,
+                ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (pidfd, signal);
+    {
+        let _ = (pidfd, signal);
+        false
+    }
+}
+
+/// Signals all of a group at once. Its leader must not be reaped: its number may be another's from then on.
+pub(super) fn signal_group(group: libc::pid_t, signal: c_int) {
+    // SAFETY: takes two numbers. A group that is gone is no error.
+    unsafe { libc::kill(-group, signal) };
 }
 
 pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
@@ -504,8 +517,7 @@ struct Leader {
 
 impl Leader {
     fn signal_group(&self, signal: c_int) {
-        // SAFETY: takes two numbers. The leader is not reaped, so the group's number is its own.
-        unsafe { libc::kill(-self.pid, signal) };
+        signal_group(self.pid, signal);
     }
 
     /// Whether it is dead; it stays a zombie.
@@ -668,22 +680,8 @@ impl Child {
     }
 
     /// Whether a dead leader may have left company in its group.
-    ///
-    /// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
-    /// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
-    /// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
     pub fn may_have_company(&self) -> bool {
-        const LOWEST: c_int = 19;
-        let who = self.leader.pid.unsigned_abs();
-        // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
-        let highest = unsafe {
-            if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
-                return true;
-            }
-            libc::getpriority(libc::PRIO_PGRP, who)
-        };
-        // A host that runs at the lowest priority itself has children that do, too.
-        highest != LOWEST || own_priority() == LOWEST
+        may_have_company(self.leader.pid)
     }
 
     pub fn pid(&self) -> i32 {
@@ -694,6 +692,25 @@ impl Child {
     pub fn reap(self) -> ExitStatus {
         self.leader.reap()
     }
+}
+
+/// Whether a dead leader, not yet reaped, may have left company in its group.
+///
+/// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
+/// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
+/// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
+pub(super) fn may_have_company(leader: libc::pid_t) -> bool {
+    const LOWEST: c_int = 19;
+    let who = leader.unsigned_abs();
+    // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
+    let highest = unsafe {
+        if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
+            return true;
+        }
+        libc::getpriority(libc::PRIO_PGRP, who)
+    };
+    // A host that runs at the lowest priority itself has children that do, too.
+    highest != LOWEST || own_priority() == LOWEST
 }
 
 fn own_priority() -> c_int {
