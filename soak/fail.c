@@ -73,7 +73,9 @@ long syscall(long number, ...) {
   va_start(more, number);
   for (int i = 0; i < 6; i++) a[i] = va_arg(more, long);
   va_end(more);
-  int error = number == SYS_pidfd_open ? failure("pidfd_open", NULL) : 0;
+  int error = 0;
+  if (number == SYS_pidfd_open) error = failure("pidfd_open", NULL);
+  if (number == SYS_pidfd_send_signal) error = failure("pidfd_send_signal", NULL);
   if (error == 0) return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   errno = error;
   return -1;

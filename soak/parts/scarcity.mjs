@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 /** @typedef {import('./executions.mjs').Outcome} Outcome */
 
 const here = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url))
-const { EMFILE, ENFILE, EAGAIN, ENOMEM, ENOENT } = constants.errno
+const { EMFILE, ENFILE, EAGAIN, ENOMEM, ENOENT, EPERM } = constants.errno
 
 /**
  * Runs a program of Node in a host of its own; returns what it printed, and how it ended.
@@ -59,6 +59,7 @@ const refusals = [
   ['posix_spawn', EMFILE, 'SPAWN_FAILED'],
   ['pidfd_open', EMFILE, null],
   ['pidfd_open', ENFILE, null],
+  ['pidfd_send_signal', EPERM, null],
   ['open', EMFILE, 'IO'],
   ['open', ENFILE, 'IO'],
   ['pthread_create', EAGAIN, null],
