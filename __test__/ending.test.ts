@@ -164,6 +164,19 @@ test.each(deaths)("the host's death by %s leaves nothing", async (_, last, signa
   await until(() => survivors(mark).length === 0, 'no survivor', 1000)
 })
 
+test("the host's death leaves nothing of what has cleared its environment, either", async () => {
+  const mark = newMark()
+  const { child, ended, said } = host(`
+    const command = 'env -i sleep ${mark} & exec env -i sleep ${mark}'
+    engine.execute({ command: { type: 'shell', command, shell: 'sh' } }).then(() => console.log('started'))`)
+  await said('started')
+  // The host has it on its command line, too.
+  await untilThere(mark, 3)
+  child.kill('SIGKILL')
+  await ended
+  await until(() => survivors(mark).length === 0, 'no survivor', 1000)
+})
+
 test('a guardian that dies is started again', async () => {
   const mark = newMark()
   const { child, ended, said } = host(`
@@ -175,7 +188,8 @@ test('a guardian that dies is started again', async () => {
       } catch {}
     }
     const guardians = () => readdirSync('/proc').filter((name) => /^\\d+$/.test(name) && isGuardian(name)).join()
-    engine.execute({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } }).then(async () => {
+    const command = 'env -i sleep ${mark} & sleep ${mark}'
+    engine.execute({ command: { type: 'shell', command, shell: 'sh' } }).then(async () => {
       await new Promise((r) => setTimeout(r, 1100))
       const first = guardians()
       process.kill(Number(first), 'SIGKILL')

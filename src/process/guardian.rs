@@ -2,8 +2,9 @@
 //!
 //! A host that is killed runs no destructors. So one `/bin/sh` per host, in a session of its own, holds the
 //! read end of a pipe whose other end dies with the host. At its end it kills every process that carries the
-//! mark of this host, looking again for a second. Nothing is registered, so nothing can be missed. On macOS, which
-//! hides the environment of its own programs, it is also told each group before that runs.
+//! mark of this host, looking again for a second: nothing can be missed that was started and not yet told. For what
+//! clears or overwrites its environment it is also told each group: on Linux by a file that it holds too, on macOS, which
+//! hides the environment of its own programs, before the group runs.
 //!
 //! It starts with an empty environment: it carries no mark itself, neither of this host nor of one around it.
 
@@ -15,13 +16,20 @@ use std::time::{Duration, Instant};
 
 use super::{engine_id, is_scarce, unix};
 
+/// The `/proc` must be that of its own namespace of processes: another's numbers are those of strangers. The groups
+/// stand in the file behind descriptor 1, and are killed first, as that takes no further process.
 #[cfg(not(target_os = "macos"))]
 const SCRIPT: &str = r#"
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 trap '' HUP INT QUIT TERM
 command -v grep >/dev/null || exit 3
 [ -r /proc/self/environ ] || exit 4
+read -r p _ </proc/self/stat
+[ "$p" = "$$" ] || exit 5
 while IFS= read -r _; do :; done
+while read -r g; do
+  case $g in -1) ;; -[0-9]*) kill -KILL "$g" ;; esac
+done <&1
 i=0
 while [ "$i" -lt 20 ]; do
   for f in $(grep -lsF "ESCHER_ENGINE_ID=$1" /proc/[0-9]*/environ); do
@@ -107,7 +115,11 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
     // Before it is started: what fails afterwards would end its lifeline, and it would do its work.
     #[cfg(target_os = "macos")]
     let told = write.try_clone()?;
-    let pid = unix::spawn_helper(&argv, &read)?;
+    #[cfg(target_os = "linux")]
+    let groups = super::groups::file();
+    #[cfg(not(target_os = "linux"))]
+    let groups: Option<OwnedFd> = None;
+    let pid = unix::spawn_helper(&argv, &read, groups.as_ref())?;
     *lifeline = Some(write);
     #[cfg(target_os = "macos")]
     super::darwin::introduce(told);

@@ -16,6 +16,8 @@ mod darwin;
 pub(crate) mod environment;
 #[cfg(unix)]
 pub(crate) mod files;
+#[cfg(target_os = "linux")]
+mod groups;
 #[cfg(unix)]
 pub(crate) mod guardian;
 pub(crate) mod pool;

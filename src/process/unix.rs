@@ -67,6 +67,10 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
     )?;
     let leader = Leader { pid };
+    #[cfg(target_os = "linux")]
+    if invocation.guarded {
+        super::groups::enter(pid);
+    }
     #[cfg(target_os = "macos")]
     if invocation.guarded {
         super::darwin::enter(pid);
@@ -129,8 +133,8 @@ fn pipe() -> io::Result<Pipe> {
 }
 
 /// In a host whose own standard streams are closed, a pipe may take their numbers; the child's file actions
-/// would then overwrite one end with the other.
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+/// would then overwrite one end with the other. And what a host prints must not get into a file of the engine.
+pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if cfg!(target_os = "linux") && fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
@@ -424,10 +428,16 @@ fn spawn_raw(
     Ok(pid)
 }
 
-/// Starts a helper of the engine itself: its standard input is given, its output is discarded.
-pub(super) fn spawn_helper(argv: &[CString], stdin: &OwnedFd) -> io::Result<libc::pid_t> {
-    let mut actions = FileActions::new(None, [Some(stdin.as_raw_fd()), None, None])?;
-    for target in [1, 2] {
+/// Starts a helper of the engine itself: its standard input is given, and what it finds behind descriptor 1, if anything;
+/// its output is discarded.
+pub(super) fn spawn_helper(
+    argv: &[CString],
+    stdin: &OwnedFd,
+    file: Option<&OwnedFd>,
+) -> io::Result<libc::pid_t> {
+    let stdio = [Some(stdin), file, None].map(|end| end.map(AsRawFd::as_raw_fd));
+    let mut actions = FileActions::new(None, stdio)?;
+    for target in if file.is_some() { 2..=2 } else { 1..=2 } {
         // SAFETY: the actions are initialized, the path is NUL-terminated.
         check_code(unsafe {
             libc::posix_spawn_file_actions_addopen(
@@ -535,6 +545,8 @@ impl Leader {
     /// Takes the status of a dead leader; its number is free from here on.
     fn reap(self) -> ExitStatus {
         let pid = self.pid;
+        #[cfg(target_os = "linux")]
+        super::groups::leave(pid);
         #[cfg(target_os = "macos")]
         super::darwin::leave(pid);
         std::mem::forget(self);
