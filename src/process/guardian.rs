@@ -119,7 +119,7 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
     let groups = super::groups::file();
     #[cfg(not(target_os = "linux"))]
     let groups: Option<OwnedFd> = None;
-    let pid = unix::spawn_helper(&argv, &read, groups.as_ref())?;
+    let pid = unix::spawn_helper(argv, &read, groups.as_ref())?;
     *lifeline = Some(write);
     #[cfg(target_os = "macos")]
     super::darwin::introduce(told);
