@@ -77,18 +77,25 @@ const spans: [path: string, text: string][] = documents.flatMap(({ path, prose }
   [...prose.matchAll(/(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)/g)].map((span): [string, string] => [path, span[2] ?? '']),
 )
 
-/** The rows of the tables whose first column has that heading. */
-function rowsOf({ path, prose }: Document, heading: string): string[][] {
-  const rows: string[][] = []
-  let within = false
-  for (const line of prose.split('\n')) {
-    const cells = line.split(/(?<!\\)\|/).slice(1, -1)
-    if (cells.length === 0) within = false
-    else if (within && !/^[-| :]+$/.test(line)) rows.push(cells.map((cell) => cell.trim()))
-    else if (cells[0]?.trim() === heading) within = true
-  }
-  if (rows.length === 0) throw new Error(`${path}: expected a table of "${heading}", found none`)
-  return rows
+/** The tables, line by line, cell by cell. */
+const tablesIn = ({ prose }: Document): string[][][] =>
+  [...prose.matchAll(/^(?:\|.*\n)+/gm)].map(([table]) =>
+    table
+      .trim()
+      .split('\n')
+      .map((line) =>
+        line
+          .split(/(?<!\\)\|/)
+          .slice(1, -1)
+          .map((cell) => cell.trim()),
+      ),
+  )
+
+/** The rows of all tables whose first column has that heading. */
+function rowsOf(document: Document, heading: string): string[][] {
+  const tables = tablesIn(document).filter(([headings]) => headings?.[0] === heading)
+  if (tables.length === 0) throw new Error(`${document.path}: expected a table of "${heading}", found none`)
+  return tables.flatMap((table) => table.slice(2))
 }
 
 const withoutTicks = (text = ''): string => text.replaceAll('`', '')
@@ -280,6 +287,27 @@ test.each(links)('%s links to what is there: %s', (path, target) => {
 })
 
 // Tables and lists
+
+const tables = documents.flatMap((document) =>
+  tablesIn(document).map((table): [string, string, string[][]] => [document.path, table[0]?.join(' | ') ?? '', table]),
+)
+
+test.each(tables)('%s has a whole table of %s', (_path, _headings, [headings = [], rule = [], ...rows]) => {
+  expect(rule.join('')).toMatch(/^[-:]+$/)
+  expect(rows).not.toEqual([])
+  expect([rule, ...rows].filter((row) => row.length !== headings.length)).toEqual([])
+})
+
+test('every room that the architecture describes is there', () => {
+  const rooms = rowsOf(documentNamed('docs/architecture.md'), 'file')
+  const files = rooms.flatMap(([cell = '']) => {
+    // The second of two in one cell stands beside the first.
+    const names = [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name)
+    return names.map((name) => posix.join(posix.dirname(names[0] ?? ''), basename(name)))
+  })
+  expect(files.length).toBeGreaterThan(20)
+  expect(files.filter((file) => !['', 'src'].some((within) => existsSync(join(root, within, file))))).toEqual([])
+})
 
 /** What `index.d.ts` declares under that name. */
 function declared(name: string): ts.TypeAliasDeclaration | ts.InterfaceDeclaration {
