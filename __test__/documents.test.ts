@@ -45,10 +45,15 @@ function parse(path: string, text: string): Document {
   let open: Block | undefined
   for (const [i, line] of text.split('\n').entries()) {
     const fence = /^\s*(?:```|~~~)(.*)$/.exec(line)
-    if (fence === null) (open?.code ?? prose).push(line)
-    else if (open === undefined)
-      blocks.push((open = { path, at: `${path}:${i + 1}`, language: fence[1] ?? '', code: [] }))
-    else open = undefined
+    if (fence === null) {
+      const lines = open?.code ?? prose
+      lines.push(line)
+    } else if (open === undefined) {
+      open = { path, at: `${path}:${i + 1}`, language: fence[1] ?? '', code: [] }
+      blocks.push(open)
+    } else {
+      open = undefined
+    }
   }
   if (open !== undefined) throw new Error(`${open.at}: expected a code block that ends, found none`)
   return { path, prose: prose.join('\n'), blocks }
