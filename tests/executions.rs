@@ -117,6 +117,7 @@ async fn a_background_process_that_holds_the_output_does_not_hold_the_result() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_leaves_the_group_is_found_and_ended() {
     let (engine, _dir) = engine();
@@ -130,6 +131,7 @@ async fn what_leaves_the_group_is_found_and_ended() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_left_quietly_is_found_within_a_second() {
     let (engine, _dir) = engine();
@@ -665,6 +667,7 @@ fn an_execution_is_settled_whenever_its_runtime_ends() {
     assert_eq!(engine.running_count(), 0);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_child_has_default_signals_and_no_foreign_descriptors() {
     let (engine, _dir) = engine();
