@@ -233,7 +233,8 @@ impl NativeEngine {
     /// Where the log of an execution is.
     #[napi(catch_unwind)]
     pub fn log_path(&self, id: String) -> Answer {
-        Answer::of(parse_id(&id).map(|id| self.engine.get_log_path(id)))
+        let path = |id| self.engine.get_log_path(id).to_string_lossy().into_owned();
+        Answer::of(parse_id(&id).map(path))
     }
 
     /// The configuration, complete.
