@@ -149,7 +149,10 @@ export interface ExecutionConfig {
   enableAutoCleanup?: boolean
   /** Whether lines and events are delivered. Default: `true`. With `false` there is only the result. */
   streamOutput?: boolean
-  /** How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. */
+  /**
+   * How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. At most what fits into a
+   * string, some 500 million: {@link ExecutionEngine.config} tells what is in force.
+   */
   maxOutputSizeBytes?: number
   /**
    * What happens to output beyond {@link ExecutionConfig.maxOutputSizeBytes}:
@@ -160,7 +163,10 @@ export interface ExecutionConfig {
    * - `stream_to_file`: the first bytes are kept, and the rest is written to a file.
    */
   oversizedOutputStrategy?: 'truncate_with_warning' | 'fail_execution' | 'stream_to_file'
-  /** The longest line that is delivered in one piece, in bytes. Default: 1 048 576. */
+  /**
+   * The longest line that is delivered in one piece, in bytes. Default: 1 048 576. At most what fits into a string, as
+   * for {@link ExecutionConfig.maxOutputSizeBytes}.
+   */
   maxLineSizeBytes?: number
   /** Whether output is logged, one file per execution that prints anything. Default: `true`. */
   logOutput?: boolean
@@ -582,9 +588,9 @@ export class ExecutionEngine {
   cancel(id: string): Promise<void>
 
   /**
-   * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760. The
-   * format is that of container runtimes (CRI): `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a
-   * piece of a line. The log of an execution of an earlier process can be read too.
+   * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
+   * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
+   * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
    *
    * Rejects with `NOT_FOUND` if there is no log of that id, `IO` if it cannot be read, or `VALIDATION`.
    */

@@ -1,5 +1,6 @@
 // Contract, section 2, 1 to 3 and 6 to 8, under load and in races.
 
+import { constants } from 'node:buffer'
 import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
@@ -88,6 +89,14 @@ test('an output of exactly the limit is not truncated', async () => {
       stdoutOverflowFile: null,
       error: null,
     })
+  }
+})
+
+test('no limit is larger than what a string can hold', () => {
+  const { config } = newEngine({ maxOutputSizeBytes: Number.MAX_SAFE_INTEGER, maxLineSizeBytes: 2 ** 40 })
+  for (const limit of [config.maxOutputSizeBytes, config.maxLineSizeBytes]) {
+    expect(limit).toBeLessThan(constants.MAX_STRING_LENGTH)
+    expect(limit).toBeGreaterThan(2 ** 27)
   }
 })
 

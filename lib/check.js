@@ -6,6 +6,7 @@
 // A checker takes a value and its path, throws an ExecutionError, and returns the value as the engine reads it:
 // with the keys of Rust.
 
+const { constants } = require('node:buffer')
 const { ExecutionError } = require('./error')
 
 /** @typedef {(value: any, path: string, code: 'VALIDATION' | 'INVALID_CONFIG') => any} Checker */
@@ -56,6 +57,15 @@ function count(value, path, code) {
   if (Number.isSafeInteger(value) && value >= 0) return value
   return refuse(path, 'zero or a positive integer up to 2^53 - 1', describe(value), code)
 }
+
+/**
+ * How many bytes fit into one string, which a stream of a result, a line and a log are in JavaScript. What is left is
+ * room for other lines of the same read, and for a line of warning.
+ */
+const LONGEST_TEXT = constants.MAX_STRING_LENGTH - 2 ** 20
+
+/** @type {Checker} */
+const textSize = (value, path, code) => Math.min(positive(value, path, code), LONGEST_TEXT)
 
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
@@ -251,9 +261,9 @@ const config = object(
     'executionRetentionSecs?': positive,
     'enableAutoCleanup?': flag,
     'streamOutput?': flag,
-    'maxOutputSizeBytes?': positive,
+    'maxOutputSizeBytes?': textSize,
     'oversizedOutputStrategy?': oneOf('truncate_with_warning', 'fail_execution', 'stream_to_file'),
-    'maxLineSizeBytes?': positive,
+    'maxLineSizeBytes?': textSize,
     'logOutput?': flag,
     'logDir?': text,
     'maxLogSizeBytes?': positive,
@@ -287,7 +297,7 @@ const options = object(
 )
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object')
-const logOptions = object({ 'maxBytes?': positive }, 'an options object')
+const logOptions = object({ 'maxBytes?': textSize }, 'an options object')
 
 module.exports = {
   /** @param {unknown} value */
