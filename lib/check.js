@@ -7,6 +7,7 @@
 // with the keys of Rust.
 
 const { constants } = require('node:buffer')
+const { isUint8Array } = require('node:util').types
 const { ExecutionError } = require('./error')
 
 /** @typedef {(value: any, path: string, code: 'VALIDATION' | 'INVALID_CONFIG') => any} Checker */
@@ -193,8 +194,8 @@ function uuid(value, path, code) {
 /** @type {Checker} */
 function stdin(value, path, code) {
   // Also an array of another realm, as under Jest.
-  const isBytes = Object.prototype.toString.call(value) === '[object Uint8Array]'
-  return typeof value === 'string' || isBytes ? value : refuse(path, 'a string or a Uint8Array', describe(value), code)
+  const works = typeof value === 'string' || isUint8Array(value)
+  return works ? value : refuse(path, 'a string or a Uint8Array', describe(value), code)
 }
 
 const metadata = object({ 'source?': text, 'conversationId?': text, 'tags?': texts }, 'a metadata object')
@@ -282,7 +283,11 @@ function callback(value, path, code) {
 
 /** @type {Checker} */
 function abortSignal(value, path, code) {
-  const works = isObject(value) && typeof value.aborted === 'boolean' && value.addEventListener
+  const works =
+    isObject(value) &&
+    typeof value.aborted === 'boolean' &&
+    typeof value.addEventListener === 'function' &&
+    typeof value.removeEventListener === 'function'
   return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
 }
 

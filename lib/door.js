@@ -71,12 +71,32 @@ function leave(map, token) {
 function ask(start) {
   return new Promise((resolve, reject) => {
     const token = enter(questions, { resolve, reject })
-    const failure = start(token)
-    if (failure) {
-      leave(questions, token)
-      reject(fromFailure(failure))
-    }
+    begin(token, () => start(token))
   })
+}
+
+/**
+ * Settles at once what is refused at once. What throws is settled too: an entry that nobody takes out would keep the
+ * event loop alive for ever.
+ *
+ * @param {number} token
+ * @param {() => import('../binding').Failure | null | undefined} start
+ */
+function begin(token, start) {
+  try {
+    const failure = start()
+    if (failure) refuse(token, fromFailure(failure))
+  } catch (error) {
+    refuse(token, /** @type {Error} */ (error))
+  }
+}
+
+/** @param {number} token @param {Error} error */
+function refuse(token, error) {
+  const run = leave(runs, token)
+  if (run === undefined) return leave(questions, token)?.reject(error)
+  leaveSteps(run)
+  run.refused(error)
 }
 
 /** @type {(token: number, stream: 0 | 1, text: string, partial: number[] | undefined, at: number, size: number) => void} */
@@ -265,14 +285,8 @@ function accepted(token) {
 
 /** @type {(token: number, failure: import('../binding').Failure | undefined, value: any) => void} */
 function settled(token, failure, value) {
-  const run = leave(runs, token)
-  if (run !== undefined && failure !== undefined) {
-    leaveSteps(run)
-    return run.refused(fromFailure(failure))
-  }
-  const question = leave(questions, token)
-  if (failure !== undefined) question?.reject(fromFailure(failure))
-  else question?.resolve(value)
+  if (failure !== undefined) refuse(token, fromFailure(failure))
+  else leave(questions, token)?.resolve(value)
 }
 
 /** @type {(token: number, text: string) => void} */
@@ -307,9 +321,10 @@ function wantsOf(run, signal) {
 function submit(engine, run, { request, stdin, variables }, signal) {
   const wants = wantsOf(run, signal)
   const token = enter(runs, run)
-  if (signal) stopOnAbort(run, token, signal)
-  const failure = engine.execute(token, request, stdin, variables, wants)
-  if (failure) settled(token, failure, undefined)
+  begin(token, () => {
+    if (signal) stopOnAbort(run, token, signal)
+    return engine.execute(token, request, stdin, variables, wants)
+  })
 }
 
 /**
@@ -325,24 +340,28 @@ function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
   const step = { onStdout, onStderr, onEvent, subscribers, refused: () => {} }
   const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
   const token = enter(runs, run)
-  run.steps = ids.map((id) => enter(runs, { id, ...step }))
-  if (signal) stopOnAbort(run, token, signal)
-  const failure = engine.executePlan(token, run.steps, plan, stdins, variables, wants)
-  if (failure) settled(token, failure, undefined)
-  else if (signal?.aborted) door.stop(token)
+  const steps = ids.map((id) => enter(runs, { id, ...step }))
+  run.steps = steps
+  begin(token, () => {
+    if (signal) stopOnAbort(run, token, signal)
+    const failure = engine.executePlan(token, steps, plan, stdins, variables, wants)
+    if (signal?.aborted) door.stop(token)
+    return failure
+  })
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
   const forget = onAbort(signal, () => door.stop(token))
   const { refused, ended } = run
+  // A signal of the user's own making may throw.
   run.refused = (error) => {
-    forget()
     refused(error)
+    forget()
   }
   run.ended = (result) => {
-    forget()
     ended?.(result)
+    forget()
   }
 }
 
