@@ -29,7 +29,8 @@ let own
 function isOwnEnvironment(env) {
   if (!require('node:worker_threads').isMainThread) return false
   const name = `ESCHER_PROBE_${process.pid}_${process.hrtime().join('_')}`
-  env[name] = 'set'
+  // A copy may be frozen.
+  if (!Reflect.set(env, name, 'set')) return false
   const seen = native.NativeEngine.hasVariable(name)
   delete env[name]
   return seen
@@ -39,7 +40,14 @@ function isOwnEnvironment(env) {
 function variables() {
   const { env } = process
   own ??= { env: isOwnEnvironment(env) ? env : undefined }
-  return env === own.env ? undefined : /** @type {string[]} */ (Object.entries(env).flat())
+  if (env === own.env) return undefined
+  /** @type {string[]} */
+  const flat = []
+  for (const [name, value] of Object.entries(env)) {
+    // A copy may hold what is no text: it becomes what `child_process` makes of it.
+    if (value !== undefined) flat.push(name, String(value))
+  }
+  return flat
 }
 
 /** Of Rust: to load `node:crypto` takes longer than the rest of this package. */
