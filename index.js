@@ -115,6 +115,8 @@ class ExecutionEngine {
     if (globalEngine) {
       throw new ExecutionError('ALREADY_INITIALIZED', 'the global engine has already been initialized')
     }
+    // Spread, what is no configuration would be an empty one.
+    check.config(config)
     globalEngine = new ExecutionEngine({
       ...config,
       maxConcurrentExecutions: 1,

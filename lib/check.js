@@ -89,9 +89,16 @@ function texts(value, path, code) {
   return Object.fromEntries(Object.keys(value).map((key) => [key, text(value[key], `${path}.${key}`, code)]))
 }
 
-/** @param {any} value */
+/**
+ * Whether it is an object for the sake of its keys, such as a literal, an instance of a class or a module. A `Map`, or a
+ * promise that nobody awaited, has none, and would pass for an empty one.
+ *
+ * @param {any} value
+ */
 function isObject(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (typeof value !== 'object' || value === null) return false
+  const tag = Object.prototype.toString.call(value)
+  return tag === '[object Object]' || tag === '[object Module]'
 }
 
 /** @param {string} key */
@@ -128,8 +135,10 @@ function object(shape, expected, name = 'request') {
 
 /** @type {(path: string, key: string, known: Set<string>, code: 'VALIDATION' | 'INVALID_CONFIG') => never} */
 function refuseKey(path, key, known, code) {
-  const [nearest] = [...known].sort((a, b) => distance(key, a) - distance(key, b))
-  return refuse(path, `a known key, such as "${nearest}"`, `"${key}"`, code)
+  // No known key is longer, and all of a very long one would take seconds.
+  const start = key.slice(0, 30)
+  const [nearest] = [...known].sort((a, b) => distance(start, a) - distance(start, b))
+  return refuse(path, `a known key, such as "${nearest}"`, describe(key), code)
 }
 
 /**
@@ -284,8 +293,7 @@ function callback(value, path, code) {
 /** @type {Checker} */
 function abortSignal(value, path, code) {
   const works =
-    isObject(value) &&
-    typeof value.aborted === 'boolean' &&
+    typeof value?.aborted === 'boolean' &&
     typeof value.addEventListener === 'function' &&
     typeof value.removeEventListener === 'function'
   return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
