@@ -108,6 +108,21 @@ test('a long line is cut between characters', async () => {
   expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(10)
 })
 
+test('a line in very many pieces arrives as fast as very many lines', async () => {
+  const engine = newEngine({ logOutput: false, maxLineSizeBytes: 1 })
+  let [pieces, partial] = [0, 0]
+  const begun = performance.now()
+  await engine.run(shell('head -c 200000 /dev/zero | tr "\\0" x'), {
+    onEvent: (event) => {
+      if (event.eventType !== 'stdout') return
+      pieces += 1
+      partial += Number(event.partial)
+    },
+  })
+  expect([pieces, partial]).toEqual([200_000, 199_999])
+  expect(performance.now() - begun).toBeLessThan(4000)
+})
+
 test('memory is bounded whatever a command prints, in lines or in none', async () => {
   const engine = newEngine({ logOutput: false, maxOutputSizeBytes: 1_000_000 })
   const before = process.memoryUsage().rss
