@@ -164,6 +164,25 @@ test('two subscribers hear each event, the same function twice; one leaves witho
   expect(heard).toEqual(['started', 'completed'])
 })
 
+test('a subscriber that subscribes anew for each event is told of each once', async () => {
+  const engine = newEngine()
+  const heard: string[] = []
+  const others: string[] = []
+  const listen = () => {
+    const leave = engine.onEvent((event) => {
+      leave()
+      heard.push(event.eventType)
+      // The bound makes a failure of what would never end.
+      if (heard.length < 1000) listen()
+    })
+  }
+  listen()
+  engine.onEvent((event) => void others.push(event.eventType))
+  await engine.run(shell('echo 1; echo 2'))
+  expect(heard).toEqual(['started', 'stdout', 'stdout', 'completed'])
+  expect(others).toEqual(heard)
+})
+
 test('a subscriber that is no function is refused', () => {
   expect(() => newEngine().onEvent('no' as never)).toThrow(expect.objectContaining({ code: 'VALIDATION' }))
 })

@@ -202,7 +202,13 @@ async function workOff(run, pending) {
  */
 function emit(run, event) {
   let pending = run.onEvent && call(run.onEvent, event)
-  for (const subscriber of run.subscribers) pending = both(pending, call(subscriber, event))
+  // A subscriber that subscribes again whenever it is told would otherwise be told of this event for ever.
+  let left = run.subscribers.size
+  for (const subscriber of run.subscribers) {
+    if (left === 0) break
+    left -= 1
+    pending = both(pending, call(subscriber, event))
+  }
   return pending
 }
 
