@@ -350,9 +350,7 @@ function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
   run.steps = steps
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    const failure = engine.executePlan(token, steps, plan, stdins, variables, wants)
-    if (signal?.aborted) door.stop(token)
-    return failure
+    return engine.executePlan(token, steps, plan, stdins, variables, wants)
   })
 }
 

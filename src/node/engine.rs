@@ -421,8 +421,9 @@ impl PlanSubmission {
             door.enter(token, Some(Arc::clone(&handler)));
             Some(handler)
         };
+        let cancelled = wants.has(Wants::NOTHING);
         self.engine
-            .submit_plan(plan, options, handler_of_step, runtime, decided)
+            .submit_plan(plan, options, handler_of_step, runtime, cancelled, decided)
     }
 }
 
