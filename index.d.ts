@@ -104,7 +104,8 @@ export interface ExecutionRequest {
  * blocks on its pipe meanwhile, and the deadline and a cancel are kept.
  *
  * What a callback throws or rejects does not stop the execution. It surfaces as an uncaught exception or an
- * unhandled rejection of the host, as with the listeners of an `EventTarget`.
+ * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
+ * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
  * There are no callbacks where {@link ExecutionConfig.streamOutput} is `false`.
  */

@@ -1,5 +1,6 @@
 'use strict'
 
+const { AsyncResource } = require('node:async_hooks')
 const native = require('./lib/native')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
@@ -60,6 +61,14 @@ function unwrap(answer) {
 }
 
 /**
+ * The asynchronous context of the call, for its callbacks: what an `AsyncLocalStorage` holds there, they see.
+ *
+ * @param {ExecuteOptions} options
+ */
+const contextOf = ({ onStdout, onStderr, onEvent }) =>
+  onStdout || onStderr || onEvent ? new AsyncResource('ExecutionEngine') : undefined
+
+/**
  * Submits, and resolves with the id once it is accepted.
  *
  * @param {(run: any, signal?: AbortSignal) => void} submit
@@ -70,7 +79,7 @@ function accepted(submit, options) {
   const { onStdout, onStderr, onEvent, signal } = check.options(options)
   return new Promise((resolve, refused) => {
     /** @type {any} */
-    const run = { onStdout, onStderr, onEvent, refused, accepted: () => resolve(run.id) }
+    const run = { onStdout, onStderr, onEvent, context: contextOf(options), refused, accepted: () => resolve(run.id) }
     submit(run, signal)
   })
 }
@@ -84,7 +93,8 @@ function accepted(submit, options) {
  */
 function ended(submit, options) {
   const { onStdout, onStderr, onEvent, signal } = check.options(options)
-  return new Promise((ended, refused) => submit({ onStdout, onStderr, onEvent, refused, ended }, signal))
+  const context = contextOf(options)
+  return new Promise((ended, refused) => submit({ onStdout, onStderr, onEvent, context, refused, ended }, signal))
 }
 
 /** @type {ExecutionEngine | undefined} */

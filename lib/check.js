@@ -97,6 +97,7 @@ function texts(value, path, code) {
  */
 function isObject(value) {
   if (typeof value !== 'object' || value === null) return false
+  if (Object.getPrototypeOf(value) === Object.prototype) return true
   const tag = Object.prototype.toString.call(value)
   return tag === '[object Object]' || tag === '[object Module]'
 }

@@ -24,6 +24,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {((line: string) => unknown) | undefined} [onStderr]
  * @property {((event: any) => unknown) | undefined} [onEvent]
  * @property {((events: { next(): any }) => Promise<void> | undefined) | undefined} [onEvents]
+ * @property {import('node:async_hooks').AsyncResource | undefined} [context] what the callbacks of the call run in
  * @property {Set<(event: any) => unknown>} subscribers of the engine
  * @property {(() => void) | undefined} [accepted]
  * @property {(error: Error) => void} refused
@@ -41,7 +42,10 @@ let lastToken = 0
 const handlers = [output, started, ended, accepted, settled, warning, progress, planEnded]
 
 const door = new native.Door((kind, token, ...values) => {
-  ;/** @type {Function} */ (handlers[kind])(token, ...values)
+  const handler = /** @type {any} */ (handlers[kind])
+  const context = runs.get(token)?.context
+  if (context) context.runInAsyncScope(handler, undefined, token, ...values)
+  else handler(token, ...values)
 })
 
 /** @template T @param {Map<number, T>} map @param {T} entry */
@@ -342,8 +346,8 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  * @param {AbortSignal} [signal]
  */
 function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
-  const { onStdout, onStderr, onEvent, subscribers } = run
-  const step = { onStdout, onStderr, onEvent, subscribers, refused: () => {} }
+  const { onStdout, onStderr, onEvent, context, subscribers } = run
+  const step = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
   const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
   const token = enter(runs, run)
   const steps = ids.map((id) => enter(runs, { id, ...step }))
