@@ -107,7 +107,8 @@ export interface ExecutionRequest {
  * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
  * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
- * There are no callbacks where {@link ExecutionConfig.streamOutput} is `false`.
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
+ * as events; `onEvent` is told of all else.
  */
 export interface ExecuteOptions {
   /**
@@ -148,7 +149,10 @@ export interface ExecutionConfig {
   executionRetentionSecs?: number
   /** Whether finished executions past their retention are dropped in the background, every 60 s. Default: `true`. */
   enableAutoCleanup?: boolean
-  /** Whether lines and events are delivered. Default: `true`. With `false` there is only the result. */
+  /**
+   * Whether lines are delivered, to callbacks and as events. Default: `true`. With `false` what was printed is only in
+   * the result; the events of the start and the end come all the same.
+   */
   streamOutput?: boolean
   /**
    * How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. At most what fits into a
@@ -284,8 +288,8 @@ export interface ExecutionSummary {
 }
 
 /**
- * Something that happened. Each execution has exactly one terminal event, whose type is its final status. All
- * timestamps are ISO 8601, in UTC.
+ * Something that happened. Each execution has exactly one terminal event, whose type is its final status; only a step
+ * that was skipped has none. All timestamps are ISO 8601, in UTC.
  */
 export type ExecutionEvent =
   | {
