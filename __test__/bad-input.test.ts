@@ -99,7 +99,15 @@ test('options are checked as well', async () => {
   const request = { command: { type: 'exec' as const, program: 'true' } }
   await expect(engine.run(request, { onStdout: 5 } as never)).rejects.toMatchObject({ field: 'options.onStdout' })
   await expect(engine.run(request, { onstdout() {} } as never)).rejects.toMatchObject({ field: 'options.onstdout' })
-  await expect(engine.run(request, { signal: {} } as never)).rejects.toMatchObject({ field: 'options.signal' })
+  const half = { aborted: false, addEventListener() {} }
+  for (const signal of [{}, half, { ...half, addEventListener: true, removeEventListener: true }]) {
+    await expect(engine.run(request, { signal } as never)).rejects.toMatchObject({ field: 'options.signal' })
+  }
+})
+
+test('what only calls itself a Uint8Array is none', async () => {
+  const stdin = { [Symbol.toStringTag]: 'Uint8Array' }
+  await expect(newEngine().run({ command: ok, stdin } as never)).rejects.toMatchObject({ field: 'stdin' })
 })
 
 const configs: [unknown, string][] = [

@@ -151,6 +151,19 @@ test('the signal of a plan cancels it, before and after its start', async () => 
   expect(survivors(mark)).toEqual([])
 })
 
+test('no step of a plan is started whose signal is aborted already, 200 times', async () => {
+  const engine = newEngine({ logOutput: false })
+  const types = new Set<string>()
+  for (let round = 0; round < 200; round++) {
+    const { status, results } = await engine.runPlan(
+      { strategy: parallel, commands: [ok, ok] },
+      { signal: AbortSignal.abort(), onEvent: ({ eventType }) => void types.add(eventType) },
+    )
+    expect([status, ...results.map(({ pid }) => pid)]).toEqual(['cancelled', null, null])
+  }
+  expect([...types].sort()).toEqual(['cancelled', 'plan_completed', 'progress'])
+})
+
 test('the deadline of a plan ends it', async () => {
   const mark = newMark()
   const plan: ExecutionPlan = { strategy: serial, commands: [exec('sleep', mark), ok], timeoutMs: 200 }

@@ -81,6 +81,20 @@ test('the environment is the one JavaScript sees when it calls execute', async (
   expect(await ended).toMatchObject({ printed: '1 2 2b b\n3\n', complained: '' })
 })
 
+test('a process.env that was replaced may hold what is no text, and may be frozen', async () => {
+  const { ended } = host(`
+    const replaced = { PATH: process.env.PATH, NUMBER: 5, FLAG: false, NOTHING: null, NONE: undefined }
+    const request = { command: { type: 'exec', program: '/usr/bin/env' } }
+    process.env = Object.freeze({ ...replaced })
+    const first = engine.run(request)
+    process.env = replaced
+    Promise.all([first, engine.run(request)]).then((results) => {
+      for (const { stdout } of results) console.log(stdout.split('\\n').filter((line) => /^[NF]/.test(line)).sort().join())
+    })`)
+  const line = 'FLAG=false,NOTHING=null,NUMBER=5\n'
+  expect(await ended).toMatchObject({ code: 0, printed: line + line, complained: '' })
+})
+
 test("a worker's commands see the variables of the worker", async () => {
   const worker = new Worker(
     `const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
