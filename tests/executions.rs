@@ -53,6 +53,61 @@ async fn a_program_that_does_not_exist_is_a_result_and_names_it() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_says_what_was_wrong() {
+    use std::os::unix::fs::PermissionsExt;
+    let (engine, dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        max_queued_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        ExecutionRequest::new(Command::exec(path.display().to_string(), [""; 0]))
+    };
+    let gone = dir.path().join("gone");
+    std::fs::create_dir(&gone).expect("a directory");
+    let remove = shell(&format!("sleep 0.1; rmdir '{}'", gone.display()));
+    let id = engine.execute(remove).await.expect("a slot");
+    let in_gone = ExecutionRequest {
+        working_dir: Some(gone.clone()),
+        ..shell("true")
+    };
+    let cases = [
+        (
+            in_gone,
+            format!("its working directory \"{}\": No such file", gone.display()),
+        ),
+        (
+            file("no-interpreter", "#!/no/such\n"),
+            "the interpreter or loader that it names: No such file".into(),
+        ),
+        (
+            file("no-first-line", "echo\n"),
+            "nor a script that begins with #!".into(),
+        ),
+        (
+            ExecutionRequest::new(Command::exec("echo", ["x".repeat(3_000_000)])),
+            "Argument list too long".into(),
+        ),
+    ];
+    for (request, expected) in cases {
+        let result = run(&engine, request).await;
+        assert_eq!(result.error_code, Some(ResultErrorCode::SpawnFailed));
+        let error = result.error.as_deref().expect("an error");
+        assert!(error.contains(&expected), "{error}");
+    }
+    assert!(
+        engine
+            .get_result(id)
+            .await
+            .expect("a finished execution")
+            .success
+    );
+}
+
+#[tokio::test]
 async fn a_signal_is_reported_as_one() {
     let (engine, _dir) = engine();
     let result = run(&engine, shell("kill -KILL $$")).await;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 #[cfg(feature = "node")]
 use super::environment::Assignment;
+use super::program::is_executable;
 use super::scarcity::{self, Share};
 use super::tree::Tree;
 use super::{ExitStatus, Invocation, SpawnError, guardian};
@@ -65,7 +66,8 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let pid = spawn_patiently(
         invocation,
         child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
-    )?;
+    )
+    .map_err(|error| explained(invocation, error))?;
     let leader = Leader { pid };
     #[cfg(target_os = "linux")]
     if invocation.guarded {
@@ -109,6 +111,23 @@ fn spawn_patiently(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Re
             outcome => return outcome,
         }
     }
+}
+
+/// Says what was wrong, where the answer of the system would blame the program for it.
+fn explained(invocation: &Invocation, error: io::Error) -> io::Error {
+    let about = match (error.raw_os_error(), &invocation.working_dir) {
+        (Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES), Some(dir)) if !is_executable(dir) => {
+            format!("its working directory \"{}\"", dir.display())
+        }
+        (Some(libc::ENOENT), _) if invocation.program.exists() => {
+            "the interpreter or loader that it names".into()
+        }
+        (Some(libc::ENOEXEC), _) => {
+            "it is neither a program for this system nor a script that begins with #!".into()
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{about}: {error}"))
 }
 
 struct Pipe {
