@@ -959,6 +959,7 @@ pub(crate) fn signal_name(signal: i32) -> String {
         libc::SIGXFSZ => "SIGXFSZ",
         libc::SIGVTALRM => "SIGVTALRM",
         libc::SIGPROF => "SIGPROF",
+        libc::SIGIO => "SIGIO",
         libc::SIGSYS => "SIGSYS",
         #[cfg(target_os = "linux")]
         libc::SIGSTKFLT => "SIGSTKFLT",
