@@ -204,6 +204,25 @@ async fn what_left_quietly_is_found_within_a_second() {
 }
 
 #[tokio::test]
+async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let lowest = format!("env -i nice -n 19 sleep {mark} >/dev/null 2>&1 &");
+    // Until it is there and has its priority.
+    let ready = "until grep -qz ^sleep /proc/$!/cmdline; do :; done";
+    assert!(
+        run(&engine, shell(&format!("{lowest} {ready}")))
+            .await
+            .success
+    );
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
     let (engine, _dir) = engine();
     let mark = mark();
