@@ -687,6 +687,19 @@ async fn shutdown_ends_all_and_accepts_no_more() {
     engine.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_shutdown_is_that_of_all_clones_with_a_handler_or_without() {
+    let (engine, _dir) = engine();
+    let listening = engine
+        .clone()
+        .with_event_handler(Arc::new(Recorder::default()));
+    engine.shutdown().await;
+    assert!(matches!(
+        listening.execute(shell("true")).await,
+        Err(ExecutionError::ShutDown)
+    ));
+}
+
 #[test]
 fn a_runtime_that_ends_takes_its_executions_with_it() {
     let (engine, _dir) = engine();
