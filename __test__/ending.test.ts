@@ -168,7 +168,8 @@ test("the host's death leaves nothing of what has cleared its environment, eithe
   const mark = newMark()
   const { child, ended, said } = host(`
     const command = 'env -i sleep ${mark} & exec env -i sleep ${mark}'
-    engine.execute({ command: { type: 'shell', command, shell: 'sh' } }).then(() => console.log('started'))`)
+    engine.onEvent(({ eventType }) => console.log(eventType))
+    engine.execute({ command: { type: 'shell', command, shell: 'sh' } })`)
   await said('started')
   // The host has it on its command line, too.
   await untilThere(mark, 3)

@@ -53,6 +53,61 @@ async fn a_program_that_does_not_exist_is_a_result_and_names_it() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_says_what_was_wrong() {
+    use std::os::unix::fs::PermissionsExt;
+    let (engine, dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        max_queued_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        ExecutionRequest::new(Command::exec(path.display().to_string(), [""; 0]))
+    };
+    let gone = dir.path().join("gone");
+    std::fs::create_dir(&gone).expect("a directory");
+    let remove = shell(&format!("sleep 0.1; rmdir '{}'", gone.display()));
+    let id = engine.execute(remove).await.expect("a slot");
+    let in_gone = ExecutionRequest {
+        working_dir: Some(gone.clone()),
+        ..shell("true")
+    };
+    let cases = [
+        (
+            in_gone,
+            format!("its working directory \"{}\": No such file", gone.display()),
+        ),
+        (
+            file("no-interpreter", "#!/no/such\n"),
+            "the interpreter or loader that it names: No such file".into(),
+        ),
+        (
+            file("no-first-line", "echo\n"),
+            "nor a script that begins with #!".into(),
+        ),
+        (
+            ExecutionRequest::new(Command::exec("echo", ["x".repeat(3_000_000)])),
+            "Argument list too long".into(),
+        ),
+    ];
+    for (request, expected) in cases {
+        let result = run(&engine, request).await;
+        assert_eq!(result.error_code, Some(ResultErrorCode::SpawnFailed));
+        let error = result.error.as_deref().expect("an error");
+        assert!(error.contains(&expected), "{error}");
+    }
+    assert!(
+        engine
+            .get_result(id)
+            .await
+            .expect("a finished execution")
+            .success
+    );
+}
+
+#[tokio::test]
 async fn a_signal_is_reported_as_one() {
     let (engine, _dir) = engine();
     let result = run(&engine, shell("kill -KILL $$")).await;
@@ -147,6 +202,25 @@ async fn what_left_quietly_is_found_within_a_second() {
             survivors(&mark)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let lowest = format!("env -i nice -n 19 sleep {mark} >/dev/null 2>&1 &");
+    // Until it is there and has its priority.
+    let ready = "until grep -qz ^sleep /proc/$!/cmdline; do :; done";
+    assert!(
+        run(&engine, shell(&format!("{lowest} {ready}")))
+            .await
+            .success
+    );
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -655,6 +729,19 @@ async fn shutdown_ends_all_and_accepts_no_more() {
         Err(ExecutionError::ShutDown)
     ));
     engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_is_that_of_all_clones_with_a_handler_or_without() {
+    let (engine, _dir) = engine();
+    let listening = engine
+        .clone()
+        .with_event_handler(Arc::new(Recorder::default()));
+    engine.shutdown().await;
+    assert!(matches!(
+        listening.execute(shell("true")).await,
+        Err(ExecutionError::ShutDown)
+    ));
 }
 
 #[test]

@@ -216,6 +216,7 @@ impl Supervisor<'_> {
         let grace = self.config.termination_grace();
         let held_open = !self.progress.reached_end();
         if !held_open && !child.may_have_company() {
+            self.tree.ask_unseen();
             return TreeEnd::default();
         }
         let hurry = self.stop.at_least(Stop::ASKED);

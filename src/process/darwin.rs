@@ -197,10 +197,15 @@ pub(super) fn leave(group: libc::pid_t) {
     }
 }
 
+/// Makes a write to a pipe that nobody reads any more an error, and no signal, which would end the host.
+pub(super) fn hold_sigpipe(pipe: &OwnedFd) {
+    // SAFETY: the descriptor is open.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
+}
+
 /// Tells a new guardian of all groups there are.
 pub(super) fn introduce(guardian: OwnedFd) {
-    // SAFETY: the descriptor is open. A guardian that is dead must not end the host by a signal.
-    unsafe { libc::fcntl(guardian.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
+    hold_sigpipe(&guardian);
     let mut groups = groups();
     groups.guardian = Some(File::from(guardian));
     let lines: Vec<String> = groups

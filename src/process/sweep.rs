@@ -75,7 +75,7 @@ pub(crate) async fn processes() -> Arc<Vec<Process>> {
         return Arc::clone(processes);
     }
     let taken = Instant::now();
-    let processes = Arc::new(pool::FILES.run(look).await.unwrap_or_default());
+    let processes = Arc::new(pool::LOOKS.run(look).await.unwrap_or_default());
     *latest = Some((taken, Arc::clone(&processes)));
     processes
 }
@@ -178,4 +178,27 @@ fn uptime() -> Option<f64> {
         .next()?
         .parse()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_does_not_wait_for_files_that_hang() {
+        let (release, hanging) = mpsc::channel::<()>();
+        let hanging = Arc::new(Mutex::new(hanging));
+        for _ in 0..64 {
+            let hanging = Arc::clone(&hanging);
+            pool::FILES.submit(move || {
+                let _ = hanging.lock().map(|hanging| hanging.recv());
+            });
+        }
+        let look = tokio::time::timeout(Duration::from_secs(10), processes());
+        assert!(!look.await.expect("a look in time").is_empty());
+        drop(release);
+    }
 }

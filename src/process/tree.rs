@@ -101,6 +101,14 @@ impl Tree {
         }
     }
 
+    /// Asks what does not count as company of the leader to end: that which runs at the lowest priority, as a dead leader
+    /// does. There is hardly ever any.
+    pub fn ask_unseen(&self) {
+        if let Some(group) = self.group {
+            unix::signal_group(group, libc::SIGTERM);
+        }
+    }
+
     /// Remembers it for a later look, as [`look_for_escapees_soon`] tells.
     pub fn look_for_escapees_soon(&self, grace: Duration) {
         if let Some(id) = self.mark {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 #[cfg(feature = "node")]
 use super::environment::Assignment;
 use super::image::Image;
+use super::program::is_executable;
 use super::scarcity::{self, Share};
 use super::tree::Tree;
 use super::{ExitStatus, Invocation, SpawnError, guardian};
@@ -61,7 +62,8 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         Some(&stderr.write),
     ];
     let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
-    let (pid, pidfd) = start_patiently(&Image::new(invocation, child_ends)?)?;
+    let (pid, pidfd) = start_patiently(&Image::new(invocation, child_ends)?)
+        .map_err(|error| explained(invocation, error))?;
     let leader = Leader { pid };
     #[cfg(target_os = "linux")]
     if invocation.guarded {
@@ -105,6 +107,23 @@ fn start_patiently(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd
             outcome => return outcome,
         }
     }
+}
+
+/// Says what was wrong, where the answer of the system would blame the program for it.
+fn explained(invocation: &Invocation, error: io::Error) -> io::Error {
+    let about = match (error.raw_os_error(), &invocation.working_dir) {
+        (Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES), Some(dir)) if !is_executable(dir) => {
+            format!("its working directory \"{}\"", dir.display())
+        }
+        (Some(libc::ENOENT), _) if invocation.program.exists() => {
+            "the interpreter or loader that it names".into()
+        }
+        (Some(libc::ENOEXEC), _) => {
+            "it is neither a program for this system nor a script that begins with #!".into()
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{about}: {error}"))
 }
 
 struct Pipe {
@@ -553,23 +572,90 @@ pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
 
 impl PipeWriter {
     fn new(fd: OwnedFd) -> io::Result<Self> {
+        #[cfg(target_os = "macos")]
+        super::darwin::hold_sigpipe(&fd);
         register(fd, Interest::WRITABLE).map(Self)
     }
 
     /// Writes all of it, then closes the pipe. A command that does not read to the end is no error.
     pub async fn write_all(self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let written = self.0.async_io(Interest::WRITABLE, |fd| {
-                // SAFETY: the descriptor is open, and the bytes live through the call.
-                let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
-                usize::try_from(n).map_err(|_| io::Error::last_os_error())
-            });
+            let written = self
+                .0
+                .async_io(Interest::WRITABLE, |fd| write_quietly(fd, bytes));
             match written.await {
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// Writes to a pipe. Where nobody reads any more, that is an error and no signal: the host may have left `SIGPIPE` at
+/// its default, as programs do that print into pipes, and would be ended by it.
+fn write_quietly(fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(not(target_os = "macos"))]
+    let _held = HeldSignal::hold(libc::SIGPIPE);
+    // SAFETY: the descriptor is open, and the bytes live through the call.
+    let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// A signal that does not reach this thread while this lives, and is forgotten then.
+#[cfg(not(target_os = "macos"))]
+struct HeldSignal {
+    signal: c_int,
+    mask_before: libc::sigset_t,
+    was_pending: bool,
+}
+
+#[cfg(not(target_os = "macos"))]
+impl HeldSignal {
+    fn hold(signal: c_int) -> Self {
+        let mut pending = MaybeUninit::uninit();
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: the sets have room, and are filled in by calls that do not fail for these arguments.
+        unsafe {
+            libc::sigpending(pending.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signal), before.as_mut_ptr());
+            Self {
+                signal,
+                mask_before: before.assume_init(),
+                was_pending: libc::sigismember(pending.as_ptr(), signal) == 1,
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "macos"))]
+impl Drop for HeldSignal {
+    fn drop(&mut self) {
+        let mut pending = MaybeUninit::uninit();
+        let mut taken = 0;
+        // SAFETY: the sets are initialized or have room. A signal that is pending is taken without waiting.
+        unsafe {
+            libc::sigpending(pending.as_mut_ptr());
+            if !self.was_pending && libc::sigismember(pending.as_ptr(), self.signal) == 1 {
+                libc::sigwait(&set_of(self.signal), &raw mut taken);
+            }
+            libc::pthread_sigmask(
+                libc::SIG_SETMASK,
+                &raw const self.mask_before,
+                ptr::null_mut(),
+            );
+        }
+    }
+}
+
+#[cfg(not(target_os = "macos"))]
+fn set_of(signal: c_int) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set has room, and is initialized before it is added to.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        set.assume_init()
     }
 }
 
@@ -625,6 +711,7 @@ pub(crate) fn signal_name(signal: i32) -> String {
         libc::SIGXFSZ => "SIGXFSZ",
         libc::SIGVTALRM => "SIGVTALRM",
         libc::SIGPROF => "SIGPROF",
+        libc::SIGIO => "SIGIO",
         libc::SIGSYS => "SIGSYS",
         #[cfg(target_os = "linux")]
         libc::SIGSTKFLT => "SIGSTKFLT",
@@ -633,4 +720,21 @@ pub(crate) fn signal_name(signal: i32) -> String {
         other => return format!("SIG{other}"),
     };
     name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_did_not_ignore_sigpipe_is_not_ended_by_input_that_nobody_reads() {
+        // SAFETY: takes numbers; what was set before is set again.
+        let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let pipe = pipe().expect("a pipe");
+        drop(pipe.read);
+        let error = write_quietly(&pipe.write, b"input").expect_err("nobody reads");
+        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGPIPE, before) };
+    }
 }

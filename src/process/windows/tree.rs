@@ -24,6 +24,10 @@ impl Tree {
     )]
     pub async fn ask_escapees(&self) {}
 
+    /// Everything in a job is seen.
+    #[expect(clippy::unused_self, reason = "elsewhere some is not")]
+    pub fn ask_unseen(&self) {}
+
     /// Nothing leaves a job.
     #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
     pub fn look_for_escapees_soon(&self, _grace: Duration) {}
