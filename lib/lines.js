@@ -7,7 +7,7 @@
  * @typedef {object} Batch
  * @property {'stdout' | 'stderr'} stream
  * @property {string} text lines, each followed by a newline
- * @property {number[] | undefined} partial the indices of those that go on in the next
+ * @property {number[] | undefined} partial the indices of those that go on in the next, ascending
  * @property {number} at when they were read, in milliseconds since 1970
  */
 
@@ -91,6 +91,8 @@ class BatchEvents {
   #timestamp
   #start = 0
   #index = 0
+  /** How many of the partial lines were taken. */
+  #partials = 0
 
   /**
    * @param {Batch} batch
@@ -106,15 +108,17 @@ class BatchEvents {
     const { stream, text, partial } = this.#batch
     const end = text.indexOf('\n', this.#start)
     if (end === -1) return undefined
+    const isPartial = partial !== undefined && partial[this.#partials] === this.#index
     const event = {
       eventType: stream,
       executionId: this.#executionId,
       line: text.slice(this.#start, end),
-      partial: partial !== undefined && partial.includes(this.#index),
+      partial: isPartial,
       timestamp: this.#timestamp,
     }
     this.#start = end + 1
     this.#index += 1
+    if (isPartial) this.#partials += 1
     return event
   }
 }
