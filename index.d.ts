@@ -480,6 +480,8 @@ export class ExecutionError extends Error {
  *
  * @example
  * ```ts
+ * import { ExecutionEngine } from '@escher-dbai/execution-engine'
+ *
  * const engine = new ExecutionEngine()
  * const result = await engine.run(
  *   { command: { type: 'exec', program: 'git', args: ['status', '--short'] }, timeoutMs: 10_000 },

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
@@ -85,6 +86,24 @@ test('a second cancel does not wait for the grace', async () => {
   expect((await engine.getResult(id)).forced).toBe(true)
 })
 
+test('what cannot be ended is told after ten seconds, and nobody waits for it any longer', async () => {
+  const mark = newMark()
+  const engine = newEngine({ terminationGraceMs: 100 })
+  const id = await engine.execute(exec('sleep', mark))
+  await untilThere(mark, 1)
+  const [pid = 0] = survivors(mark)
+  // A tracer that has stopped keeps what it traces from vanishing, also once it was killed.
+  const tracer = spawn('strace', ['-p', String(pid), '-o', '/dev/null'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  await once(tracer.stderr, 'data')
+  tracer.kill('SIGSTOP')
+  await engine.cancel(id)
+  const result = await engine.getResult(id)
+  expect(result).toMatchObject({ status: 'cancelled', forced: true, exitCode: null, signal: null, errorCode: 'IO' })
+  expect(result.error).toContain(`cancelled; processes [${pid}] could not be ended`)
+  tracer.kill('SIGKILL')
+  await until(() => !existsSync(`/proc/${pid}`), 'nothing left of it, not even a zombie')
+}, 30_000)
+
 test('a cancelled place in the queue never starts', async () => {
   const mark = newMark()
   const engine = newEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 1 })
@@ -145,6 +164,20 @@ test.each(deaths)("the host's death by %s leaves nothing", async (_, last, signa
   await until(() => survivors(mark).length === 0, 'no survivor', 1000)
 })
 
+test("the host's death leaves nothing of what has cleared its environment, either", async () => {
+  const mark = newMark()
+  const { child, ended, said } = host(`
+    const command = 'env -i sleep ${mark} & exec env -i sleep ${mark}'
+    engine.onEvent(({ eventType }) => console.log(eventType))
+    engine.execute({ command: { type: 'shell', command, shell: 'sh' } })`)
+  await said('started')
+  // The host has it on its command line, too.
+  await untilThere(mark, 3)
+  child.kill('SIGKILL')
+  await ended
+  await until(() => survivors(mark).length === 0, 'no survivor', 1000)
+})
+
 test('a guardian that dies is started again', async () => {
   const mark = newMark()
   const { child, ended, said } = host(`
@@ -156,7 +189,8 @@ test('a guardian that dies is started again', async () => {
       } catch {}
     }
     const guardians = () => readdirSync('/proc').filter((name) => /^\\d+$/.test(name) && isGuardian(name)).join()
-    engine.execute({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } }).then(async () => {
+    const command = 'env -i sleep ${mark} & sleep ${mark}'
+    engine.execute({ command: { type: 'shell', command, shell: 'sh' } }).then(async () => {
       await new Promise((r) => setTimeout(r, 1100))
       const first = guardians()
       process.kill(Number(first), 'SIGKILL')
@@ -167,6 +201,32 @@ test('a guardian that dies is started again', async () => {
   child.kill('SIGKILL')
   await ended
   await until(() => survivors(mark).length === 0, 'no survivor', 1000)
+})
+
+test('guardians that die again and again do not take the commands of a living host with them', async () => {
+  const mark = newMark()
+  const { child, ended, said } = host(`
+    const { readdirSync, readFileSync } = require('node:fs')
+    const isGuardian = (pid) => {
+      try {
+        const own = readFileSync('/proc/' + pid + '/stat', 'latin1').includes(' ' + process.pid + ' ')
+        return own && readFileSync('/proc/' + pid + '/cmdline', 'latin1').includes('escher-guardian')
+      } catch {}
+    }
+    engine.execute({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } }).then(async (id) => {
+      while (engine.config.orphanProtection) {
+        const guardian = readdirSync('/proc').find((name) => /^\\d+$/.test(name) && isGuardian(name))
+        if (guardian) process.kill(Number(guardian), 'SIGKILL')
+        await new Promise((r) => setTimeout(r, 5))
+      }
+      // As long as a guardian would have needed.
+      await new Promise((r) => setTimeout(r, 500))
+      console.log(await engine.getStatus(id))
+      await engine.cancel(id)
+    })`)
+  await said('running\n')
+  await ended
+  expect(survivors(mark)).toEqual([])
 })
 
 test('a worker that ends takes its own executions with it, and no one else’s', async () => {

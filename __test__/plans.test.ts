@@ -1,11 +1,22 @@
 // Contract, section 2, "Plans".
 
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, ExecutionPlan, ExecutionRequest } from '../index.js'
-import { exec, newEngine, newMark, packagePath, shell, survivors, temporary, until, untilThere } from './support.js'
+import {
+  exec,
+  newEngine,
+  newMark,
+  packagePath,
+  shell,
+  speaksRust,
+  survivors,
+  temporary,
+  until,
+  untilThere,
+} from './support.js'
 
 const ok = exec('true')
 const serial = { type: 'serial' } as const
@@ -252,8 +263,22 @@ test.each(refused)('refuses the plan %j and blames %s', async (plan, field, foun
     )
     expect(error).toMatchObject({ name: 'ExecutionError', code: 'VALIDATION', field })
     expect(error.message).toContain(found)
+    expect(error.message).not.toSatisfy(speaksRust)
   }
   expect([engine.totalCount, engine.runningCount, existsSync(touched)]).toEqual([0, 0, false])
+})
+
+test('a step whose directory has gone fails, and says so in no spelling of Rust', async () => {
+  const dir = join(temporary(), 'gone')
+  mkdirSync(dir)
+  const { results } = await newEngine().runPlan({
+    strategy: serial,
+    commands: [exec('rmdir', dir), { ...ok, workingDir: dir }],
+  })
+  expect(results[1]).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED' })
+  expect(results[1]!.error).toBe(
+    `not started: expected a directory that exists, found "${dir}": no such file or directory`,
+  )
 })
 
 test('a worker that ends takes its plan with it', async () => {

@@ -40,7 +40,13 @@ await other
 
 fail(1_000_000)
 const begun = performance.now()
-const alone = await engine.run(echo).then(facts, (error) => ({ rejected: error.code }))
+// What has left the group can only be ended by a signal of its own.
+const leaving = /** @type {const} */ ({
+  command: { type: 'shell', command: 'setsid sleep 600 & echo out', shell: 'sh' },
+})
+const alone = await engine
+  .run(call === 'pidfd_send_signal' ? leaving : echo)
+  .then(facts, (error) => ({ rejected: error.code }))
 const aloneMs = performance.now() - begun
 
 delete process.env.FAIL

@@ -45,7 +45,8 @@ struct Inner {
     handler: Option<Arc<dyn EventHandler>>,
     registry: Arc<Registry>,
     slots: Arc<Slots>,
-    shut_down: AtomicBool,
+    /// Shared, as the executions are, with the same engine under another handler.
+    shut_down: Arc<AtomicBool>,
     cleaning: AtomicBool,
 }
 
@@ -88,7 +89,7 @@ impl ExecutionEngine {
             ),
             config: Arc::new(config),
             handler: None,
-            shut_down: AtomicBool::new(false),
+            shut_down: Arc::default(),
             cleaning: AtomicBool::new(false),
         })))
     }
@@ -102,7 +103,7 @@ impl ExecutionEngine {
             handler: Some(handler),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
-            shut_down: AtomicBool::new(inner.shut_down.load(Ordering::Acquire)),
+            shut_down: Arc::clone(&inner.shut_down),
             cleaning: AtomicBool::new(false),
         }))
     }

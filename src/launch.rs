@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::config::ExecutionConfig;
-use crate::error::{ExecutionError, Result};
+use crate::error::{ExecutionError, Result, ValidationError};
 use crate::execution::life::{Begun, Life, PlanDeadline};
 use crate::execution::{Execution, Handlers};
 use crate::process::environment::Environment;
@@ -61,7 +61,10 @@ impl Launch {
         let begun = unless_it_panics(|| {
             let resolved = self.resolve(&request, environment);
             let resolved = resolved.map_err(|unresolved| match unresolved {
-                Unresolved::Invalid(error) => error.to_string(),
+                // In a result no field is named: Rust and TypeScript spell it differently.
+                Unresolved::Invalid(ValidationError {
+                    expected, found, ..
+                }) => format!("not started: expected {expected}, found {found}"),
                 Unresolved::Unstartable(error) => error,
             });
             self.begin(resolved, Ticket::Slot(slot))

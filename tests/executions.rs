@@ -53,6 +53,61 @@ async fn a_program_that_does_not_exist_is_a_result_and_names_it() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_says_what_was_wrong() {
+    use std::os::unix::fs::PermissionsExt;
+    let (engine, dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        max_queued_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        ExecutionRequest::new(Command::exec(path.display().to_string(), [""; 0]))
+    };
+    let gone = dir.path().join("gone");
+    std::fs::create_dir(&gone).expect("a directory");
+    let remove = shell(&format!("sleep 0.1; rmdir '{}'", gone.display()));
+    let id = engine.execute(remove).await.expect("a slot");
+    let in_gone = ExecutionRequest {
+        working_dir: Some(gone.clone()),
+        ..shell("true")
+    };
+    let cases = [
+        (
+            in_gone,
+            format!("its working directory \"{}\": No such file", gone.display()),
+        ),
+        (
+            file("no-interpreter", "#!/no/such\n"),
+            "the interpreter or loader that it names: No such file".into(),
+        ),
+        (
+            file("no-first-line", "echo\n"),
+            "nor a script that begins with #!".into(),
+        ),
+        (
+            ExecutionRequest::new(Command::exec("echo", ["x".repeat(3_000_000)])),
+            "Argument list too long".into(),
+        ),
+    ];
+    for (request, expected) in cases {
+        let result = run(&engine, request).await;
+        assert_eq!(result.error_code, Some(ResultErrorCode::SpawnFailed));
+        let error = result.error.as_deref().expect("an error");
+        assert!(error.contains(&expected), "{error}");
+    }
+    assert!(
+        engine
+            .get_result(id)
+            .await
+            .expect("a finished execution")
+            .success
+    );
+}
+
+#[tokio::test]
 async fn a_signal_is_reported_as_one() {
     let (engine, _dir) = engine();
     let result = run(&engine, shell("kill -KILL $$")).await;
@@ -117,6 +172,7 @@ async fn a_background_process_that_holds_the_output_does_not_hold_the_result() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_leaves_the_group_is_found_and_ended() {
     let (engine, _dir) = engine();
@@ -130,6 +186,7 @@ async fn what_leaves_the_group_is_found_and_ended() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_left_quietly_is_found_within_a_second() {
     let (engine, _dir) = engine();
@@ -146,6 +203,58 @@ async fn what_left_quietly_is_found_within_a_second() {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let lowest = format!("env -i nice -n 19 sleep {mark} >/dev/null 2>&1 &");
+    // Until it is there and has its priority.
+    let ready = "until grep -qz ^sleep /proc/$!/cmdline; do :; done";
+    assert!(
+        run(&engine, shell(&format!("{lowest} {ready}")))
+            .await
+            .success
+    );
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    for pause in 0..60 {
+        let daemon = format!(
+            "fork and exit; close STDIN; close STDOUT; close STDERR;
+             select undef, undef, undef, {pause} / 20_000; POSIX::setsid(); exec 'sleep', '{mark}'"
+        );
+        let request = ExecutionRequest::new(Command::exec("perl", ["-MPOSIX", "-e", &daemon]));
+        assert!(run(&engine, request).await.success);
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !survivors(&mark).is_empty() {
+        let found = survivors(&mark);
+        assert!(Instant::now() < deadline, "still there: {found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
+    let (engine, dir) = engine();
+    let lock = dir.path().join("lock");
+    let lock = lock.display();
+    // Each process starts the next and ends; the lock is held as long as one of them lives, 20 seconds at most.
+    let chain = "$SIG{TERM} = $SIG{CHLD} = q(IGNORE); $end = time + 20; while (time < $end) { fork and exit }";
+    let line = format!("exec 9>{lock}; flock 9; exec perl -e '{chain}'");
+    assert!(run(&engine, shell(&line)).await.success);
+    let free = run(&engine, shell(&format!("flock -w 5 {lock} true"))).await;
+    assert!(free.success, "{:?}", free.error);
 }
 
 #[tokio::test]
@@ -220,6 +329,32 @@ async fn lines_come_before_the_one_terminal_event() {
     let expected: Vec<String> = (1..=2000).map(|n| n.to_string()).collect();
     assert_eq!(lines, expected);
     assert_eq!(events.len(), 2002);
+}
+
+#[tokio::test]
+async fn the_last_line_is_delivered_also_where_the_output_is_held_open_after_a_forced_end() {
+    let recorder = Arc::new(Recorder::default());
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        drain_max_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let engine = engine.with_event_handler(Arc::<Recorder>::clone(&recorder));
+    let mark = mark();
+    let request = ExecutionRequest {
+        keep_background: true,
+        timeout_ms: Some(700),
+        ..shell(&format!(
+            "setsid sleep {mark} & printf unfinished; sleep {mark}"
+        ))
+    };
+    let result = run(&engine, request).await;
+    for kept in survivors(&mark) {
+        run(&engine, shell(&format!("kill -KILL {kept}"))).await;
+    }
+    assert_eq!(result.status, ExecutionStatus::Timeout);
+    assert_eq!(result.error.as_deref(), Some("timed out after 700 ms"));
+    let is_line = |event: &ExecutionEvent| matches!(event, ExecutionEvent::Stdout { line, .. } if line == "unfinished");
+    assert!(recorder.events().iter().any(is_line));
 }
 
 struct Stuck;
@@ -596,6 +731,19 @@ async fn shutdown_ends_all_and_accepts_no_more() {
     engine.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_shutdown_is_that_of_all_clones_with_a_handler_or_without() {
+    let (engine, _dir) = engine();
+    let listening = engine
+        .clone()
+        .with_event_handler(Arc::new(Recorder::default()));
+    engine.shutdown().await;
+    assert!(matches!(
+        listening.execute(shell("true")).await,
+        Err(ExecutionError::ShutDown)
+    ));
+}
+
 #[test]
 fn a_runtime_that_ends_takes_its_executions_with_it() {
     let (engine, _dir) = engine();
@@ -648,6 +796,7 @@ fn an_execution_is_settled_whenever_its_runtime_ends() {
     assert_eq!(engine.running_count(), 0);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_child_has_default_signals_and_no_foreign_descriptors() {
     let (engine, _dir) = engine();

@@ -336,7 +336,7 @@ impl Life {
                 let error = format!("ended by {}", process::signal_name(signal));
                 (ExecutionStatus::Failed, Some(error), io)
             }
-            (None, ExitStatus::Lost) => (ExecutionStatus::Failed, None, io),
+            (None, ExitStatus::Lost | ExitStatus::Alive) => (ExecutionStatus::Failed, None, io),
         };
         Verdict {
             status,
@@ -460,7 +460,7 @@ fn problems(ending: &Ending, files: Option<&Files>) -> Vec<String> {
     if !ending.unkillable.is_empty() {
         let pids = &ending.unkillable;
         problems.push(format!(
-            "processes {pids:?} could not be ended: they do not react to SIGKILL"
+            "processes {pids:?} could not be ended: they do not react to SIGKILL, or belong to another user"
         ));
     }
     if !ending.delivered {

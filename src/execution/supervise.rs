@@ -8,7 +8,7 @@ use super::Stop;
 use super::pump::Progress;
 use crate::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Child, ExitStatus, TreeEnd};
+use crate::process::{Child, ExitStatus, PATIENCE, TreeEnd};
 
 /// Why a command was ended, the first reason there was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +80,23 @@ struct Request {
     kill_at: Instant,
 }
 
+/// How the watch over the leader ended.
+struct Watched {
+    request: Option<Request>,
+    killed: bool,
+    /// Not even the kill has ended it.
+    alive: bool,
+}
+
 impl Supervisor<'_> {
     /// Sees the process through. `work` reads its streams until they end or the progress is cut.
     pub async fn run(&self, mut child: Child, work: Work<'_>) -> Ending {
         let mut streams = Streams { work, done: false };
-        let (request, killed) = self.watch(&mut child, &mut streams).await;
+        let Watched {
+            request,
+            killed,
+            alive,
+        } = self.watch(&mut child, &mut streams).await;
         let mut end = TreeEnd::default();
         let mut leftovers = false;
         if let Some(request) = &request {
@@ -101,9 +113,19 @@ impl Supervisor<'_> {
             self.progress.cut();
         }
         self.deliver_rest(&mut streams, request.is_some()).await;
+        // One that has left the group quietly was not looked for; one that was leaving it may not have been found.
+        self.tree
+            .look_for_escapees_soon(self.config.termination_grace());
+        let exit = if alive {
+            end.unkillable.insert(0, child.pid());
+            // Dropped, it is reaped by a thread, whenever it ends.
+            ExitStatus::Alive
+        } else {
+            child.reap()
+        };
         Ending {
             cause: request.map(|request| request.cause),
-            exit: child.reap(),
+            exit,
             forced: killed || end.forced,
             leftovers,
             unkillable: end.unkillable,
@@ -112,31 +134,40 @@ impl Supervisor<'_> {
     }
 
     /// Waits until the leader is dead, and sees to it once there is a reason.
-    async fn watch(&self, child: &mut Child, streams: &mut Streams<'_>) -> (Option<Request>, bool) {
+    async fn watch(&self, child: &mut Child, streams: &mut Streams<'_>) -> Watched {
         let mut request: Option<Request> = None;
-        let mut killed = false;
+        let mut give_up: Option<Instant> = None;
         loop {
             let asked = request.is_some();
-            let next = request
-                .as_ref()
-                .map_or(self.deadline, |request| request.kill_at);
+            let killed = give_up.is_some();
+            let next = match (&request, give_up) {
+                (_, Some(give_up)) => give_up,
+                (Some(request), None) => request.kill_at,
+                (None, None) => self.deadline,
+            };
+            let ended = |request, alive| Watched {
+                request,
+                killed,
+                alive,
+            };
             let cause = tokio::select! {
                 biased;
-                () = child.exited() => return (request, killed),
+                () = child.exited() => return ended(request, false),
                 () = self.stop.at_least(Stop::AT_ONCE), if asked && !killed => {
                     child.kill_group();
-                    killed = true;
+                    give_up = Some(Instant::now() + PATIENCE);
                     continue;
                 }
                 () = self.stop.at_least(Stop::ASKED), if !asked => Cause::Cancel,
-                () = sleep_until(next), if !killed => {
-                    if asked {
+                () = sleep_until(next) => match (asked, killed) {
+                    (false, _) => Cause::Timeout,
+                    (true, false) => {
                         child.kill_group();
-                        killed = true;
+                        give_up = Some(Instant::now() + PATIENCE);
                         continue;
                     }
-                    Cause::Timeout
-                }
+                    (true, true) => return ended(request, true),
+                },
                 () = self.progress.over_limit(), if !asked => Cause::OutputLimit,
                 () = streams.finished() => continue,
             };
@@ -185,7 +216,7 @@ impl Supervisor<'_> {
         let grace = self.config.termination_grace();
         let held_open = !self.progress.reached_end();
         if !held_open && !child.may_have_company() {
-            self.tree.look_for_escapees_soon(grace);
+            self.tree.ask_unseen();
             return TreeEnd::default();
         }
         let hurry = self.stop.at_least(Stop::ASKED);
@@ -199,8 +230,11 @@ impl Supervisor<'_> {
     async fn deliver_rest(&self, streams: &mut Streams<'_>, ended: bool) {
         let patience = self.config.drain_max();
         let mut impatient = ended;
+        // What waits for bytes was told just now that there are no more, and is not stuck.
+        let told = self.progress.waits_for_bytes().then(Instant::now);
         while !streams.done {
-            let stuck_at = self.progress.last_activity() + patience;
+            let active = self.progress.last_activity();
+            let stuck_at = told.map_or(active, |told| told.max(active)) + patience;
             let check_at = if impatient {
                 stuck_at
             } else {

@@ -72,6 +72,9 @@ pub(super) fn all_pids() -> Vec<i32> {
 
 /// `None` if it is gone, a zombie, or of another user.
 pub(super) fn read_process(pid: i32) -> Option<Process> {
+    /// Of `sys/proc_info.h`: on its way out.
+    const EXITING: u32 = 4;
+
     let mut info = MaybeUninit::<libc::proc_bsdinfo>::uninit();
     let size = c_int::try_from(size_of::<libc::proc_bsdinfo>()).unwrap_or(0);
     // SAFETY: there is room for the answer.
@@ -103,6 +106,7 @@ pub(super) fn read_process(pid: i32) -> Option<Process> {
         group: info.pbi_pgid.cast_signed(),
         mark: mark_of(&environment),
         unclear: young && environment.is_empty(),
+        exiting: info.pbi_flags & EXITING != 0,
     })
 }
 
@@ -193,17 +197,21 @@ pub(super) fn leave(group: libc::pid_t) {
     }
 }
 
+/// Makes a write to a pipe that nobody reads any more an error, and no signal, which would end the host.
+pub(super) fn hold_sigpipe(pipe: &OwnedFd) {
+    // SAFETY: the descriptor is open.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
+}
+
 /// Tells a new guardian of all groups there are.
-pub(super) fn introduce(guardian: &OwnedFd) -> io::Result<()> {
-    // SAFETY: the descriptor is open. A guardian that is dead must not end the host by a signal.
-    unsafe { libc::fcntl(guardian.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
+pub(super) fn introduce(guardian: OwnedFd) {
+    hold_sigpipe(&guardian);
     let mut groups = groups();
-    groups.guardian = Some(File::from(guardian.try_clone()?));
+    groups.guardian = Some(File::from(guardian));
     let lines: Vec<String> = groups
         .live
         .iter()
         .map(|group| format!("+{group}\n"))
         .collect();
     groups.tell(&lines.concat());
-    Ok(())
 }

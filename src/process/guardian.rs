@@ -2,8 +2,9 @@
 //!
 //! A host that is killed runs no destructors. So one `/bin/sh` per host, in a session of its own, holds the
 //! read end of a pipe whose other end dies with the host. At its end it kills every process that carries the
-//! mark of this host, looking again for a second. Nothing is registered, so nothing can be missed. On macOS, which
-//! hides the environment of its own programs, it is also told each group before that runs.
+//! mark of this host, looking again for a second: nothing can be missed that was started and not yet told. For what
+//! clears or overwrites its environment it is also told each group: on Linux by a file that it holds too, on macOS, which
+//! hides the environment of its own programs, before the group runs.
 //!
 //! It starts with an empty environment: it carries no mark itself, neither of this host nor of one around it.
 
@@ -15,13 +16,20 @@ use std::time::{Duration, Instant};
 
 use super::{engine_id, is_scarce, unix};
 
+/// The `/proc` must be that of its own namespace of processes: another's numbers are those of strangers. The groups
+/// stand in the file behind descriptor 1, and are killed first, as that takes no further process.
 #[cfg(not(target_os = "macos"))]
 const SCRIPT: &str = r#"
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 trap '' HUP INT QUIT TERM
 command -v grep >/dev/null || exit 3
 [ -r /proc/self/environ ] || exit 4
+read -r p _ </proc/self/stat
+[ "$p" = "$$" ] || exit 5
 while IFS= read -r _; do :; done
+while read -r g; do
+  case $g in -1) ;; -[0-9]*) kill -KILL "$g" ;; esac
+done <&1
 i=0
 while [ "$i" -lt 20 ]; do
   for f in $(grep -lsF "ESCHER_ENGINE_ID=$1" /proc/[0-9]*/environ); do
@@ -104,10 +112,17 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
     let (read, write) = unix::helper_pipe()?;
     let argv = ["/bin/sh", "-c", SCRIPT, "escher-guardian", engine_id()].map(CString::new);
     let argv: Vec<CString> = argv.into_iter().collect::<Result<_, _>>()?;
-    let pid = unix::spawn_helper(&argv, &read)?;
+    // Before it is started: what fails afterwards would end its lifeline, and it would do its work.
     #[cfg(target_os = "macos")]
-    super::darwin::introduce(&write)?;
+    let told = write.try_clone()?;
+    #[cfg(target_os = "linux")]
+    let groups = super::groups::file();
+    #[cfg(not(target_os = "linux"))]
+    let groups: Option<OwnedFd> = None;
+    let pid = unix::spawn_helper(argv, &read, groups.as_ref())?;
     *lifeline = Some(write);
+    #[cfg(target_os = "macos")]
+    super::darwin::introduce(told);
     Ok(pid)
 }
 
@@ -128,13 +143,18 @@ fn watch(mut pid: libc::pid_t) -> bool {
                 0
             };
             let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
-            let state = match start(&mut lifeline) {
-                Ok(again) if short_lives < 3 => {
-                    pid = again;
-                    continue;
+            // None is started only to be given up: it would take the end of its lifeline for that of the host.
+            let state = if short_lives >= 3 {
+                UNAVAILABLE
+            } else {
+                match start(&mut lifeline) {
+                    Ok(again) => {
+                        pid = again;
+                        continue;
+                    }
+                    Err(error) if is_scarce(&error) => NEVER_STARTED,
+                    Err(_) => UNAVAILABLE,
                 }
-                Err(error) if is_scarce(&error) => NEVER_STARTED,
-                _ => UNAVAILABLE,
             };
             *lifeline = None;
             STATE.store(state, Ordering::Release);

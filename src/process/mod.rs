@@ -11,14 +11,22 @@
     reason = "the operating system is called here, and only here and in the Node door"
 )]
 
+#[cfg(all(unix, not(target_os = "macos")))]
+mod clone;
 #[cfg(target_os = "macos")]
 mod darwin;
 pub(crate) mod environment;
 #[cfg(unix)]
 pub(crate) mod files;
+#[cfg(target_os = "linux")]
+mod groups;
 #[cfg(unix)]
 pub(crate) mod guardian;
+#[cfg(unix)]
+mod image;
 pub(crate) mod pool;
+#[cfg(target_os = "macos")]
+mod posix_spawn;
 #[cfg(unix)]
 pub(crate) mod program;
 pub(crate) mod scarcity;
@@ -46,6 +54,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -107,7 +116,13 @@ pub(crate) enum ExitStatus {
     Signal(i32),
     /// Another part of the host reaped it, or `SIGCHLD` is ignored; the kernel has no answer left.
     Lost,
+    /// It did not end, although it was killed.
+    Alive,
 }
+
+/// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in an
+/// uninterruptible sleep, or belongs to another user by now.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the end of a tree went.
 #[derive(Debug, Default)]

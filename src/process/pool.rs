@@ -15,8 +15,13 @@ use tokio::sync::oneshot;
 /// starts/s, two 3 814, four 3 411); larger machines get half a thread per core, eight at most.
 pub(crate) static STARTS: Pool = Pool::new("escher-start", starting_threads);
 
-/// For files, and for looks through `/proc`.
+/// For files.
 pub(crate) static FILES: Pool = Pool::new("escher-files", || 8);
+
+/// For looks through the processes, without which no tree is known to have ended: a disk that hangs holds all threads for
+/// files, and must not hold those.
+#[cfg(unix)]
+pub(crate) static LOOKS: Pool = Pool::new("escher-look", || 1);
 
 fn starting_threads() -> usize {
     // Asked once: the answer takes a walk through the files of the control group.

@@ -32,6 +32,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub pid: i32,
+    pub group: i32,
     /// It ends by itself.
     pub exiting: bool,
     pidfd: Option<OwnedFd>,
@@ -44,6 +45,7 @@ impl Member {
         let again = read_process(seen.pid, None)?;
         (again.mark == seen.mark && again.group == seen.group).then_some(Self {
             pid: seen.pid,
+            group: seen.group,
             exiting: again.exiting,
             pidfd,
         })
@@ -51,7 +53,7 @@ impl Member {
 
     pub fn signal(&self, signal: i32) {
         match &self.pidfd {
-            Some(pidfd) if cfg!(target_os = "linux") => unix::signal_pidfd(pidfd, signal),
+            Some(pidfd) if unix::signal_pidfd(pidfd, signal) => {}
             _ => unix::signal_process(self.pid, signal),
         }
     }
@@ -73,7 +75,7 @@ pub(crate) async fn processes() -> Arc<Vec<Process>> {
         return Arc::clone(processes);
     }
     let taken = Instant::now();
-    let processes = Arc::new(pool::FILES.run(look).await.unwrap_or_default());
+    let processes = Arc::new(pool::LOOKS.run(look).await.unwrap_or_default());
     *latest = Some((taken, Arc::clone(&processes)));
     processes
 }
@@ -81,6 +83,20 @@ pub(crate) async fn processes() -> Arc<Vec<Process>> {
 /// Drops the shared look, so that its memory is not kept between bursts.
 pub(crate) async fn forget() {
     *LATEST.lock().await = None;
+}
+
+/// Whether processes can be looked at.
+#[cfg(target_os = "macos")]
+pub(crate) fn can_look() -> bool {
+    true
+}
+
+/// Whether processes can be looked at: there is a `/proc`, and it numbers them as this process does. In a namespace of
+/// processes it may still be that of the system around, and its numbers those of strangers.
+#[cfg(not(target_os = "macos"))]
+pub(crate) fn can_look() -> bool {
+    let own = std::process::id().to_string();
+    std::fs::read_link("/proc/self").is_ok_and(|found| found.as_os_str() == own.as_str())
 }
 
 #[cfg(target_os = "macos")]
@@ -99,8 +115,9 @@ fn read_process(pid: i32, _uptime: Option<f64>) -> Option<Process> {
 
 #[cfg(not(target_os = "macos"))]
 fn look() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
+    let entries = match std::fs::read_dir("/proc") {
+        Ok(entries) if can_look() => entries,
+        _ => return Vec::new(),
     };
     let own = std::process::id().cast_signed();
     let uptime = uptime();
@@ -161,4 +178,27 @@ fn uptime() -> Option<f64> {
         .next()?
         .parse()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_does_not_wait_for_files_that_hang() {
+        let (release, hanging) = mpsc::channel::<()>();
+        let hanging = Arc::new(Mutex::new(hanging));
+        for _ in 0..64 {
+            let hanging = Arc::clone(&hanging);
+            pool::FILES.submit(move || {
+                let _ = hanging.lock().map(|hanging| hanging.recv());
+            });
+        }
+        let look = tokio::time::timeout(Duration::from_secs(10), processes());
+        assert!(!look.await.expect("a look in time").is_empty());
+        drop(release);
+    }
 }

@@ -5,16 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::TreeEnd;
-use super::sweep::{self, Member};
-use super::unix::register;
+use super::sweep::{self, Member, Process};
+use super::unix::{self, register};
+use super::{PATIENCE, TreeEnd};
 
-/// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in
-/// an uninterruptible sleep.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks where nothing tells of an end.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What belongs to an execution besides the leader of its group.
 #[derive(Debug, Clone)]
@@ -25,27 +24,67 @@ pub(crate) struct Tree {
     pub mark: Option<Uuid>,
 }
 
+/// What was found of a tree.
+#[derive(Debug, Default)]
+struct Found {
+    members: Vec<Member>,
+    /// Where nothing else was found: what was seen, but was gone or another at the second look, again and again. It
+    /// leaves successors behind.
+    elusive: Vec<i32>,
+}
+
+impl Found {
+    fn is_nothing(&self) -> bool {
+        self.members.is_empty() && self.elusive.is_empty()
+    }
+
+    fn is_exiting(&self) -> bool {
+        !self.members.is_empty() && self.members.iter().all(|member| member.exiting)
+    }
+}
+
 impl Tree {
     /// Its live processes besides the leader.
-    async fn members(&self) -> Vec<Member> {
-        // A process in the middle of executing a program shows no environment for some microseconds.
+    async fn find(&self) -> Found {
+        let mut found = Found::default();
+        // A process in the middle of executing a program shows no environment for some microseconds, and one that
+        // becomes a daemon changes from one look to the next.
         for _ in 0..3 {
             let processes = sweep::processes().await;
-            let members: Vec<Member> = processes
+            let seen: Vec<&Process> = processes.iter().filter(|seen| self.has(seen)).collect();
+            found.members = seen
                 .iter()
-                .filter(|process| Some(process.pid) != self.group)
-                .filter(|process| {
-                    Some(process.group) == self.group
-                        || (process.mark.is_some() && process.mark == self.mark)
-                })
-                .filter_map(Member::confirm)
+                .filter_map(|seen| Member::confirm(seen))
                 .collect();
-            if !members.is_empty() || !processes.iter().any(|process| process.unclear) {
-                return members;
+            if !found.members.is_empty() {
+                found.elusive.clear();
+                return found;
+            }
+            found.elusive = seen.iter().map(|seen| seen.pid).collect();
+            if seen.is_empty() && !processes.iter().any(|process| process.unclear) {
+                return found;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        Vec::new()
+        found
+    }
+
+    fn has(&self, process: &Process) -> bool {
+        Some(process.pid) != self.group
+            && (Some(process.group) == self.group
+                || (process.mark.is_some() && process.mark == self.mark))
+    }
+
+    /// The group at once, since no child that is born meanwhile escapes that, and what has left it one by one.
+    fn signal(&self, members: &[Member], signal: i32) {
+        if let Some(group) = self.group {
+            unix::signal_group(group, signal);
+        }
+        for member in members {
+            if Some(member.group) != self.group {
+                member.signal(signal);
+            }
+        }
     }
 
     /// Asks those that carry the mark and have left the group to end.
@@ -62,6 +101,14 @@ impl Tree {
         }
     }
 
+    /// Asks what does not count as company of the leader to end: that which runs at the lowest priority, as a dead leader
+    /// does. There is hardly ever any.
+    pub fn ask_unseen(&self) {
+        if let Some(group) = self.group {
+            unix::signal_group(group, libc::SIGTERM);
+        }
+    }
+
     /// Remembers it for a later look, as [`look_for_escapees_soon`] tells.
     pub fn look_for_escapees_soon(&self, grace: Duration) {
         if let Some(id) = self.mark {
@@ -71,50 +118,93 @@ impl Tree {
 
     /// Ends all of it: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is found.
     pub async fn end(&self, kill_at: Instant, hurry: impl Future<Output = ()> + Send) -> TreeEnd {
+        if !sweep::can_look() {
+            return self.end_unseen(kill_at, hurry).await;
+        }
         let mut end = TreeEnd::default();
-        let mut members = self.members().await;
-        while !members.is_empty() && members.iter().all(|member| member.exiting) {
+        let mut found = self.find().await;
+        while found.is_exiting() {
             // What has ended its output is often still on its way out. It was not left running.
-            let gone = timeout_at(kill_at, all_gone(members)).await;
-            members = self.members().await;
+            let gone = timeout_at(kill_at, all_gone(found.members)).await;
+            found = self.find().await;
             if gone.is_err() {
                 break;
             }
         }
-        if members.is_empty() {
+        if found.is_nothing() {
+            self.kill_unseen();
             return end;
         }
         end.found = true;
-        for member in &members {
-            member.signal(libc::SIGTERM);
-            member.signal(libc::SIGCONT);
-        }
+        self.signal(&found.members, libc::SIGTERM);
+        self.signal(&found.members, libc::SIGCONT);
         tokio::select! {
-            () = all_gone(members) => {}
+            () = all_gone(found.members) => {}
             () = tokio::time::sleep_until(kill_at) => {}
             () = hurry => {}
         }
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let members = self.members().await;
-            if members.is_empty() {
+            let found = self.find().await;
+            if found.is_nothing() {
+                self.kill_unseen();
                 return end;
             }
             if Instant::now() >= give_up {
-                end.unkillable = members.iter().map(|member| member.pid).collect();
+                let members = found.members.iter().map(|member| member.pid);
+                end.unkillable = members.chain(found.elusive).collect();
                 return end;
             }
             end.forced = true;
-            for member in &members {
-                member.signal(libc::SIGKILL);
-            }
-            drop(timeout_at(give_up, all_gone(members)).await);
+            self.signal(&found.members, libc::SIGKILL);
+            drop(timeout_at(give_up, all_gone(found.members)).await);
         }
+    }
+
+    /// Kills what no look finds: a chain of processes of which each starts the next and ends, faster than they can be
+    /// read one after another. Most often there is nothing, or what is dead already.
+    fn kill_unseen(&self) {
+        if let Some(group) = self.group {
+            unix::signal_group(group, libc::SIGKILL);
+        }
+    }
+
+    /// Where processes cannot be looked at, there is the group, and the question whether its leader is alone in it.
+    async fn end_unseen(
+        &self,
+        kill_at: Instant,
+        hurry: impl Future<Output = ()> + Send,
+    ) -> TreeEnd {
+        let mut end = TreeEnd::default();
+        let Some(group) = self.group.filter(|group| unix::may_have_company(*group)) else {
+            return end;
+        };
+        let alone = || async move {
+            while unix::may_have_company(group) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        end.found = true;
+        unix::signal_group(group, libc::SIGTERM);
+        unix::signal_group(group, libc::SIGCONT);
+        tokio::select! {
+            () = alone() => return end,
+            () = tokio::time::sleep_until(kill_at) => {}
+            () = hurry => {}
+        }
+        end.forced = true;
+        unix::signal_group(group, libc::SIGKILL);
+        // No longer: what is dead counts as company until its parent has taken its status, and some never do.
+        drop(timeout(Duration::from_secs(1), alone()).await);
+        end
     }
 }
 
-/// Resolves when all of them are dead.
+/// Resolves when all of them are dead; soon, where it is not known who they are.
 async fn all_gone(members: Vec<Member>) {
+    if members.is_empty() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
     for member in members {
         match member
             .into_pidfd()
@@ -122,7 +212,7 @@ async fn all_gone(members: Vec<Member>) {
         {
             Some(Ok(pidfd)) => drop(pidfd.readable().await),
             // Without a descriptor nothing tells of the end of a process that is not a child: look again soon.
-            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            _ => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
 }
@@ -175,20 +265,29 @@ async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
             Some(ended) if !ended.ids.is_empty() => std::mem::take(&mut ended.ids),
             _ => break,
         };
-        let processes = sweep::processes().await;
-        let escaped: HashSet<Uuid> = processes
-            .iter()
-            .filter_map(|p| p.mark)
-            .filter(|mark| ids.contains(mark))
-            .collect();
+        let mut escaped = HashSet::new();
+        // A process in the middle of executing a program shows no environment for some microseconds.
+        for _ in 0..3 {
+            let processes = sweep::processes().await;
+            let marks = processes.iter().filter_map(|process| process.mark);
+            escaped.extend(marks.filter(|mark| ids.contains(mark)));
+            if !processes.iter().any(|process| process.unclear) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         for id in escaped {
             let tree = Tree {
                 group: None,
                 mark: Some(id),
             };
             tokio::spawn(async move {
-                tree.end(Instant::now() + grace, std::future::pending())
-                    .await;
+                let kill_at = Instant::now() + grace;
+                let end = tree.end(kill_at, std::future::pending()).await;
+                // It may have had a child that was not there yet, or not its own yet, in the last look.
+                if end.found && end.unkillable.is_empty() {
+                    look_for_escapees_soon(id, grace);
+                }
             });
         }
     }
@@ -200,5 +299,41 @@ async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
         .and_then(|ended| ended.ids.iter().next().copied());
     if let Some(id) = id {
         look_for_escapees_soon(id, grace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::environment::Variables;
+    use crate::process::{Invocation, spawn};
+
+    #[tokio::test]
+    async fn where_processes_cannot_be_looked_at_the_group_is_ended_all_the_same() {
+        let line = "trap '' TERM; (trap - TERM; sleep 600) & sleep 600 & exit 0";
+        let invocation = Invocation {
+            program: "/bin/sh".into(),
+            words: ["sh", "-c", line].map(Into::into).into(),
+            variables: Variables {
+                inherited: None,
+                hidden: Vec::new(),
+                own: Vec::new(),
+            },
+            working_dir: None,
+            stdin: false,
+            guarded: false,
+            files: 0,
+        };
+        let spawned = spawn(&invocation).expect("a process");
+        let (mut child, _, _streams) = spawned.adopt().expect("a runtime");
+        child.exited().await;
+        let tree = child.tree(None);
+        let kill_at = Instant::now() + Duration::from_millis(100);
+        let end = tree.end_unseen(kill_at, std::future::pending()).await;
+        assert!(end.found && end.forced);
+        let processes = sweep::processes().await;
+        let alive: Vec<_> = processes.iter().filter(|seen| tree.has(seen)).collect();
+        assert!(alive.is_empty(), "{alive:?}");
+        child.reap();
     }
 }

@@ -1,15 +1,13 @@
-//! Starting a process with `posix_spawn`, and watching it without `SIGCHLD`.
+//! Starting a process with its pipes, and watching it without `SIGCHLD`.
 //!
 //! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
 //! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
 
-use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -19,15 +17,16 @@ use uuid::Uuid;
 
 #[cfg(feature = "node")]
 use super::environment::Assignment;
+use super::image::Image;
+use super::program::is_executable;
 use super::scarcity::{self, Share};
 use super::tree::Tree;
 use super::{ExitStatus, Invocation, SpawnError, guardian};
 
-#[cfg(target_os = "macos")]
-use super::darwin::SPAWN_FLAGS;
-/// How every process is started: in a session of its own.
 #[cfg(not(target_os = "macos"))]
-const SPAWN_FLAGS: c_int = libc::POSIX_SPAWN_SETSID as c_int;
+use super::clone::start;
+#[cfg(target_os = "macos")]
+use super::posix_spawn::start;
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
 const HEADROOM: usize = 16;
@@ -62,11 +61,14 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         Some(&stdout.write),
         Some(&stderr.write),
     ];
-    let pid = spawn_patiently(
-        invocation,
-        child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
-    )?;
+    let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
+    let (pid, pidfd) = start_patiently(&Image::new(invocation, child_ends)?)
+        .map_err(|error| explained(invocation, error))?;
     let leader = Leader { pid };
+    #[cfg(target_os = "linux")]
+    if invocation.guarded {
+        super::groups::enter(pid);
+    }
     #[cfg(target_os = "macos")]
     if invocation.guarded {
         super::darwin::enter(pid);
@@ -83,7 +85,7 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         stdin,
         stdout: stdout.read,
         stderr: stderr.read,
-        pidfd: open_pidfd(pid).ok(),
+        pidfd,
         share: Share::take(invocation.files),
         leader,
     })
@@ -91,10 +93,10 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
 
 /// A text file that another thread of some process still has open for writing is refused for a moment: when
 /// a script was written just before, and a fork elsewhere holds a copy of its descriptor.
-fn spawn_patiently(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
+fn start_patiently(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pause = Duration::from_millis(1);
     loop {
-        match posix_spawn(invocation, stdio) {
+        match start(image) {
             Err(error)
                 if error.raw_os_error() == Some(libc::ETXTBSY)
                     && pause < Duration::from_millis(100) =>
@@ -105,6 +107,23 @@ fn spawn_patiently(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Re
             outcome => return outcome,
         }
     }
+}
+
+/// Says what was wrong, where the answer of the system would blame the program for it.
+fn explained(invocation: &Invocation, error: io::Error) -> io::Error {
+    let about = match (error.raw_os_error(), &invocation.working_dir) {
+        (Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES), Some(dir)) if !is_executable(dir) => {
+            format!("its working directory \"{}\"", dir.display())
+        }
+        (Some(libc::ENOENT), _) if invocation.program.exists() => {
+            "the interpreter or loader that it names".into()
+        }
+        (Some(libc::ENOEXEC), _) => {
+            "it is neither a program for this system nor a script that begins with #!".into()
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{about}: {error}"))
 }
 
 struct Pipe {
@@ -129,8 +148,8 @@ fn pipe() -> io::Result<Pipe> {
 }
 
 /// In a host whose own standard streams are closed, a pipe may take their numbers; the child's file actions
-/// would then overwrite one end with the other.
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+/// would then overwrite one end with the other. And what a host prints must not get into a file of the engine.
+pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if cfg!(target_os = "linux") && fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
@@ -162,42 +181,14 @@ fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
 }
 
-type AddChdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
-type AddCloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
-
-/// Extensions of `posix_spawn` that only newer libraries have, so they are looked up and not linked.
-struct Extensions {
-    add_chdir: Option<AddChdir>,
-    add_close_from: Option<AddCloseFrom>,
-}
-
-fn extensions() -> &'static Extensions {
-    static EXTENSIONS: OnceLock<Extensions> = OnceLock::new();
-    EXTENSIONS.get_or_init(|| Extensions {
-        // A static program has no symbols to look up, and every musl of these years has this one.
-        #[cfg(target_env = "musl")]
-        add_chdir: Some(libc::posix_spawn_file_actions_addchdir_np),
-        // SAFETY: a symbol of this name has this signature wherever it exists.
-        #[cfg(not(target_env = "musl"))]
-        add_chdir: unsafe {
-            std::mem::transmute::<*mut c_void, Option<AddChdir>>(symbol(
-                c"posix_spawn_file_actions_addchdir_np",
-            ))
-        },
-        // SAFETY: a symbol of this name has this signature wherever it exists.
-        add_close_from: unsafe {
-            std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(symbol(
-                c"posix_spawn_file_actions_addclosefrom_np",
-            ))
-        },
-    })
-}
-
 /// Whether these are the variables of this process, in their order.
 ///
 /// To be asked on the thread that changes them: a change on another one meanwhile is a race, as for `getenv`.
 #[cfg(feature = "node")]
 pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
+    use std::ffi::{CStr, c_char};
+    use std::os::unix::ffi::OsStrExt;
+
     #[cfg(not(target_os = "macos"))]
     let mut next = {
         unsafe extern "C" {
@@ -231,216 +222,15 @@ pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
     unsafe { *next }.is_null()
 }
 
-fn symbol(name: &CStr) -> *mut c_void {
-    // SAFETY: `name` is NUL-terminated.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
-}
-
-struct FileActions(libc::posix_spawn_file_actions_t);
-
-impl FileActions {
-    fn new(working_dir: Option<&CString>, stdio: [Option<RawFd>; 3]) -> io::Result<Self> {
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: `raw` has room for the actions.
-        check_code(unsafe { libc::posix_spawn_file_actions_init(raw.as_mut_ptr()) })?;
-        // SAFETY: initialized just now.
-        let mut actions = Self(unsafe { raw.assume_init() });
-        for (target, source) in (0..).zip(stdio) {
-            actions.connect(target, source)?;
-        }
-        if let Some(dir) = working_dir {
-            let add = extensions()
-                .add_chdir
-                .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
-            // SAFETY: the actions are initialized, `dir` is NUL-terminated and copied by the call.
-            check_code(unsafe { add(&raw mut actions.0, dir.as_ptr()) })?;
-        }
-        match extensions().add_close_from {
-            // SAFETY: the actions are initialized.
-            Some(add) => check_code(unsafe { add(&raw mut actions.0, 3) })?,
-            None => actions.close_inherited()?,
-        }
-        Ok(actions)
-    }
-
-    /// Closes in the child what it would inherit, one by one, where the library cannot do it at once.
-    fn close_inherited(&mut self) -> io::Result<()> {
-        // Where there is no such directory, the child inherits nothing in the first place.
-        let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
-            return Ok(());
-        };
-        let numbers = open
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        for fd in numbers.filter(|fd: &RawFd| *fd > 2) {
-            // SAFETY: takes numbers.
-            let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
-            if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
-                // SAFETY: the actions are initialized. What is closed meanwhile is no error to the child.
-                check_code(unsafe {
-                    libc::posix_spawn_file_actions_addclose(&raw mut self.0, fd)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn connect(&mut self, target: RawFd, source: Option<RawFd>) -> io::Result<()> {
-        let actions = &raw mut self.0;
-        check_code(match source {
-            // SAFETY: the actions are initialized.
-            Some(source) => unsafe {
-                libc::posix_spawn_file_actions_adddup2(actions, source, target)
-            },
-            // SAFETY: the actions are initialized, the path is NUL-terminated.
-            None => unsafe {
-                libc::posix_spawn_file_actions_addopen(
-                    actions,
-                    target,
-                    c"/dev/null".as_ptr(),
-                    libc::O_RDONLY,
-                    0,
-                )
-            },
-        })
-    }
-}
-
-impl Drop for FileActions {
-    fn drop(&mut self) {
-        // SAFETY: initialized in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
-    }
-}
-
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    fn new(flags: c_int) -> io::Result<Self> {
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: `raw` has room for the attributes.
-        check_code(unsafe { libc::posix_spawnattr_init(raw.as_mut_ptr()) })?;
-        // SAFETY: initialized just now.
-        let mut attributes = Self(unsafe { raw.assume_init() });
-        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
-        // A session has no controlling terminal: a prompt fails instead of hanging. It is also a group to
-        // signal. Node ignores SIGPIPE; its children must not.
-        let flags = spawn_flag(flags)
-            | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF)
-            | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
-        // SAFETY: attributes and sets have room and are initialized before they are read.
-        unsafe {
-            // Not `sigfillset`, which leaves out the two signals of the thread library: the child would
-            // inherit them ignored.
-            ptr::write_bytes(all.as_mut_ptr(), 0xff, 1);
-            libc::sigemptyset(none.as_mut_ptr());
-            check_code(libc::posix_spawnattr_setsigdefault(
-                &raw mut attributes.0,
-                all.as_ptr(),
-            ))?;
-            check_code(libc::posix_spawnattr_setsigmask(
-                &raw mut attributes.0,
-                none.as_ptr(),
-            ))?;
-            check_code(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
-        }
-        Ok(attributes)
-    }
-}
-
-fn spawn_flag(flag: c_int) -> libc::c_short {
-    libc::c_short::try_from(flag).unwrap_or(0)
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialized in `new`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
-    }
-}
-
-fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
-    let words = invocation.words.iter().map(|word| c_string(word));
-    let words = words.collect::<io::Result<Vec<_>>>()?;
-    let variables = invocation.variables.iter().map(|variable| {
-        let text = CStr::from_bytes_with_nul(variable.with_nul().as_bytes());
-        text.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
-    });
-    let working_dir = invocation
-        .working_dir
-        .as_deref()
-        .map(|dir| c_string(dir.as_os_str()));
-    #[cfg(target_os = "macos")]
-    let flags = if invocation.guarded {
-        SPAWN_FLAGS | super::darwin::STOPPED
-    } else {
-        SPAWN_FLAGS
-    };
-    #[cfg(not(target_os = "macos"))]
-    let flags = SPAWN_FLAGS;
-    spawn_raw(
-        &c_string(invocation.program.as_os_str())?,
-        &words.iter().map(CString::as_c_str).collect::<Vec<_>>(),
-        &variables.collect::<io::Result<Vec<_>>>()?,
-        &FileActions::new(working_dir.transpose()?.as_ref(), stdio)?,
-        flags,
-    )
-}
-
-fn c_string(string: &OsStr) -> io::Result<CString> {
-    Ok(CString::new(string.as_bytes())?)
-}
-
-fn spawn_raw(
-    program: &CStr,
-    argv: &[&CStr],
-    envp: &[&CStr],
-    actions: &FileActions,
-    flags: c_int,
+/// Starts a helper of the engine itself: its standard input is given, and what it finds behind descriptor 1, if anything;
+/// its output is discarded.
+pub(super) fn spawn_helper(
+    words: Vec<CString>,
+    input: &OwnedFd,
+    file: Option<&OwnedFd>,
 ) -> io::Result<libc::pid_t> {
-    let attributes = Attributes::new(flags)?;
-    let pointers = |strings: &[&CStr]| -> Vec<*mut c_char> {
-        strings
-            .iter()
-            .map(|s| s.as_ptr().cast_mut())
-            .chain([ptr::null_mut()])
-            .collect()
-    };
-    let (argv, envp) = (pointers(argv), pointers(envp));
-    let mut pid = 0;
-    // SAFETY: the program is NUL-terminated; both vectors end with a null pointer and point to strings that
-    // live through the call, which does not write to them; actions and attributes are initialized.
-    check_code(unsafe {
-        libc::posix_spawn(
-            &raw mut pid,
-            program.as_ptr(),
-            &raw const actions.0,
-            &raw const attributes.0,
-            argv.as_ptr(),
-            envp.as_ptr(),
-        )
-    })?;
-    Ok(pid)
-}
-
-/// Starts a helper of the engine itself: its standard input is given, its output is discarded.
-pub(super) fn spawn_helper(argv: &[CString], stdin: &OwnedFd) -> io::Result<libc::pid_t> {
-    let mut actions = FileActions::new(None, [Some(stdin.as_raw_fd()), None, None])?;
-    for target in [1, 2] {
-        // SAFETY: the actions are initialized, the path is NUL-terminated.
-        check_code(unsafe {
-            libc::posix_spawn_file_actions_addopen(
-                &raw mut actions.0,
-                target,
-                c"/dev/null".as_ptr(),
-                libc::O_WRONLY,
-                0,
-            )
-        })?;
-    }
-    let words: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
-    spawn_raw(&argv[0], &words, &[], &actions, SPAWN_FLAGS)
+    let stdio = [Some(input), file, None].map(|end| end.map(AsRawFd::as_raw_fd));
+    start(&Image::helper(words, stdio)).map(|(pid, _)| pid)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
@@ -458,7 +248,7 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
         }
         // SAFETY: opened just now; a descriptor fits its type.
         #[expect(clippy::cast_possible_truncation, reason = "a descriptor is an int")]
-        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
     }
     #[cfg(target_os = "macos")]
     {
@@ -471,21 +261,34 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     }
 }
 
-/// Signals the process behind the descriptor, and no other that may have its number by now.
-pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) {
+/// Signals the process behind the descriptor, and no other that may have its number by now. Returns false where that
+/// cannot be done: there are systems, and filters of system calls, that let such a descriptor be opened but not used.
+pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) -> bool {
     #[cfg(target_os = "linux")]
-    // SAFETY: the descriptor is open; no signal information is passed. A process that is gone is no error.
-    unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            ptr::null::<libc::siginfo_t>(),
-            0,
-        );
+    {
+        // SAFETY: the descriptor is open; no signal information is passed.
+        let code = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                pidfd.as_raw_fd(),
+                signal,
+                ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (pidfd, signal);
+    {
+        let _ = (pidfd, signal);
+        false
+    }
+}
+
+/// Signals all of a group at once. Its leader must not be reaped: its number may be another's from then on.
+pub(super) fn signal_group(group: libc::pid_t, signal: c_int) {
+    // SAFETY: takes two numbers. A group that is gone is no error.
+    unsafe { libc::kill(-group, signal) };
 }
 
 pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
@@ -495,8 +298,8 @@ pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
 
 /// The leader of a tree: not yet reaped, so its number and that of its group are its own.
 ///
-/// Dropped unreaped, when the runtime ends before the execution, it is killed with its group and reaped on a
-/// thread of its own.
+/// Dropped unreaped, when the runtime ends before the execution or nothing ends the process, it is killed with its
+/// group and reaped on a thread of its own.
 #[derive(Debug)]
 struct Leader {
     pid: libc::pid_t,
@@ -504,8 +307,7 @@ struct Leader {
 
 impl Leader {
     fn signal_group(&self, signal: c_int) {
-        // SAFETY: takes two numbers. The leader is not reaped, so the group's number is its own.
-        unsafe { libc::kill(-self.pid, signal) };
+        signal_group(self.pid, signal);
     }
 
     /// Whether it is dead; it stays a zombie.
@@ -523,6 +325,8 @@ impl Leader {
     /// Takes the status of a dead leader; its number is free from here on.
     fn reap(self) -> ExitStatus {
         let pid = self.pid;
+        #[cfg(target_os = "linux")]
+        super::groups::leave(pid);
         #[cfg(target_os = "macos")]
         super::darwin::leave(pid);
         std::mem::forget(self);
@@ -668,28 +472,37 @@ impl Child {
     }
 
     /// Whether a dead leader may have left company in its group.
-    ///
-    /// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
-    /// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
-    /// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
     pub fn may_have_company(&self) -> bool {
-        const LOWEST: c_int = 19;
-        let who = self.leader.pid.unsigned_abs();
-        // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
-        let highest = unsafe {
-            if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
-                return true;
-            }
-            libc::getpriority(libc::PRIO_PGRP, who)
-        };
-        // A host that runs at the lowest priority itself has children that do, too.
-        highest != LOWEST || own_priority() == LOWEST
+        may_have_company(self.leader.pid)
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.leader.pid
     }
 
     /// Takes the status of the dead leader.
     pub fn reap(self) -> ExitStatus {
         self.leader.reap()
     }
+}
+
+/// Whether a dead leader, not yet reaped, may have left company in its group.
+///
+/// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
+/// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
+/// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
+pub(super) fn may_have_company(leader: libc::pid_t) -> bool {
+    const LOWEST: c_int = 19;
+    let who = leader.unsigned_abs();
+    // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
+    let highest = unsafe {
+        if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
+            return true;
+        }
+        libc::getpriority(libc::PRIO_PGRP, who)
+    };
+    // A host that runs at the lowest priority itself has children that do, too.
+    highest != LOWEST || own_priority() == LOWEST
 }
 
 fn own_priority() -> c_int {
@@ -759,17 +572,17 @@ pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
 
 impl PipeWriter {
     fn new(fd: OwnedFd) -> io::Result<Self> {
+        #[cfg(target_os = "macos")]
+        super::darwin::hold_sigpipe(&fd);
         register(fd, Interest::WRITABLE).map(Self)
     }
 
     /// Writes all of it, then closes the pipe. A command that does not read to the end is no error.
     pub async fn write_all(self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let written = self.0.async_io(Interest::WRITABLE, |fd| {
-                // SAFETY: the descriptor is open, and the bytes live through the call.
-                let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
-                usize::try_from(n).map_err(|_| io::Error::last_os_error())
-            });
+            let written = self
+                .0
+                .async_io(Interest::WRITABLE, |fd| write_quietly(fd, bytes));
             match written.await {
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -779,26 +592,84 @@ impl PipeWriter {
     }
 }
 
+/// Writes to a pipe. Where nobody reads any more, that is an error and no signal: the host may have left `SIGPIPE` at
+/// its default, as programs do that print into pipes, and would be ended by it.
+fn write_quietly(fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
+    #[cfg(not(target_os = "macos"))]
+    let _held = HeldSignal::hold(libc::SIGPIPE);
+    // SAFETY: the descriptor is open, and the bytes live through the call.
+    let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// A signal that does not reach this thread while this lives, and is forgotten then.
+#[cfg(not(target_os = "macos"))]
+struct HeldSignal {
+    signal: c_int,
+    mask_before: libc::sigset_t,
+    was_pending: bool,
+}
+
+#[cfg(not(target_os = "macos"))]
+impl HeldSignal {
+    fn hold(signal: c_int) -> Self {
+        let mut pending = MaybeUninit::uninit();
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: the sets have room, and are filled in by calls that do not fail for these arguments.
+        unsafe {
+            libc::sigpending(pending.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signal), before.as_mut_ptr());
+            Self {
+                signal,
+                mask_before: before.assume_init(),
+                was_pending: libc::sigismember(pending.as_ptr(), signal) == 1,
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "macos"))]
+impl Drop for HeldSignal {
+    fn drop(&mut self) {
+        let mut pending = MaybeUninit::uninit();
+        let mut taken = 0;
+        // SAFETY: the sets are initialized or have room. A signal that is pending is taken without waiting.
+        unsafe {
+            libc::sigpending(pending.as_mut_ptr());
+            if !self.was_pending && libc::sigismember(pending.as_ptr(), self.signal) == 1 {
+                libc::sigwait(&set_of(self.signal), &raw mut taken);
+            }
+            libc::pthread_sigmask(
+                libc::SIG_SETMASK,
+                &raw const self.mask_before,
+                ptr::null_mut(),
+            );
+        }
+    }
+}
+
+#[cfg(not(target_os = "macos"))]
+fn set_of(signal: c_int) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set has room, and is initialized before it is added to.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        set.assume_init()
+    }
+}
+
 /// Makes a descriptor known to the current runtime.
 pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor stays open, and the same, until its owner is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
 
-fn check(code: c_int) -> io::Result<c_int> {
+pub(super) fn check(code: c_int) -> io::Result<c_int> {
     if code == -1 {
         Err(io::Error::last_os_error())
     } else {
         Ok(code)
-    }
-}
-
-/// For calls that return the error instead of setting it.
-fn check_code(code: c_int) -> io::Result<()> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(code))
     }
 }
 
@@ -840,6 +711,7 @@ pub(crate) fn signal_name(signal: i32) -> String {
         libc::SIGXFSZ => "SIGXFSZ",
         libc::SIGVTALRM => "SIGVTALRM",
         libc::SIGPROF => "SIGPROF",
+        libc::SIGIO => "SIGIO",
         libc::SIGSYS => "SIGSYS",
         #[cfg(target_os = "linux")]
         libc::SIGSTKFLT => "SIGSTKFLT",
@@ -848,4 +720,21 @@ pub(crate) fn signal_name(signal: i32) -> String {
         other => return format!("SIG{other}"),
     };
     name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_did_not_ignore_sigpipe_is_not_ended_by_input_that_nobody_reads() {
+        // SAFETY: takes numbers; what was set before is set again.
+        let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let pipe = pipe().expect("a pipe");
+        drop(pipe.read);
+        let error = write_quietly(&pipe.write, b"input").expect_err("nobody reads");
+        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGPIPE, before) };
+    }
 }

@@ -184,6 +184,10 @@ impl Child {
         !self.leader.job.members(self.leader.pid).is_empty()
     }
 
+    pub fn pid(&self) -> i32 {
+        self.leader.pid.cast_signed()
+    }
+
     /// Takes the status of the dead leader.
     pub fn reap(mut self) -> ExitStatus {
         self.leader.is_dead = true;

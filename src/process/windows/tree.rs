@@ -7,10 +7,7 @@ use tokio::time::Instant;
 
 use super::job::{Job, Member};
 use super::wait::ExitWait;
-use crate::process::TreeEnd;
-
-/// How long a killed process may take to vanish, before it is reported as one that cannot be ended.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::process::{PATIENCE, TreeEnd};
 
 /// What belongs to an execution besides its leader.
 #[derive(Debug, Clone)]
@@ -26,6 +23,10 @@ impl Tree {
         reason = "elsewhere it takes a look at all processes"
     )]
     pub async fn ask_escapees(&self) {}
+
+    /// Everything in a job is seen.
+    #[expect(clippy::unused_self, reason = "elsewhere some is not")]
+    pub fn ask_unseen(&self) {}
 
     /// Nothing leaves a job.
     #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
