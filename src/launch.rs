@@ -46,7 +46,8 @@ impl Launch {
             Ok(invocation) => Ok(invocation),
         };
         decision.accept();
-        let begun = self.begin(resolved, ticket);
+        // Who was told waits for its end.
+        let begun = caught(|| self.begin(resolved, ticket));
         self.live(request, begun, None);
     }
 
@@ -67,8 +68,7 @@ impl Launch {
             self.begin(resolved, Ticket::Slot(slot))
         };
         // Its plan waits for its end.
-        let begun = catch_unwind(AssertUnwindSafe(start))
-            .unwrap_or_else(|_| Begun::Unstartable("the start panicked".into()));
+        let begun = caught(start);
         self.live(request, begun, deadline);
     }
 
@@ -112,6 +112,12 @@ impl Launch {
         life.plan_deadline = deadline;
         self.runtime.spawn(life.live(begun));
     }
+}
+
+/// A start that panics has failed.
+fn caught(start: impl FnOnce() -> Begun) -> Begun {
+    catch_unwind(AssertUnwindSafe(start))
+        .unwrap_or_else(|_| Begun::Unstartable("the start panicked".into()))
 }
 
 /// The answer to `execute`, given once; what is refused is forgotten.
