@@ -435,7 +435,8 @@ export interface PlanExecutionResult {
  *
  * - `VALIDATION`: an argument, request or plan is not as it must be; `field` says which part. Nothing was started.
  * - `INVALID_CONFIG`: a field of the configuration is not as it must be.
- * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten.
+ * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
+ *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
  * - `ALREADY_FINISHED`: what was to be cancelled has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.

@@ -293,9 +293,9 @@ class ExecutionEngine {
    * @returns {Promise<ExecutionResult>}
    */
   async getResult(id) {
-    const { failure, json = '', stdout = '', stderr = '' } = this.#native.result(check.id(id))
-    if (failure) throw fromFailure(failure)
-    return toResult(json, stdout, stderr)
+    const answer = this.#native.result(check.id(id))
+    if (!Array.isArray(answer)) throw fromFailure(answer)
+    return toResult(...answer)
   }
 
   /** @param {string} id */

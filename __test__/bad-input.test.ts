@@ -91,7 +91,12 @@ test('what was found is told as it is', async () => {
 
 test('an unknown key is answered with the nearest known one', async () => {
   const request = { command: ok, workingdir: '/' }
-  await expect(newEngine().run(request as never)).rejects.toThrow('workingDir')
+  await expect(newEngine().run(request as never)).rejects.toThrow('such as "workingDir", found "workingdir"')
+})
+
+test('an unknown key that is near to none is answered with all there are', async () => {
+  const message = 'cwd: expected one of the keys id, command, env, inheritEnv, workingDir, stdin, timeoutMs,'
+  await expect(newEngine().run({ command: ok, cwd: '/' } as never)).rejects.toThrow(message)
 })
 
 test('options are checked as well', async () => {

@@ -123,6 +123,25 @@ test('a line in very many pieces arrives as fast as very many lines', async () =
   expect(performance.now() - begun).toBeLessThan(4000)
 })
 
+test('no line comes after the end, not even to a callback that has fallen behind', async () => {
+  const engine = newEngine({ logOutput: false, drainMaxMs: 100 })
+  const release: (() => void)[] = []
+  const lines: string[] = []
+  const hang = (line: string) => {
+    lines.push(line)
+    return new Promise<void>((resolve) => release.push(resolve))
+  }
+  const result = await engine.run(shell('seq 1000; sleep 60', { timeoutMs: 100 }), {
+    onStdout: hang,
+    onEvent: (event) => (event.eventType === 'stdout' ? hang(event.line) : undefined),
+  })
+  expect(result.status).toBe('timeout')
+  expect(result.error).toContain('not all output was delivered')
+  for (const resolve of release) resolve()
+  await sleep(50)
+  expect(lines).toEqual(['1', '1'])
+})
+
 test('memory is bounded whatever a command prints, in lines or in none', async () => {
   const engine = newEngine({ logOutput: false, maxOutputSizeBytes: 1_000_000 })
   const before = process.memoryUsage().rss

@@ -229,7 +229,9 @@ function complaint(command: string): string | undefined {
       return missing(verb)
     case 'cargo':
       if (verb === 'run' && rest[0] === '--example') return missing(`examples/${rest[1]}.rs`)
-      return ['bench', 'build', 'check', 'doc', 'publish', 'test'].includes(verb) ? '' : `cargo ${verb} is not known here`
+      return ['bench', 'build', 'check', 'doc', 'publish', 'test'].includes(verb)
+        ? ''
+        : `cargo ${verb} is not known here`
     default:
       return undefined
   }

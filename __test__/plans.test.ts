@@ -123,6 +123,19 @@ test('cancelling a plan ends what runs and what waits, and resolves when nothing
   await expect(engine.cancel(id)).rejects.toMatchObject({ code: 'ALREADY_FINISHED' })
 })
 
+test('who asks for a result with the id of the other kind is told so', async () => {
+  const engine = newEngine()
+  const { planId, results } = await engine.runPlan({ strategy: serial, commands: [ok] })
+  const step = results[0]!.id
+  const [plan, execution] = [`${planId} is a plan, and no execution`, `${step} is an execution, and no plan`]
+  for (const ask of [engine.getResult, engine.waitForCompletion]) {
+    await expect(ask.call(engine, planId)).rejects.toMatchObject({ code: 'NOT_FOUND', message: plan })
+  }
+  for (const ask of [engine.getPlanResult, engine.waitForPlan]) {
+    await expect(ask.call(engine, step)).rejects.toMatchObject({ code: 'NOT_FOUND', message: execution })
+  }
+})
+
 test('a plan is known under its id as soon as it was submitted', async () => {
   const engine = newEngine()
   const plan = (id: string): ExecutionPlan => ({ id, strategy: serial, commands: [shell('sleep 60')] })

@@ -138,8 +138,11 @@ function object(shape, expected, name = 'request') {
 function refuseKey(path, key, known, code) {
   // No known key is longer, and all of a very long one would take seconds.
   const start = key.slice(0, 30)
-  const [nearest] = [...known].sort((a, b) => distance(start, a) - distance(start, b))
-  return refuse(path, `a known key, such as "${nearest}"`, describe(key), code)
+  const keys = [...known].sort((a, b) => distance(start, a) - distance(start, b))
+  const isClose = distance(start, keys[0]) <= keys[0].length / 2
+  // A guess far off, "id" for "cwd", helps less than the choice there is.
+  const expected = isClose ? `a known key, such as "${keys[0]}"` : `one of the keys ${[...known].join(', ')}`
+  return refuse(path, expected, describe(key), code)
 }
 
 /**

@@ -31,6 +31,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {((result: any) => void) | undefined} [ended]
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
+ * @property {boolean} [over] it has ended
  */
 
 /** @type {Map<number, Run>} */
@@ -144,7 +145,7 @@ function acknowledgeAll() {
  */
 function deliver(run, batch) {
   const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
-  let pending = own && deliverLines(own, batch.text)
+  let pending = own && deliverLines(run, own, batch.text)
   if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, run.id)))
   if (run.onEvent || run.subscribers.size > 0) {
     pending = both(pending, emitAll(run, new BatchEvents(batch, run.id)))
@@ -169,7 +170,7 @@ function both(one, other) {
 function emitAll(run, events) {
   for (let event; (event = events.next()) !== undefined;) {
     const pending = emit(run, event)
-    if (pending) return pending.then(() => emitAll(run, events))
+    if (pending) return pending.then(() => (run.over ? undefined : emitAll(run, events)))
   }
   return undefined
 }
@@ -251,7 +252,9 @@ function started(token, pid, command, at) {
 function ended(token, json, stdout, stderr) {
   const run = leave(runs, token)
   if (run === undefined) return
-  // Rust has waited for the callbacks; what has not returned by now is not waited for any longer.
+  // Rust has waited for the callbacks; what has not returned by now is not waited for any longer, and no line comes
+  // after the end.
+  run.over = true
   run.backlog = undefined
   const result = json === undefined ? undefined : toResult(json, stdout, stderr)
   if (result !== undefined) {

@@ -13,14 +13,15 @@
 
 /**
  * Gives every line to the callback of a user, one after the other. Returns a promise only if the callback
- * returned one: then the next line waits until it has settled.
+ * returned one: then the next line waits until it has settled, and does not come if its execution has ended by then.
  *
+ * @param {{ over?: boolean }} run
  * @param {(line: string) => unknown} callback
  * @param {string} text
  * @param {number} [start]
  * @returns {Promise<void> | undefined}
  */
-function deliverLines(callback, text, start = 0) {
+function deliverLines(run, callback, text, start = 0) {
   for (;;) {
     try {
       for (let end; (end = text.indexOf('\n', start)) !== -1;) {
@@ -29,7 +30,7 @@ function deliverLines(callback, text, start = 0) {
         const returned = callback(line)
         if (returned !== undefined) {
           const pending = settling(returned)
-          if (pending) return pending.then(() => deliverLines(callback, text, start))
+          if (pending) return pending.then(() => (run.over ? undefined : deliverLines(run, callback, text, start)))
         }
       }
       return undefined

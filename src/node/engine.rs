@@ -32,10 +32,6 @@ use crate::request::ExecutionRequest;
 pub struct Answer {
     /// The answer, as JSON.
     pub json: Option<String>,
-    /// The standard output of a result.
-    pub stdout: Option<String>,
-    /// The standard error of a result.
-    pub stderr: Option<String>,
     /// Why there is none.
     pub failure: Option<Failure>,
 }
@@ -47,12 +43,7 @@ impl Answer {
             Ok(json) => (Some(json), None),
             Err(error) => (None, Some(error.into())),
         };
-        Self {
-            json,
-            stdout: None,
-            stderr: None,
-            failure,
-        }
+        Self { json, failure }
     }
 }
 
@@ -204,19 +195,12 @@ impl NativeEngine {
         Answer::of(parse_id(&id).and_then(|id| self.engine.status(id)))
     }
 
-    /// How an execution ended.
-    #[napi(catch_unwind)]
-    pub fn result(&self, id: String) -> Answer {
+    /// How an execution ended, in three parts, or why that is not told.
+    #[napi(catch_unwind, ts_return_type = "[string, string, string] | Failure")]
+    pub fn result(&self, id: String) -> Value {
         match parse_id(&id).and_then(|id| self.engine.result(id)) {
-            Err(error) => Answer::of(Err::<(), _>(error)),
-            Ok(result) => {
-                let answer = Answer::of(Ok(result.without_output()));
-                Answer {
-                    stdout: Some(result.stdout.clone()),
-                    stderr: Some(result.stderr.clone()),
-                    ..answer
-                }
-            }
+            Err(error) => Value::Failure(error.into()),
+            Ok(result) => Value::Texts(wire_result(&result).into()),
         }
     }
 
