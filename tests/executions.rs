@@ -223,6 +223,30 @@ async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
 }
 
 #[tokio::test]
+async fn a_process_whose_first_thread_has_ended_is_found() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        termination_grace_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let script = "import ctypes, os
+print(os.getpid(), flush=True)
+os.setsid()
+for fd in range(3): os.close(fd)
+c = ctypes.CDLL(None)
+c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.pause, None)
+c.pthread_exit(None)";
+    let ended = "until grep -q State:.Z /proc/$!/status; do :; done";
+    let line = format!("python3 -c '{script}' & {ended}");
+    let result = run(&engine, shell(&line)).await;
+    let threads = format!("/proc/{}/task", result.stdout.trim());
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while std::fs::read_dir(&threads).is_ok_and(|threads| threads.count() > 1) {
+        assert!(Instant::now() < deadline, "still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
     let (engine, _dir) = engine();
     let mark = mark();
