@@ -104,9 +104,11 @@ export interface ExecutionRequest {
  * blocks on its pipe meanwhile, and the deadline and a cancel are kept.
  *
  * What a callback throws or rejects does not stop the execution. It surfaces as an uncaught exception or an
- * unhandled rejection of the host, as with the listeners of an `EventTarget`.
+ * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
+ * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
- * There are no callbacks where {@link ExecutionConfig.streamOutput} is `false`.
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
+ * as events; `onEvent` is told of all else.
  */
 export interface ExecuteOptions {
   /**
@@ -147,9 +149,15 @@ export interface ExecutionConfig {
   executionRetentionSecs?: number
   /** Whether finished executions past their retention are dropped in the background, every 60 s. Default: `true`. */
   enableAutoCleanup?: boolean
-  /** Whether lines and events are delivered. Default: `true`. With `false` there is only the result. */
+  /**
+   * Whether lines are delivered, to callbacks and as events. Default: `true`. With `false` what was printed is only in
+   * the result; the events of the start and the end come all the same.
+   */
   streamOutput?: boolean
-  /** How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. */
+  /**
+   * How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. At most what fits into a
+   * string, some 500 million: {@link ExecutionEngine.config} tells what is in force.
+   */
   maxOutputSizeBytes?: number
   /**
    * What happens to output beyond {@link ExecutionConfig.maxOutputSizeBytes}:
@@ -160,7 +168,10 @@ export interface ExecutionConfig {
    * - `stream_to_file`: the first bytes are kept, and the rest is written to a file.
    */
   oversizedOutputStrategy?: 'truncate_with_warning' | 'fail_execution' | 'stream_to_file'
-  /** The longest line that is delivered in one piece, in bytes. Default: 1 048 576. */
+  /**
+   * The longest line that is delivered in one piece, in bytes. Default: 1 048 576. At most what fits into a string, as
+   * for {@link ExecutionConfig.maxOutputSizeBytes}.
+   */
   maxLineSizeBytes?: number
   /** Whether output is logged, one file per execution that prints anything. Default: `true`. */
   logOutput?: boolean
@@ -277,8 +288,8 @@ export interface ExecutionSummary {
 }
 
 /**
- * Something that happened. Each execution has exactly one terminal event, whose type is its final status. All
- * timestamps are ISO 8601, in UTC.
+ * Something that happened. Each execution has exactly one terminal event, whose type is its final status; only a step
+ * that was skipped has none. All timestamps are ISO 8601, in UTC.
  */
 export type ExecutionEvent =
   | {
@@ -424,7 +435,8 @@ export interface PlanExecutionResult {
  *
  * - `VALIDATION`: an argument, request or plan is not as it must be; `field` says which part. Nothing was started.
  * - `INVALID_CONFIG`: a field of the configuration is not as it must be.
- * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten.
+ * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
+ *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
  * - `ALREADY_FINISHED`: what was to be cancelled has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
@@ -469,6 +481,8 @@ export class ExecutionError extends Error {
  *
  * @example
  * ```ts
+ * import { ExecutionEngine } from '@escher-dbai/execution-engine'
+ *
  * const engine = new ExecutionEngine()
  * const result = await engine.run(
  *   { command: { type: 'exec', program: 'git', args: ['status', '--short'] }, timeoutMs: 10_000 },
@@ -582,9 +596,9 @@ export class ExecutionEngine {
   cancel(id: string): Promise<void>
 
   /**
-   * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760. The
-   * format is that of container runtimes (CRI): `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a
-   * piece of a line. The log of an execution of an earlier process can be read too.
+   * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
+   * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
+   * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
    *
    * Rejects with `NOT_FOUND` if there is no log of that id, `IO` if it cannot be read, or `VALIDATION`.
    */

@@ -1,5 +1,6 @@
 'use strict'
 
+const { AsyncResource } = require('node:async_hooks')
 const native = require('./lib/native')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
@@ -29,7 +30,8 @@ let own
 function isOwnEnvironment(env) {
   if (!require('node:worker_threads').isMainThread) return false
   const name = `ESCHER_PROBE_${process.pid}_${process.hrtime().join('_')}`
-  env[name] = 'set'
+  // A copy may be frozen.
+  if (!Reflect.set(env, name, 'set')) return false
   const seen = native.NativeEngine.hasVariable(name)
   delete env[name]
   return seen
@@ -39,7 +41,14 @@ function isOwnEnvironment(env) {
 function variables() {
   const { env } = process
   own ??= { env: isOwnEnvironment(env) ? env : undefined }
-  return env === own.env ? undefined : /** @type {string[]} */ (Object.entries(env).flat())
+  if (env === own.env) return undefined
+  /** @type {string[]} */
+  const flat = []
+  for (const [name, value] of Object.entries(env)) {
+    // A copy may hold what is no text: it becomes what `child_process` makes of it.
+    if (value !== undefined) flat.push(name, String(value))
+  }
+  return flat
 }
 
 /** Of Rust: to load `node:crypto` takes longer than the rest of this package. */
@@ -52,6 +61,14 @@ function unwrap(answer) {
 }
 
 /**
+ * The asynchronous context of the call, for its callbacks: what an `AsyncLocalStorage` holds there, they see.
+ *
+ * @param {ExecuteOptions} options
+ */
+const contextOf = ({ onStdout, onStderr, onEvent }) =>
+  onStdout || onStderr || onEvent ? new AsyncResource('ExecutionEngine') : undefined
+
+/**
  * Submits, and resolves with the id once it is accepted.
  *
  * @param {(run: any, signal?: AbortSignal) => void} submit
@@ -62,7 +79,7 @@ function accepted(submit, options) {
   const { onStdout, onStderr, onEvent, signal } = check.options(options)
   return new Promise((resolve, refused) => {
     /** @type {any} */
-    const run = { onStdout, onStderr, onEvent, refused, accepted: () => resolve(run.id) }
+    const run = { onStdout, onStderr, onEvent, context: contextOf(options), refused, accepted: () => resolve(run.id) }
     submit(run, signal)
   })
 }
@@ -76,7 +93,8 @@ function accepted(submit, options) {
  */
 function ended(submit, options) {
   const { onStdout, onStderr, onEvent, signal } = check.options(options)
-  return new Promise((ended, refused) => submit({ onStdout, onStderr, onEvent, refused, ended }, signal))
+  const context = contextOf(options)
+  return new Promise((ended, refused) => submit({ onStdout, onStderr, onEvent, context, refused, ended }, signal))
 }
 
 /** @type {ExecutionEngine | undefined} */
@@ -107,6 +125,8 @@ class ExecutionEngine {
     if (globalEngine) {
       throw new ExecutionError('ALREADY_INITIALIZED', 'the global engine has already been initialized')
     }
+    // Spread, what is no configuration would be an empty one.
+    check.config(config)
     globalEngine = new ExecutionEngine({
       ...config,
       maxConcurrentExecutions: 1,
@@ -273,9 +293,9 @@ class ExecutionEngine {
    * @returns {Promise<ExecutionResult>}
    */
   async getResult(id) {
-    const { failure, json = '', stdout = '', stderr = '' } = this.#native.result(check.id(id))
-    if (failure) throw fromFailure(failure)
-    return toResult(json, stdout, stderr)
+    const answer = this.#native.result(check.id(id))
+    if (!Array.isArray(answer)) throw fromFailure(answer)
+    return toResult(...answer)
   }
 
   /** @param {string} id */

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ExecutionEngine, ExecutionError } from '../index.js'
-import { newEngine, temporary } from './support.js'
+import { newEngine, speaksRust, temporary } from './support.js'
 
 const ok = { type: 'exec', program: 'true' }
 
@@ -69,14 +69,34 @@ test.each(requests)('%j is refused, and nothing is started', async (request, fie
     expect(error).toBeInstanceOf(ExecutionError)
     expect(error).toMatchObject({ code: 'VALIDATION', field })
     expect(error.message).toMatch(/expected .*, found /)
+    expect(error.message).not.toSatisfy(speaksRust)
     expect(error.message.split('found ').slice(1).join('')).toContain(found)
   }
   expect([engine.totalCount, engine.runningCount]).toEqual([0, 0])
 })
 
+test('a message names other fields too as TypeScript spells them', async () => {
+  const engine = newEngine({ defaultTimeoutMs: 5, maxTimeoutMs: 5 })
+  const expected = 'timeoutMs: expected a positive integer up to maxTimeoutMs, 5, found 6'
+  await expect(engine.run({ command: { type: 'exec', program: 'true' }, timeoutMs: 6 })).rejects.toThrow(expected)
+  const make = () => new ExecutionEngine({ defaultTimeoutMs: 10, maxTimeoutMs: 5 })
+  expect(make).toThrow('defaultTimeoutMs: expected at most maxTimeoutMs, which is 5, found 10')
+})
+
+test('what was found is told as it is', async () => {
+  const workingDir = '/no/max_timeout_ms'
+  const refused = newEngine().run({ command: { type: 'exec', program: 'true' }, workingDir })
+  await expect(refused).rejects.toThrow('workingDir: expected a directory that exists, found "/no/max_timeout_ms"')
+})
+
 test('an unknown key is answered with the nearest known one', async () => {
   const request = { command: ok, workingdir: '/' }
-  await expect(newEngine().run(request as never)).rejects.toThrow('workingDir')
+  await expect(newEngine().run(request as never)).rejects.toThrow('such as "workingDir", found "workingdir"')
+})
+
+test('an unknown key that is near to none is answered with all there are', async () => {
+  const message = 'cwd: expected one of the keys id, command, env, inheritEnv, workingDir, stdin, timeoutMs,'
+  await expect(newEngine().run({ command: ok, cwd: '/' } as never)).rejects.toThrow(message)
 })
 
 test('options are checked as well', async () => {
@@ -84,7 +104,15 @@ test('options are checked as well', async () => {
   const request = { command: { type: 'exec' as const, program: 'true' } }
   await expect(engine.run(request, { onStdout: 5 } as never)).rejects.toMatchObject({ field: 'options.onStdout' })
   await expect(engine.run(request, { onstdout() {} } as never)).rejects.toMatchObject({ field: 'options.onstdout' })
-  await expect(engine.run(request, { signal: {} } as never)).rejects.toMatchObject({ field: 'options.signal' })
+  const half = { aborted: false, addEventListener() {} }
+  for (const signal of [{}, half, { ...half, addEventListener: true, removeEventListener: true }]) {
+    await expect(engine.run(request, { signal } as never)).rejects.toMatchObject({ field: 'options.signal' })
+  }
+})
+
+test('what only calls itself a Uint8Array is none', async () => {
+  const stdin = { [Symbol.toStringTag]: 'Uint8Array' }
+  await expect(newEngine().run({ command: ok, stdin } as never)).rejects.toMatchObject({ field: 'stdin' })
 })
 
 const configs: [unknown, string][] = [
@@ -110,6 +138,7 @@ test.each(configs)('the configuration %j is refused', (config, field) => {
   }
   expect(refusal).toMatchObject({ code: 'INVALID_CONFIG', field })
   expect((refusal as Error).message).toMatch(/expected .*, found /)
+  expect((refusal as Error).message).not.toSatisfy(speaksRust)
 })
 
 test('a duplicate id is refused, also once its execution has finished', async () => {

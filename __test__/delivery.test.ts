@@ -1,5 +1,6 @@
 // Contract, section 2, 1 to 3 and 6 to 8, under load and in races.
 
+import { constants } from 'node:buffer'
 import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
@@ -91,12 +92,54 @@ test('an output of exactly the limit is not truncated', async () => {
   }
 })
 
+test('no limit is larger than what a string can hold', () => {
+  const { config } = newEngine({ maxOutputSizeBytes: Number.MAX_SAFE_INTEGER, maxLineSizeBytes: 2 ** 40 })
+  for (const limit of [config.maxOutputSizeBytes, config.maxLineSizeBytes]) {
+    expect(limit).toBeLessThan(constants.MAX_STRING_LENGTH)
+    expect(limit).toBeGreaterThan(2 ** 27)
+  }
+})
+
 test('a long line is cut between characters', async () => {
   const engine = newEngine({ maxLineSizeBytes: 10 })
   const lines: string[] = []
   await engine.run(exec('echo', '€'.repeat(10)), { onStdout: (line) => void lines.push(line) })
   expect(lines.join('')).toBe('€'.repeat(10))
   expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(10)
+})
+
+test('a line in very many pieces arrives as fast as very many lines', async () => {
+  const engine = newEngine({ logOutput: false, maxLineSizeBytes: 1 })
+  let [pieces, partial] = [0, 0]
+  const begun = performance.now()
+  await engine.run(shell('head -c 200000 /dev/zero | tr "\\0" x'), {
+    onEvent: (event) => {
+      if (event.eventType !== 'stdout') return
+      pieces += 1
+      partial += Number(event.partial)
+    },
+  })
+  expect([pieces, partial]).toEqual([200_000, 199_999])
+  expect(performance.now() - begun).toBeLessThan(4000)
+})
+
+test('no line comes after the end, not even to a callback that has fallen behind', async () => {
+  const engine = newEngine({ logOutput: false, drainMaxMs: 100 })
+  const release: (() => void)[] = []
+  const lines: string[] = []
+  const hang = (line: string) => {
+    lines.push(line)
+    return new Promise<void>((resolve) => release.push(resolve))
+  }
+  const result = await engine.run(shell('seq 1000; sleep 60', { timeoutMs: 100 }), {
+    onStdout: hang,
+    onEvent: (event) => (event.eventType === 'stdout' ? hang(event.line) : undefined),
+  })
+  expect(result.status).toBe('timeout')
+  expect(result.error).toContain('not all output was delivered')
+  for (const resolve of release) resolve()
+  await sleep(50)
+  expect(lines).toEqual(['1', '1'])
 })
 
 test('memory is bounded whatever a command prints, in lines or in none', async () => {

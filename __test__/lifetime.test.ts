@@ -193,6 +193,19 @@ test('a refused request, an aborted one and a stream that was left let the event
   expect(await ended).toMatchObject({ code: 0, printed: 'done\n', complained: '' })
 })
 
+test('a call that throws on its way to the engine lets the event loop go', async () => {
+  const { ended } = host(`;(async () => {
+    const request = { command: { type: 'exec', program: 'true' } }
+    const plan = { strategy: { type: 'serial' }, commands: [request] }
+    const signal = { aborted: false, addEventListener() { throw new Error('mine') }, removeEventListener() {} }
+    for (const call of [engine.execute, engine.run]) await call.call(engine, request, { signal }).catch(say)
+    for (const call of [engine.executePlan, engine.runPlan]) await call.call(engine, plan, { signal }).catch(say)
+    await engine.stream(request, { signal }).next().catch(say)
+    function say({ message }) { console.log(message) }
+  })()`)
+  expect(await ended).toMatchObject({ code: 0, printed: 'mine\n'.repeat(5), complained: '' })
+})
+
 test('a worker with an idle engine ends by itself', async () => {
   const worker = newWorker(`engine.run({ command: { type: 'exec', program: 'echo', args: ['hi'] } })
     .then((result) => port.postMessage(result.stdout))`)

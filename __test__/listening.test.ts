@@ -1,5 +1,6 @@
 // Contract, section 1: streams, subscribers, callbacks and abort signals, at their edges.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { type ExecutionEvent } from '../index.js'
@@ -164,6 +165,25 @@ test('two subscribers hear each event, the same function twice; one leaves witho
   expect(heard).toEqual(['started', 'completed'])
 })
 
+test('a subscriber that subscribes anew for each event is told of each once', async () => {
+  const engine = newEngine()
+  const heard: string[] = []
+  const others: string[] = []
+  const listen = () => {
+    const leave = engine.onEvent((event) => {
+      leave()
+      heard.push(event.eventType)
+      // The bound makes a failure of what would never end.
+      if (heard.length < 1000) listen()
+    })
+  }
+  listen()
+  engine.onEvent((event) => void others.push(event.eventType))
+  await engine.run(shell('echo 1; echo 2'))
+  expect(heard).toEqual(['started', 'stdout', 'stdout', 'completed'])
+  expect(others).toEqual(heard)
+})
+
 test('a subscriber that is no function is refused', () => {
   expect(() => newEngine().onEvent('no' as never)).toThrow(expect.objectContaining({ code: 'VALIDATION' }))
 })
@@ -217,6 +237,40 @@ test('what any callback throws or rejects surfaces, and the others are called', 
     'thrown subscriber stdout',
     '',
   ])
+})
+
+test('a callback sees the asynchronous context of its call, also after it has waited', async () => {
+  const engine = newEngine()
+  const storage = new AsyncLocalStorage<string>()
+  const seen: string[] = []
+  const note = async (what: string) => {
+    seen.push(`${what} ${storage.getStore()}`)
+    await new Promise(setImmediate)
+    seen.push(`${what} ${storage.getStore()}`)
+  }
+  const listen = (name: string) => ({
+    onStdout: () => note(name),
+    onStderr: () => note(name),
+    onEvent: (event: ExecutionEvent) => note(`${name} ${'executionId' in event}`),
+  })
+  const command = shell('echo out; echo out; echo err >&2')
+  const plan = { strategy: { type: 'parallel' as const }, commands: [command, command] }
+  await Promise.all([
+    storage.run('one', () => engine.run(command, listen('one'))),
+    storage.run('two', () => engine.execute(command, listen('two'))).then((id) => engine.waitForCompletion(id)),
+    storage.run('three', () => engine.runPlan(plan, listen('three'))),
+  ])
+  expect(new Set(seen)).toEqual(
+    new Set([
+      'one one',
+      'one true one',
+      'two two',
+      'two true two',
+      'three three',
+      'three true three',
+      'three false three',
+    ]),
+  )
 })
 
 test('a callback may use the engine', async () => {

@@ -191,10 +191,18 @@ test('a log directory that is a link is an error that the result tells', async (
   expect(result).toMatchObject({ status: 'completed', errorCode: 'IO', logPath: null })
 })
 
-test('streamOutput false: no lines, only the result', async () => {
+test('streamOutput false: no lines, only the result, and the events of the start and the end', async () => {
   const lines: string[] = []
+  const types: string[] = []
   const engine = newEngine({ streamOutput: false })
-  const result = await engine.run(exec('seq', '3'), { onStdout: (line) => void lines.push(line) })
+  engine.onEvent(({ eventType }) => void types.push(eventType))
+  const result = await engine.run(exec('seq', '3'), {
+    onStdout: (line) => void lines.push(line),
+    onEvent: ({ eventType }) => void types.push(eventType),
+  })
   expect(result.stdout).toBe('1\n2\n3\n')
   expect(lines).toEqual([])
+  expect(types).toEqual(['started', 'started', 'completed', 'completed'])
+  for await (const { eventType } of engine.stream(exec('seq', '3'))) types.push(eventType)
+  expect(types.slice(4)).toEqual(['started', 'started', 'completed', 'completed'])
 })

@@ -1,11 +1,22 @@
 // Contract, section 2, "Plans".
 
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, ExecutionPlan, ExecutionRequest } from '../index.js'
-import { exec, newEngine, newMark, packagePath, shell, survivors, temporary, until, untilThere } from './support.js'
+import {
+  exec,
+  newEngine,
+  newMark,
+  packagePath,
+  shell,
+  speaksRust,
+  survivors,
+  temporary,
+  until,
+  untilThere,
+} from './support.js'
 
 const ok = exec('true')
 const serial = { type: 'serial' } as const
@@ -112,6 +123,19 @@ test('cancelling a plan ends what runs and what waits, and resolves when nothing
   await expect(engine.cancel(id)).rejects.toMatchObject({ code: 'ALREADY_FINISHED' })
 })
 
+test('who asks for a result with the id of the other kind is told so', async () => {
+  const engine = newEngine()
+  const { planId, results } = await engine.runPlan({ strategy: serial, commands: [ok] })
+  const step = results[0]!.id
+  const [plan, execution] = [`${planId} is a plan, and no execution`, `${step} is an execution, and no plan`]
+  for (const ask of [engine.getResult, engine.waitForCompletion]) {
+    await expect(ask.call(engine, planId)).rejects.toMatchObject({ code: 'NOT_FOUND', message: plan })
+  }
+  for (const ask of [engine.getPlanResult, engine.waitForPlan]) {
+    await expect(ask.call(engine, step)).rejects.toMatchObject({ code: 'NOT_FOUND', message: execution })
+  }
+})
+
 test('a plan is known under its id as soon as it was submitted', async () => {
   const engine = newEngine()
   const plan = (id: string): ExecutionPlan => ({ id, strategy: serial, commands: [shell('sleep 60')] })
@@ -138,6 +162,19 @@ test('the signal of a plan cancels it, before and after its start', async () => 
   stop.abort()
   expect(statuses(await running)).toEqual(['cancelled', 'cancelled'])
   expect(survivors(mark)).toEqual([])
+})
+
+test('no step of a plan is started whose signal is aborted already, 200 times', async () => {
+  const engine = newEngine({ logOutput: false })
+  const types = new Set<string>()
+  for (let round = 0; round < 200; round++) {
+    const { status, results } = await engine.runPlan(
+      { strategy: parallel, commands: [ok, ok] },
+      { signal: AbortSignal.abort(), onEvent: ({ eventType }) => void types.add(eventType) },
+    )
+    expect([status, ...results.map(({ pid }) => pid)]).toEqual(['cancelled', null, null])
+  }
+  expect([...types].sort()).toEqual(['cancelled', 'plan_completed', 'progress'])
 })
 
 test('the deadline of a plan ends it', async () => {
@@ -239,8 +276,22 @@ test.each(refused)('refuses the plan %j and blames %s', async (plan, field, foun
     )
     expect(error).toMatchObject({ name: 'ExecutionError', code: 'VALIDATION', field })
     expect(error.message).toContain(found)
+    expect(error.message).not.toSatisfy(speaksRust)
   }
   expect([engine.totalCount, engine.runningCount, existsSync(touched)]).toEqual([0, 0, false])
+})
+
+test('a step whose directory has gone fails, and says so in no spelling of Rust', async () => {
+  const dir = join(temporary(), 'gone')
+  mkdirSync(dir)
+  const { results } = await newEngine().runPlan({
+    strategy: serial,
+    commands: [exec('rmdir', dir), { ...ok, workingDir: dir }],
+  })
+  expect(results[1]).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED' })
+  expect(results[1]!.error).toBe(
+    `not started: expected a directory that exists, found "${dir}": no such file or directory`,
+  )
 })
 
 test('a worker that ends takes its plan with it', async () => {

@@ -2,7 +2,7 @@
 // own shell. `scripts/test-windows.sh` and `scripts/test-arm64.sh` run it; it runs anywhere: `node __test__/portable.mjs`.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
@@ -68,6 +68,10 @@ class Sleeper {
 
   /** Asked of the operating system: on Windows nobody can write to a program that runs. */
   runs() {
+    if (process.platform === 'darwin') {
+      const list = execFileSync('ps', ['-A', '-o', 'stat=,args='], { encoding: 'utf8' })
+      return list.split('\n').some((line) => line.endsWith(this.unix) && !line.startsWith('Z'))
+    }
     if (!isWindows) {
       return readdirSync('/proc').some((pid) => {
         try {

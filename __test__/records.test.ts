@@ -16,7 +16,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ExecutionEngine } from '../index.js'
-import { exec, host, newEngine, shell, temporary } from './support.js'
+import { exec, host, newEngine, packagePath, shell, temporary } from './support.js'
 
 /** What was printed, put together again from a log. */
 const printed = (log: string): string =>
@@ -191,6 +191,28 @@ test('a relative outputLogPath and logDir are taken from the directory of the ho
   }`)
   expect(await ended).toMatchObject({ complained: '' })
   expect(readdirSync(dir).sort()).toEqual(['logs', 'raw'])
+})
+
+test('a directory whose name is no UTF-8 is no reason to withhold a result', async () => {
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logDir: 'logs', maxOutputSizeBytes: 1, oversizedOutputStrategy: 'stream_to_file' })
+    const request = { command: { type: 'exec', program: 'echo', args: ['hi'] } }
+    const plan = { strategy: { type: 'serial' }, commands: [request] }
+    Promise.all([engine.run(request), engine.runPlan(plan)]).then(async ([one, { results: [other] }]) => {
+      const paths = [one.logPath, engine.getLogPath(one.id), one.stdoutOverflowFile, other.logPath, engine.config.logDir]
+      console.log(paths.map((path) => path.replace(one.id, 'id').replace(other.id, 'id').replace(/.*[/]cafe/, '')).join())
+      console.log((await engine.readLogs(one.id)).slice(-3))
+    })`
+  const { stdout, stderr } = await newEngine().run(
+    shell('dir=$(printf "cafe\\351"); mkdir "$dir" && cd "$dir" && exec "$NODE" -e "$PROGRAM"', {
+      workingDir: temporary(),
+      env: { NODE: process.execPath, PROGRAM: program },
+    }),
+  )
+  expect(stderr).toBe('')
+  const logs = '\ufffd/logs'
+  expect(stdout).toBe(`${logs}/id.log,${logs}/id.log,${logs}/id.stdout.overflow,${logs}/id.log,${logs}\nhi\n\n`)
 })
 
 test('commands that never stop printing do not keep others from their logs', async () => {

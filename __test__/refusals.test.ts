@@ -132,6 +132,47 @@ test('objects without a prototype, and keys that are undefined, are accepted', a
   expect((await newEngine().run(undefineds)).status).toBe('completed')
 })
 
+const noRecords: [string, unknown][] = [
+  ['a Map', new Map([['A', 'x']])],
+  ['a Set', new Set(['A'])],
+  ['a promise', Promise.resolve({ A: 'x' })],
+  ['a date', new Date(0)],
+  ['search parameters', new URLSearchParams('A=x')],
+  ['an array', []],
+]
+
+test.each(noRecords)('%s does not pass for an empty object', async (_, value) => {
+  const engine = newEngine()
+  const strategy = { type: 'dependency_graph', dependencies: value }
+  const plan = engine.runPlan({ strategy, commands: [ok] } as never)
+  await expect(plan).rejects.toMatchObject({ code: 'VALIDATION', field: 'strategy.dependencies' })
+  await expect(engine.run(ok, value as never)).rejects.toMatchObject({ code: 'VALIDATION', field: 'options' })
+  expect(await refusal({ ...ok, env: value })).toMatchObject({ code: 'VALIDATION', field: 'env' })
+  expect(await refusal({ ...ok, metadata: value })).toMatchObject({ field: 'metadata' })
+  expect(await refusal({ ...ok, metadata: { tags: value } })).toMatchObject({ field: 'metadata.tags' })
+  const refused = expect.objectContaining({ code: 'INVALID_CONFIG', field: 'config' })
+  expect(() => new ExecutionEngine(value as never)).toThrow(refused)
+  expect(() => ExecutionEngine.initGlobal(value as never)).toThrow(refused)
+  expect(() => ExecutionEngine.global()).toThrow(expect.objectContaining({ code: 'NOT_INITIALIZED' }))
+})
+
+test('process.env, an instance of a class and a proxy are objects like any other', async () => {
+  const env = { PATH: process.env['PATH'], A: 'x' }
+  const Request = class {
+    command = { type: 'shell', command: 'printf %s "$A"' }
+    env = new Proxy(env, {})
+    metadata = { tags: process.env }
+  }
+  const result = await newEngine().run(new Request() as ExecutionRequest)
+  expect(result).toMatchObject({ stdout: 'x', metadata: { tags: { PATH: env.PATH } } })
+})
+
+test('an unknown key of a million letters is refused at once', async () => {
+  const begun = performance.now()
+  expect(await refusal({ ...ok, ['timeoutms'.padEnd(1e6, 's')]: 5 })).toMatchObject({ code: 'VALIDATION' })
+  expect(performance.now() - begun).toBeLessThan(1000)
+})
+
 test('nothing is started for a refused request', async () => {
   const file = join(temporary(), 'started')
   const engine = newEngine()

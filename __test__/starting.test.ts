@@ -81,6 +81,20 @@ test('the environment is the one JavaScript sees when it calls execute', async (
   expect(await ended).toMatchObject({ printed: '1 2 2b b\n3\n', complained: '' })
 })
 
+test('a process.env that was replaced may hold what is no text, and may be frozen', async () => {
+  const { ended } = host(`
+    const replaced = { PATH: process.env.PATH, NUMBER: 5, FLAG: false, NOTHING: null, NONE: undefined }
+    const request = { command: { type: 'exec', program: '/usr/bin/env' } }
+    process.env = Object.freeze({ ...replaced })
+    const first = engine.run(request)
+    process.env = replaced
+    Promise.all([first, engine.run(request)]).then((results) => {
+      for (const { stdout } of results) console.log(stdout.split('\\n').filter((line) => /^[NF]/.test(line)).sort().join())
+    })`)
+  const line = 'FLAG=false,NOTHING=null,NUMBER=5\n'
+  expect(await ended).toMatchObject({ code: 0, printed: line + line, complained: '' })
+})
+
 test("a worker's commands see the variables of the worker", async () => {
   const worker = new Worker(
     `const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
@@ -145,7 +159,7 @@ test('the engine and child_process, together in one process, both see all their 
   expect(await host(both).ended).toMatchObject({ printed: '2000 2000\n' })
 }, 60_000)
 
-/** Installs a filter under which pidfd_open does not exist, then becomes the program. */
+/** Installs a filter under which no call gives the descriptor of a process, then becomes the program. */
 const withoutPidfd = `
   #include <linux/filter.h>
   #include <linux/seccomp.h>
@@ -157,6 +171,7 @@ const withoutPidfd = `
   int main(int argc, char **argv) {
     struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 1, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -167,7 +182,7 @@ const withoutPidfd = `
     return 98;
   }`
 
-test('the same where pidfd_open fails, cancel and timeout included', async () => {
+test('the same where a process has no descriptor, cancel and timeout included', async () => {
   const dir = temporary()
   writeFileSync(join(dir, 'filter.c'), withoutPidfd)
   execFileSync('cc', ['-o', join(dir, 'filter'), join(dir, 'filter.c')])

@@ -42,6 +42,10 @@ export const exec = (program: string, ...args: string[]): ExecutionRequest => ({
   command: { type: 'exec', program, args },
 })
 
+/** Whether a message spells a field as Rust does. What was found, and what stands in quotes, are no fields. */
+export const speaksRust = (message: string): boolean =>
+  /[a-z]_[a-z]/.test(message.replace(/, found .*/s, '').replace(/"[^"]*"/g, ''))
+
 let marks = 0
 
 /** A number of seconds to sleep that nobody else sleeps: it marks a process on its command line. */

@@ -34,8 +34,8 @@ function listen(signal) {
     for (const stop of stops) stop()
   }
   const entry = { stops, listener }
-  signals.set(signal, entry)
   signal.addEventListener('abort', listener, { once: true })
+  signals.set(signal, entry)
   return entry
 }
 

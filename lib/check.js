@@ -6,6 +6,8 @@
 // A checker takes a value and its path, throws an ExecutionError, and returns the value as the engine reads it:
 // with the keys of Rust.
 
+const { constants } = require('node:buffer')
+const { isUint8Array } = require('node:util').types
 const { ExecutionError } = require('./error')
 
 /** @typedef {(value: any, path: string, code: 'VALIDATION' | 'INVALID_CONFIG') => any} Checker */
@@ -57,6 +59,15 @@ function count(value, path, code) {
   return refuse(path, 'zero or a positive integer up to 2^53 - 1', describe(value), code)
 }
 
+/**
+ * How many bytes fit into one string, which a stream of a result, a line and a log are in JavaScript. What is left is
+ * room for other lines of the same read, and for a line of warning.
+ */
+const LONGEST_TEXT = constants.MAX_STRING_LENGTH - 2 ** 20
+
+/** @type {Checker} */
+const textSize = (value, path, code) => Math.min(positive(value, path, code), LONGEST_TEXT)
+
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
   (...names) =>
@@ -78,9 +89,17 @@ function texts(value, path, code) {
   return Object.fromEntries(Object.keys(value).map((key) => [key, text(value[key], `${path}.${key}`, code)]))
 }
 
-/** @param {any} value */
+/**
+ * Whether it is an object for the sake of its keys, such as a literal, an instance of a class or a module. A `Map`, or a
+ * promise that nobody awaited, has none, and would pass for an empty one.
+ *
+ * @param {any} value
+ */
 function isObject(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (typeof value !== 'object' || value === null) return false
+  if (Object.getPrototypeOf(value) === Object.prototype) return true
+  const tag = Object.prototype.toString.call(value)
+  return tag === '[object Object]' || tag === '[object Module]'
 }
 
 /** @param {string} key */
@@ -117,8 +136,13 @@ function object(shape, expected, name = 'request') {
 
 /** @type {(path: string, key: string, known: Set<string>, code: 'VALIDATION' | 'INVALID_CONFIG') => never} */
 function refuseKey(path, key, known, code) {
-  const [nearest] = [...known].sort((a, b) => distance(key, a) - distance(key, b))
-  return refuse(path, `a known key, such as "${nearest}"`, `"${key}"`, code)
+  // No known key is longer, and all of a very long one would take seconds.
+  const start = key.slice(0, 30)
+  const keys = [...known].sort((a, b) => distance(start, a) - distance(start, b))
+  const isClose = distance(start, keys[0]) <= keys[0].length / 2
+  // A guess far off, "id" for "cwd", helps less than the choice there is.
+  const expected = isClose ? `a known key, such as "${keys[0]}"` : `one of the keys ${[...known].join(', ')}`
+  return refuse(path, expected, describe(key), code)
 }
 
 /**
@@ -183,8 +207,8 @@ function uuid(value, path, code) {
 /** @type {Checker} */
 function stdin(value, path, code) {
   // Also an array of another realm, as under Jest.
-  const isBytes = Object.prototype.toString.call(value) === '[object Uint8Array]'
-  return typeof value === 'string' || isBytes ? value : refuse(path, 'a string or a Uint8Array', describe(value), code)
+  const works = typeof value === 'string' || isUint8Array(value)
+  return works ? value : refuse(path, 'a string or a Uint8Array', describe(value), code)
 }
 
 const metadata = object({ 'source?': text, 'conversationId?': text, 'tags?': texts }, 'a metadata object')
@@ -251,9 +275,9 @@ const config = object(
     'executionRetentionSecs?': positive,
     'enableAutoCleanup?': flag,
     'streamOutput?': flag,
-    'maxOutputSizeBytes?': positive,
+    'maxOutputSizeBytes?': textSize,
     'oversizedOutputStrategy?': oneOf('truncate_with_warning', 'fail_execution', 'stream_to_file'),
-    'maxLineSizeBytes?': positive,
+    'maxLineSizeBytes?': textSize,
     'logOutput?': flag,
     'logDir?': text,
     'maxLogSizeBytes?': positive,
@@ -272,7 +296,10 @@ function callback(value, path, code) {
 
 /** @type {Checker} */
 function abortSignal(value, path, code) {
-  const works = isObject(value) && typeof value.aborted === 'boolean' && value.addEventListener
+  const works =
+    typeof value?.aborted === 'boolean' &&
+    typeof value.addEventListener === 'function' &&
+    typeof value.removeEventListener === 'function'
   return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
 }
 
@@ -287,7 +314,7 @@ const options = object(
 )
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object')
-const logOptions = object({ 'maxBytes?': positive }, 'an options object')
+const logOptions = object({ 'maxBytes?': textSize }, 'an options object')
 
 module.exports = {
   /** @param {unknown} value */

@@ -24,12 +24,14 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {((line: string) => unknown) | undefined} [onStderr]
  * @property {((event: any) => unknown) | undefined} [onEvent]
  * @property {((events: { next(): any }) => Promise<void> | undefined) | undefined} [onEvents]
+ * @property {import('node:async_hooks').AsyncResource | undefined} [context] what the callbacks of the call run in
  * @property {Set<(event: any) => unknown>} subscribers of the engine
  * @property {(() => void) | undefined} [accepted]
  * @property {(error: Error) => void} refused
  * @property {((result: any) => void) | undefined} [ended]
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
+ * @property {boolean} [over] it has ended
  */
 
 /** @type {Map<number, Run>} */
@@ -41,7 +43,10 @@ let lastToken = 0
 const handlers = [output, started, ended, accepted, settled, warning, progress, planEnded]
 
 const door = new native.Door((kind, token, ...values) => {
-  ;/** @type {Function} */ (handlers[kind])(token, ...values)
+  const handler = /** @type {any} */ (handlers[kind])
+  const context = runs.get(token)?.context
+  if (context) context.runInAsyncScope(handler, undefined, token, ...values)
+  else handler(token, ...values)
 })
 
 /** @template T @param {Map<number, T>} map @param {T} entry */
@@ -71,12 +76,32 @@ function leave(map, token) {
 function ask(start) {
   return new Promise((resolve, reject) => {
     const token = enter(questions, { resolve, reject })
-    const failure = start(token)
-    if (failure) {
-      leave(questions, token)
-      reject(fromFailure(failure))
-    }
+    begin(token, () => start(token))
   })
+}
+
+/**
+ * Settles at once what is refused at once. What throws is settled too: an entry that nobody takes out would keep the
+ * event loop alive for ever.
+ *
+ * @param {number} token
+ * @param {() => import('../binding').Failure | null | undefined} start
+ */
+function begin(token, start) {
+  try {
+    const failure = start()
+    if (failure) refuse(token, fromFailure(failure))
+  } catch (error) {
+    refuse(token, /** @type {Error} */ (error))
+  }
+}
+
+/** @param {number} token @param {Error} error */
+function refuse(token, error) {
+  const run = leave(runs, token)
+  if (run === undefined) return leave(questions, token)?.reject(error)
+  leaveSteps(run)
+  run.refused(error)
 }
 
 /** @type {(token: number, stream: 0 | 1, text: string, partial: number[] | undefined, at: number, size: number) => void} */
@@ -120,7 +145,7 @@ function acknowledgeAll() {
  */
 function deliver(run, batch) {
   const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
-  let pending = own && deliverLines(own, batch.text)
+  let pending = own && deliverLines(run, own, batch.text)
   if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, run.id)))
   if (run.onEvent || run.subscribers.size > 0) {
     pending = both(pending, emitAll(run, new BatchEvents(batch, run.id)))
@@ -145,7 +170,7 @@ function both(one, other) {
 function emitAll(run, events) {
   for (let event; (event = events.next()) !== undefined;) {
     const pending = emit(run, event)
-    if (pending) return pending.then(() => emitAll(run, events))
+    if (pending) return pending.then(() => (run.over ? undefined : emitAll(run, events)))
   }
   return undefined
 }
@@ -182,7 +207,13 @@ async function workOff(run, pending) {
  */
 function emit(run, event) {
   let pending = run.onEvent && call(run.onEvent, event)
-  for (const subscriber of run.subscribers) pending = both(pending, call(subscriber, event))
+  // A subscriber that subscribes again whenever it is told would otherwise be told of this event for ever.
+  let left = run.subscribers.size
+  for (const subscriber of run.subscribers) {
+    if (left === 0) break
+    left -= 1
+    pending = both(pending, call(subscriber, event))
+  }
   return pending
 }
 
@@ -221,7 +252,9 @@ function started(token, pid, command, at) {
 function ended(token, json, stdout, stderr) {
   const run = leave(runs, token)
   if (run === undefined) return
-  // Rust has waited for the callbacks; what has not returned by now is not waited for any longer.
+  // Rust has waited for the callbacks; what has not returned by now is not waited for any longer, and no line comes
+  // after the end.
+  run.over = true
   run.backlog = undefined
   const result = json === undefined ? undefined : toResult(json, stdout, stderr)
   if (result !== undefined) {
@@ -265,14 +298,8 @@ function accepted(token) {
 
 /** @type {(token: number, failure: import('../binding').Failure | undefined, value: any) => void} */
 function settled(token, failure, value) {
-  const run = leave(runs, token)
-  if (run !== undefined && failure !== undefined) {
-    leaveSteps(run)
-    return run.refused(fromFailure(failure))
-  }
-  const question = leave(questions, token)
-  if (failure !== undefined) question?.reject(fromFailure(failure))
-  else question?.resolve(value)
+  if (failure !== undefined) refuse(token, fromFailure(failure))
+  else leave(questions, token)?.resolve(value)
 }
 
 /** @type {(token: number, text: string) => void} */
@@ -307,9 +334,10 @@ function wantsOf(run, signal) {
 function submit(engine, run, { request, stdin, variables }, signal) {
   const wants = wantsOf(run, signal)
   const token = enter(runs, run)
-  if (signal) stopOnAbort(run, token, signal)
-  const failure = engine.execute(token, request, stdin, variables, wants)
-  if (failure) settled(token, failure, undefined)
+  begin(token, () => {
+    if (signal) stopOnAbort(run, token, signal)
+    return engine.execute(token, request, stdin, variables, wants)
+  })
 }
 
 /**
@@ -321,28 +349,30 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  * @param {AbortSignal} [signal]
  */
 function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
-  const { onStdout, onStderr, onEvent, subscribers } = run
-  const step = { onStdout, onStderr, onEvent, subscribers, refused: () => {} }
+  const { onStdout, onStderr, onEvent, context, subscribers } = run
+  const step = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
   const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
   const token = enter(runs, run)
-  run.steps = ids.map((id) => enter(runs, { id, ...step }))
-  if (signal) stopOnAbort(run, token, signal)
-  const failure = engine.executePlan(token, run.steps, plan, stdins, variables, wants)
-  if (failure) settled(token, failure, undefined)
-  else if (signal?.aborted) door.stop(token)
+  const steps = ids.map((id) => enter(runs, { id, ...step }))
+  run.steps = steps
+  begin(token, () => {
+    if (signal) stopOnAbort(run, token, signal)
+    return engine.executePlan(token, steps, plan, stdins, variables, wants)
+  })
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
   const forget = onAbort(signal, () => door.stop(token))
   const { refused, ended } = run
+  // A signal of the user's own making may throw.
   run.refused = (error) => {
-    forget()
     refused(error)
+    forget()
   }
   run.ended = (result) => {
-    forget()
     ended?.(result)
+    forget()
   }
 }
 

@@ -7,20 +7,21 @@
  * @typedef {object} Batch
  * @property {'stdout' | 'stderr'} stream
  * @property {string} text lines, each followed by a newline
- * @property {number[] | undefined} partial the indices of those that go on in the next
+ * @property {number[] | undefined} partial the indices of those that go on in the next, ascending
  * @property {number} at when they were read, in milliseconds since 1970
  */
 
 /**
  * Gives every line to the callback of a user, one after the other. Returns a promise only if the callback
- * returned one: then the next line waits until it has settled.
+ * returned one: then the next line waits until it has settled, and does not come if its execution has ended by then.
  *
+ * @param {{ over?: boolean }} run
  * @param {(line: string) => unknown} callback
  * @param {string} text
  * @param {number} [start]
  * @returns {Promise<void> | undefined}
  */
-function deliverLines(callback, text, start = 0) {
+function deliverLines(run, callback, text, start = 0) {
   for (;;) {
     try {
       for (let end; (end = text.indexOf('\n', start)) !== -1;) {
@@ -29,7 +30,7 @@ function deliverLines(callback, text, start = 0) {
         const returned = callback(line)
         if (returned !== undefined) {
           const pending = settling(returned)
-          if (pending) return pending.then(() => deliverLines(callback, text, start))
+          if (pending) return pending.then(() => (run.over ? undefined : deliverLines(run, callback, text, start)))
         }
       }
       return undefined
@@ -91,6 +92,8 @@ class BatchEvents {
   #timestamp
   #start = 0
   #index = 0
+  /** How many of the partial lines were taken. */
+  #partials = 0
 
   /**
    * @param {Batch} batch
@@ -106,15 +109,17 @@ class BatchEvents {
     const { stream, text, partial } = this.#batch
     const end = text.indexOf('\n', this.#start)
     if (end === -1) return undefined
+    const isPartial = partial !== undefined && partial[this.#partials] === this.#index
     const event = {
       eventType: stream,
       executionId: this.#executionId,
       line: text.slice(this.#start, end),
-      partial: partial !== undefined && partial.includes(this.#index),
+      partial: isPartial,
       timestamp: this.#timestamp,
     }
     this.#start = end + 1
     this.#index += 1
+    if (isPartial) this.#partials += 1
     return event
   }
 }

@@ -7,18 +7,23 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 /**
- * Runs a program at the root of the repository, and shows what it prints.
+ * `onOutput` is given standard output too; `quiet` shows none of it.
+ *
+ * @typedef {{ cwd?: string, onOutput?: (text: string) => void, quiet?: boolean }} Options
+ */
+
+/**
+ * Runs a program, at the root of the repository unless told otherwise, and shows what it prints.
  *
  * @param {string} program
  * @param {string[]} args
- * @param {{ onOutput?: (text: string) => void, quiet?: boolean }} [options] `onOutput` is given standard output too;
- *   `quiet` shows none of it
+ * @param {Options} [options]
  * @returns {Promise<number>} its exit code; 128 if a signal ended it
  */
-export function run(program, args, { onOutput, quiet = false } = {}) {
+export function run(program, args, { cwd = root, onOutput, quiet = false } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
-      cwd: root,
+      cwd,
       stdio: ['ignore', onOutput ? 'pipe' : 'inherit', 'inherit'],
     })
     child.stdout?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
@@ -34,10 +39,11 @@ export function run(program, args, { onOutput, quiet = false } = {}) {
  * Runs npm: the one that runs this script, if one does.
  *
  * @param {string[]} args
+ * @param {Options} [options]
  */
-export function npm(args) {
+export function npm(args, options) {
   const self = process.env['npm_execpath']
-  if (self !== undefined && /\.c?js$/.test(self)) return run(process.execPath, [self, ...args])
+  if (self !== undefined && /\.c?js$/.test(self)) return run(process.execPath, [self, ...args], options)
   // On Windows npm is a batch file, which only a shell can start; the arguments here need no quoting.
-  return process.platform === 'win32' ? run('cmd', ['/c', 'npm', ...args]) : run('npm', args)
+  return process.platform === 'win32' ? run('cmd', ['/c', 'npm', ...args], options) : run('npm', args, options)
 }

@@ -1,15 +1,20 @@
 // Preloaded into a host, it makes calls fail: FAIL="pipe2:24:3" lets the next three pipe2 fail with errno 24. The host
-// sets the variable while it runs; "posix_spawn:2:9:/bin/sh" fails only for that program.
+// sets the variable while it runs; "execve:2:9:/bin/sh" fails only for that program. WITHOUT="clone3" takes away the call
+// that the library has no function for, so that `clone` is used.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
-#include <spawn.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,10 +50,18 @@ int pipe2(int ends[2], int flags) {
   return -1;
 }
 
-int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-                const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
-  int error = failure("posix_spawn", path);
-  return error != 0 ? error : REAL(posix_spawn)(pid, path, actions, attributes, argv, envp);
+int clone(int (*run)(void *), void *stack, int flags, void *argument, ...) {
+  int error = failure("clone", NULL);
+  if (error == 0) return REAL(clone)(run, stack, flags, argument);
+  errno = error;
+  return -1;
+}
+
+int execve(const char *path, char *const argv[], char *const envp[]) {
+  int error = failure("execve", path);
+  if (error == 0) return REAL(execve)(path, argv, envp);
+  errno = error;
+  return -1;
 }
 
 int open64(const char *path, int flags, ...) {
@@ -79,4 +92,17 @@ long syscall(long number, ...) {
   if (error == 0) return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   errno = error;
   return -1;
+}
+
+__attribute__((constructor)) static void take_away(void) {
+  const char *without = getenv("WITHOUT");
+  if (without == NULL || strcmp(without, "clone3") != 0) return;
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) _exit(99);
 }

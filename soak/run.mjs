@@ -1,5 +1,5 @@
 // Faults and long runs: `npm run soak`, minutes long; `npm run soak -- --quick`, half a minute. `--seed N` repeats
-// a run, `--only NAME` does one part.
+// a run, `--only NAME` does one part, or several if it is given more than once.
 
 import { parseArgs } from 'node:util'
 import * as environments from './parts/environments.mjs'
@@ -10,16 +10,20 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     seed: { type: 'string', default: String(Date.now() % 1e9) },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true, default: [] },
   },
 })
+const parts = Object.entries({ ...executions, ...environments, ...scarcity })
+const names = parts.map(([name]) => name)
+const unknown = values.only.find((name) => !names.includes(name))
+if (unknown !== undefined) throw new Error(`--only: expected one of ${names.join(', ')}, found ${unknown}`)
 const seed = Number(values.seed)
 console.log(`soak: seed ${seed}${values.quick ? ', short form' : ''}`)
 
 let failed = 0
 let passed = 0
-for (const [name, part] of Object.entries({ ...executions, ...environments, ...scarcity })) {
-  if (values.only !== undefined && values.only !== name) continue
+for (const [name, part] of parts) {
+  if (values.only.length > 0 && !values.only.includes(name)) continue
   const begun = Date.now()
   const { figures, faults } = await part({ quick: values.quick, seed })
   const seconds = ((Date.now() - begun) / 1000).toFixed(1)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ValidationError;
+use crate::result::path_as_text;
 
 /// The largest duration a field may name, in milliseconds: 2^53 - 1, what a JavaScript number holds exactly.
 const MAX_MILLIS: u64 = (1 << 53) - 1;
@@ -54,6 +55,7 @@ pub struct ExecutionConfig {
     /// Whether output is written to a log file, one per execution that prints anything. Default true.
     pub log_output: bool,
     /// The directory of log and overflow files. Default: `cloudops-executions` in the system's temporary directory.
+    #[serde(serialize_with = "path_as_text")]
     pub log_dir: PathBuf,
     /// The largest size of one log file, in bytes. Default 104 857 600.
     pub max_log_size_bytes: u64,

@@ -245,9 +245,16 @@ impl ExecutionEngine {
         let (sender, accepted) = oneshot::channel();
         let own = options.handler.clone();
         let handler_of_step = move |_| own.clone();
-        self.submit_plan(plan, options, handler_of_step, &runtime, move |decision| {
-            drop(sender.send(decision));
-        })?;
+        self.submit_plan(
+            plan,
+            options,
+            handler_of_step,
+            &runtime,
+            false,
+            move |decision| {
+                drop(sender.send(decision));
+            },
+        )?;
         accepted
             .await
             .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
@@ -255,6 +262,7 @@ impl ExecutionEngine {
 
     /// Enters a plan, and leaves the rest to other threads.
     ///
+    /// One that is `cancelled` already is checked and settled, and none of its steps is started.
     /// The handler of the options is told of the plan, the others of its steps, by their indices.
     pub(crate) fn submit_plan(
         &self,
@@ -262,6 +270,7 @@ impl ExecutionEngine {
         options: ExecuteOptions,
         handler_of_step: impl Fn(usize) -> Option<Arc<dyn EventHandler>> + Send + Sync + 'static,
         runtime: &Handle,
+        cancelled: bool,
         decided: impl FnOnce(Result<Uuid>) + Send + 'static,
     ) -> Result<Arc<Plan>> {
         let inner = &self.0;
@@ -273,6 +282,9 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        if cancelled {
+            plan.stop.ask(Stop::ASKED);
+        }
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
         let house = House {

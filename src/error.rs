@@ -24,6 +24,12 @@ pub enum ExecutionError {
     /// No execution or plan of that id is known: it never was, or it has been forgotten. Becomes `NOT_FOUND`.
     #[error("no execution or plan with the id {0} is known")]
     NotFound(Uuid),
+    /// The id of a plan, where that of an execution was due. Becomes `NOT_FOUND`.
+    #[error("{0} is a plan, and no execution")]
+    IsPlan(Uuid),
+    /// The id of an execution, where that of a plan was due. Becomes `NOT_FOUND`.
+    #[error("{0} is an execution, and no plan")]
+    IsExecution(Uuid),
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
     #[error("{0} has not finished")]
     NotFinished(Uuid),
@@ -83,7 +89,7 @@ impl ExecutionError {
         match self {
             Self::Validation(_) => "VALIDATION",
             Self::InvalidConfig(_) => "INVALID_CONFIG",
-            Self::NotFound(_) => "NOT_FOUND",
+            Self::NotFound(_) | Self::IsPlan(_) | Self::IsExecution(_) => "NOT_FOUND",
             Self::NotFinished(_) => "NOT_FINISHED",
             Self::AlreadyFinished(_) => "ALREADY_FINISHED",
             Self::DuplicateId { .. } => "DUPLICATE_ID",
@@ -111,6 +117,8 @@ impl ExecutionError {
     pub fn execution_id(&self) -> Option<Uuid> {
         match self {
             Self::NotFound(id)
+            | Self::IsPlan(id)
+            | Self::IsExecution(id)
             | Self::NotFinished(id)
             | Self::AlreadyFinished(id)
             | Self::DuplicateId { id, .. } => Some(*id),

@@ -141,7 +141,8 @@ impl OutputBatch {
 /// Is told what happens.
 ///
 /// Its methods are awaited: while one has not returned, the engine does not read on, and the command
-/// blocks on its pipe once that is full. Deadlines and cancellation work meanwhile.
+/// blocks on its pipe once that is full. Deadlines and cancellation work meanwhile. A panic ends the execution, which
+/// has failed then.
 #[async_trait]
 pub trait EventHandler: Send + Sync {
     /// Is told of one event.

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::config::ExecutionConfig;
-use crate::error::{ExecutionError, Result};
+use crate::error::{ExecutionError, Result, ValidationError};
 use crate::execution::life::{Begun, Life, PlanDeadline};
 use crate::execution::{Execution, Handlers};
 use crate::process::environment::Environment;
@@ -46,8 +46,7 @@ impl Launch {
             Ok(invocation) => Ok(invocation),
         };
         decision.accept();
-        // Who was told waits for its end.
-        let begun = caught(|| self.begin(resolved, ticket));
+        let begun = unless_it_panics(|| self.begin(resolved, ticket));
         self.live(request, begun, None);
     }
 
@@ -59,16 +58,17 @@ impl Launch {
         slot: Slot,
         deadline: Option<PlanDeadline>,
     ) {
-        let start = || {
+        let begun = unless_it_panics(|| {
             let resolved = self.resolve(&request, environment);
             let resolved = resolved.map_err(|unresolved| match unresolved {
-                Unresolved::Invalid(error) => error.to_string(),
+                // In a result no field is named: Rust and TypeScript spell it differently.
+                Unresolved::Invalid(ValidationError {
+                    expected, found, ..
+                }) => format!("not started: expected {expected}, found {found}"),
                 Unresolved::Unstartable(error) => error,
             });
             self.begin(resolved, Ticket::Slot(slot))
-        };
-        // Its plan waits for its end.
-        let begun = caught(start);
+        });
         self.live(request, begun, deadline);
     }
 
@@ -114,9 +114,9 @@ impl Launch {
     }
 }
 
-/// A start that panics has failed.
-fn caught(start: impl FnOnce() -> Begun) -> Begun {
-    catch_unwind(AssertUnwindSafe(start))
+/// What was accepted is waited for, by its caller or its plan: it lives also if its start panics.
+fn unless_it_panics(begin: impl FnOnce() -> Begun) -> Begun {
+    catch_unwind(AssertUnwindSafe(begin))
         .unwrap_or_else(|_| Begun::Unstartable("the start panicked".into()))
 }
 

@@ -43,3 +43,8 @@ pub use plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionRe
 pub use process::environment::Environment;
 pub use request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+
+/// `cargo test` runs the examples of the README too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

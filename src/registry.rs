@@ -202,14 +202,14 @@ impl Registry {
     pub fn execution(&self, id: Uuid) -> Result<Arc<Execution>> {
         match self.get(id)? {
             Unit::Execution(execution) => Ok(execution),
-            Unit::Plan(_) => Err(ExecutionError::NotFound(id)),
+            Unit::Plan(_) => Err(ExecutionError::IsPlan(id)),
         }
     }
 
     pub fn plan(&self, id: Uuid) -> Result<Arc<Plan>> {
         match self.get(id)? {
             Unit::Plan(plan) => Ok(plan),
-            Unit::Execution(_) => Err(ExecutionError::NotFound(id)),
+            Unit::Execution(_) => Err(ExecutionError::IsExecution(id)),
         }
     }
 

@@ -1,9 +1,9 @@
 //! How an execution ended, and what is told of it meanwhile.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::request::ExecutionMetadata;
@@ -87,8 +87,10 @@ pub struct ExecutionResult {
     /// Whether `stdout` or `stderr` holds less than was printed.
     pub truncated: bool,
     /// Where the rest of standard output is.
+    #[serde(serialize_with = "path_or_none_as_text")]
     pub stdout_overflow_file: Option<PathBuf>,
     /// Where the rest of standard error is.
+    #[serde(serialize_with = "path_or_none_as_text")]
     pub stderr_overflow_file: Option<PathBuf>,
     /// The command, shell-quoted, for display.
     pub command: String,
@@ -107,6 +109,7 @@ pub struct ExecutionResult {
     /// Whether the command had left something running, which was ended.
     pub leftover_processes: bool,
     /// The log file, if anything was logged.
+    #[serde(serialize_with = "path_or_none_as_text")]
     pub log_path: Option<PathBuf>,
     /// What went wrong, in words.
     pub error: Option<String>,
@@ -146,6 +149,23 @@ impl ExecutionResult {
             error_code: self.error_code,
             metadata: self.metadata.clone(),
         }
+    }
+}
+
+/// A path as text. What is no UTF-8 in it becomes U+FFFD, as in output: a directory with such a name is no reason to
+/// withhold a result.
+pub(crate) fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn path_or_none_as_text<S: Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => path_as_text(path, serializer),
+        None => serializer.serialize_none(),
     }
 }
 

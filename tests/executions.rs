@@ -172,6 +172,7 @@ async fn a_background_process_that_holds_the_output_does_not_hold_the_result() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_leaves_the_group_is_found_and_ended() {
     let (engine, _dir) = engine();
@@ -185,6 +186,7 @@ async fn what_leaves_the_group_is_found_and_ended() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_left_quietly_is_found_within_a_second() {
     let (engine, _dir) = engine();
@@ -386,6 +388,48 @@ impl EventHandler for Stuck {
     async fn on_event(&self, _event: ExecutionEvent) {
         std::future::pending::<()>().await;
     }
+}
+
+struct Panicking;
+
+#[async_trait::async_trait]
+impl EventHandler for Panicking {
+    async fn on_event(&self, event: ExecutionEvent) {
+        assert!(!matches!(event, ExecutionEvent::Started { .. }), "meant");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_ends_its_execution_and_whoever_waits_is_told() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let recorder = Arc::new(Recorder::default());
+    let engine = engine.with_event_handler(Arc::clone(&recorder) as _);
+    let mark = mark();
+    let options = ExecuteOptions {
+        handler: Some(Arc::new(Panicking)),
+        ..ExecuteOptions::default()
+    };
+    let request = shell(&format!("sleep {mark}"));
+    let id = engine.execute_with(request, options).await.expect("an id");
+    let result = engine.wait_for_completion(id).await.expect("a result");
+    assert_eq!(result.status, ExecutionStatus::Failed);
+    assert!(result.error.as_deref().expect("a reason").contains("panic"));
+    let ends: Vec<_> = recorder
+        .events()
+        .into_iter()
+        .filter(|event| !matches!(event, ExecutionEvent::Started { .. }))
+        .collect();
+    assert!(matches!(&ends[..], [ExecutionEvent::Failed(ended)] if ended.result == result));
+    let end = Instant::now() + Duration::from_secs(5);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < end, "it is still running");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The slot is free again.
+    assert!(run(&engine, shell("true")).await.success);
 }
 
 #[tokio::test]
@@ -776,6 +820,7 @@ fn an_execution_is_settled_whenever_its_runtime_ends() {
     assert_eq!(engine.running_count(), 0);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_child_has_default_signals_and_no_foreign_descriptors() {
     let (engine, _dir) = engine();

@@ -54,9 +54,10 @@ function compileFaults(dir) {
 const refusals = [
   ['pipe2', EMFILE, 'SPAWN_FAILED'],
   ['pipe2', ENFILE, 'SPAWN_FAILED'],
-  ['posix_spawn', EAGAIN, 'SPAWN_FAILED'],
-  ['posix_spawn', ENOMEM, 'SPAWN_FAILED'],
-  ['posix_spawn', EMFILE, 'SPAWN_FAILED'],
+  ['clone', EAGAIN, 'SPAWN_FAILED'],
+  ['clone', ENOMEM, 'SPAWN_FAILED'],
+  ['execve', ENOMEM, 'SPAWN_FAILED'],
+  ['execve', EMFILE, 'SPAWN_FAILED'],
   ['pidfd_open', EMFILE, null],
   ['pidfd_open', ENFILE, null],
   ['pidfd_send_signal', EPERM, null],
@@ -79,7 +80,11 @@ export function callsThatFail() {
     let longest = 0
     const trials = refusals.map(async ([call, errno, alone], index) => {
       const args = [here('../scarce.mjs'), call, String(errno), join(dir, `logs-${index}`)]
-      const { printed, complained, ended } = await host([process.execPath, ...args], { LD_PRELOAD: library })
+      const { printed, complained, ended } = await host([process.execPath, ...args], {
+        LD_PRELOAD: library,
+        // With it, the descriptor of a process comes with the process.
+        ...(/clone|pidfd/.test(call) && { WITHOUT: 'clone3' }),
+      })
       const wrong = (/** @type {string} */ what) => faults.push(`${call}, error ${errno}: ${what}`)
       if (ended !== 0) return wrong(`the host ended with ${ended}: ${complained}`)
       const found = JSON.parse(printed)
@@ -167,7 +172,7 @@ export function missingGuardian() {
         console.log(JSON.stringify({ unwanted, early, wanted, warnings }))
       }
       all()`
-    const env = { LD_PRELOAD: compileFaults(dir), FAIL: `posix_spawn:${ENOENT}:1000000:/bin/sh` }
+    const env = { LD_PRELOAD: compileFaults(dir), FAIL: `execve:${ENOENT}:1000000:/bin/sh` }
     const { printed, complained, ended } = await host([process.execPath, '-e', script], env)
     const expected = JSON.stringify({
       unwanted: [true, false],

@@ -1,6 +1,10 @@
 //! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -97,7 +101,7 @@ impl Life {
     }
 
     /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first, even
-    /// before this future was polled.
+    /// before this future was polled, or when something panics.
     pub fn live(self, begun: Begun) -> impl Future<Output = ()> + Send {
         let settling = Settling {
             execution: Arc::clone(&self.execution),
@@ -105,7 +109,8 @@ impl Life {
         };
         async move {
             let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
-            let (result, slot) = Box::pin(self.run(begun)).await;
+            let lived = unless_it_panics(Box::pin(self.run(begun))).await;
+            let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
             let result = Arc::new(result);
             drop(slot);
             settling.settle(Arc::clone(&result));
@@ -365,6 +370,25 @@ impl Life {
 
     fn unstarted(&self) -> ExecutionResult {
         empty_result(&self.execution, self.metadata.clone())
+    }
+}
+
+/// Resolves with the outcome of a future; with `None` if it panics, and what it held is dropped then.
+async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| Pin::new(&mut future).poll(context));
+        catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
+}
+
+/// The result of an execution whose life panicked: its process was killed when it was dropped.
+fn panicked(execution: &Execution) -> ExecutionResult {
+    let error = "the engine, or a handler of its events, panicked; the command was killed";
+    ExecutionResult {
+        started_at: execution.started_at.get().copied(),
+        error: Some(error.into()),
+        ..empty_result(execution, ExecutionMetadata::default())
     }
 }
 

@@ -50,10 +50,10 @@ impl Capture {
                 text.push('\n');
             }
             let printed = self.printed;
-            let warning = format_args!(
+            let warning = format!(
                 "[output truncated: {printed} bytes were printed, the first {kept} are kept]\n"
             );
-            text.push_str(&warning.to_string());
+            text.push_str(&warning);
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{
@@ -13,6 +13,7 @@ use napi_derive::napi;
 
 use super::handler::Handler;
 use super::message::{Args, Message};
+use crate::error::ExecutionError;
 use crate::execution::Stop;
 use crate::registry::Unit;
 
@@ -37,8 +38,9 @@ impl std::fmt::Debug for Shared {
 
 #[derive(Default)]
 struct Live {
-    /// A plan has none: its output is that of its steps.
-    handler: Option<Arc<Handler>>,
+    /// A plan has none: its output is that of its steps. Weak, so that a handler which nobody holds any more can tell
+    /// that there will be no end.
+    handler: Weak<Handler>,
     unit: Option<Unit>,
     /// It was asked to stop before it was known.
     stopped: bool,
@@ -65,7 +67,7 @@ impl Shared {
     }
 
     /// Enters an execution before it is submitted: its handler may be called at once.
-    pub fn enter(&self, token: u32, handler: Option<Arc<Handler>>) {
+    pub fn enter(&self, token: u32, handler: Weak<Handler>) {
         let live = Live {
             handler,
             ..Live::default()
@@ -83,20 +85,38 @@ impl Shared {
         }
     }
 
-    pub fn forget(&self, token: u32) {
-        self.live().remove(&token);
+    /// Returns whether it was known.
+    pub fn forget(&self, token: u32) -> bool {
+        self.live().remove(&token).is_some()
+    }
+
+    /// To be called when nobody is left who could tell of an execution or a plan. One whose end was not told has been
+    /// dropped by a panic, and whoever waits for it in JavaScript is told so.
+    pub fn abandon(&self, token: u32) {
+        if self.forget(token) && !self.is_closed() {
+            let error = "the execution was dropped by a panic".to_owned();
+            let outcome = Err(ExecutionError::Internal(error).into());
+            self.send(Message::Settled { token, outcome });
+        }
+    }
+
+    fn handler(&self, token: u32) -> Option<Arc<Handler>> {
+        self.live().get(&token)?.handler.upgrade()
     }
 
     /// The environment is gone: its executions are ended, and nothing waits for its callbacks any more.
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        let mut handlers = Vec::new();
         for live in self.live().values() {
-            if let Some(handler) = &live.handler {
-                handler.acknowledge(0);
-            }
+            handlers.extend(live.handler.upgrade());
             if let Some(unit) = &live.unit {
                 unit.stop().ask(Stop::ASKED);
             }
+        }
+        // Without the lock, which the last holder of a handler takes.
+        for handler in handlers {
+            handler.acknowledge(0);
         }
     }
 }
@@ -147,9 +167,7 @@ impl Door {
     /// The callbacks have returned for that many bytes of output.
     #[napi(catch_unwind)]
     pub fn acknowledge(&self, token: u32, bytes: u32) {
-        if let Some(live) = self.shared.live().get(&token)
-            && let Some(handler) = &live.handler
-        {
+        if let Some(handler) = self.shared.handler(token) {
             handler.acknowledge(bytes as usize);
         }
     }

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use napi::Either;
 use napi::bindgen_prelude::Uint8Array;
@@ -32,10 +32,6 @@ use crate::request::ExecutionRequest;
 pub struct Answer {
     /// The answer, as JSON.
     pub json: Option<String>,
-    /// The standard output of a result.
-    pub stdout: Option<String>,
-    /// The standard error of a result.
-    pub stderr: Option<String>,
     /// Why there is none.
     pub failure: Option<Failure>,
 }
@@ -47,12 +43,7 @@ impl Answer {
             Ok(json) => (Some(json), None),
             Err(error) => (None, Some(error.into())),
         };
-        Self {
-            json,
-            stdout: None,
-            stderr: None,
-            failure,
-        }
+        Self { json, failure }
     }
 }
 
@@ -127,9 +118,9 @@ impl NativeEngine {
             wants,
             subscribers,
         ));
-        self.door.enter(token, Some(Arc::clone(&handler)));
+        self.door.enter(token, Arc::downgrade(&handler));
         let options = ExecuteOptions {
-            handler: Some(handler),
+            handler: Some(Arc::clone(&handler) as _),
             environment: Some(environment(variables)),
         };
         let decided = decided(Arc::clone(&self.door), token, wants);
@@ -142,7 +133,9 @@ impl NativeEngine {
                 wants.has(Wants::NOTHING),
                 decided,
             )
-            .inspect_err(|_| self.door.forget(token))?;
+            .inspect_err(|_| {
+                self.door.forget(token);
+            })?;
         self.door.attach(token, Unit::Execution(execution));
         Ok(())
     }
@@ -168,7 +161,7 @@ impl NativeEngine {
             .into_iter()
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
-        self.door.enter(token, None);
+        self.door.enter(token, Weak::new());
         let submission = PlanSubmission {
             engine: self.engine.clone(),
             door: Arc::clone(&self.door),
@@ -202,19 +195,12 @@ impl NativeEngine {
         Answer::of(parse_id(&id).and_then(|id| self.engine.status(id)))
     }
 
-    /// How an execution ended.
-    #[napi(catch_unwind)]
-    pub fn result(&self, id: String) -> Answer {
+    /// How an execution ended, in three parts, or why that is not told.
+    #[napi(catch_unwind, ts_return_type = "[string, string, string] | Failure")]
+    pub fn result(&self, id: String) -> Value {
         match parse_id(&id).and_then(|id| self.engine.result(id)) {
-            Err(error) => Answer::of(Err::<(), _>(error)),
-            Ok(result) => {
-                let answer = Answer::of(Ok(result.without_output()));
-                Answer {
-                    stdout: Some(result.stdout.clone()),
-                    stderr: Some(result.stderr.clone()),
-                    ..answer
-                }
-            }
+            Err(error) => Value::Failure(error.into()),
+            Ok(result) => Value::Texts(wire_result(&result).into()),
         }
     }
 
@@ -233,7 +219,8 @@ impl NativeEngine {
     /// Where the log of an execution is.
     #[napi(catch_unwind)]
     pub fn log_path(&self, id: String) -> Answer {
-        Answer::of(parse_id(&id).map(|id| self.engine.get_log_path(id)))
+        let path = |id| self.engine.get_log_path(id).to_string_lossy().into_owned();
+        Answer::of(parse_id(&id).map(path))
     }
 
     /// The configuration, complete.
@@ -384,7 +371,14 @@ struct PlanSubmission {
 impl PlanSubmission {
     fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
         let (door, token) = (Arc::clone(&self.door), self.token);
-        match self.enter(plan, stdins, runtime) {
+        // Held until what is refused was told so.
+        let handler = Arc::new(PlanHandler {
+            token,
+            door: Arc::clone(&door),
+            wants: self.wants,
+            subscribers: Arc::clone(&self.subscribers),
+        });
+        match self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
             Ok(plan) => door.attach(token, Unit::Plan(plan)),
             Err(error) => refuse(&door, token, error),
         }
@@ -395,6 +389,7 @@ impl PlanSubmission {
         plan: &str,
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
+        handler: Arc<PlanHandler>,
     ) -> Result<Arc<Plan>> {
         let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
         for (step, request) in plan.commands.iter_mut().enumerate() {
@@ -403,12 +398,7 @@ impl PlanSubmission {
         let (door, token, wants) = (self.door, self.token, self.wants);
         let step_wants = self.step_wants;
         let options = ExecuteOptions {
-            handler: Some(Arc::new(PlanHandler {
-                token,
-                door: Arc::clone(&door),
-                wants,
-                subscribers: Arc::clone(&self.subscribers),
-            })),
+            handler: Some(handler),
             environment: Some(self.environment),
         };
         let decided = decided(Arc::clone(&door), token, wants);
@@ -417,11 +407,12 @@ impl PlanSubmission {
             let subscribers = Arc::clone(&self.subscribers);
             let handler = Handler::new(token, Arc::clone(&door), step_wants, subscribers);
             let handler = Arc::new(handler);
-            door.enter(token, Some(Arc::clone(&handler)));
+            door.enter(token, Arc::downgrade(&handler));
             Some(handler)
         };
+        let cancelled = wants.has(Wants::NOTHING);
         self.engine
-            .submit_plan(plan, options, handler_of_step, runtime, decided)
+            .submit_plan(plan, options, handler_of_step, runtime, cancelled, decided)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use napi_derive::napi;
 
-use crate::error::ExecutionError;
+use crate::error::{ExecutionError, ValidationError};
 
 /// What becomes an `ExecutionError` in JavaScript.
 #[napi(object)]
@@ -20,19 +20,31 @@ pub struct Failure {
 
 impl From<ExecutionError> for Failure {
     fn from(error: ExecutionError) -> Self {
-        let field = error.field().map(camel_case);
-        let mut message = error.to_string();
-        if let (Some(rust), Some(field)) = (error.field(), &field)
-            && let Some(rest) = message.strip_prefix(rust)
-        {
-            message = format!("{field}{rest}");
-        }
+        let error = as_in_javascript(error);
         Self {
             code: error.code().to_owned(),
-            message,
-            field,
+            message: error.to_string(),
+            field: error.field().map(str::to_owned),
             execution_id: error.execution_id().map(|id| id.to_string()),
         }
+    }
+}
+
+/// The same error, with the fields as TypeScript spells them.
+fn as_in_javascript(error: ExecutionError) -> ExecutionError {
+    match error {
+        ExecutionError::Validation(error) => ExecutionError::Validation(spelled(error)),
+        ExecutionError::InvalidConfig(error) => ExecutionError::InvalidConfig(spelled(error)),
+        error => error,
+    }
+}
+
+fn spelled(error: ValidationError) -> ValidationError {
+    ValidationError {
+        field: camel_case(&error.field),
+        // In the engine's own words only the names of fields have an underscore. What was found are the user's.
+        expected: camel_case(&error.expected),
+        found: error.found,
     }
 }
 

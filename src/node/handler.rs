@@ -76,6 +76,12 @@ impl Handler {
     }
 }
 
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.door.abandon(self.token);
+    }
+}
+
 #[async_trait]
 impl EventHandler for Handler {
     async fn on_event(&self, event: ExecutionEvent) {
@@ -154,6 +160,12 @@ pub(super) struct PlanHandler {
 impl PlanHandler {
     fn wants(&self, bit: u32) -> bool {
         self.wants.has(bit) || self.subscribers.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for PlanHandler {
+    fn drop(&mut self) {
+        self.door.abandon(self.token);
     }
 }
 

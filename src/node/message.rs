@@ -170,7 +170,7 @@ impl Message {
 
 /// A result as JSON without its output, and its output.
 pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Text; 3] {
-    // It has string keys and no fallible conversions apart from paths, which are text from JavaScript.
+    // It has string keys and no fallible conversions.
     let json = serde_json::to_string(&result.without_output()).unwrap_or_default();
     let output = |stream| Text::output(result, stream);
     [

@@ -11,6 +11,8 @@
     reason = "the operating system is called here, and only here and in the Node door"
 )]
 
+#[cfg(all(unix, not(target_os = "macos")))]
+mod clone;
 #[cfg(target_os = "macos")]
 mod darwin;
 pub(crate) mod environment;
@@ -20,7 +22,11 @@ pub(crate) mod files;
 mod groups;
 #[cfg(unix)]
 pub(crate) mod guardian;
+#[cfg(unix)]
+mod image;
 pub(crate) mod pool;
+#[cfg(target_os = "macos")]
+mod posix_spawn;
 #[cfg(unix)]
 pub(crate) mod program;
 pub(crate) mod scarcity;

@@ -266,6 +266,7 @@ async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
             _ => break,
         };
         let mut escaped = HashSet::new();
+        // A process in the middle of executing a program shows no environment for some microseconds.
         for _ in 0..3 {
             let processes = sweep::processes().await;
             let marks = processes.iter().filter_map(|process| process.mark);

@@ -1,15 +1,13 @@
-//! Starting a process with `posix_spawn`, and watching it without `SIGCHLD`.
+//! Starting a process with its pipes, and watching it without `SIGCHLD`.
 //!
 //! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
 //! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
 
-use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -19,16 +17,16 @@ use uuid::Uuid;
 
 #[cfg(feature = "node")]
 use super::environment::Assignment;
+use super::image::Image;
 use super::program::is_executable;
 use super::scarcity::{self, Share};
 use super::tree::Tree;
 use super::{ExitStatus, Invocation, SpawnError, guardian};
 
-#[cfg(target_os = "macos")]
-use super::darwin::SPAWN_FLAGS;
-/// How every process is started: in a session of its own.
 #[cfg(not(target_os = "macos"))]
-const SPAWN_FLAGS: c_int = libc::POSIX_SPAWN_SETSID as c_int;
+use super::clone::start;
+#[cfg(target_os = "macos")]
+use super::posix_spawn::start;
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
 const HEADROOM: usize = 16;
@@ -63,11 +61,9 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         Some(&stdout.write),
         Some(&stderr.write),
     ];
-    let pid = spawn_patiently(
-        invocation,
-        child_ends.map(|end| end.map(AsRawFd::as_raw_fd)),
-    )
-    .map_err(|error| explained(invocation, error))?;
+    let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
+    let (pid, pidfd) = start_patiently(&Image::new(invocation, child_ends)?)
+        .map_err(|error| explained(invocation, error))?;
     let leader = Leader { pid };
     #[cfg(target_os = "linux")]
     if invocation.guarded {
@@ -89,7 +85,7 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         stdin,
         stdout: stdout.read,
         stderr: stderr.read,
-        pidfd: open_pidfd(pid).ok(),
+        pidfd,
         share: Share::take(invocation.files),
         leader,
     })
@@ -97,10 +93,10 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
 
 /// A text file that another thread of some process still has open for writing is refused for a moment: when
 /// a script was written just before, and a fork elsewhere holds a copy of its descriptor.
-fn spawn_patiently(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
+fn start_patiently(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pause = Duration::from_millis(1);
     loop {
-        match posix_spawn(invocation, stdio) {
+        match start(image) {
             Err(error)
                 if error.raw_os_error() == Some(libc::ETXTBSY)
                     && pause < Duration::from_millis(100) =>
@@ -185,42 +181,14 @@ fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
 }
 
-type AddChdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
-type AddCloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
-
-/// Extensions of `posix_spawn` that only newer libraries have, so they are looked up and not linked.
-struct Extensions {
-    add_chdir: Option<AddChdir>,
-    add_close_from: Option<AddCloseFrom>,
-}
-
-fn extensions() -> &'static Extensions {
-    static EXTENSIONS: OnceLock<Extensions> = OnceLock::new();
-    EXTENSIONS.get_or_init(|| Extensions {
-        // A static program has no symbols to look up, and every musl of these years has this one.
-        #[cfg(target_env = "musl")]
-        add_chdir: Some(libc::posix_spawn_file_actions_addchdir_np),
-        // SAFETY: a symbol of this name has this signature wherever it exists.
-        #[cfg(not(target_env = "musl"))]
-        add_chdir: unsafe {
-            std::mem::transmute::<*mut c_void, Option<AddChdir>>(symbol(
-                c"posix_spawn_file_actions_addchdir_np",
-            ))
-        },
-        // SAFETY: a symbol of this name has this signature wherever it exists.
-        add_close_from: unsafe {
-            std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(symbol(
-                c"posix_spawn_file_actions_addclosefrom_np",
-            ))
-        },
-    })
-}
-
 /// Whether these are the variables of this process, in their order.
 ///
 /// To be asked on the thread that changes them: a change on another one meanwhile is a race, as for `getenv`.
 #[cfg(feature = "node")]
 pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
+    use std::ffi::{CStr, c_char};
+    use std::os::unix::ffi::OsStrExt;
+
     #[cfg(not(target_os = "macos"))]
     let mut next = {
         unsafe extern "C" {
@@ -254,222 +222,15 @@ pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
     unsafe { *next }.is_null()
 }
 
-fn symbol(name: &CStr) -> *mut c_void {
-    // SAFETY: `name` is NUL-terminated.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
-}
-
-struct FileActions(libc::posix_spawn_file_actions_t);
-
-impl FileActions {
-    fn new(working_dir: Option<&CString>, stdio: [Option<RawFd>; 3]) -> io::Result<Self> {
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: `raw` has room for the actions.
-        check_code(unsafe { libc::posix_spawn_file_actions_init(raw.as_mut_ptr()) })?;
-        // SAFETY: initialized just now.
-        let mut actions = Self(unsafe { raw.assume_init() });
-        for (target, source) in (0..).zip(stdio) {
-            actions.connect(target, source)?;
-        }
-        if let Some(dir) = working_dir {
-            let add = extensions()
-                .add_chdir
-                .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
-            // SAFETY: the actions are initialized, `dir` is NUL-terminated and copied by the call.
-            check_code(unsafe { add(&raw mut actions.0, dir.as_ptr()) })?;
-        }
-        match extensions().add_close_from {
-            // SAFETY: the actions are initialized.
-            Some(add) => check_code(unsafe { add(&raw mut actions.0, 3) })?,
-            None => actions.close_inherited()?,
-        }
-        Ok(actions)
-    }
-
-    /// Closes in the child what it would inherit, one by one, where the library cannot do it at once.
-    fn close_inherited(&mut self) -> io::Result<()> {
-        // Where there is no such directory, the child inherits nothing in the first place.
-        let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
-            return Ok(());
-        };
-        let numbers = open
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        for fd in numbers.filter(|fd: &RawFd| *fd > 2) {
-            // SAFETY: takes numbers.
-            let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
-            if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
-                // SAFETY: the actions are initialized. What is closed meanwhile is no error to the child.
-                check_code(unsafe {
-                    libc::posix_spawn_file_actions_addclose(&raw mut self.0, fd)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn connect(&mut self, target: RawFd, source: Option<RawFd>) -> io::Result<()> {
-        let actions = &raw mut self.0;
-        check_code(match source {
-            // SAFETY: the actions are initialized.
-            Some(source) => unsafe {
-                libc::posix_spawn_file_actions_adddup2(actions, source, target)
-            },
-            // SAFETY: the actions are initialized, the path is NUL-terminated.
-            None => unsafe {
-                libc::posix_spawn_file_actions_addopen(
-                    actions,
-                    target,
-                    c"/dev/null".as_ptr(),
-                    libc::O_RDONLY,
-                    0,
-                )
-            },
-        })
-    }
-}
-
-impl Drop for FileActions {
-    fn drop(&mut self) {
-        // SAFETY: initialized in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
-    }
-}
-
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    fn new(flags: c_int) -> io::Result<Self> {
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: `raw` has room for the attributes.
-        check_code(unsafe { libc::posix_spawnattr_init(raw.as_mut_ptr()) })?;
-        // SAFETY: initialized just now.
-        let mut attributes = Self(unsafe { raw.assume_init() });
-        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
-        // A session has no controlling terminal: a prompt fails instead of hanging. It is also a group to
-        // signal. Node ignores SIGPIPE; its children must not.
-        let flags = spawn_flag(flags)
-            | spawn_flag(libc::POSIX_SPAWN_SETSIGDEF)
-            | spawn_flag(libc::POSIX_SPAWN_SETSIGMASK);
-        // SAFETY: attributes and sets have room and are initialized before they are read.
-        unsafe {
-            // Not `sigfillset`, which leaves out the two signals of the thread library: the child would
-            // inherit them ignored.
-            ptr::write_bytes(all.as_mut_ptr(), 0xff, 1);
-            libc::sigemptyset(none.as_mut_ptr());
-            check_code(libc::posix_spawnattr_setsigdefault(
-                &raw mut attributes.0,
-                all.as_ptr(),
-            ))?;
-            check_code(libc::posix_spawnattr_setsigmask(
-                &raw mut attributes.0,
-                none.as_ptr(),
-            ))?;
-            check_code(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags))?;
-        }
-        Ok(attributes)
-    }
-}
-
-fn spawn_flag(flag: c_int) -> libc::c_short {
-    libc::c_short::try_from(flag).unwrap_or(0)
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialized in `new`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
-    }
-}
-
-fn posix_spawn(invocation: &Invocation, stdio: [Option<RawFd>; 3]) -> io::Result<libc::pid_t> {
-    let words = invocation.words.iter().map(|word| c_string(word));
-    let words = words.collect::<io::Result<Vec<_>>>()?;
-    let variables = invocation.variables.iter().map(|variable| {
-        let text = CStr::from_bytes_with_nul(variable.with_nul().as_bytes());
-        text.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
-    });
-    let working_dir = invocation
-        .working_dir
-        .as_deref()
-        .map(|dir| c_string(dir.as_os_str()));
-    #[cfg(target_os = "macos")]
-    let flags = if invocation.guarded {
-        SPAWN_FLAGS | super::darwin::STOPPED
-    } else {
-        SPAWN_FLAGS
-    };
-    #[cfg(not(target_os = "macos"))]
-    let flags = SPAWN_FLAGS;
-    spawn_raw(
-        &c_string(invocation.program.as_os_str())?,
-        &words.iter().map(CString::as_c_str).collect::<Vec<_>>(),
-        &variables.collect::<io::Result<Vec<_>>>()?,
-        &FileActions::new(working_dir.transpose()?.as_ref(), stdio)?,
-        flags,
-    )
-}
-
-fn c_string(string: &OsStr) -> io::Result<CString> {
-    Ok(CString::new(string.as_bytes())?)
-}
-
-fn spawn_raw(
-    program: &CStr,
-    argv: &[&CStr],
-    envp: &[&CStr],
-    actions: &FileActions,
-    flags: c_int,
-) -> io::Result<libc::pid_t> {
-    let attributes = Attributes::new(flags)?;
-    let pointers = |strings: &[&CStr]| -> Vec<*mut c_char> {
-        strings
-            .iter()
-            .map(|s| s.as_ptr().cast_mut())
-            .chain([ptr::null_mut()])
-            .collect()
-    };
-    let (argv, envp) = (pointers(argv), pointers(envp));
-    let mut pid = 0;
-    // SAFETY: the program is NUL-terminated; both vectors end with a null pointer and point to strings that
-    // live through the call, which does not write to them; actions and attributes are initialized.
-    check_code(unsafe {
-        libc::posix_spawn(
-            &raw mut pid,
-            program.as_ptr(),
-            &raw const actions.0,
-            &raw const attributes.0,
-            argv.as_ptr(),
-            envp.as_ptr(),
-        )
-    })?;
-    Ok(pid)
-}
-
 /// Starts a helper of the engine itself: its standard input is given, and what it finds behind descriptor 1, if anything;
 /// its output is discarded.
 pub(super) fn spawn_helper(
-    argv: &[CString],
-    stdin: &OwnedFd,
+    words: Vec<CString>,
+    input: &OwnedFd,
     file: Option<&OwnedFd>,
 ) -> io::Result<libc::pid_t> {
-    let ends = [Some(stdin), file, None].map(|end| end.map(AsRawFd::as_raw_fd));
-    let mut actions = FileActions::new(None, ends)?;
-    for target in if file.is_some() { 2..=2 } else { 1..=2 } {
-        // SAFETY: the actions are initialized, the path is NUL-terminated.
-        check_code(unsafe {
-            libc::posix_spawn_file_actions_addopen(
-                &raw mut actions.0,
-                target,
-                c"/dev/null".as_ptr(),
-                libc::O_WRONLY,
-                0,
-            )
-        })?;
-    }
-    let words: Vec<&CStr> = argv.iter().map(CString::as_c_str).collect();
-    spawn_raw(&argv[0], &words, &[], &actions, SPAWN_FLAGS)
+    let stdio = [Some(input), file, None].map(|end| end.map(AsRawFd::as_raw_fd));
+    start(&Image::helper(words, stdio)).map(|(pid, _)| pid)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
@@ -487,7 +248,7 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
         }
         // SAFETY: opened just now; a descriptor fits its type.
         #[expect(clippy::cast_possible_truncation, reason = "a descriptor is an int")]
-        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
     }
     #[cfg(target_os = "macos")]
     {
@@ -904,20 +665,11 @@ pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<Ow
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }
 
-fn check(code: c_int) -> io::Result<c_int> {
+pub(super) fn check(code: c_int) -> io::Result<c_int> {
     if code == -1 {
         Err(io::Error::last_os_error())
     } else {
         Ok(code)
-    }
-}
-
-/// For calls that return the error instead of setting it.
-fn check_code(code: c_int) -> io::Result<()> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(code))
     }
 }
 

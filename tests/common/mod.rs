@@ -79,6 +79,7 @@ impl EventHandler for Recorder {
 }
 
 /// The live processes whose command line holds the mark.
+#[cfg(target_os = "linux")]
 pub fn survivors(mark: &str) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("a readable /proc");
     processes
@@ -89,6 +90,20 @@ pub fn survivors(mark: &str) -> Vec<u32> {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).contains(mark)
         })
+        .collect()
+}
+
+/// The live processes whose command line holds the mark.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub fn survivors(mark: &str) -> Vec<u32> {
+    let list = std::process::Command::new("ps")
+        .args(["-A", "-o", "pid=,args="])
+        .output()
+        .expect("a list of processes");
+    String::from_utf8_lossy(&list.stdout)
+        .lines()
+        .filter(|line| line.contains(mark))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
         .collect()
 }
 
