@@ -1,6 +1,6 @@
 //! Ending all that an execution has started.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -219,7 +219,8 @@ async fn all_gone(members: Vec<Member>) {
 
 /// Ended executions whose escapees have not been looked for.
 struct Ended {
-    ids: HashSet<Uuid>,
+    /// Each with the grace of its engine.
+    ids: HashMap<Uuid, Duration>,
     sweeping: bool,
 }
 
@@ -237,13 +238,13 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 fn look_for_escapees_soon(id: Uuid, grace: Duration) {
     let mut ended = ended();
     let ended = ended.get_or_insert_with(|| Ended {
-        ids: HashSet::new(),
+        ids: HashMap::new(),
         sweeping: false,
     });
-    ended.ids.insert(id);
+    ended.ids.insert(id, grace);
     if !ended.sweeping {
         ended.sweeping = true;
-        tokio::spawn(sweep_escapees(Sweeping, grace));
+        tokio::spawn(sweep_escapees(Sweeping));
     }
 }
 
@@ -258,25 +259,25 @@ impl Drop for Sweeping {
     }
 }
 
-async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
+async fn sweep_escapees(sweeping: Sweeping) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let ids = match ended().as_mut() {
             Some(ended) if !ended.ids.is_empty() => std::mem::take(&mut ended.ids),
             _ => break,
         };
-        let mut escaped = HashSet::new();
+        let mut escaped = HashMap::new();
         // A process in the middle of executing a program shows no environment for some microseconds.
         for _ in 0..3 {
             let processes = sweep::processes().await;
             let marks = processes.iter().filter_map(|process| process.mark);
-            escaped.extend(marks.filter(|mark| ids.contains(mark)));
+            escaped.extend(marks.filter_map(|mark| ids.get_key_value(&mark)));
             if !processes.iter().any(|process| process.unclear) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        for id in escaped {
+        for (&id, &grace) in escaped {
             let tree = Tree {
                 group: None,
                 mark: Some(id),
@@ -296,8 +297,8 @@ async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
     // One that came between the last look and the end of this task would otherwise wait for the next.
     let id = ended()
         .as_ref()
-        .and_then(|ended| ended.ids.iter().next().copied());
-    if let Some(id) = id {
+        .and_then(|ended| ended.ids.iter().next().map(|(id, grace)| (*id, *grace)));
+    if let Some((id, grace)) = id {
         look_for_escapees_soon(id, grace);
     }
 }
