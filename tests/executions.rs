@@ -157,6 +157,30 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
 }
 
 #[tokio::test]
+async fn what_takes_its_time_to_end_is_asked_once() {
+    let (engine, _dir) = engine();
+    let slow = "trap \"echo asked\" TERM; echo ready; for i in $(seq 20); do sleep 0.05; done";
+    // Their leader ends at once, before both of them.
+    let line = format!("sh -c '{slow}' & setsid sh -c '{slow}' & wait");
+    let request = ExecutionRequest {
+        timeout_ms: Some(400),
+        ..shell(&line)
+    };
+    let result = run(&engine, request).await;
+    assert_eq!(
+        (result.status, result.forced),
+        (ExecutionStatus::Timeout, false)
+    );
+    assert_eq!(result.stdout.matches("ready").count(), 2);
+    assert_eq!(
+        result.stdout.matches("asked").count(),
+        2,
+        "{}",
+        result.stdout
+    );
+}
+
+#[tokio::test]
 async fn a_background_process_that_holds_the_output_does_not_hold_the_result() {
     let (engine, _dir) = engine();
     let mark = mark();
