@@ -589,7 +589,8 @@ export class ExecutionEngine {
   /**
    * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never
    * starts. Processes are asked to end first, and killed after {@link ExecutionConfig.terminationGraceMs}. A second
-   * cancel does not wait for that.
+   * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
+   * read, what it left is ended, and the status is that of its end.
    *
    * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
    */
