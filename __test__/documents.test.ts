@@ -222,14 +222,16 @@ function complaint(command: string): string | undefined {
   switch (program) {
     case 'npm': {
       const script = verb === 'run' ? rest[0] : verb
-      if (['ci', 'pack', 'install'].includes(verb)) return ''
+      if (['ci', 'pack', 'install', 'version'].includes(verb)) return ''
       return script !== undefined && script in scripts ? '' : `there is no script ${script}`
     }
     case 'node':
       return missing(verb)
     case 'cargo':
       if (verb === 'run' && rest[0] === '--example') return missing(`examples/${rest[1]}.rs`)
-      return ['bench', 'build', 'doc', 'test'].includes(verb) ? '' : `cargo ${verb} is not known here`
+      return ['bench', 'build', 'check', 'doc', 'publish', 'test'].includes(verb)
+        ? ''
+        : `cargo ${verb} is not known here`
     default:
       return undefined
   }

@@ -205,7 +205,7 @@ test('a guardian that dies is started again', async () => {
 
 test('guardians that die again and again do not take the commands of a living host with them', async () => {
   const mark = newMark()
-  const { child, ended, said } = host(`
+  const { ended, said } = host(`
     const { readdirSync, readFileSync } = require('node:fs')
     const isGuardian = (pid) => {
       try {

@@ -193,8 +193,12 @@ async function tryOut(packages) {
     })
     const optionalDependencies = Object.fromEntries(specs.slice(0, -1))
     const dependencies = Object.fromEntries(specs.slice(-1))
-    writeFileSync(join(dir, 'package.json'), JSON.stringify({ private: true, dependencies, optionalDependencies }))
-    await runNpm('npm install', ['install', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: dir })
+    // These, and not what the registry may have of this version already.
+    const overrides = Object.fromEntries(specs.slice(0, -1).map(([name]) => [name, `$${name}`]))
+    const content = { private: true, dependencies, optionalDependencies, overrides }
+    writeFileSync(join(dir, 'package.json'), JSON.stringify(content))
+    const options = ['--offline', '--ignore-scripts', '--no-audit', '--no-fund']
+    await runNpm('npm install', ['install', ...options], { cwd: dir })
 
     const main = join(dir, 'node_modules', manifest.name)
     const installed = readdirSync(join(main, '..')).filter((name) => name !== basename(main))

@@ -1,7 +1,7 @@
 // What finished executions without output keep, and what forgetting them costs.
 
 import { open } from '../contenders/engine.mjs'
-import { settledMemory, sleep, longestTurn } from './observe.mjs'
+import { memoryInUse, sleep, longestTurn } from './observe.mjs'
 
 /** @param {{ executions: number }} spec */
 export async function measure({ executions }) {
@@ -15,9 +15,9 @@ export async function measure({ executions }) {
     await Promise.all(Array.from({ length: 16 }, lane))
   }
   await run(500)
-  const before = await settledMemory()
+  const before = await memoryInUse()
   await run(executions)
-  const kept = ((await settledMemory()) - before) / executions / 1024
+  const kept = ((await memoryInUse()) - before) / executions / 1024
 
   await sleep(1500)
   let [forgotten, cleanup] = [0, 0]

@@ -74,6 +74,16 @@ export async function settledMemory() {
   return process.memoryUsage.rss()
 }
 
+/**
+ * The same without the room that V8 keeps for new objects: that grows with what a program does, to a bound, and holds
+ * nothing.
+ */
+export async function memoryInUse() {
+  await settledMemory()
+  const { rss, heapTotal, heapUsed } = process.memoryUsage()
+  return rss - (heapTotal - heapUsed)
+}
+
 /** The largest memory of this process meanwhile, in bytes. */
 export function watchMemory() {
   let most = process.memoryUsage.rss()

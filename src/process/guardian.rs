@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use super::{engine_id, is_scarce, unix};
 
 /// The `/proc` must be that of its own namespace of processes: another's numbers are those of strangers. The groups
-/// stand in the file behind descriptor 1, and are killed first, as that takes no further process.
+/// stand in the file behind descriptor 1, and are killed first, as that takes no further process. The `grep` must read
+/// past the NULs between variables: that of `BusyBox` does with a pattern, but not with a fixed string (`-F`).
 #[cfg(not(target_os = "macos"))]
 const SCRIPT: &str = r#"
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 trap '' HUP INT QUIT TERM
-command -v grep >/dev/null || exit 3
+printf 'a\0b' | grep -q b || exit 3
 [ -r /proc/self/environ ] || exit 4
 read -r p _ </proc/self/stat
 [ "$p" = "$$" ] || exit 5
@@ -32,7 +33,7 @@ while read -r g; do
 done <&1
 i=0
 while [ "$i" -lt 20 ]; do
-  for f in $(grep -lsF "ESCHER_ENGINE_ID=$1" /proc/[0-9]*/environ); do
+  for f in $(grep -ls "ESCHER_ENGINE_ID=$1" /proc/[0-9]*/environ); do
     p=${f#/proc/}
     kill -KILL "${p%/environ}"
   done

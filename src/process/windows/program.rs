@@ -99,7 +99,9 @@ fn name_of(program: &OsStr) -> String {
 
 /// A word that cannot be passed to the program as it is, and why.
 pub(crate) fn refused_word(program: &Path, words: &[OsString]) -> Option<(usize, &'static str)> {
-    let expected = if is_batch(program) {
+    // As it will be started: "tool.bat." is a batch file, too.
+    let program = std::path::absolute(program).ok();
+    let expected = if program.as_deref().is_none_or(is_batch) {
         "a text without line breaks, which cannot be passed to a batch file"
     } else if is_line_for_cmd(words) {
         "a text without line breaks, behind which cmd.exe reads nothing"
@@ -374,6 +376,10 @@ mod tests {
         let words = ["tool", "fine", "two\nlines"].map(OsString::from);
         let refused = refused_word(Path::new(r"C:\tool.bat"), &words);
         assert_eq!(refused.map(|(index, _)| index), Some(2));
+        for other in [r"C:\tool.bat.", r"C:\tool.BAT ", r"C:\tool.cmd. ."] {
+            let refused = refused_word(Path::new(other), &words);
+            assert_eq!(refused.map(|(index, _)| index), Some(2), "{other}");
+        }
         assert_eq!(refused_word(Path::new(r"C:\tool.exe"), &words), None);
         let long = "x".repeat(LONGEST_FOR_CMD);
         let words = ["tool".into(), long.into()];
