@@ -21,6 +21,24 @@ test('invalid UTF-8 becomes U+FFFD, in the result and in the lines', async () =>
   expect(result.stdoutBytes).toBe(7)
 })
 
+test('characters of every width arrive as they were printed, few among many or alone', async () => {
+  const engine = newEngine()
+  const wide = ['é', 'ÿ', 'Ā', 'ж', '€', '\ud7ff', '\ue000', '\uffff', '😀', '\u{10ffff}']
+  const alone = wide.flatMap((one) => wide.map((other) => one + other + one.repeat(50)))
+  const among = wide.flatMap((one) => [one + 'x'.repeat(99), 'x'.repeat(99) + one, `${'x'.repeat(50)}${one}x${one}`])
+  for (const expected of [alone, among, [...alone, ...among]]) {
+    const lines: string[] = []
+    const text = expected.map((line) => `${line}\n`).join('')
+    const { id, stdout } = await engine.run(
+      { ...exec('cat'), stdin: text },
+      { onStdout: (line) => void lines.push(line) },
+    )
+    expect(lines).toEqual(expected)
+    expect(stdout).toBe(text)
+    expect((await engine.getResult(id)).stdout).toBe(text)
+  }
+})
+
 test('a line ends at a newline; a carriage return before it is dropped, a lone one is kept', async () => {
   const lines: string[] = []
   await newEngine().run(shell("printf 'a\\r\\nb\\n\\nc\\rd\\ne'"), { onStdout: (line) => void lines.push(line) })

@@ -157,6 +157,30 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
 }
 
 #[tokio::test]
+async fn what_takes_its_time_to_end_is_asked_once() {
+    let (engine, _dir) = engine();
+    let slow = "trap \"echo asked\" TERM; echo ready; for i in $(seq 20); do sleep 0.05; done";
+    // Their leader ends at once, before both of them.
+    let line = format!("sh -c '{slow}' & setsid sh -c '{slow}' & wait");
+    let request = ExecutionRequest {
+        timeout_ms: Some(400),
+        ..shell(&line)
+    };
+    let result = run(&engine, request).await;
+    assert_eq!(
+        (result.status, result.forced),
+        (ExecutionStatus::Timeout, false)
+    );
+    assert_eq!(result.stdout.matches("ready").count(), 2);
+    assert_eq!(
+        result.stdout.matches("asked").count(),
+        2,
+        "{}",
+        result.stdout
+    );
+}
+
+#[tokio::test]
 async fn a_background_process_that_holds_the_output_does_not_hold_the_result() {
     let (engine, _dir) = engine();
     let mark = mark();
@@ -219,6 +243,30 @@ async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
     );
     let deadline = Instant::now() + Duration::from_secs(1);
     while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_first_thread_has_ended_is_found() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        termination_grace_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let script = "import ctypes, os
+print(os.getpid(), flush=True)
+os.setsid()
+for fd in range(3): os.close(fd)
+c = ctypes.CDLL(None)
+c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.pause, None)
+c.pthread_exit(None)";
+    let ended = "until grep -q State:.Z /proc/$!/status; do :; done";
+    let line = format!("python3 -c '{script}' & {ended}");
+    let result = run(&engine, shell(&line)).await;
+    let threads = format!("/proc/{}/task", result.stdout.trim());
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while std::fs::read_dir(&threads).is_ok_and(|threads| threads.count() > 1) {
         assert!(Instant::now() < deadline, "still there");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -2,13 +2,14 @@
 
 use std::pin::Pin;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::Stop;
 use super::pump::Progress;
 use crate::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Child, ExitStatus, PATIENCE, TreeEnd};
+use crate::process::{Asked, Child, ExitStatus, PATIENCE, TreeEnd};
 
 /// Why a command was ended, the first reason there was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,8 @@ impl Streams<'_> {
 struct Request {
     cause: Cause,
     kill_at: Instant,
+    /// Tells in the end who was asked besides the group.
+    asked: JoinHandle<Asked>,
 }
 
 /// How the watch over the leader ended.
@@ -93,15 +96,20 @@ impl Supervisor<'_> {
     pub async fn run(&self, mut child: Child, work: Work<'_>) -> Ending {
         let mut streams = Streams { work, done: false };
         let Watched {
-            request,
+            mut request,
             killed,
             alive,
         } = self.watch(&mut child, &mut streams).await;
         let mut end = TreeEnd::default();
         let mut leftovers = false;
-        if let Some(request) = &request {
+        if let Some(request) = &mut request {
             let hurry = self.stop.at_least(Stop::AT_ONCE);
-            end = streams.during(self.tree.end(request.kill_at, hurry)).await;
+            end = streams
+                .during(async {
+                    let asked = (&mut request.asked).await.unwrap_or_default();
+                    self.tree.end(Some(&asked), request.kill_at, hurry).await
+                })
+                .await;
         }
         self.drain(&mut streams, request.is_some()).await;
         if request.is_none() && !self.keep_background {
@@ -172,18 +180,18 @@ impl Supervisor<'_> {
                 () = streams.finished() => continue,
             };
             child.ask_group();
-            self.ask_escapees();
             request = Some(Request {
                 cause,
+                asked: self.ask_escapees(),
                 kill_at: Instant::now() + self.config.termination_grace(),
             });
         }
     }
 
     /// Those that have left the group are asked at the same time; finding them must not delay the rest.
-    fn ask_escapees(&self) {
+    fn ask_escapees(&self) -> JoinHandle<Asked> {
         let tree = self.tree.clone();
-        tokio::spawn(async move { tree.ask_escapees().await });
+        tokio::spawn(async move { tree.ask_escapees().await })
     }
 
     /// Reads on after the command itself has ended: until the streams end, are idle for long enough, or it
@@ -221,7 +229,7 @@ impl Supervisor<'_> {
         }
         let hurry = self.stop.at_least(Stop::ASKED);
         streams
-            .during(self.tree.end(Instant::now() + grace, hurry))
+            .during(self.tree.end(None, Instant::now() + grace, hurry))
             .await
     }
 

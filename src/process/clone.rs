@@ -14,7 +14,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use super::image::Image;
-use super::unix::{check, open_pidfd};
+use super::unix::{check, open_pidfd, wait_helper};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;
@@ -55,8 +55,8 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
         Err(error) => return Err(error),
     };
     if order.error != 0 {
-        // SAFETY: no status is asked for. The child ends by itself, and its number is its own until it is reaped.
-        unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+        // It ends by itself, and its number is its own until it is reaped.
+        wait_helper(pid);
         return Err(io::Error::from_raw_os_error(order.error));
     }
     Ok((pid, pidfd.or_else(|| open_pidfd(pid).ok())))
@@ -85,7 +85,8 @@ fn clone_with_pidfd(order: &mut Order<'_>) -> io::Result<(libc::pid_t, OwnedFd)>
             let stack: &mut [u128] = &mut *stack;
             let mut arguments: libc::clone_args = std::mem::zeroed();
             arguments.flags = FLAGS | CLONE_CLEAR_SIGHAND;
-            arguments.pidfd = (&raw mut pidfd).addr() as u64;
+            // Exposed, since it is written to through the number.
+            arguments.pidfd = (&raw mut pidfd).expose_provenance() as u64;
             arguments.exit_signal = libc::SIGCHLD as u64;
             arguments.stack = stack.as_mut_ptr().expose_provenance() as u64;
             arguments.stack_size = size_of_val(stack) as u64;

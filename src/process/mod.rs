@@ -50,6 +50,7 @@ pub(crate) use system::{Child, PipeReader, Spawned, is_scarce, signal_name, spaw
 #[cfg(windows)]
 pub(crate) use windows::{files, guardian, program, tree};
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -123,6 +124,9 @@ pub(crate) enum ExitStatus {
 /// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in an
 /// uninterruptible sleep, or belongs to another user by now.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The numbers of processes that were asked to end one by one, besides the group.
+pub(crate) type Asked = HashSet<i32>;
 
 /// How the end of a tree went.
 #[derive(Debug, Default)]

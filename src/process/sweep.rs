@@ -146,10 +146,17 @@ fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
     let fields: Vec<&str> = fields.split(' ').collect();
     let (state, group) = (*fields.first()?, fields.get(2)?.parse().ok()?);
     let flags: u64 = fields.get(6)?.parse().ok()?;
-    if matches!(state, "Z" | "X") || flags & KERNEL_THREAD != 0 {
+    let threads: u64 = fields.get(17)?.parse().ok()?;
+    // A process lives as long as one of its threads, also when the first has ended.
+    let is_headless = state == "Z" && threads > 1;
+    if (matches!(state, "Z" | "X") && !is_headless) || flags & KERNEL_THREAD != 0 {
         return None;
     }
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let environment = if is_headless {
+        environment_of_threads(pid)
+    } else {
+        std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+    };
     let started: f64 = fields.get(19)?.parse().ok()?;
     let young = uptime.is_some_and(|now| now - started / TICKS_PER_SECOND < 1.0);
     Some(Process {
@@ -159,6 +166,19 @@ fn read_process(pid: i32, uptime: Option<f64>) -> Option<Process> {
         unclear: young && environment.is_empty(),
         exiting: flags & EXITING != 0,
     })
+}
+
+/// The variables of a process whose first thread, which has ended, no longer shows them.
+#[cfg(not(target_os = "macos"))]
+fn environment_of_threads(pid: i32) -> Vec<u8> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|thread| std::fs::read(thread.path().join("environ")).ok())
+        .find(|environment| !environment.is_empty())
+        .unwrap_or_default()
 }
 
 pub(super) fn mark_of(environment: &[u8]) -> Option<Uuid> {

@@ -1,6 +1,6 @@
 //! Ending all that an execution has started.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::sweep::{self, Member, Process};
 use super::unix::{self, register};
-use super::{PATIENCE, TreeEnd};
+use super::{Asked, PATIENCE, TreeEnd};
 
 /// Between two looks where nothing tells of an end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -87,9 +87,10 @@ impl Tree {
         }
     }
 
-    /// Asks those that carry the mark and have left the group to end.
-    pub async fn ask_escapees(&self) {
-        let Some(mark) = self.mark else { return };
+    /// Asks those that carry the mark and have left the group to end; returns who that was.
+    pub async fn ask_escapees(&self) -> Asked {
+        let mut asked = Asked::new();
+        let Some(mark) = self.mark else { return asked };
         for process in sweep::processes().await.iter() {
             if process.mark == Some(mark)
                 && Some(process.group) != self.group
@@ -97,8 +98,10 @@ impl Tree {
             {
                 member.signal(libc::SIGTERM);
                 member.signal(libc::SIGCONT);
+                asked.insert(member.pid);
             }
         }
+        asked
     }
 
     /// Asks what does not count as company of the leader to end: that which runs at the lowest priority, as a dead leader
@@ -116,10 +119,31 @@ impl Tree {
         }
     }
 
-    /// Ends all of it: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is found.
-    pub async fn end(&self, kill_at: Instant, hurry: impl Future<Output = ()> + Send) -> TreeEnd {
+    /// Asks those that were not asked yet; `None`: nobody was. Many programs take a second request for impatience, and
+    /// end without putting anything in order.
+    fn ask(&self, members: &[Member], asked: Option<&Asked>) {
+        let Some(asked) = asked else {
+            self.signal(members, libc::SIGTERM);
+            return self.signal(members, libc::SIGCONT);
+        };
+        for member in members {
+            if Some(member.group) != self.group && !asked.contains(&member.pid) {
+                member.signal(libc::SIGTERM);
+                member.signal(libc::SIGCONT);
+            }
+        }
+    }
+
+    /// Ends all of it: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is found. Where some
+    /// were `asked` before, so was the group.
+    pub async fn end(
+        &self,
+        asked: Option<&Asked>,
+        kill_at: Instant,
+        hurry: impl Future<Output = ()> + Send,
+    ) -> TreeEnd {
         if !sweep::can_look() {
-            return self.end_unseen(kill_at, hurry).await;
+            return self.end_unseen(asked, kill_at, hurry).await;
         }
         let mut end = TreeEnd::default();
         let mut found = self.find().await;
@@ -136,8 +160,7 @@ impl Tree {
             return end;
         }
         end.found = true;
-        self.signal(&found.members, libc::SIGTERM);
-        self.signal(&found.members, libc::SIGCONT);
+        self.ask(&found.members, asked);
         tokio::select! {
             () = all_gone(found.members) => {}
             () = tokio::time::sleep_until(kill_at) => {}
@@ -172,6 +195,7 @@ impl Tree {
     /// Where processes cannot be looked at, there is the group, and the question whether its leader is alone in it.
     async fn end_unseen(
         &self,
+        asked: Option<&Asked>,
         kill_at: Instant,
         hurry: impl Future<Output = ()> + Send,
     ) -> TreeEnd {
@@ -185,8 +209,7 @@ impl Tree {
             }
         };
         end.found = true;
-        unix::signal_group(group, libc::SIGTERM);
-        unix::signal_group(group, libc::SIGCONT);
+        self.ask(&[], asked);
         tokio::select! {
             () = alone() => return end,
             () = tokio::time::sleep_until(kill_at) => {}
@@ -219,7 +242,8 @@ async fn all_gone(members: Vec<Member>) {
 
 /// Ended executions whose escapees have not been looked for.
 struct Ended {
-    ids: HashSet<Uuid>,
+    /// Each with the grace of its engine.
+    ids: HashMap<Uuid, Duration>,
     sweeping: bool,
 }
 
@@ -237,13 +261,13 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 fn look_for_escapees_soon(id: Uuid, grace: Duration) {
     let mut ended = ended();
     let ended = ended.get_or_insert_with(|| Ended {
-        ids: HashSet::new(),
+        ids: HashMap::new(),
         sweeping: false,
     });
-    ended.ids.insert(id);
+    ended.ids.insert(id, grace);
     if !ended.sweeping {
         ended.sweeping = true;
-        tokio::spawn(sweep_escapees(Sweeping, grace));
+        tokio::spawn(sweep_escapees(Sweeping));
     }
 }
 
@@ -258,32 +282,32 @@ impl Drop for Sweeping {
     }
 }
 
-async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
+async fn sweep_escapees(sweeping: Sweeping) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let ids = match ended().as_mut() {
             Some(ended) if !ended.ids.is_empty() => std::mem::take(&mut ended.ids),
             _ => break,
         };
-        let mut escaped = HashSet::new();
+        let mut escaped = HashMap::new();
         // A process in the middle of executing a program shows no environment for some microseconds.
         for _ in 0..3 {
             let processes = sweep::processes().await;
             let marks = processes.iter().filter_map(|process| process.mark);
-            escaped.extend(marks.filter(|mark| ids.contains(mark)));
+            escaped.extend(marks.filter_map(|mark| ids.get_key_value(&mark)));
             if !processes.iter().any(|process| process.unclear) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        for id in escaped {
+        for (&id, &grace) in escaped {
             let tree = Tree {
                 group: None,
                 mark: Some(id),
             };
             tokio::spawn(async move {
                 let kill_at = Instant::now() + grace;
-                let end = tree.end(kill_at, std::future::pending()).await;
+                let end = tree.end(None, kill_at, std::future::pending()).await;
                 // It may have had a child that was not there yet, or not its own yet, in the last look.
                 if end.found && end.unkillable.is_empty() {
                     look_for_escapees_soon(id, grace);
@@ -296,8 +320,8 @@ async fn sweep_escapees(sweeping: Sweeping, grace: Duration) {
     // One that came between the last look and the end of this task would otherwise wait for the next.
     let id = ended()
         .as_ref()
-        .and_then(|ended| ended.ids.iter().next().copied());
-    if let Some(id) = id {
+        .and_then(|ended| ended.ids.iter().next().map(|(id, grace)| (*id, *grace)));
+    if let Some((id, grace)) = id {
         look_for_escapees_soon(id, grace);
     }
 }
@@ -329,7 +353,7 @@ mod tests {
         child.exited().await;
         let tree = child.tree(None);
         let kill_at = Instant::now() + Duration::from_millis(100);
-        let end = tree.end_unseen(kill_at, std::future::pending()).await;
+        let end = tree.end_unseen(None, kill_at, std::future::pending()).await;
         assert!(end.found && end.forced);
         let processes = sweep::processes().await;
         let alive: Vec<_> = processes.iter().filter(|seen| tree.has(seen)).collect();

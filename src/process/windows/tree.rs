@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::job::{Job, Member};
 use super::wait::ExitWait;
-use crate::process::{PATIENCE, TreeEnd};
+use crate::process::{Asked, PATIENCE, TreeEnd};
 
 /// What belongs to an execution besides its leader.
 #[derive(Debug, Clone)]
@@ -22,7 +22,9 @@ impl Tree {
         clippy::unused_async,
         reason = "elsewhere it takes a look at all processes"
     )]
-    pub async fn ask_escapees(&self) {}
+    pub async fn ask_escapees(&self) -> Asked {
+        Asked::new()
+    }
 
     /// Everything in a job is seen.
     #[expect(clippy::unused_self, reason = "elsewhere some is not")]
@@ -33,7 +35,12 @@ impl Tree {
     pub fn look_for_escapees_soon(&self, _grace: Duration) {}
 
     /// Kills all of it, at once as nothing can be asked to end, and looks again until nothing is found.
-    pub async fn end(&self, _kill_at: Instant, _hurry: impl Future<Output = ()> + Send) -> TreeEnd {
+    pub async fn end(
+        &self,
+        _asked: Option<&Asked>,
+        _kill_at: Instant,
+        _hurry: impl Future<Output = ()> + Send,
+    ) -> TreeEnd {
         let mut end = TreeEnd::default();
         let give_up = Instant::now() + PATIENCE;
         loop {
