@@ -4,7 +4,7 @@ import { constants } from 'node:buffer'
 import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { type ExecutionEvent } from '../index.js'
+import { type ExecutionEvent, type ExecutionRequest } from '../index.js'
 import { exec, newEngine, shell } from './support.js'
 
 test('a command that prints five megabytes and ends at once loses none of them, 50 times', async () => {
@@ -106,6 +106,22 @@ test('a long line is cut between characters', async () => {
   await engine.run(exec('echo', '€'.repeat(10)), { onStdout: (line) => void lines.push(line) })
   expect(lines.join('')).toBe('€'.repeat(10))
   expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(10)
+})
+
+test('lines of every length arrive whole, to callbacks and as events', async () => {
+  const lengths = [0, 1, 65_534, 65_535, 65_536, 131_069, 131_070, 131_071, 0, 200_000, 7]
+  for (const letter of ['x', 'é', '𝄞']) {
+    const printed = lengths.map((length) => letter.repeat(length))
+    const engine = newEngine({ logOutput: false })
+    const request: ExecutionRequest = { ...exec('cat'), stdin: printed.join('\n') + '\n' }
+    const seen = { lines: [] as string[], events: [] as string[] }
+    await engine.run(request, {
+      onStdout: (line) => void seen.lines.push(line),
+      onEvent: (event) => void (event.eventType === 'stdout' && seen.events.push(event.line)),
+    })
+    expect(seen.lines.map((line) => line.length)).toEqual(printed.map((line) => line.length))
+    expect(seen.lines.join() === printed.join() && seen.events.join() === printed.join()).toBe(true)
+  }
 })
 
 test('a line in very many pieces arrives as fast as very many lines', async () => {

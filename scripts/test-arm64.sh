@@ -13,10 +13,12 @@ export CARGO_TARGET_DIR=$work/arm64 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $root_of_target"
 
-# Left out: QEMU keeps a signal of the host for itself, so that children find it ignored. And what is measured there is
-# QEMU: the acceptance of ten thousand steps, and a thousand random plans.
+# Left out: QEMU keeps a signal of the host for itself, so that children find it ignored. It copies the host where a child
+# is to share its memory, so that a program that cannot be executed ends with exit code 127 instead of telling why. And
+# what is measured there is QEMU: the acceptance of ten thousand steps, and a thousand random plans.
 cargo_for "$target" test --lib --tests --no-fail-fast -- --test-threads=2 \
   --skip a_child_has_default_signals_and_no_foreign_descriptors \
+  --skip a_start_that_fails_says_what_was_wrong \
   --skip ten_thousand_steps_are_accepted_at_once_and_all_end \
   --skip random_plans_keep_order_limit_and_truth 2>&1 | tee "$work/rust.log"
 add_rust "$work/rust.log" "${PIPESTATUS[0]}"

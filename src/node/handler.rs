@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::door::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
+use super::text::Text;
 use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
 
@@ -126,10 +127,12 @@ impl EventHandler for Handler {
         self.in_flight_at_most(WINDOW).await;
         let size = batch.text.len();
         self.in_flight.fetch_add(size, Ordering::AcqRel);
+        let text = Text::from(batch.text);
         self.door.send(Message::Output {
             token: self.token,
             stream: batch.stream,
-            text: batch.text.into(),
+            lengths: text.lengths(),
+            text,
             partial: batch.partial,
             at: millis(batch.timestamp),
             size,
