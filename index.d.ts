@@ -101,7 +101,9 @@ export interface ExecutionRequest {
  *
  * A callback has seen every line before {@link ExecutionEngine.run}, {@link ExecutionEngine.waitForCompletion} or
  * the terminal event is seen. One that returns a promise is awaited before the next line is delivered; the command
- * blocks on its pipe meanwhile, and the deadline and a cancel are kept.
+ * blocks on its pipe meanwhile, and the deadline and a cancel are kept. One that has not returned
+ * {@link ExecutionConfig.drainMaxMs} after these is given up: no further line is delivered, and the `error` of the
+ * result says so.
  *
  * What a callback throws or rejects does not stop the execution. It surfaces as an uncaught exception or an
  * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
@@ -243,7 +245,10 @@ export interface ExecutionResult {
   completedAt: string
   /** The time from the start of the process to the end of the execution, in milliseconds, queue excluded. */
   durationMs: number
-  /** The time spent waiting for a slot, in milliseconds. */
+  /**
+   * The time from the request to the start of the process, in milliseconds: the wait for a slot, and for its turn in a
+   * plan. Of one that was not started, the time to its end.
+   */
   queuedMs: number
   /** Whether it had to be killed after {@link ExecutionConfig.terminationGraceMs}. */
   forced: boolean
@@ -529,7 +534,9 @@ export class ExecutionEngine {
 
   /**
    * Runs a command and yields its events; the last one is the terminal event. It is started by the first `next()`.
-   * Output that is not taken yet is held back in the command. Leaving the loop early cancels the execution.
+   * Output that is not taken yet is held back in the command; what is not taken for
+   * {@link ExecutionConfig.drainMaxMs} after a deadline or a cancel is only in the result, whose `error` says so.
+   * Leaving the loop early cancels the execution.
    *
    * The loop throws an {@link ExecutionError} if the request cannot be accepted, as {@link ExecutionEngine.execute}.
    */
@@ -589,7 +596,8 @@ export class ExecutionEngine {
   /**
    * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never
    * starts. Processes are asked to end first, and killed after {@link ExecutionConfig.terminationGraceMs}. A second
-   * cancel does not wait for that.
+   * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
+   * read, what it left is ended, and the status is that of its end.
    *
    * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
    */

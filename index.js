@@ -106,7 +106,8 @@ class ExecutionEngine {
   /** @type {Set<(event: any) => unknown>} */
   #subscribers = new Set()
   /**
-   * Plans that were submitted, and are not known to Rust yet: a long one takes milliseconds to read.
+   * Plans that were submitted, and are not known to Rust yet: a long one takes milliseconds to read. Under their ids, and
+   * under those that the user gave to their steps.
    *
    * @type {Map<string, Promise<void>>}
    */
@@ -205,8 +206,10 @@ class ExecutionEngine {
     run.subscribers = this.#subscribers
     /** @type {import('./binding').StepInput[]} */
     const stdins = []
+    const known = [run.id]
     const ids = checked.commands.map((/** @type {any} */ command, /** @type {number} */ step) => {
-      command.id ??= newId()
+      if (command.id === undefined) command.id = newId()
+      else known.push(command.id)
       const { stdin } = command
       if (stdin !== undefined) stdins.push({ step, stdin })
       command.stdin = undefined
@@ -218,20 +221,21 @@ class ExecutionEngine {
       stdins,
       variables: variables(),
     }
-    this.#enter(run)
+    this.#enter(run, known)
     door.submitPlan(this.#native, run, submission, signal)
   }
 
   /**
-   * Lets who asks for the plan wait until it was accepted or refused.
+   * Lets who asks for the plan or a step wait until it was accepted or refused.
    *
    * @param {any} run
+   * @param {string[]} ids
    */
-  #enter(run) {
-    const { id, accepted, refused } = run
+  #enter(run, ids) {
+    const { accepted, refused } = run
     const entered = new Promise((/** @type {(value: void) => void} */ resolve) => {
       const decide = () => {
-        if (this.#entering.get(id) === entered) this.#entering.delete(id)
+        for (const id of ids) if (this.#entering.get(id) === entered) this.#entering.delete(id)
         resolve()
       }
       run.accepted = () => {
@@ -243,7 +247,7 @@ class ExecutionEngine {
         refused(error)
       }
     })
-    this.#entering.set(id, entered)
+    for (const id of ids) this.#entering.set(id, entered)
   }
 
   /**
@@ -293,7 +297,9 @@ class ExecutionEngine {
    * @returns {Promise<ExecutionResult>}
    */
   async getResult(id) {
-    const answer = this.#native.result(check.id(id))
+    const checked = check.id(id)
+    await this.#entering.get(checked)
+    const answer = this.#native.result(checked)
     if (!Array.isArray(answer)) throw fromFailure(answer)
     return toResult(...answer)
   }
@@ -301,6 +307,7 @@ class ExecutionEngine {
   /** @param {string} id */
   async waitForCompletion(id) {
     const checked = check.id(id)
+    await this.#entering.get(checked)
     const [json, stdout, stderr] = await door.ask((token) => this.#native.wait(token, checked))
     return toResult(json, stdout, stderr)
   }
@@ -341,6 +348,7 @@ class ExecutionEngine {
   async readLogs(id, options = {}) {
     const checked = check.id(id)
     const { max_bytes: maxBytes } = check.logOptions(options)
+    await this.#entering.get(checked)
     return door.ask((token) => this.#native.readLogs(token, checked, maxBytes))
   }
 
@@ -354,7 +362,9 @@ class ExecutionEngine {
 
   /** @param {string} id */
   async removeExecution(id) {
-    unwrap(this.#native.remove(check.id(id)))
+    const checked = check.id(id)
+    await this.#entering.get(checked)
+    unwrap(this.#native.remove(checked))
   }
 
   /** @returns {Promise<number>} */

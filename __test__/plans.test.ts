@@ -148,6 +148,26 @@ test('a plan is known under its id as soon as it was submitted', async () => {
   expect(await engine.waitForPlan(ids[0]!)).toEqual(await runs[0])
 })
 
+test('a step is known under the id it was given as soon as its plan was submitted', async () => {
+  const engine = newEngine()
+  const step = '66666666-6666-4666-8666-666666666666'
+  const commands = [{ ...shell('sleep 60'), id: step }, ...Array.from({ length: 500 }, () => ok)]
+  const calls = ['getStatus', 'getResult', 'removeExecution', 'readLogs', 'waitForCompletion', 'cancel'] as const
+  for (const call of calls) {
+    const running = engine.runPlan({ strategy: serial, commands })
+    const asked = engine[call](step)
+    if (call === 'waitForCompletion') await engine.cancel(step)
+    const refusal: unknown = await asked.then(
+      () => undefined,
+      ({ code }) => code,
+    )
+    expect(['NOT_FINISHED', undefined]).toContain(refusal)
+    if (call !== 'cancel' && call !== 'waitForCompletion') await engine.cancel(step)
+    const { planId } = await running
+    await engine.removeExecution(planId)
+  }
+})
+
 test('the signal of a plan cancels it, before and after its start', async () => {
   const engine = newEngine()
   const mark = newMark()

@@ -80,6 +80,14 @@ const texts: [string, (text: string) => unknown][] = [
   ['env.A', (text) => ({ ...ok, env: { A: text } })],
 ]
 
+test('half a character in a name is refused by that name', async () => {
+  const half = { 'a\ud800': 'x' }
+  expect(await refusal({ ...ok, env: half })).toMatchObject({ code: 'VALIDATION', field: 'env.a\ud800' })
+  const tags = await refusal({ ...ok, metadata: { tags: half } })
+  expect(tags).toMatchObject({ code: 'VALIDATION', field: 'metadata.tags.a\ud800' })
+  expect(tags.message).toContain('found "a\\ud800"')
+})
+
 test.each(texts)('%s with a NUL byte or of another type is refused by its name', async (field, request) => {
   const nul = await refusal(request('a\0b'))
   expect(nul).toMatchObject({ code: 'VALIDATION', field })

@@ -86,7 +86,11 @@ const listOf = (item) => (value, path, code) => {
 /** @type {Checker} */
 function texts(value, path, code) {
   if (!isObject(value)) refuse(path, 'an object with string values', describe(value), code)
-  return Object.fromEntries(Object.keys(value).map((key) => [key, text(value[key], `${path}.${key}`, code)]))
+  const entry = (/** @type {string} */ key) => {
+    const place = `${path}.${key}`
+    return [text(key, place, code), text(value[key], place, code)]
+  }
+  return Object.fromEntries(Object.keys(value).map(entry))
 }
 
 /**
