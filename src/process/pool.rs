@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ pub(crate) static FILES: Pool = Pool::new("escher-files", || 8);
 /// For looks through the processes, without which no tree is known to have ended: a disk that hangs holds all threads for
 /// files, and must not hold those.
 #[cfg(unix)]
-pub(crate) static LOOKS: Pool = Pool::new("escher-look", || 1);
+pub(crate) static LOOKS: Pool = Pool::new("escher-look", || 2);
 
 fn starting_threads() -> usize {
     // Asked once: the answer takes a walk through the files of the control group.
@@ -33,6 +33,12 @@ fn starting_threads() -> usize {
 
 /// How long a thread waits for work before it ends; the last one stays.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// When threads that are all busy, and of which none has taken a job for so long, are taken for ones that hang.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// How many threads there are at most, those included that hang.
+const MOST_STALLED: usize = 64;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -48,6 +54,9 @@ struct Queue {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// When a job was last taken.
+    taken: Option<Instant>,
+    is_watched: bool,
 }
 
 impl Pool {
@@ -59,6 +68,8 @@ impl Pool {
                 jobs: VecDeque::new(),
                 threads: 0,
                 idle: 0,
+                taken: None,
+                is_watched: false,
             }),
             arrived: Condvar::new(),
         }
@@ -75,10 +86,7 @@ impl Pool {
         if queue.jobs.len() <= queue.idle {
             self.arrived.notify_one();
         } else if queue.threads < (self.most_threads)() {
-            let thread = std::thread::Builder::new()
-                .name(self.name.into())
-                .stack_size(256 * 1024);
-            if thread.spawn(|| self.work()).is_ok() {
+            if self.thread().spawn(|| self.work()).is_ok() {
                 queue.threads += 1;
             } else if queue.threads == 0 {
                 // Not even one thread can be had: rather than wait for ever, the caller does the work.
@@ -101,10 +109,21 @@ impl Pool {
         outcome.await.ok()
     }
 
-    fn work(&self) {
+    fn thread(&self) -> std::thread::Builder {
+        std::thread::Builder::new()
+            .name(self.name.into())
+            .stack_size(256 * 1024)
+    }
+
+    fn work(&'static self) {
         let mut queue = self.queue();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
+                queue.taken = Some(Instant::now());
+                let all_busy = queue.idle == 0 && queue.threads >= (self.most_threads)();
+                if all_busy && !queue.is_watched {
+                    queue.is_watched = self.thread().spawn(|| self.watch()).is_ok();
+                }
                 drop(queue);
                 // A job that panics drops its sender, which tells its waiter; the thread lives on.
                 let _ = catch_unwind(AssertUnwindSafe(job));
@@ -126,5 +145,49 @@ impl Pool {
                 return;
             }
         }
+    }
+
+    /// Watches threads that are all busy. Once they hang, on a file system that does not answer, say, this is one more
+    /// thread: what they were given to do must not keep everything else from being done.
+    fn watch(&'static self) {
+        loop {
+            std::thread::sleep(STALLED);
+            let mut queue = self.queue();
+            let waits = !queue.jobs.is_empty();
+            let stalled = queue.taken.is_some_and(|taken| taken.elapsed() >= STALLED);
+            if waits && stalled && queue.threads < MOST_STALLED {
+                queue.is_watched = false;
+                queue.threads += 1;
+                drop(queue);
+                return self.work();
+            }
+            if queue.idle > 0 && !waits {
+                queue.is_watched = false;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_that_hang_do_not_keep_others_from_being_done() {
+        static POOL: Pool = Pool::new("escher-test", || 2);
+        let (release, hanging) = mpsc::channel::<()>();
+        let hanging = std::sync::Arc::new(Mutex::new(hanging));
+        for _ in 0..3 {
+            let hanging = std::sync::Arc::clone(&hanging);
+            POOL.submit(move || {
+                let _ = hanging.lock().map(|hanging| hanging.recv());
+            });
+        }
+        let done = tokio::time::timeout(Duration::from_secs(10), POOL.run(|| 7));
+        assert_eq!(done.await, Ok(Some(7)));
+        drop(release);
     }
 }
