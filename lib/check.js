@@ -38,8 +38,8 @@ function describe(value) {
 /** @type {Checker} */
 function text(value, path, code) {
   if (typeof value !== 'string') return refuse(path, 'a string', describe(value), code)
-  // Half a pair; whole pairs are one character each here.
-  if (!/\p{Surrogate}/u.test(value)) return value
+  // No half of a pair.
+  if (/** @type {any} */ (value).isWellFormed()) return value
   return refuse(path, 'text of whole Unicode characters', describe(value), code)
 }
 
