@@ -156,6 +156,7 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_takes_its_time_to_end_is_asked_once() {
     let (engine, _dir) = engine();
@@ -229,6 +230,7 @@ async fn what_left_quietly_is_found_within_a_second() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
     let (engine, _dir) = engine();
@@ -248,6 +250,7 @@ async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_process_whose_first_thread_has_ended_is_found() {
     let (engine, _dir) = engine_with(ExecutionConfig {
@@ -272,6 +275,7 @@ c.pthread_exit(None)";
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
     let (engine, _dir) = engine();
@@ -292,6 +296,7 @@ async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
     let (engine, dir) = engine();
@@ -379,6 +384,7 @@ async fn lines_come_before_the_one_terminal_event() {
     assert_eq!(events.len(), 2002);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_last_line_is_delivered_also_where_the_output_is_held_open_after_a_forced_end() {
     let recorder = Arc::new(Recorder::default());
