@@ -310,6 +310,26 @@ async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
     assert!(free.success, "{:?}", free.error);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_left_quietly_is_found_also_when_another_runtime_ends() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let runtimes = [(); 2].map(|()| tokio::runtime::Runtime::new().expect("a runtime"));
+    let [first, second] = runtimes;
+    // Its end begins the wait for a look, on its runtime.
+    first.block_on(run(&engine, shell("true")));
+    let gone = "until grep -qz ^sleep /proc/$!/cmdline; do :; done";
+    let line = format!("setsid sleep {mark} >/dev/null 2>&1 & {gone}");
+    second.block_on(run(&engine, shell(&line)));
+    drop(first);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[tokio::test]
 async fn keep_background_leaves_it_running() {
     let (engine, _dir) = engine();
