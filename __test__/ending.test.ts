@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
@@ -89,18 +89,22 @@ test('a second cancel does not wait for the grace', async () => {
 test('what cannot be ended is told after ten seconds, and nobody waits for it any longer', async () => {
   const mark = newMark()
   const engine = newEngine({ terminationGraceMs: 100 })
-  const id = await engine.execute(exec('sleep', mark))
-  await untilThere(mark, 1)
-  const [pid = 0] = survivors(mark)
-  // A tracer that has stopped keeps what it traces from vanishing, also once it was killed.
-  const tracer = spawn('strace', ['-p', String(pid), '-o', '/dev/null'], { stdio: ['ignore', 'ignore', 'pipe'] })
-  await once(tracer.stderr, 'data')
-  tracer.kill('SIGSTOP')
+  // A tracer that has stopped keeps what it traces from vanishing, also once it was killed. It is none of the execution's.
+  const unmarked = ['-u', 'ESCHER_EXECUTION_ID', '-u', 'ESCHER_ENGINE_ID']
+  let pid = 0
+  const id = await engine.execute(exec('env', ...unmarked, 'strace', '-DDD', '-o', '/dev/null', 'sleep', mark), {
+    onEvent: (event) => void (event.eventType === 'started' && (pid = event.pid)),
+  })
+  const read = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'latin1')
+  const tracer = () => Number(/^TracerPid:\t(\d+)$/m.exec(read('status'))?.[1])
+  await until(() => pid > 0 && read('cmdline').startsWith('sleep') && tracer() > 0, 'a tracer')
+  const stopped = tracer()
+  process.kill(stopped, 'SIGSTOP')
   await engine.cancel(id)
   const result = await engine.getResult(id)
   expect(result).toMatchObject({ status: 'cancelled', forced: true, exitCode: null, signal: null, errorCode: 'IO' })
   expect(result.error).toContain(`cancelled; processes [${pid}] could not be ended`)
-  tracer.kill('SIGKILL')
+  process.kill(stopped, 'SIGKILL')
   await until(() => !existsSync(`/proc/${pid}`), 'nothing left of it, not even a zombie')
 }, 30_000)
 

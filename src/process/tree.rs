@@ -47,8 +47,7 @@ impl Tree {
     /// Its live processes besides the leader.
     async fn find(&self) -> Found {
         let mut found = Found::default();
-        // A process in the middle of executing a program shows no environment for some microseconds, and one that
-        // becomes a daemon changes from one look to the next.
+        // A process that becomes a daemon changes from one look to the next.
         for _ in 0..3 {
             let processes = sweep::processes().await;
             let seen: Vec<&Process> = processes.iter().filter(|seen| self.has(seen)).collect();
@@ -61,7 +60,7 @@ impl Tree {
                 return found;
             }
             found.elusive = seen.iter().map(|seen| seen.pid).collect();
-            if seen.is_empty() && !processes.iter().any(|process| process.unclear) {
+            if seen.is_empty() {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -289,17 +288,9 @@ async fn sweep_escapees(sweeping: Sweeping) {
             Some(ended) if !ended.ids.is_empty() => std::mem::take(&mut ended.ids),
             _ => break,
         };
-        let mut escaped = HashMap::new();
-        // A process in the middle of executing a program shows no environment for some microseconds.
-        for _ in 0..3 {
-            let processes = sweep::processes().await;
-            let marks = processes.iter().filter_map(|process| process.mark);
-            escaped.extend(marks.filter_map(|mark| ids.get_key_value(&mark)));
-            if !processes.iter().any(|process| process.unclear) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let processes = sweep::processes().await;
+        let marks = processes.iter().filter_map(|process| process.mark);
+        let escaped: HashMap<_, _> = marks.filter_map(|mark| ids.get_key_value(&mark)).collect();
         for (&id, &grace) in escaped {
             let tree = Tree {
                 group: None,
