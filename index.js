@@ -107,7 +107,8 @@ class ExecutionEngine {
   #subscribers = new Set()
   /**
    * Plans that were submitted, and are not known to Rust yet: a long one takes milliseconds to read. Under their ids, and
-   * under those that the user gave to their steps.
+   * under those that the user gave to their steps. Whoever asks for one of these waits; all others ask at once, in the
+   * order of their calls.
    *
    * @type {Map<string, Promise<void>>}
    */
@@ -288,7 +289,7 @@ class ExecutionEngine {
   /** @param {string} id */
   async getStatus(id) {
     const checked = check.id(id)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     return unwrap(this.#native.status(checked))
   }
 
@@ -298,7 +299,7 @@ class ExecutionEngine {
    */
   async getResult(id) {
     const checked = check.id(id)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     const answer = this.#native.result(checked)
     if (!Array.isArray(answer)) throw fromFailure(answer)
     return toResult(...answer)
@@ -307,7 +308,7 @@ class ExecutionEngine {
   /** @param {string} id */
   async waitForCompletion(id) {
     const checked = check.id(id)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     const [json, stdout, stderr] = await door.ask((token) => this.#native.wait(token, checked))
     return toResult(json, stdout, stderr)
   }
@@ -315,14 +316,14 @@ class ExecutionEngine {
   /** @param {string} planId */
   async getPlanResult(planId) {
     const checked = check.planId(planId)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     return toPlanResult(await door.ask((token) => this.#native.planResult(token, checked)))
   }
 
   /** @param {string} planId */
   async waitForPlan(planId) {
     const checked = check.planId(planId)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     return toPlanResult(await door.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
@@ -348,7 +349,7 @@ class ExecutionEngine {
   async readLogs(id, options = {}) {
     const checked = check.id(id)
     const { max_bytes: maxBytes } = check.logOptions(options)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     return door.ask((token) => this.#native.readLogs(token, checked, maxBytes))
   }
 
@@ -363,7 +364,7 @@ class ExecutionEngine {
   /** @param {string} id */
   async removeExecution(id) {
     const checked = check.id(id)
-    await this.#entering.get(checked)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
     unwrap(this.#native.remove(checked))
   }
 

@@ -5,7 +5,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(crate) struct Process {
     /// The execution it belongs to, by its own environment.
     pub mark: Option<Uuid>,
     /// It started a moment ago and shows no environment: it may be in the middle of executing its program.
-    pub unclear: bool,
+    pub(super) unclear: bool,
     /// It is ending, and has closed its descriptors, or is about to.
     pub exiting: bool,
 }
@@ -99,33 +99,52 @@ pub(crate) fn can_look() -> bool {
     std::fs::read_link("/proc/self").is_ok_and(|found| found.as_os_str() == own.as_str())
 }
 
-#[cfg(target_os = "macos")]
 fn look() -> Vec<Process> {
     let own = std::process::id().cast_signed();
-    let pids = super::darwin::all_pids().into_iter();
-    pids.filter(|pid| *pid != own)
-        .filter_map(super::darwin::read_process)
-        .collect()
+    let uptime = uptime();
+    let pids = all_pids().into_iter().filter(|pid| *pid != own);
+    let mut processes: Vec<Process> = pids.filter_map(|pid| read_process(pid, uptime)).collect();
+    // A process in the middle of executing a program shows no environment for some microseconds.
+    for _ in 0..2 {
+        if !processes.iter().any(|process| process.unclear) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        processes.retain_mut(|process| {
+            let again = process.unclear.then(|| read_process(process.pid, uptime));
+            match again {
+                Some(Some(again)) => *process = again,
+                Some(None) => return false,
+                None => {}
+            }
+            true
+        });
+    }
+    processes
 }
+
+#[cfg(target_os = "macos")]
+use super::darwin::all_pids;
 
 #[cfg(target_os = "macos")]
 fn read_process(pid: i32, _uptime: Option<f64>) -> Option<Process> {
     super::darwin::read_process(pid)
 }
 
+#[cfg(target_os = "macos")]
+fn uptime() -> Option<f64> {
+    None
+}
+
 #[cfg(not(target_os = "macos"))]
-fn look() -> Vec<Process> {
+fn all_pids() -> Vec<i32> {
     let entries = match std::fs::read_dir("/proc") {
         Ok(entries) if can_look() => entries,
         _ => return Vec::new(),
     };
-    let own = std::process::id().cast_signed();
-    let uptime = uptime();
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != own)
-        .filter_map(|pid| read_process(pid, uptime))
         .collect()
 }
 

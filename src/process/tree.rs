@@ -48,8 +48,7 @@ impl Tree {
     /// Its live processes besides the leader.
     async fn find(&self) -> Found {
         let mut found = Found::default();
-        // A process in the middle of executing a program shows no environment for some microseconds, and one that
-        // becomes a daemon changes from one look to the next.
+        // A process that becomes a daemon changes from one look to the next.
         for _ in 0..3 {
             let processes = sweep::processes().await;
             let seen: Vec<&Process> = processes.iter().filter(|seen| self.has(seen)).collect();
@@ -62,7 +61,7 @@ impl Tree {
                 return found;
             }
             found.elusive = seen.iter().map(|seen| seen.pid).collect();
-            if seen.is_empty() && !processes.iter().any(|process| process.unclear) {
+            if seen.is_empty() {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -322,17 +321,11 @@ async fn sweep_escapees(mut sweeping: Sweeping) {
         if sweeping.ids.is_empty() {
             return sweep::forget().await;
         }
-        let mut escaped = HashMap::new();
-        // A process in the middle of executing a program shows no environment for some microseconds.
-        for _ in 0..3 {
-            let processes = sweep::processes().await;
-            let marks = processes.iter().filter_map(|process| process.mark);
-            escaped.extend(marks.filter_map(|mark| sweeping.ids.get_key_value(&mark)));
-            if !processes.iter().any(|process| process.unclear) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let processes = sweep::processes().await;
+        let marks = processes.iter().filter_map(|process| process.mark);
+        let escaped: HashMap<_, _> = marks
+            .filter_map(|mark| sweeping.ids.get_key_value(&mark))
+            .collect();
         for (&id, ended) in escaped {
             let grace = ended.grace;
             let tree = Tree {
