@@ -156,6 +156,7 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
     assert_eq!(survivors(&mark), [0; 0]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_takes_its_time_to_end_is_asked_once() {
     let (engine, _dir) = engine();
@@ -229,6 +230,7 @@ async fn what_left_quietly_is_found_within_a_second() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
     let (engine, _dir) = engine();
@@ -248,6 +250,7 @@ async fn what_runs_at_the_lowest_priority_does_not_stay_either() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_process_whose_first_thread_has_ended_is_found() {
     let (engine, _dir) = engine_with(ExecutionConfig {
@@ -272,6 +275,7 @@ c.pthread_exit(None)";
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
     let (engine, _dir) = engine();
@@ -292,6 +296,7 @@ async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
     let (engine, dir) = engine();
@@ -303,6 +308,26 @@ async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
     assert!(run(&engine, shell(&line)).await.success);
     let free = run(&engine, shell(&format!("flock -w 5 {lock} true"))).await;
     assert!(free.success, "{:?}", free.error);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_left_quietly_is_found_also_when_another_runtime_ends() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    let runtimes = [(); 2].map(|()| tokio::runtime::Runtime::new().expect("a runtime"));
+    let [first, second] = runtimes;
+    // Its end begins the wait for a look, on its runtime.
+    first.block_on(run(&engine, shell("true")));
+    let gone = "until grep -qz ^sleep /proc/$!/cmdline; do :; done";
+    let line = format!("setsid sleep {mark} >/dev/null 2>&1 & {gone}");
+    second.block_on(run(&engine, shell(&line)));
+    drop(first);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[tokio::test]
@@ -379,6 +404,7 @@ async fn lines_come_before_the_one_terminal_event() {
     assert_eq!(events.len(), 2002);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_last_line_is_delivered_also_where_the_output_is_held_open_after_a_forced_end() {
     let recorder = Arc::new(Recorder::default());

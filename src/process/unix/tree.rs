@@ -1,10 +1,11 @@
 //! Ending all that an execution has started.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
@@ -241,17 +242,27 @@ async fn all_gone(members: Vec<Member>) {
     }
 }
 
-/// Ended executions whose escapees have not been looked for.
+/// An execution that has ended.
+#[derive(Debug, Clone)]
 struct Ended {
-    /// Each with the grace of its engine.
-    ids: HashMap<Uuid, Duration>,
+    /// Of its engine.
+    grace: Duration,
+    /// Where it lived.
+    runtime: Handle,
+}
+
+/// Ended executions whose escapees have not been looked for.
+#[derive(Default)]
+struct Waiting {
+    ids: HashMap<Uuid, Ended>,
     sweeping: bool,
 }
 
-static ENDED: Mutex<Option<Ended>> = Mutex::new(None);
+static WAITING: Mutex<Option<Waiting>> = Mutex::new(None);
 
-fn ended() -> MutexGuard<'static, Option<Ended>> {
-    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+fn with_waiting<T>(act: impl FnOnce(&mut Waiting) -> T) -> T {
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    act(waiting.get_or_insert_default())
 }
 
 /// Between two looks for quiet escapees while executions end.
@@ -260,45 +271,70 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// Remembers an execution that has ended by itself: a process that left its group and closed its output is
 /// looked for soon, with those of all others that end meanwhile, and ended.
 fn look_for_escapees_soon(id: Uuid, grace: Duration) {
-    let mut ended = ended();
-    let ended = ended.get_or_insert_with(|| Ended {
-        ids: HashMap::new(),
-        sweeping: false,
+    let runtime = Handle::current();
+    let ended = Ended {
+        grace,
+        runtime: runtime.clone(),
+    };
+    let was_sweeping = with_waiting(|waiting| {
+        waiting.ids.insert(id, ended);
+        std::mem::replace(&mut waiting.sweeping, true)
     });
-    ended.ids.insert(id, grace);
-    if !ended.sweeping {
-        ended.sweeping = true;
-        tokio::spawn(sweep_escapees(Sweeping));
+    if !was_sweeping {
+        // Not under the lock: a runtime that is ending drops it at once.
+        runtime.spawn(sweep_escapees(Sweeping::default()));
     }
 }
 
 /// Held by the task that sweeps; dropped with it, also when its runtime ends.
-struct Sweeping;
+#[derive(Default)]
+struct Sweeping {
+    /// Those that it looks for now.
+    ids: HashMap<Uuid, Ended>,
+}
 
 impl Drop for Sweeping {
+    /// What it has not looked for, and what came since, is left to a sweep on another runtime, or a later one on this.
     fn drop(&mut self) {
-        if let Some(ended) = ended().as_mut() {
-            ended.sweeping = false;
+        with_waiting(|waiting| {
+            waiting.sweeping = false;
+            waiting.ids.extend(self.ids.drain());
+        });
+        let next = || {
+            with_waiting(|waiting| {
+                let id = *waiting.ids.keys().next().filter(|_| !waiting.sweeping)?;
+                waiting.ids.remove_entry(&id)
+            })
+        };
+        while let Some((id, ended)) = next() {
+            let again = async move { look_for_escapees_soon(id, ended.grace) };
+            // On a runtime that has ended it is over before it began: then it is the turn of the next.
+            if !ended.runtime.spawn(again).is_finished() {
+                return;
+            }
         }
     }
 }
 
-async fn sweep_escapees(sweeping: Sweeping) {
+async fn sweep_escapees(mut sweeping: Sweeping) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
-        let ids = match ended().as_mut() {
-            Some(ended) if !ended.ids.is_empty() => std::mem::take(&mut ended.ids),
-            _ => break,
-        };
+        sweeping.ids = with_waiting(|waiting| std::mem::take(&mut waiting.ids));
+        if sweeping.ids.is_empty() {
+            return sweep::forget().await;
+        }
         let processes = sweep::processes().await;
         let marks = processes.iter().filter_map(|process| process.mark);
-        let escaped: HashMap<_, _> = marks.filter_map(|mark| ids.get_key_value(&mark)).collect();
-        for (&id, &grace) in escaped {
+        let escaped: HashMap<_, _> = marks
+            .filter_map(|mark| sweeping.ids.get_key_value(&mark))
+            .collect();
+        for (&id, ended) in escaped {
+            let grace = ended.grace;
             let tree = Tree {
                 group: None,
                 mark: Some(id),
             };
-            tokio::spawn(async move {
+            ended.runtime.spawn(async move {
                 let kill_at = Instant::now() + grace;
                 let end = tree.end(None, kill_at, std::future::pending()).await;
                 // It may have had a child that was not there yet, or not its own yet, in the last look.
@@ -307,15 +343,7 @@ async fn sweep_escapees(sweeping: Sweeping) {
                 }
             });
         }
-    }
-    sweep::forget().await;
-    drop(sweeping);
-    // One that came between the last look and the end of this task would otherwise wait for the next.
-    let id = ended()
-        .as_ref()
-        .and_then(|ended| ended.ids.iter().next().map(|(id, grace)| (*id, *grace)));
-    if let Some((id, grace)) = id {
-        look_for_escapees_soon(id, grace);
+        sweeping.ids.clear();
     }
 }
 
