@@ -11,29 +11,9 @@
     reason = "the operating system is called here, and only here and in the Node door"
 )]
 
-#[cfg(all(unix, not(target_os = "macos")))]
-mod clone;
-#[cfg(target_os = "macos")]
-mod darwin;
 pub(crate) mod environment;
-#[cfg(unix)]
-pub(crate) mod files;
-#[cfg(target_os = "linux")]
-mod groups;
-#[cfg(unix)]
-pub(crate) mod guardian;
-#[cfg(unix)]
-mod image;
 pub(crate) mod pool;
-#[cfg(target_os = "macos")]
-mod posix_spawn;
-#[cfg(unix)]
-pub(crate) mod program;
 pub(crate) mod scarcity;
-#[cfg(unix)]
-mod sweep;
-#[cfg(unix)]
-pub(crate) mod tree;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -47,8 +27,7 @@ use windows as system;
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
 pub(crate) use system::{Child, PipeReader, Spawned, is_scarce, signal_name, spawn};
-#[cfg(windows)]
-pub(crate) use windows::{files, guardian, program, tree};
+pub(crate) use system::{files, guardian, program, tree};
 
 use std::collections::HashSet;
 use std::ffi::OsString;

@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::environment::Variables;
+use crate::process::environment::Variables;
 
 /// The forms under which a program may be found: on Unix, its name.
 pub(crate) struct Forms;

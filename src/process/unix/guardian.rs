@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{engine_id, is_scarce, unix};
+use super::{helper_pipe, is_scarce, spawn_helper, wait_helper};
+use crate::process::engine_id;
 
 /// The `/proc` must be that of its own namespace of processes: another's numbers are those of strangers. The groups
 /// stand in the file behind descriptor 1, and are killed first, as that takes no further process. The `grep` must read
@@ -110,7 +111,7 @@ pub(super) fn ensure() {
 }
 
 fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
-    let (read, write) = unix::helper_pipe()?;
+    let (read, write) = helper_pipe()?;
     let argv = ["/bin/sh", "-c", SCRIPT, "escher-guardian", engine_id()].map(CString::new);
     let argv: Vec<CString> = argv.into_iter().collect::<Result<_, _>>()?;
     // Before it is started: what fails afterwards would end its lifeline, and it would do its work.
@@ -120,7 +121,7 @@ fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
     let groups = super::groups::file();
     #[cfg(not(target_os = "linux"))]
     let groups: Option<OwnedFd> = None;
-    let pid = unix::spawn_helper(argv, &read, groups.as_ref())?;
+    let pid = spawn_helper(argv, &read, groups.as_ref())?;
     *lifeline = Some(write);
     #[cfg(target_os = "macos")]
     super::darwin::introduce(told);
@@ -137,7 +138,7 @@ fn watch(mut pid: libc::pid_t) -> bool {
         let mut short_lives = 0;
         loop {
             let started = Instant::now();
-            unix::wait_helper(pid);
+            wait_helper(pid);
             short_lives = if started.elapsed() < Duration::from_secs(1) {
                 short_lives + 1
             } else {

@@ -7,8 +7,8 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
-use super::Invocation;
-use super::environment::Assignment;
+use crate::process::Invocation;
+use crate::process::environment::Assignment;
 
 /// Program, arguments, variables and directory as C has them, and the three descriptors.
 pub(super) struct Image<'a> {

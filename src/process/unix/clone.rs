@@ -14,7 +14,8 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use super::image::Image;
-use super::unix::{check, open_pidfd, wait_helper};
+use super::signal::open_pidfd;
+use super::{check, wait_helper};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;

@@ -9,9 +9,11 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
+use super::child::may_have_company;
+use super::pipe::register;
+use super::signal::signal_group;
 use super::sweep::{self, Member, Process};
-use super::unix::{self, register};
-use super::{Asked, PATIENCE, TreeEnd};
+use crate::process::{Asked, PATIENCE, TreeEnd};
 
 /// Between two looks where nothing tells of an end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -78,7 +80,7 @@ impl Tree {
     /// The group at once, since no child that is born meanwhile escapes that, and what has left it one by one.
     fn signal(&self, members: &[Member], signal: i32) {
         if let Some(group) = self.group {
-            unix::signal_group(group, signal);
+            signal_group(group, signal);
         }
         for member in members {
             if Some(member.group) != self.group {
@@ -108,7 +110,7 @@ impl Tree {
     /// does. There is hardly ever any.
     pub fn ask_unseen(&self) {
         if let Some(group) = self.group {
-            unix::signal_group(group, libc::SIGTERM);
+            signal_group(group, libc::SIGTERM);
         }
     }
 
@@ -188,7 +190,7 @@ impl Tree {
     /// read one after another. Most often there is nothing, or what is dead already.
     fn kill_unseen(&self) {
         if let Some(group) = self.group {
-            unix::signal_group(group, libc::SIGKILL);
+            signal_group(group, libc::SIGKILL);
         }
     }
 
@@ -200,11 +202,11 @@ impl Tree {
         hurry: impl Future<Output = ()> + Send,
     ) -> TreeEnd {
         let mut end = TreeEnd::default();
-        let Some(group) = self.group.filter(|group| unix::may_have_company(*group)) else {
+        let Some(group) = self.group.filter(|group| may_have_company(*group)) else {
             return end;
         };
         let alone = || async move {
-            while unix::may_have_company(group) {
+            while may_have_company(group) {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
@@ -216,7 +218,7 @@ impl Tree {
             () = hurry => {}
         }
         end.forced = true;
-        unix::signal_group(group, libc::SIGKILL);
+        signal_group(group, libc::SIGKILL);
         // No longer: what is dead counts as company until its parent has taken its status, and some never do.
         drop(timeout(Duration::from_secs(1), alone()).await);
         end

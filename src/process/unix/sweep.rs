@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::pool;
-use super::unix::open_pidfd;
-use super::{EXECUTION_MARK, unix};
+use super::signal::{open_pidfd, signal_pidfd, signal_process};
+use crate::process::{EXECUTION_MARK, pool};
 
 /// A live process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +52,8 @@ impl Member {
 
     pub fn signal(&self, signal: i32) {
         match &self.pidfd {
-            Some(pidfd) if unix::signal_pidfd(pidfd, signal) => {}
-            _ => unix::signal_process(self.pid, signal),
+            Some(pidfd) if signal_pidfd(pidfd, signal) => {}
+            _ => signal_process(self.pid, signal),
         }
     }
 

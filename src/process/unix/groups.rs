@@ -10,7 +10,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::unix::above_stdio;
+use super::pipe::above_stdio;
 
 /// How long an entry is: `-` and a number, spaces, a newline.
 const ENTRY: usize = 16;

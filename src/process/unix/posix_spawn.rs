@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::darwin::{SPAWN_FLAGS, STOPPED};
 use super::image::Image;
-use super::unix::open_pidfd;
+use super::signal::open_pidfd;
 
 /// Starts a program in a session of its own, with default signal dispositions, an empty signal mask, and no
 /// descriptors but the three. Blocks until the child has executed it.

@@ -1,0 +1,233 @@
+//! A process that was started: watched until it is dead, and reaped when nothing of its group is left.
+
+use std::ffi::c_int;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::ptr;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Spawned;
+use super::pipe::{PipeReader, PipeWriter, register};
+use super::signal::signal_group;
+use super::tree::Tree;
+use crate::process::ExitStatus;
+use crate::process::scarcity::Share;
+
+/// The leader of a tree: not yet reaped, so its number and that of its group are its own.
+///
+/// Dropped unreaped, when the runtime ends before the execution or nothing ends the process, it is killed with its
+/// group and reaped on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub pid: libc::pid_t,
+}
+
+impl Leader {
+    pub(super) fn signal_group(&self, signal: c_int) {
+        signal_group(self.pid, signal);
+    }
+
+    /// Whether it is dead; it stays a zombie.
+    fn is_dead(&self) -> bool {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
+        let code = unsafe { wait_for(self.pid, info.as_mut_ptr(), libc::WNOHANG) };
+        if code != 0 {
+            return io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
+        }
+        // SAFETY: zeroed above; the call fills it in or leaves it.
+        unsafe { info.assume_init().si_pid() != 0 }
+    }
+
+    /// Takes the status of a dead leader; its number is free from here on.
+    fn reap(self) -> ExitStatus {
+        let pid = self.pid;
+        #[cfg(target_os = "linux")]
+        super::groups::leave(pid);
+        #[cfg(target_os = "macos")]
+        super::darwin::leave(pid);
+        std::mem::forget(self);
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` has room for the answer.
+            if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
+                break;
+            }
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return ExitStatus::Lost;
+            }
+        }
+        if libc::WIFSIGNALED(status) {
+            ExitStatus::Signal(libc::WTERMSIG(status))
+        } else {
+            ExitStatus::Code(i64::from(libc::WEXITSTATUS(status)))
+        }
+    }
+}
+
+/// # Safety
+///
+/// `info` must be null or have room for the answer.
+unsafe fn wait_for(pid: libc::pid_t, info: *mut libc::siginfo_t, flags: c_int) -> c_int {
+    let id = libc::id_t::try_from(pid).unwrap_or(0);
+    // SAFETY: the caller answers for `info`.
+    unsafe { libc::waitid(libc::P_PID, id, info, libc::WEXITED | libc::WNOWAIT | flags) }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        self.signal_group(libc::SIGKILL);
+        let orphan = Leader { pid: self.pid };
+        let reaper = std::thread::Builder::new()
+            .name("escher-reaper".into())
+            .stack_size(64 * 1024);
+        // Without a thread it stays a zombie until the host ends, and harms nobody.
+        let _ = reaper.spawn(move || orphan.reap());
+    }
+}
+
+/// What tells that the leader is dead.
+#[derive(Debug)]
+enum ExitWatch {
+    Pidfd(AsyncFd<OwnedFd>),
+    /// No pidfd: an old kernel, a filter, or no descriptor. A thread waits; it ends with the process.
+    Thread(oneshot::Receiver<()>),
+    Dead,
+}
+
+/// A started process, watched by the runtime.
+#[derive(Debug)]
+pub(crate) struct Child {
+    exit: ExitWatch,
+    leader: Leader,
+    _share: Share,
+}
+
+impl Spawned {
+    pub fn pid(&self) -> u32 {
+        self.leader.pid.unsigned_abs()
+    }
+
+    /// Makes the process known to the current runtime. If that fails, it is killed.
+    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
+        let exit = watch(self.leader.pid, self.pidfd)?;
+        let stdin = self.stdin.map(PipeWriter::new).transpose()?;
+        let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
+        Ok((
+            Child {
+                exit,
+                leader: self.leader,
+                _share: self.share,
+            },
+            stdin,
+            streams,
+        ))
+    }
+}
+
+fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
+    if let Some(pidfd) = pidfd
+        && let Ok(pidfd) = register(pidfd, Interest::READABLE)
+    {
+        return Ok(ExitWatch::Pidfd(pidfd));
+    }
+    let (sender, exited) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("escher-wait".into())
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            // SAFETY: no information is asked for.
+            while unsafe { wait_for(pid, ptr::null_mut(), 0) } != 0
+                && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+            {}
+            let _ = sender.send(());
+        })?;
+    Ok(ExitWatch::Thread(exited))
+}
+
+impl Child {
+    /// Resolves when the leader is dead. It is not reaped: its number, and that of its group, stay its own.
+    pub async fn exited(&mut self) {
+        match &mut self.exit {
+            ExitWatch::Dead => {}
+            ExitWatch::Thread(exited) => drop(exited.await),
+            ExitWatch::Pidfd(pidfd) => loop {
+                // A kernel queue does not tell of a death that was before, or while, the watch began.
+                if cfg!(target_os = "macos") && self.leader.is_dead() {
+                    break;
+                }
+                // An error means that the runtime shuts down: there is nobody left to tell.
+                let Ok(mut ready) = pidfd.readable().await else {
+                    break;
+                };
+                // A kernel queue may tell before there is a status; it tells once.
+                if cfg!(target_os = "macos") || self.leader.is_dead() {
+                    break;
+                }
+                ready.clear_ready();
+            },
+        }
+        self.exit = ExitWatch::Dead;
+    }
+
+    /// What belongs to the execution besides the leader; without a mark, what has left the group is let go.
+    pub fn tree(&self, mark: Option<Uuid>) -> Tree {
+        Tree {
+            group: Some(self.leader.pid),
+            mark,
+        }
+    }
+
+    /// Asks the group to end. Stopped processes are continued, so that they can.
+    pub fn ask_group(&self) {
+        self.leader.signal_group(libc::SIGTERM);
+        self.leader.signal_group(libc::SIGCONT);
+    }
+
+    pub fn kill_group(&self) {
+        self.leader.signal_group(libc::SIGKILL);
+    }
+
+    /// Whether a dead leader may have left company in its group.
+    pub fn may_have_company(&self) -> bool {
+        may_have_company(self.leader.pid)
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.leader.pid
+    }
+
+    /// Takes the status of the dead leader.
+    pub fn reap(self) -> ExitStatus {
+        self.leader.reap()
+    }
+}
+
+/// Whether a dead leader, not yet reaped, may have left company in its group.
+///
+/// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
+/// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
+/// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
+pub(super) fn may_have_company(leader: libc::pid_t) -> bool {
+    const LOWEST: c_int = 19;
+    let who = leader.unsigned_abs();
+    // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
+    let highest = unsafe {
+        if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
+            return true;
+        }
+        libc::getpriority(libc::PRIO_PGRP, who)
+    };
+    // A host that runs at the lowest priority itself has children that do, too.
+    highest != LOWEST || own_priority() == LOWEST
+}
+
+fn own_priority() -> c_int {
+    // SAFETY: takes two numbers.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+}
