@@ -104,11 +104,11 @@ function refuse(token, error) {
   run.refused(error)
 }
 
-/** @type {(token: number, stream: 0 | 1, text: string, lengths: string, partial: number[] | undefined, at: number, size: number) => void} */
-function output(token, stream, text, lengths, partial, at, size) {
+/** @type {(token: number, stream: 0 | 1, text: string, partial: number[] | undefined, at: number, size: number) => void} */
+function output(token, stream, text, partial, at, size) {
   const run = runs.get(token)
   if (run === undefined) return acknowledge(token, size)
-  const batch = { stream: STREAMS[stream], text, lengths, partial, at }
+  const batch = { stream: STREAMS[stream], text, partial, at }
   inOrder(run, () => {
     const pending = deliver(run, batch)
     if (pending === undefined) return acknowledge(token, size)
@@ -145,7 +145,7 @@ function acknowledgeAll() {
  */
 function deliver(run, batch) {
   const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
-  let pending = own && deliverLines(run, own, batch)
+  let pending = own && deliverLines(run, own, batch.text)
   if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, run.id)))
   if (run.onEvent || run.subscribers.size > 0) {
     pending = both(pending, emitAll(run, new BatchEvents(batch, run.id)))

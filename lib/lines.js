@@ -1,17 +1,12 @@
 'use strict'
 
 // Lines come as one string for up to 64 KiB of output, and are cut here: one call from Rust per line would be
-// slower than what it replaces. How long each line is comes along, in a string that is a list of numbers: to search
-// for the newlines would take this thread a third of its time.
-
-/** A length in that string that goes on in the next one. */
-const MORE = 0xffff
+// slower than what it replaces.
 
 /**
  * @typedef {object} Batch
  * @property {'stdout' | 'stderr'} stream
  * @property {string} text lines, each followed by a newline
- * @property {string} lengths of the lines, one code unit each; one that is `MORE` goes on in the next
  * @property {number[] | undefined} partial the indices of those that go on in the next, ascending
  * @property {number} at when they were read, in milliseconds since 1970
  */
@@ -22,25 +17,20 @@ const MORE = 0xffff
  *
  * @param {{ over?: boolean }} run
  * @param {(line: string) => unknown} callback
- * @param {Batch} batch
+ * @param {string} text
  * @param {number} [start]
- * @param {number} [index]
  * @returns {Promise<void> | undefined}
  */
-function deliverLines(run, callback, batch, start = 0, index = 0) {
-  const { text, lengths } = batch
+function deliverLines(run, callback, text, start = 0) {
   for (;;) {
     try {
-      while (index < lengths.length) {
-        let /** @type {number} */ end = start
-        for (let length = MORE; length === MORE; end += length) length = lengths.charCodeAt(index++)
+      for (let end; (end = text.indexOf('\n', start)) !== -1;) {
         const line = text.slice(start, end)
         start = end + 1
         const returned = callback(line)
         if (returned !== undefined) {
           const pending = settling(returned)
-          if (pending)
-            return pending.then(() => (run.over ? undefined : deliverLines(run, callback, batch, start, index)))
+          if (pending) return pending.then(() => (run.over ? undefined : deliverLines(run, callback, text, start)))
         }
       }
       return undefined
@@ -101,11 +91,8 @@ class BatchEvents {
   #executionId
   #timestamp
   #start = 0
-  /** How many lines were taken. */
-  #line = 0
-  /** How many of their lengths. */
   #index = 0
-  /** How many of the partial lines. */
+  /** How many of the partial lines were taken. */
   #partials = 0
 
   /**
@@ -119,11 +106,10 @@ class BatchEvents {
   }
 
   next() {
-    const { stream, text, lengths, partial } = this.#batch
-    if (this.#index === lengths.length) return undefined
-    let end = this.#start
-    for (let length = MORE; length === MORE; end += length) length = lengths.charCodeAt(this.#index++)
-    const isPartial = partial !== undefined && partial[this.#partials] === this.#line
+    const { stream, text, partial } = this.#batch
+    const end = text.indexOf('\n', this.#start)
+    if (end === -1) return undefined
+    const isPartial = partial !== undefined && partial[this.#partials] === this.#index
     const event = {
       eventType: stream,
       executionId: this.#executionId,
@@ -132,7 +118,7 @@ class BatchEvents {
       timestamp: this.#timestamp,
     }
     this.#start = end + 1
-    this.#line += 1
+    this.#index += 1
     if (isPartial) this.#partials += 1
     return event
   }

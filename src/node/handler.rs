@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::door::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
-use super::text::Text;
 use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
 
@@ -127,12 +126,10 @@ impl EventHandler for Handler {
         self.in_flight_at_most(WINDOW).await;
         let size = batch.text.len();
         self.in_flight.fetch_add(size, Ordering::AcqRel);
-        let text = Text::from(batch.text);
         self.door.send(Message::Output {
             token: self.token,
             stream: batch.stream,
-            lengths: text.lengths(),
-            text,
+            text: batch.text.into(),
             partial: batch.partial,
             at: millis(batch.timestamp),
             size,

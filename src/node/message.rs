@@ -11,8 +11,8 @@ use crate::event::OutputStream;
 use crate::plan::PlanExecutionResult;
 use crate::result::ExecutionResult;
 
-/// One call of the dispatcher in `lib/door.js`: what, for whom, and up to six values.
-pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value, Value)>;
+/// One call of the dispatcher in `lib/door.js`: what, for whom, and up to five values.
+pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 
 /// What is told. The numbers are those of `lib/door.js`.
 #[derive(Debug)]
@@ -21,8 +21,6 @@ pub(super) enum Message {
         token: u32,
         stream: OutputStream,
         text: Text,
-        /// How long the lines are: see [`Text::lengths`].
-        lengths: Text,
         partial: Vec<u32>,
         at: f64,
         size: usize,
@@ -79,18 +77,17 @@ impl Value {
 impl Message {
     /// Called on the JavaScript thread.
     pub fn into_args(self) -> Args {
-        let (kind, token, [first, second, third, fourth, fifth, sixth]) = self.into_parts();
-        (kind, token, first, second, third, fourth, fifth, sixth).into()
+        let (kind, token, [first, second, third, fourth, fifth]) = self.into_parts();
+        (kind, token, first, second, third, fourth, fifth).into()
     }
 
-    fn into_parts(self) -> (u32, u32, [Value; 6]) {
+    fn into_parts(self) -> (u32, u32, [Value; 5]) {
         use Value::{Number, Numbers, Undefined};
         match self {
             Self::Output {
                 token,
                 stream,
                 text,
-                lengths,
                 partial,
                 at,
                 size,
@@ -101,32 +98,42 @@ impl Message {
                     Numbers(partial)
                 };
                 let stream = Number(f64::from(stream as u8));
-                let [text, lengths] = [text, lengths].map(Value::Text);
                 let size = Number(number(size));
-                (0, token, [stream, text, lengths, partial, Number(at), size])
+                (
+                    0,
+                    token,
+                    [stream, Value::Text(text), partial, Number(at), size],
+                )
             }
             Self::Started {
                 token,
                 pid,
                 command,
                 at,
-            } => {
-                let values = [Number(pid.into()), Value::text(command), Number(at)];
-                (1, token, filled_up(values))
-            }
+            } => (
+                1,
+                token,
+                [
+                    Number(pid.into()),
+                    Value::text(command),
+                    Number(at),
+                    Undefined,
+                    Undefined,
+                ],
+            ),
             Self::Ended { token, result } => {
-                let result = result.map(|result| filled_up(result.map(Value::Text)));
-                (2, token, result.unwrap_or_else(|| filled_up([])))
+                let [json, stdout, stderr] =
+                    result.map_or([const { Undefined }; 3], |result| result.map(Value::Text));
+                (2, token, [json, stdout, stderr, Undefined, Undefined])
             }
-            Self::Accepted { token } => (3, token, filled_up([])),
+            Self::Accepted { token } => (3, token, [const { Undefined }; 5]),
             Self::Settled { token, outcome } => {
-                let values = match outcome {
-                    Ok(value) => [Undefined, value],
-                    Err(failure) => [Value::Failure(failure), Undefined],
+                let (failure, value) = match outcome {
+                    Ok(value) => (Undefined, value),
+                    Err(failure) => (Value::Failure(failure), Undefined),
                 };
-                (4, token, filled_up(values))
+                (4, token, [failure, value, Undefined, Undefined, Undefined])
             }
-            Self::Warning(text) => (5, 0, filled_up([Value::text(text)])),
             Self::Progress {
                 token,
                 completed,
@@ -136,20 +143,29 @@ impl Message {
             } => {
                 let command = command.map_or(Undefined, Value::text);
                 let [completed, total] = [completed, total].map(|count| Number(number(count)));
-                let values = [completed, total, command, Number(at)];
-                (6, token, filled_up(values))
+                (6, token, [completed, total, command, Number(at), Undefined])
             }
             Self::PlanEnded { token, result, at } => {
                 let result = result.map_or(Undefined, Value::Texts);
-                (7, token, filled_up([result, Number(at)]))
+                (
+                    7,
+                    token,
+                    [result, Number(at), Undefined, Undefined, Undefined],
+                )
             }
+            Self::Warning(text) => (
+                5,
+                0,
+                [
+                    Value::text(text),
+                    Undefined,
+                    Undefined,
+                    Undefined,
+                    Undefined,
+                ],
+            ),
         }
     }
-}
-
-fn filled_up<const N: usize>(values: [Value; N]) -> [Value; 6] {
-    let mut values = values.into_iter();
-    std::array::from_fn(|_| values.next().unwrap_or(Value::Undefined))
 }
 
 /// A result as JSON without its output, and its output.

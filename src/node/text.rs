@@ -3,15 +3,11 @@
 use std::ptr;
 use std::sync::Arc;
 
-use memchr::memchr_iter;
 use napi::{Env, Status, check_status, sys};
 
 use crate::event::OutputStream;
 use crate::result::ExecutionResult;
 use crate::spare;
-
-/// What a line has at least where room for the lengths of all lines is made at once.
-const SHORT_LINE: usize = 32;
 
 /// A text in the form that JavaScript makes its string from the fastest. Found out before the text is queued, off the
 /// JavaScript thread.
@@ -92,37 +88,6 @@ fn run(text: &str, is_such: impl Fn(&u8) -> bool) -> usize {
 impl Text {
     pub fn output(result: &Arc<ExecutionResult>, stream: OutputStream) -> Self {
         Source::Output(Arc::clone(result), stream).into()
-    }
-
-    /// How long each line is in the units that JavaScript counts in, without its newline, as a text of as many units:
-    /// no list of numbers is made sooner, or read faster. A length that does not fit into one is the sum of several,
-    /// of which all but the last are [`u16::MAX`].
-    pub fn lengths(&self) -> Self {
-        let mut lengths = Vec::with_capacity(
-            match self {
-                Self::Ascii(source) => source.as_str().len(),
-                Self::Units(units) => units.len(),
-            } / SHORT_LINE,
-        );
-        let mut start = 0;
-        let mut line = |end: usize| {
-            let mut length = end - start;
-            while length >= usize::from(u16::MAX) {
-                lengths.push(u16::MAX);
-                length -= usize::from(u16::MAX);
-            }
-            lengths.push(u16::try_from(length).unwrap_or_default());
-            start = end + 1;
-        };
-        match self {
-            Self::Ascii(source) => memchr_iter(b'\n', source.as_str().as_bytes()).for_each(line),
-            Self::Units(units) => {
-                let ends = units.iter().enumerate();
-                let ends = ends.filter(|(_, unit)| **unit == u16::from(b'\n'));
-                ends.for_each(|(end, _)| line(end));
-            }
-        }
-        Self::Units(lengths)
     }
 
     pub fn into_value(self, env: Env) -> napi::Result<sys::napi_value> {
