@@ -11,13 +11,10 @@ import { root, run } from './run.mjs'
 
 const reports = mkdtempSync(join(tmpdir(), 'execution-engine-tests-'))
 
-/**
- * @param {string[]} args
- * @returns {Promise<Outcome>}
- */
-async function cargoTest(args) {
+/** @returns {Promise<Outcome>} */
+async function cargoTest() {
   let output = ''
-  const status = await run('cargo', ['test', '--locked', '--no-fail-fast', ...args], {
+  const status = await run('cargo', ['test', '--locked', '--no-fail-fast'], {
     onOutput: (text) => (output += text),
   })
   const count = { passed: 0, failed: 0, skipped: 0 }
@@ -74,11 +71,7 @@ async function soakTest() {
 
 /** @type {[title: string, suite: () => Promise<Outcome>][]} */
 const suites = [
-  ['the Rust crate (cargo test)', () => cargoTest([])],
-  [
-    'the Rust side of the addon (cargo test --features node --lib)',
-    () => cargoTest(['--features', 'node', '--lib', 'node::']),
-  ],
+  ['the Rust crate (cargo test)', cargoTest],
   ['the types (tsc)', typeTest],
   [
     'the package (Vitest)',
