@@ -110,29 +110,21 @@ impl Message {
                 pid,
                 command,
                 at,
-            } => (
-                1,
-                token,
-                [
-                    Number(pid.into()),
-                    Value::text(command),
-                    Number(at),
-                    Undefined,
-                    Undefined,
-                ],
-            ),
-            Self::Ended { token, result } => {
-                let [json, stdout, stderr] =
-                    result.map_or([const { Undefined }; 3], |result| result.map(Value::Text));
-                (2, token, [json, stdout, stderr, Undefined, Undefined])
+            } => {
+                let values = [Number(pid.into()), Value::text(command), Number(at)];
+                (1, token, filled_up(values))
             }
-            Self::Accepted { token } => (3, token, [const { Undefined }; 5]),
+            Self::Ended { token, result } => {
+                let result = result.map(|result| filled_up(result.map(Value::Text)));
+                (2, token, result.unwrap_or_else(|| filled_up([])))
+            }
+            Self::Accepted { token } => (3, token, filled_up([])),
             Self::Settled { token, outcome } => {
-                let (failure, value) = match outcome {
-                    Ok(value) => (Undefined, value),
-                    Err(failure) => (Value::Failure(failure), Undefined),
+                let values = match outcome {
+                    Ok(value) => [Undefined, value],
+                    Err(failure) => [Value::Failure(failure), Undefined],
                 };
-                (4, token, [failure, value, Undefined, Undefined, Undefined])
+                (4, token, filled_up(values))
             }
             Self::Progress {
                 token,
@@ -143,29 +135,20 @@ impl Message {
             } => {
                 let command = command.map_or(Undefined, Value::text);
                 let [completed, total] = [completed, total].map(|count| Number(number(count)));
-                (6, token, [completed, total, command, Number(at), Undefined])
+                (6, token, filled_up([completed, total, command, Number(at)]))
             }
             Self::PlanEnded { token, result, at } => {
                 let result = result.map_or(Undefined, Value::Texts);
-                (
-                    7,
-                    token,
-                    [result, Number(at), Undefined, Undefined, Undefined],
-                )
+                (7, token, filled_up([result, Number(at)]))
             }
-            Self::Warning(text) => (
-                5,
-                0,
-                [
-                    Value::text(text),
-                    Undefined,
-                    Undefined,
-                    Undefined,
-                    Undefined,
-                ],
-            ),
+            Self::Warning(text) => (5, 0, filled_up([Value::text(text)])),
         }
     }
+}
+
+fn filled_up<const N: usize>(values: [Value; N]) -> [Value; 5] {
+    let mut values = values.into_iter();
+    std::array::from_fn(|_| values.next().unwrap_or(Value::Undefined))
 }
 
 /// A result as JSON without its output, and its output.
