@@ -22,6 +22,17 @@ test('at the limit execute rejects, and the queue keeps the order of arrival', a
   expect([engine.runningCount, engine.queuedCount, engine.availablePermits]).toEqual([0, 0, 1])
 })
 
+/** What a program of Node prints that may have 200 descriptors. */
+async function printedWithFewDescriptors(program: string): Promise<string> {
+  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let printed = ''
+  child.stdout.on('data', (text) => (printed += text))
+  await once(child, 'close')
+  return printed
+}
+
 test('300 commands at once with 200 descriptors all succeed', async () => {
   const program = `
     const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
@@ -29,13 +40,7 @@ test('300 commands at once with 200 descriptors all succeed', async () => {
     const run = () => engine.run({ command: { type: 'exec', program: 'echo', args: ['x'] } })
     Promise.all(Array.from({ length: 300 }, run)).then((all) =>
       console.log(all.filter((r) => r.success && r.stdout === 'x\\n' && r.error === null).length))`
-  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let printed = ''
-  child.stdout.on('data', (text) => (printed += text))
-  await once(child, 'close')
-  expect(printed).toBe('300\n')
+  expect(await printedWithFewDescriptors(program)).toBe('300\n')
 })
 
 test('a start that is tried again for lack of descriptors is cancelled at once', async () => {
@@ -58,13 +63,7 @@ test('a start that is tried again for lack of descriptors is cancelled at once',
       process.stdout.write(status + (taken < 500 ? ' at once' : ' after ' + taken))
       process.exit()
     })`
-  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let printed = ''
-  child.stdout.on('data', (text) => (printed += text))
-  await once(child, 'close')
-  expect(printed).toBe('cancelled at once')
+  expect(await printedWithFewDescriptors(program)).toBe('cancelled at once')
 })
 
 test('the environment is the one JavaScript sees when it calls execute', async () => {
