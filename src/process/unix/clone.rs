@@ -134,7 +134,7 @@ fn clone(order: &mut Order<'_>) -> io::Result<libc::pid_t> {
 ///
 /// The arguments must be those of a child with a stack of its own, which nothing else uses while the child
 /// does; `order` must be what `run` expects.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[unsafe(naked)]
 unsafe extern "C" fn clone3(
     arguments: *const libc::clone_args,
@@ -143,6 +143,7 @@ unsafe extern "C" fn clone3(
     order: *mut c_void,
 ) -> c_long {
     // The kernel keeps r8 and r9; rcx and r11 it does not.
+    #[cfg(target_arch = "x86_64")]
     std::arch::naked_asm!(
         "mov r8, rdx",
         "mov r9, rcx",
@@ -157,22 +158,8 @@ unsafe extern "C" fn clone3(
         "call r8",
         "ud2",
         number = const libc::SYS_clone3,
-    )
-}
-
-/// As above.
-///
-/// # Safety
-///
-/// As above.
-#[cfg(target_arch = "aarch64")]
-#[unsafe(naked)]
-unsafe extern "C" fn clone3(
-    arguments: *const libc::clone_args,
-    size: usize,
-    run: extern "C" fn(*mut c_void) -> c_int,
-    order: *mut c_void,
-) -> c_long {
+    );
+    #[cfg(target_arch = "aarch64")]
     std::arch::naked_asm!(
         "mov x9, x2",
         "mov x10, x3",
