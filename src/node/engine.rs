@@ -21,10 +21,10 @@ use crate::config::ExecutionConfig;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
 use crate::error::{ExecutionError, Result, ValidationError};
 use crate::event::EventHandler;
-use crate::plan::{ExecutionPlan, Plan};
+use crate::execution::stop::Stop;
+use crate::plan::ExecutionPlan;
 use crate::process::environment::Environment;
 use crate::process::pool;
-use crate::registry::Unit;
 use crate::request::ExecutionRequest;
 
 /// What a question is answered with: one of the two.
@@ -118,25 +118,18 @@ impl NativeEngine {
             wants,
             subscribers,
         ));
-        self.door.enter(token, Arc::downgrade(&handler));
+        let stop = wants.stop();
+        self.door.enter(token, Arc::downgrade(&handler), &stop);
         let options = ExecuteOptions {
             handler: Some(Arc::clone(&handler) as _),
             environment: Some(environment(variables)),
         };
         let decided = decided(Arc::clone(&self.door), token, wants);
-        let execution = self
-            .engine
-            .submit(
-                request,
-                options,
-                runtime,
-                wants.has(Wants::NOTHING),
-                decided,
-            )
+        self.engine
+            .submit(request, options, runtime, stop, decided)
             .inspect_err(|_| {
                 self.door.forget(token);
             })?;
-        self.door.attach(token, Unit::Execution(execution));
         Ok(())
     }
 
@@ -161,7 +154,8 @@ impl NativeEngine {
             .into_iter()
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
-        self.door.enter(token, Weak::new());
+        let stop = wants.stop();
+        self.door.enter(token, Weak::new(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
             door: Arc::clone(&self.door),
@@ -171,6 +165,7 @@ impl NativeEngine {
             tokens,
             wants,
             step_wants,
+            stop,
         };
         // A long plan takes milliseconds to read.
         pool::STARTS.submit(move || submission.submit(&plan, stdins, runtime));
@@ -366,6 +361,7 @@ struct PlanSubmission {
     tokens: Vec<u32>,
     wants: Wants,
     step_wants: Wants,
+    stop: Arc<Stop>,
 }
 
 impl PlanSubmission {
@@ -378,9 +374,8 @@ impl PlanSubmission {
             wants: self.wants,
             subscribers: Arc::clone(&self.subscribers),
         });
-        match self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
-            Ok(plan) => door.attach(token, Unit::Plan(plan)),
-            Err(error) => refuse(&door, token, error),
+        if let Err(error) = self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
+            refuse(&door, token, error);
         }
     }
 
@@ -390,7 +385,7 @@ impl PlanSubmission {
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
-    ) -> Result<Arc<Plan>> {
+    ) -> Result<()> {
         let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
         for (step, request) in plan.commands.iter_mut().enumerate() {
             request.stdin = stdins.remove(&step);
@@ -402,17 +397,18 @@ impl PlanSubmission {
             environment: Some(self.environment),
         };
         let decided = decided(Arc::clone(&door), token, wants);
+        let (stop, stop_of_steps) = (Arc::clone(&self.stop), self.stop);
         let handler_of_step = move |step: usize| -> Option<Arc<dyn EventHandler>> {
             let token = *self.tokens.get(step)?;
             let subscribers = Arc::clone(&self.subscribers);
             let handler = Handler::new(token, Arc::clone(&door), step_wants, subscribers);
             let handler = Arc::new(handler);
-            door.enter(token, Arc::downgrade(&handler));
+            door.enter(token, Arc::downgrade(&handler), &stop_of_steps);
             Some(handler)
         };
-        let cancelled = wants.has(Wants::NOTHING);
         self.engine
-            .submit_plan(plan, options, handler_of_step, runtime, cancelled, decided)
+            .submit_plan(plan, options, handler_of_step, runtime, stop, decided)
+            .map(drop)
     }
 }
 

@@ -18,7 +18,7 @@ struct Inherited {
 }
 
 /// One variable, as a child is given it: made once for all children that inherit it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Assignment {
     /// `NAME=value` and a NUL byte.
     text: OsString,

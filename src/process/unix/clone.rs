@@ -14,8 +14,9 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use super::image::Image;
+use super::roll::{GROUP_DIGITS, Place};
 use super::signal::open_pidfd;
-use super::{check, wait_helper};
+use super::{check, reap};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;
@@ -57,7 +58,7 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
     };
     if order.error != 0 {
         // It ends by itself, and its number is its own until it is reaped.
-        wait_helper(pid);
+        reap(pid);
         return Err(io::Error::from_raw_os_error(order.error));
     }
     Ok((pid, pidfd.or_else(|| open_pidfd(pid).ok())))
@@ -211,6 +212,9 @@ fn execute(order: &Order<'_>) -> c_int {
         if libc::setsid() < 0 {
             return errno();
         }
+        if let Some(place) = image.place {
+            enter(place);
+        }
         for (target, source) in (0..).zip(image.stdio) {
             if connect(target, source) < 0 {
                 return errno();
@@ -228,6 +232,27 @@ fn execute(order: &Order<'_>) -> c_int {
         libc::execve(image.program().as_ptr(), image.argv(), image.envp());
     }
     errno()
+}
+
+/// Writes the number of this child, which is that of its group from here on, where the guardian finds it. Nothing of it
+/// has run so far: whatever can have run when the host is killed is known.
+fn enter(place: Place) {
+    // SAFETY: takes nothing.
+    let mut rest = unsafe { libc::getpid() };
+    let mut digits = [b'0'; GROUP_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10).unsigned_abs().to_le_bytes()[0];
+        rest /= 10;
+    }
+    // SAFETY: the file is open, as the host has closed nothing meanwhile, and the digits live through the call.
+    unsafe {
+        libc::pwrite(
+            place.file,
+            digits.as_ptr().cast(),
+            digits.len(),
+            place.offset,
+        )
+    };
 }
 
 fn connect(target: RawFd, source: Option<RawFd>) -> c_int {
