@@ -20,10 +20,10 @@ facts() {
   while IFS= read -r line; do last=$line; done <"/proc/$1/stat"
   set -- ${last##*) }
   [ $# -ge 20 ] || return 1
+  parent=$2 group=$3 session=$4 started=${20} dead=
   case $1 in
-    Z | X) [ "${18}" -gt 1 ] || return 1 ;;
+    Z | X) [ "${18}" -gt 1 ] || dead=1 ;;
   esac
-  parent=$2 group=$3 session=$4 started=${20}
 }
 
 # Sets `thread` to the files of a thread of process $1 that lives. The first may have ended, and shows nothing then.
@@ -79,7 +79,7 @@ is_listed() {
 }
 
 is_member() {
-  is_listed "$groups" "$group" || is_listed "$groups" "$session" && return
+  is_listed "$groups" "$session" && return
   case $found in
     *" $parent "*) return ;;
   esac
@@ -100,7 +100,8 @@ read_roll() {
   [ -n "$oldest" ]
 }
 
-# Stops every member that is found, so that it starts no more, and none of its children becomes an orphan unseen.
+# Stops every member that is found, so that it starts no more, and none of its children becomes an orphan unseen. A
+# group that somebody is in, dead or alive, has its number still, and is stopped as a whole.
 find_members() {
   new=
   for p in /proc/[0-9]*; do
@@ -108,7 +109,19 @@ find_members() {
     case $found in
       *" $p "*) continue ;;
     esac
-    if [ "$p" != "$$" ] && facts "$p" && [ "$started" -ge "$oldest" ] && is_member "$p"; then
+    [ "$p" != "$$" ] && facts "$p" && [ "$started" -ge "$oldest" ] || continue
+    if is_listed "$groups" "$group"; then
+      case $hit in
+        *" $group "*) ;;
+        *)
+          hit="$hit$group " new=1
+          kill -STOP "-$group"
+          ;;
+      esac
+    elif [ -n "$dead" ] || ! is_member "$p"; then
+      continue
+    fi
+    if [ -z "$dead" ]; then
       found="$found$p " new=1
       kill -STOP "$p"
     fi
@@ -131,10 +144,11 @@ adopter=$parent
 quiet=0 looks=0
 while [ "$quiet" -lt 4 ] && [ "$looks" -lt 200 ]; do
   looks=$((looks + 1)) quiet=$((quiet + 1))
-  found=' '
+  found=' ' hit=' '
   if read_roll && find_members; then
     quiet=0
     while find_members; do :; done
+    for g in $hit; do kill -KILL "-$g"; done
     for p in $found; do kill -KILL "$p"; done
   else
     sleep 0.05

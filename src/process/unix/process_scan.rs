@@ -29,8 +29,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long an answer is waited for in all: by then, looks are taken for impossible.
 const NO_ANSWER: Duration = Duration::from_secs(5);
 
-/// How often a look begins anew because numbers began anew meanwhile, and a process may have been passed over.
-const WRAPS: usize = 3;
+/// How often a look goes on with what was started meanwhile.
+const MOST_ROUNDS: usize = 1000;
 
 /// A process, as one look saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -357,24 +357,33 @@ impl Look {
 
     /// All processes that are not older than that.
     ///
-    /// They are read in the order of their numbers, each soon after it was listed, and the list goes on with what is
-    /// born meanwhile. So whoever ends before it is read has left its children further on, and a look that finds no
-    /// member has proved that there is none, unless numbers began anew on the way.
+    /// First those that are listed, then all numbers that were given out since: whoever lives in the end was either there
+    /// all the time, or has one of those. So a look that finds no member has proved that there is none, also where each
+    /// process starts the next and ends.
     fn seen(&self, oldest: u64) -> Vec<Process> {
         let own = std::process::id().cast_signed();
-        let mut seen = Vec::new();
-        for _ in 0..WRAPS {
-            let first = system::last_pid();
-            seen.clear();
-            system::each_pid(|pid| {
-                let process = (pid != own).then(|| self.process(pid)).flatten();
-                seen.extend(process.filter(|process| process.started >= oldest));
-            });
-            if system::last_pid() >= first {
-                break;
+        let mut seen = HashMap::new();
+        let mut visit = |pid: i32| {
+            let process = (pid != own).then(|| self.process(pid)).flatten();
+            match process.filter(|process| process.started >= oldest) {
+                Some(process) => drop(seen.insert(pid, process)),
+                None => drop(seen.remove(&pid)),
+            }
+        };
+        let mut last = system::last_pid();
+        system::each_pid(&mut visit);
+        for _ in 0..MOST_ROUNDS {
+            let before = std::mem::replace(&mut last, system::last_pid());
+            match (before, last) {
+                (Some(before), Some(last)) if before < last => {
+                    (before + 1..=last).for_each(&mut visit)
+                }
+                // The numbers began anew.
+                (Some(before), Some(last)) if before > last => system::each_pid(&mut visit),
+                _ => break,
             }
         }
-        seen
+        seen.into_values().collect()
     }
 
     /// Which orphans carry the tag of this host, by their numbers.

@@ -72,8 +72,7 @@ pub(super) fn can_look() -> bool {
     fs::read_link(root().join("self")).is_ok_and(|found| found.as_os_str() == own.as_str())
 }
 
-/// Calls `visit` with the number of each process, ascending, as they were listed some at a time: what is born
-/// meanwhile is listed too, as long as numbers go up.
+/// Calls `visit` with the number of each process.
 pub(super) fn each_pid(mut visit: impl FnMut(i32)) {
     let entries = fs::read_dir(root());
     for entry in entries.into_iter().flatten().flatten() {
@@ -87,7 +86,7 @@ pub(super) fn each_pid(mut visit: impl FnMut(i32)) {
     }
 }
 
-/// The number that was given out last. Where it goes down from one moment to the next, numbers began anew.
+/// The number that was given out last, to a process or a thread. They go up, and begin anew from time to time.
 pub(super) fn last_pid() -> Option<i32> {
     let load = fs::read_to_string(root().join("loadavg")).ok()?;
     load.trim_end().rsplit(' ').next()?.parse().ok()
