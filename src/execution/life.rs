@@ -162,17 +162,16 @@ impl Life {
         let mut lonely = 0;
         loop {
             let end_of_another = scarcity::next_end();
-            let outcome = match tried.take() {
-                Some(outcome) => outcome,
-                None => {
-                    if let Some(cause) = self.execution.stop.cause() {
-                        return Start::Stopped(cause);
-                    }
-                    let invocation = Arc::clone(&invocation);
-                    match pool::STARTS.run(move || process::spawn(&invocation)).await {
-                        Some(outcome) => outcome,
-                        None => return Start::Failed("the start panicked".into()),
-                    }
+            let outcome = if let Some(outcome) = tried.take() {
+                outcome
+            } else {
+                if let Some(cause) = self.execution.stop.cause() {
+                    return Start::Stopped(cause);
+                }
+                let invocation = Arc::clone(&invocation);
+                match pool::STARTS.run(move || process::spawn(&invocation)).await {
+                    Some(outcome) => outcome,
+                    None => return Start::Failed("the start panicked".into()),
                 }
             };
             let error = match outcome {

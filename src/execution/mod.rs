@@ -60,7 +60,7 @@ impl Step {
 }
 
 impl Execution {
-    pub fn new(id: Uuid, command: String, stop: Arc<Stop>, step: Option<Step>) -> Arc<Self> {
+    pub fn new(id: Uuid, command: String, stop: Arc<Stop>, place: Option<Step>) -> Arc<Self> {
         Arc::new(Self {
             id,
             command,
@@ -68,7 +68,7 @@ impl Execution {
             started_at: OnceLock::new(),
             outcome: Outcome::default(),
             stop,
-            step,
+            step: place,
         })
     }
 

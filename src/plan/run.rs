@@ -46,12 +46,12 @@ pub(crate) fn steps_of(
     let (reporter, news) = unbounded_channel();
     let steps = request.commands.iter().enumerate().map(|(index, request)| {
         let reporter = reporter.clone();
-        let step = Step { index, reporter };
+        let place = Step { index, reporter };
         Execution::new(
             request.id,
             request.command.display(),
             Arc::default(),
-            Some(step),
+            Some(place),
         )
     });
     let plan = Plan {

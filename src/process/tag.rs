@@ -50,6 +50,21 @@ pub(crate) fn serial_in(variables: &[u8]) -> Option<u64> {
     })
 }
 
+/// All tags, of whichever host, in the variables of a process.
+#[cfg(unix)]
+pub(crate) fn tags_in(variables: &[u8]) -> Vec<Assignment> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let assignments = variables.split(|byte| *byte == 0).filter_map(|variable| {
+        let equals = variable.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&variable[..equals], &variable[equals + 1..]);
+        name.starts_with(PREFIX.as_bytes())
+            .then(|| Assignment::new(OsStr::from_bytes(name), OsStr::from_bytes(value)))
+    });
+    assignments.collect()
+}
+
 /// The tags of the engines around this host: whatever it starts belongs to their executions too.
 pub(crate) fn outer() -> &'static [Assignment] {
     static OUTER: OnceLock<Vec<Assignment>> = OnceLock::new();

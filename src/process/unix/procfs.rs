@@ -43,14 +43,7 @@ fn own_variables() -> Vec<u8> {
 
 /// The tags of the engines around this host.
 pub(crate) fn inherited_tags() -> Vec<Assignment> {
-    let variables = own_variables();
-    let assignments = variables.split(|byte| *byte == 0).filter_map(|variable| {
-        let equals = variable.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = (&variable[..equals], &variable[equals + 1..]);
-        name.starts_with(tag::PREFIX.as_bytes())
-            .then(|| Assignment::new(OsStr::from_bytes(name), OsStr::from_bytes(value)))
-    });
-    assignments.collect()
+    tag::tags_in(&own_variables())
 }
 
 /// The time in the unit and on the clock of [`Process::started`].
