@@ -376,7 +376,7 @@ impl Look {
             let before = std::mem::replace(&mut last, system::last_pid());
             match (before, last) {
                 (Some(before), Some(last)) if before < last => {
-                    (before + 1..=last).for_each(&mut visit)
+                    (before + 1..=last).for_each(&mut visit);
                 }
                 // The numbers began anew.
                 (Some(before), Some(last)) if before > last => system::each_pid(&mut visit),
