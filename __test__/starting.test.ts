@@ -1,13 +1,16 @@
 // Contract, section 2, 16 to 19, and how the engine gets on with others.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import { exec, host, newEngine, packagePath, shell, temporary } from './support.js'
+
+const run = promisify(execFile)
 
 test('at the limit execute rejects, and the queue keeps the order of arrival', async () => {
   const engine = newEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 2 })
@@ -137,6 +140,71 @@ test('a child has default signals, an empty mask and three descriptors', async (
   expect(result.stdout).toBe('SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n4\n')
 })
 
+/** Compiles a program or a library of C; returns its path. */
+function compiled(source: string, ...options: string[]): string {
+  const path = join(temporary(), 'compiled')
+  execFileSync('cc', [...options, '-x', 'c', '-o', path, '-'], { input: source })
+  return path
+}
+
+/** Preloaded into a program, it takes the null device away. */
+const withoutNullDevice = `
+  #define _GNU_SOURCE
+  #include <errno.h>
+  #include <fcntl.h>
+  #include <string.h>
+  #include <sys/syscall.h>
+  #include <unistd.h>
+  int open(const char *path, int flags, ...) {
+    if (strcmp(path, "/dev/null") != 0) return syscall(SYS_openat, AT_FDCWD, path, flags, 0666);
+    errno = ENOENT;
+    return -1;
+  }`
+
+test('a null device that is missing is named, and not taken for an interpreter of the program', async () => {
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, orphanProtection: false })
+    const command = { type: 'exec', program: 'cat' }
+    Promise.all([engine.run({ command }), engine.run({ command, stdin: 'x' })]).then(([without, withInput]) =>
+      console.log(without.errorCode, without.error.replace(/".*cat"/, 'cat'), withInput.stdout))`
+  const { stdout } = await run(process.execPath, ['-e', program], {
+    env: { ...process.env, LD_PRELOAD: compiled(withoutNullDevice, '-shared', '-fPIC') },
+  })
+  const expected = 'SPAWN_FAILED program not started: cat: "/dev/null": No such file or directory (os error 2) x\n'
+  expect(stdout).toBe(expected)
+})
+
+test('a start that hangs in its directory does not hold the pipes of other commands', async () => {
+  const program = `
+    const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, orphanProtection: false })
+    const go = ${JSON.stringify(join(temporary(), 'go'))}
+    const isChild = (pid) => {
+      try {
+        return readFileSync('/proc/' + pid + '/stat', 'latin1').replace(/.*\\) . /s, '').split(' ')[0] === String(process.pid)
+      } catch { return false }
+    }
+    const children = () => readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name) && isChild(name)).length
+    const line = 'until [ -e ' + go + ' ]; do sleep 0.02; done; wc -c'
+    const reads = engine.run({ command: { type: 'shell', command: line, shell: 'sh' }, stdin: 'x'.repeat(300_000) }, {
+      onEvent({ eventType }) {
+        if (eventType !== 'started') return
+        engine.run({ command: { type: 'exec', program: 'true' }, workingDir: '/' }).then(() => console.log('entered'))
+        const timer = setInterval(() => {
+          if (children() < 2) return
+          clearInterval(timer)
+          writeFileSync(go, '')
+        }, 5)
+      }
+    })
+    reads.then(({ stdout }) => console.log(stdout.trim()))`
+  const slow = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', '-e', 'trace=chdir', '-e', 'inject=chdir:delay_enter=4s']
+  const { stdout } = await run('strace', [...slow, process.execPath, '-e', program])
+  expect(stdout).toBe('300000\nentered\n')
+})
+
 /** 2 000 executions and 2 000 children of Node in one process, in every order; prints how many exits were seen. */
 const both = `
   const { spawn } = require('node:child_process')
@@ -182,9 +250,7 @@ const withoutPidfd = `
   }`
 
 test('the same where a process has no descriptor, cancel and timeout included', async () => {
-  const dir = temporary()
-  writeFileSync(join(dir, 'filter.c'), withoutPidfd)
-  execFileSync('cc', ['-o', join(dir, 'filter'), join(dir, 'filter.c')])
+  const filter = compiled(withoutPidfd)
   const program = `
     const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
     const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
@@ -196,7 +262,7 @@ test('the same where a process has no descriptor, cancel and timeout included', 
       const late = await engine.run({ command: tree, timeoutMs: 100 })
       console.log(ours, theirs, late.status)`,
     )}`
-  const child = spawn(join(dir, 'filter'), [process.execPath, '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(filter, [process.execPath, '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (text) => (printed += text))
   await once(child, 'close')
