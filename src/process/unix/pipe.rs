@@ -243,7 +243,7 @@ mod tests {
         let (sender, taken) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             HeldSignal::hold(libc::SIGPIPE).take_what_came();
-            drop(sender.send(()));
+            let _ = sender.send(());
         });
         let taken = taken.recv_timeout(std::time::Duration::from_secs(10));
         taken.expect("an answer, although there is no signal");
