@@ -125,10 +125,10 @@ test('lines of every length arrive whole, to callbacks and as events', async () 
 })
 
 test('a line in very many pieces arrives as fast as very many lines', async () => {
-  const engine = newEngine({ logOutput: false, maxLineSizeBytes: 1 })
+  const engine = newEngine({ logOutput: false, maxLineSizeBytes: 4 })
   let [pieces, partial] = [0, 0]
   const begun = performance.now()
-  await engine.run(shell('head -c 200000 /dev/zero | tr "\\0" x'), {
+  await engine.run(shell('head -c 800000 /dev/zero | tr "\\0" x'), {
     onEvent: (event) => {
       if (event.eventType !== 'stdout') return
       pieces += 1

@@ -53,6 +53,48 @@ async fn a_program_that_does_not_exist_is_a_result_and_names_it() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_not_found_is_told_with_the_number_of_directories_and_not_with_their_names()
+ {
+    let (engine, _dir) = engine();
+    let cases = [
+        (
+            "/no/one:/no/two:/no/three",
+            "is in none of the 3 directories of PATH",
+        ),
+        ("/no/one", "is not in the one directory of PATH"),
+    ];
+    for (path, expected) in cases {
+        let mut request = ExecutionRequest::new(Command::exec("no-such-program", [""; 0]));
+        request.env.insert("PATH".into(), path.into());
+        let error = run(&engine, request).await.error.clone().expect("an error");
+        assert_eq!(
+            error,
+            format!("program not found: \"no-such-program\" {expected}")
+        );
+    }
+}
+
+#[test]
+fn a_line_has_room_for_the_longest_character() {
+    let limited = |max_line_size_bytes| {
+        ExecutionEngine::new(ExecutionConfig {
+            max_line_size_bytes,
+            ..ExecutionConfig::default()
+        })
+    };
+    for bytes in 0..4 {
+        let error = limited(bytes).expect_err("too little");
+        assert_eq!(error.field(), Some("max_line_size_bytes"));
+        let text = error.to_string();
+        assert!(
+            text.contains("expected an integer of at least 4, found"),
+            "{text}"
+        );
+    }
+    assert!(limited(4).is_ok());
+}
+
+#[tokio::test]
 async fn a_start_that_fails_says_what_was_wrong() {
     use std::os::unix::fs::PermissionsExt;
     let (engine, dir) = engine_with(ExecutionConfig {
