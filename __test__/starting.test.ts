@@ -25,9 +25,9 @@ test('at the limit execute rejects, and the queue keeps the order of arrival', a
   expect([engine.runningCount, engine.queuedCount, engine.availablePermits]).toEqual([0, 0, 1])
 })
 
-/** What a program of Node prints that may have 200 descriptors. */
-async function printedWithFewDescriptors(program: string): Promise<string> {
-  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
+/** What a program of Node prints that may have so few descriptors. */
+async function printedWithFewDescriptors(program: string, limit = 200): Promise<string> {
+  const child = spawn('sh', ['-c', `ulimit -n ${limit}; exec "$0" -e "$1"`, process.execPath, program], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let printed = ''
@@ -46,6 +46,101 @@ test('300 commands at once with 200 descriptors all succeed', async () => {
   expect(await printedWithFewDescriptors(program)).toBe('300\n')
 })
 
+test('40 commands at once with descriptors for hardly one all succeed', async () => {
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
+    const { readdirSync } = require('node:fs')
+    const run = () => engine.run({ command: { type: 'exec', program: 'echo', args: ['x'] } })
+    const many = async () => {
+      const results = await Promise.all(Array.from({ length: 40 }, run))
+      return results.filter((r) => r.success && r.stdout === 'x\\n').length
+    }
+    const all = async () => console.log(await many(), await many(), await many())
+    all()`
+  expect(await printedWithFewDescriptors(program, 30)).toBe('40 40 40\n')
+}, 60_000)
+
+test('starts for which nothing is given back are all given up after five seconds, not one after the other', async () => {
+  const program = `
+    const { openSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
+    const run = () => engine.run({ command: { type: 'exec', program: 'true' } })
+    run().then(async () => {
+      try { for (;;) openSync('/dev/null') } catch {}
+      const begun = performance.now()
+      const results = await Promise.all(Array.from({ length: 10 }, run))
+      const seconds = (performance.now() - begun) / 1000
+      const failed = results.filter((r) => r.errorCode === 'SPAWN_FAILED' && /Too many open files/.test(r.error))
+      process.stdout.write(failed.length + (seconds > 4.9 && seconds < 8 ? ' in time' : ' after ' + seconds))
+      process.exit()
+    })`
+  expect(await printedWithFewDescriptors(program)).toBe('10 in time')
+})
+
+test('a step that waits for descriptors is ended by the deadline of its plan', async () => {
+  const program = `
+    const { openSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false })
+    const command = { type: 'exec', program: 'true' }
+    engine.run({ command }).then(async () => {
+      try { for (;;) openSync('/dev/null') } catch {}
+      const begun = performance.now()
+      const plan = { strategy: { type: 'parallel' }, commands: [{ command }, { command }, { command }], timeoutMs: 500 }
+      const { status } = await engine.runPlan(plan)
+      const ms = performance.now() - begun
+      process.stdout.write(status + (ms < 3000 ? ' in time' : ' after ' + ms))
+      process.exit()
+    })`
+  expect(await printedWithFewDescriptors(program)).toBe('timeout in time')
+})
+
+/** A host in which an engine is made and used while no descriptor is left. */
+const exhausted = (then: string) => `
+  const { closeSync, openSync } = require('node:fs')
+  const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+  const open = []
+  try { for (;;) open.push(openSync('/dev/null')) } catch {}
+  const engine = new ExecutionEngine({ logOutput: false })
+  const command = { type: 'exec', program: 'echo', args: ['x'] }
+  const begun = performance.now()
+  const run = engine.run({ command })
+  const others = Promise.allSettled([
+    engine.runPlan({ strategy: { type: 'serial' }, commands: [{ command }] }),
+    engine.getResult('7f1de0b4-3c55-4c5c-8f6c-0d5f4a4b7c11'),
+    engine.waitForCompletion('7f1de0b4-3c55-4c5c-8f6c-0d5f4a4b7c11'),
+  ])
+  let ticks = 0
+  setInterval(() => (ticks += 1), 10)
+  ;(async () => {
+    ${then}
+    process.exit()
+  })()`
+
+test('where the first start of a host finds no descriptor, it waits for some, and JavaScript goes on', async () => {
+  const program = exhausted(`
+    const first = await Promise.race([run.catch((error) => error), new Promise((resolve) => setTimeout(resolve, 700, 'waits'))])
+    const ticked = ticks
+    for (const fd of open) closeSync(fd)
+    const { stdout, status } = await run
+    const [plan, result, wait] = await others
+    console.log(first, ticked >= 30, status, stdout.trim(), plan.value.status, result.reason.code, wait.reason.code)`)
+  expect(await printedWithFewDescriptors(program)).toBe('waits true completed x completed NOT_FOUND NOT_FOUND\n')
+})
+
+test('where it finds none for five seconds, it is refused with the reason', async () => {
+  const program = exhausted(`
+    const { code, message } = await run.catch((error) => error)
+    const seconds = (performance.now() - begun) / 1000
+    const rest = (await others).map(({ reason }) => reason.code)
+    process.stdout.write([code, message, ...rest, seconds > 4.9 && seconds < 8 ? 'in time' : 'after ' + seconds].join('; '))`)
+  const expected =
+    /^INTERNAL; .*the threads of the engine cannot be started: Too many open files.*; INTERNAL; NOT_FOUND; INTERNAL; in time$/
+  expect(await printedWithFewDescriptors(program)).toMatch(expected)
+})
+
 test('a start that is tried again for lack of descriptors is cancelled at once', async () => {
   const program = `
     const { openSync } = require('node:fs')
@@ -57,7 +152,7 @@ test('a start that is tried again for lack of descriptors is cancelled at once',
     run().then(async () => {
       try { fill() } catch {}
       const result = run(id)
-      // The last pause but one begins after 1.27 s and lasts as long.
+      // The pauses have grown by then.
       await new Promise((resolve) => setTimeout(resolve, 1500))
       const asked = performance.now()
       await engine.cancel(id)
@@ -200,7 +295,17 @@ test('a start that hangs in its directory does not hold the pipes of other comma
       }
     })
     reads.then(({ stdout }) => console.log(stdout.trim()))`
-  const slow = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', '-e', 'trace=chdir', '-e', 'inject=chdir:delay_enter=4s']
+  const slow = [
+    '-f',
+    '--seccomp-bpf',
+    '-qq',
+    '-o',
+    '/dev/null',
+    '-e',
+    'trace=chdir',
+    '-e',
+    'inject=chdir:delay_enter=4s',
+  ]
   const { stdout } = await run('strace', [...slow, process.execPath, '-e', program])
   expect(stdout).toBe('300000\nentered\n')
 })
