@@ -382,8 +382,28 @@ async fn keep_background_leaves_it_running() {
     };
     let result = run(&engine, request).await;
     assert!(result.success && !result.leftover_processes);
+    // It closes the output before it becomes `sleep`, and in the middle of that it has no command line.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "it was ended");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let kept = survivors(&mark);
     assert_eq!(kept.len(), 1);
+    // What another execution left is looked for, and ended.
+    let other = common::mark();
+    let leave = if cfg!(target_os = "linux") {
+        "setsid"
+    } else {
+        ""
+    };
+    let left = shell(&format!("{leave} sleep {other} >/dev/null 2>&1 & exit 0"));
+    assert!(run(&engine, left).await.success);
+    while !survivors(&other).is_empty() {
+        assert!(Instant::now() < deadline, "the other is still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(survivors(&mark), kept);
     let kill = format!("kill -KILL {}", kept[0]);
     run(&engine, shell(&kill)).await;
 }
