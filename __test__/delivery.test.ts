@@ -182,6 +182,20 @@ test('memory is bounded while a callback is slow', async () => {
   expect(process.memoryUsage().rss - before).toBeLessThan(80e6)
 })
 
+test('timers run while a command prints without a pause', async () => {
+  const engine = newEngine({ logOutput: false, maxOutputSizeBytes: 1000 })
+  const stop = new AbortController()
+  let lines = 0
+  const begun = Date.now()
+  const run = engine.run(exec('yes'), { onStdout: () => void (lines += 1), signal: stop.signal })
+  // A timer waits for the queue of the engine to be empty.
+  for (let i = 0; i < 20; i++) await sleep(5)
+  expect(Date.now() - begun).toBeLessThan(3000)
+  while (lines < 100_000) await sleep(5)
+  stop.abort()
+  expect((await run).status).toBe('cancelled')
+}, 10_000)
+
 test('an end that coincides with the deadline is one of the two, 100 times', async () => {
   const engine = newEngine({ logOutput: false })
   const seen = await Promise.all(

@@ -188,6 +188,22 @@ test('readLogs gives the last bytes, from the start of a line', async () => {
   expect(tail).toMatch(/^\d{4}-\S+ stdout F 99\n\d{4}-\S+ stdout F 100\n$/)
 })
 
+test('readLogs keeps a line with which the last bytes begin, and drops one of which they have a part', async () => {
+  const engine = newEngine()
+  const { id } = await engine.run(shell('echo one; echo two; echo é€'))
+  const log = readFileSync(engine.getLogPath(id), 'utf8')
+  const lines = log.split(/(?<=\n)/)
+  const last = (count: number) => lines.slice(-count).join('')
+  for (const count of [1, 2]) {
+    const bytes = Buffer.byteLength(last(count))
+    expect(await engine.readLogs(id, { maxBytes: bytes })).toBe(last(count))
+    expect(await engine.readLogs(id, { maxBytes: bytes + 1 })).toBe(last(count))
+    expect(await engine.readLogs(id, { maxBytes: bytes - 1 })).toBe(count === 1 ? '' : last(count - 1))
+  }
+  expect(await engine.readLogs(id, { maxBytes: Buffer.byteLength(log) })).toBe(log)
+  expect(await engine.readLogs(id, { maxBytes: Buffer.byteLength(log) + 1 })).toBe(log)
+})
+
 test('a command that prints nothing has no log, and an unknown one is not found', async () => {
   const engine = newEngine()
   const { id, logPath } = await engine.run(exec('true'))
