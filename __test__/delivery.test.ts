@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type ExecutionEvent, type ExecutionRequest } from '../index.js'
-import { exec, newEngine, shell } from './support.js'
+import { exec, newEngine, shell, until } from './support.js'
 
 test('a command that prints five megabytes and ends at once loses none of them, 50 times', async () => {
   const engine = newEngine({ logOutput: false })
@@ -191,7 +191,7 @@ test('timers run while a command prints without a pause', async () => {
   // A timer waits for the queue of the engine to be empty.
   for (let i = 0; i < 20; i++) await sleep(5)
   expect(Date.now() - begun).toBeLessThan(3000)
-  while (lines < 100_000) await sleep(5)
+  await until(() => lines > 100_000, '100 000 lines')
   stop.abort()
   expect((await run).status).toBe('cancelled')
 }, 10_000)
