@@ -171,13 +171,16 @@ export interface ExecutionConfig {
    */
   oversizedOutputStrategy?: 'truncate_with_warning' | 'fail_execution' | 'stream_to_file'
   /**
-   * The longest line that is delivered in one piece, in bytes. Default: 1 048 576. At most what fits into a string, as
-   * for {@link ExecutionConfig.maxOutputSizeBytes}.
+   * The longest line that is delivered in one piece, in bytes, at least 4. Default: 1 048 576. At most what fits into a
+   * string, as for {@link ExecutionConfig.maxOutputSizeBytes}.
    */
   maxLineSizeBytes?: number
   /** Whether output is logged, one file per execution that prints anything. Default: `true`. */
   logOutput?: boolean
-  /** The directory of log and overflow files. Default: `cloudops-executions` in the system's temporary directory. */
+  /**
+   * The directory of log and overflow files. It is created if it is missing, the directories above it are not. Default:
+   * `cloudops-executions` in the system's temporary directory.
+   */
   logDir?: string
   /** The largest size of one log file, in bytes. Default: 104 857 600. */
   maxLogSizeBytes?: number
@@ -235,7 +238,7 @@ export interface ExecutionResult {
   stdoutOverflowFile: string | null
   /** The file with the rest of standard error, or `null`. Only with the strategy `stream_to_file`. */
   stderrOverflowFile: string | null
-  /** The command, shell-quoted, for display. */
+  /** The command, for display: shell-quoted, control characters escaped. */
   command: string
   /** The process id of the command, or `null` if it was not started. */
   pid: number | null
@@ -284,7 +287,7 @@ export interface ExecutionSummary {
   id: string
   /** Where it stands. */
   status: ExecutionStatus
-  /** The command, shell-quoted, for display. */
+  /** The command, for display: shell-quoted, control characters escaped. */
   command: string
   /** When the process was started, in ISO 8601 and UTC, or `null` if it was not yet, or never. */
   startedAt: string | null
@@ -302,7 +305,7 @@ export type ExecutionEvent =
       eventType: 'started'
       /** The execution. */
       executionId: string
-      /** The command, shell-quoted, for display. */
+      /** The command, for display: shell-quoted, control characters escaped. */
       command: string
       /** The process id of the command. */
       pid: number

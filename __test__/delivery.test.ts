@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type ExecutionEvent, type ExecutionRequest } from '../index.js'
-import { exec, newEngine, shell } from './support.js'
+import { exec, newEngine, shell, until } from './support.js'
 
 test('a command that prints five megabytes and ends at once loses none of them, 50 times', async () => {
   const engine = newEngine({ logOutput: false })
@@ -125,10 +125,10 @@ test('lines of every length arrive whole, to callbacks and as events', async () 
 })
 
 test('a line in very many pieces arrives as fast as very many lines', async () => {
-  const engine = newEngine({ logOutput: false, maxLineSizeBytes: 1 })
+  const engine = newEngine({ logOutput: false, maxLineSizeBytes: 4 })
   let [pieces, partial] = [0, 0]
   const begun = performance.now()
-  await engine.run(shell('head -c 200000 /dev/zero | tr "\\0" x'), {
+  await engine.run(shell('head -c 800000 /dev/zero | tr "\\0" x'), {
     onEvent: (event) => {
       if (event.eventType !== 'stdout') return
       pieces += 1
@@ -181,6 +181,20 @@ test('memory is bounded while a callback is slow', async () => {
   expect(count).toBeGreaterThan(5000)
   expect(process.memoryUsage().rss - before).toBeLessThan(80e6)
 })
+
+test('timers run while a command prints without a pause', async () => {
+  const engine = newEngine({ logOutput: false, maxOutputSizeBytes: 1000 })
+  const stop = new AbortController()
+  let lines = 0
+  const begun = Date.now()
+  const run = engine.run(exec('yes'), { onStdout: () => void (lines += 1), signal: stop.signal })
+  // A timer waits for the queue of the engine to be empty.
+  for (let i = 0; i < 20; i++) await sleep(5)
+  expect(Date.now() - begun).toBeLessThan(3000)
+  await until(() => lines > 100_000, '100 000 lines')
+  stop.abort()
+  expect((await run).status).toBe('cancelled')
+}, 10_000)
 
 test('an end that coincides with the deadline is one of the two, 100 times', async () => {
   const engine = newEngine({ logOutput: false })

@@ -146,6 +146,19 @@ test('stream_to_file keeps the first bytes and writes the rest to a file of this
   expect(statSync(file).mode & 0o777).toBe(0o600)
 })
 
+test('stream_to_file cuts between characters: what the limit would cut in two is in the file', async () => {
+  const config = { maxOutputSizeBytes: 4, oversizedOutputStrategy: 'stream_to_file' } as const
+  // In one read, and in one for each byte; the log is no reason to write anything, and then it is.
+  const bytes = ['a', 'b', '\\342', '\\202', '\\254', 'c', 'd']
+  for (const printed of [`printf 'ab€cd'`, bytes.map((byte) => `printf '${byte}'`).join('; sleep 0.02; ')]) {
+    for (const logOutput of [false, true]) {
+      const result = await newEngine({ ...config, logOutput }).run(shell(printed))
+      expect(result).toMatchObject({ status: 'completed', truncated: true, stdout: 'ab', stdoutBytes: 7, error: null })
+      expect(readFileSync(String(result.stdoutOverflowFile), 'utf8')).toBe('€cd')
+    }
+  }
+})
+
 test('the log has the format of container runtimes and is private', async () => {
   const engine = newEngine()
   const result = await engine.run(shell("printf 'one\\n'; sleep 0.02; printf 'two' >&2"))
@@ -173,6 +186,22 @@ test('readLogs gives the last bytes, from the start of a line', async () => {
   const tail = await engine.readLogs(id, { maxBytes: 100 })
   expect(tail.length).toBeLessThanOrEqual(100)
   expect(tail).toMatch(/^\d{4}-\S+ stdout F 99\n\d{4}-\S+ stdout F 100\n$/)
+})
+
+test('readLogs keeps a line with which the last bytes begin, and drops one of which they have a part', async () => {
+  const engine = newEngine()
+  const { id } = await engine.run(shell('echo one; echo two; echo é€'))
+  const log = readFileSync(engine.getLogPath(id), 'utf8')
+  const lines = log.split(/(?<=\n)/)
+  const last = (count: number) => lines.slice(-count).join('')
+  for (const count of [1, 2]) {
+    const bytes = Buffer.byteLength(last(count))
+    expect(await engine.readLogs(id, { maxBytes: bytes })).toBe(last(count))
+    expect(await engine.readLogs(id, { maxBytes: bytes + 1 })).toBe(last(count))
+    expect(await engine.readLogs(id, { maxBytes: bytes - 1 })).toBe(count === 1 ? '' : last(count - 1))
+  }
+  expect(await engine.readLogs(id, { maxBytes: Buffer.byteLength(log) })).toBe(log)
+  expect(await engine.readLogs(id, { maxBytes: Buffer.byteLength(log) + 1 })).toBe(log)
 })
 
 test('a command that prints nothing has no log, and an unknown one is not found', async () => {

@@ -119,21 +119,51 @@ test('a running execution is never forgotten for the bound on what is remembered
   expect(engine.totalCount).toBe(4)
 })
 
-test('the log directory is made private, whatever the umask, with all its parents', async () => {
+test('the log directory is made private, whatever the umask', async () => {
   const dir = temporary()
   const program = `process.umask(0); const engine = new ExecutionEngine({
-      logDir: '${dir}/a/b', maxOutputSizeBytes: 1, oversizedOutputStrategy: 'stream_to_file' })
+      logDir: '${dir}/logs', maxOutputSizeBytes: 1, oversizedOutputStrategy: 'stream_to_file' })
     engine.run({ command: { type: 'shell', command: 'echo one; echo two >&2' }, outputLogPath: '${dir}/raw' })
       .then((result) => console.log(result.stderrOverflowFile))`
   const { ended } = host(`{ ${program} }`)
   const { printed, complained } = await ended
   expect(complained).toBe('')
   expect(readFileSync(printed.trim(), 'utf8')).toBe('wo\n')
-  expect(mode(join(dir, 'a', 'b'))).toBe(0o700)
-  const files = readdirSync(join(dir, 'a', 'b'))
+  expect(mode(join(dir, 'logs'))).toBe(0o700)
+  const files = readdirSync(join(dir, 'logs'))
   expect(files).toHaveLength(3)
-  expect(files.map((name) => mode(join(dir, 'a', 'b', name)))).toEqual([0o600, 0o600, 0o600])
+  expect(files.map((name) => mode(join(dir, 'logs', name)))).toEqual([0o600, 0o600, 0o600])
   expect(mode(join(dir, 'raw'))).toBe(0o600)
+})
+
+test('a directory above that of the logs is not made: the result says that it is missing', async () => {
+  const dir = temporary()
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const request = { command: { type: 'exec', program: 'echo', args: ['hi'] } }
+    const run = (config) => new ExecutionEngine(config).run(request)
+    const overflow = { logOutput: false, maxOutputSizeBytes: 1, oversizedOutputStrategy: 'stream_to_file' }
+    Promise.all([run(), run(overflow)]).then((results) => console.log(JSON.stringify(results)))`
+  const missing = join(dir, 'missing')
+  const { stdout } = await newEngine().run({ ...exec(process.execPath, '-e', program), env: { TMPDIR: missing } })
+  const [logged, overflowed] = JSON.parse(stdout)
+  expect(logged).toMatchObject({ status: 'completed', stdout: 'hi\n', errorCode: 'IO', logPath: null })
+  expect(overflowed).toMatchObject({ status: 'completed', stdout: 'h', errorCode: 'IO', stdoutOverflowFile: null })
+  for (const { error } of [logged, overflowed]) {
+    expect(error).toMatch(`output was not logged in "${missing}/cloudops-executions`)
+    expect(error).toMatch(/: expected a directory to make it in, found none$/)
+  }
+  expect(readdirSync(dir)).toEqual([])
+})
+
+test('the directories that outputLogPath needs are private, whatever the umask', async () => {
+  const dir = temporary()
+  const { ended } = host(`
+    process.umask(0)
+    const request = { command: { type: 'exec', program: 'echo' }, outputLogPath: '${dir}/a/b/raw' }
+    engine.run(request).then((result) => console.log(result.error))`)
+  expect(await ended).toMatchObject({ printed: 'null\n', complained: '' })
+  expect(['a', 'a/b', 'a/b/raw'].map((name) => mode(join(dir, name)))).toEqual([0o700, 0o700, 0o600])
 })
 
 /** What may stand where a file is to be written. */

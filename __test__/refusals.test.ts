@@ -62,6 +62,15 @@ test.each(numberFields)('the configuration refuses every %s that is no positive 
   }
 })
 
+test.each([1, 2, 3])('a line may not be limited to %i bytes, which would cut characters in two', async (limit) => {
+  const make = () => new ExecutionEngine({ maxLineSizeBytes: limit })
+  expect(make).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG', field: 'maxLineSizeBytes' }))
+  expect(make).toThrow(`maxLineSizeBytes: expected an integer of at least 4, up to 2^53 - 1, found ${limit}`)
+  const lines: string[] = []
+  await newEngine({ maxLineSizeBytes: 4 }).run(exec('echo', 'a€😀'), { onStdout: (line) => void lines.push(line) })
+  expect(lines).toEqual(['a€', '😀'])
+})
+
 const texts: [string, (text: string) => unknown][] = [
   ['command.program', (text) => ({ command: { type: 'exec', program: text } })],
   ['command.args[0]', (text) => ({ command: { type: 'exec', program: 'true', args: [text] } })],

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { exec, newEngine, newMark, shell, survivors } from './support.js'
 
@@ -81,6 +82,34 @@ test('what a background process prints after the command has ended is still read
   const result = await newEngine().run(shell('(for i in 1 2 3 4; do sleep 0.1; echo $i; done) & echo 0'))
   expect(result.stdout).toBe('0\n1\n2\n3\n4\n')
   expect(result.leftoverProcesses).toBe(false)
+})
+
+test('the silence of a command before it ended does not count for what it has left to print', async () => {
+  const engine = newEngine({ drainIdleMs: 1000, drainMaxMs: 5000 })
+  const result = await engine.run(shell('(sleep 1.6; echo late) & sleep 1.4'))
+  expect(result).toMatchObject({ status: 'completed', stdout: 'late\n', error: null, leftoverProcesses: false })
+})
+
+test('a callback that takes longer than a drain may has until the deadline for what is left', async () => {
+  const engine = newEngine({ drainIdleMs: 50, drainMaxMs: 100 })
+  const lines: string[] = []
+  const take = async (line: string) => {
+    await sleep(line === '1' ? 600 : 0)
+    lines.push(line)
+  }
+  const result = await engine.run(exec('seq', '3'), { onStdout: take })
+  expect(result).toMatchObject({ status: 'completed', error: null, errorCode: null })
+  expect(lines).toEqual(['1', '2', '3'])
+})
+
+test('a callback that never returns is waited for until the deadline, and the status is that of the exit', async () => {
+  const engine = newEngine({ drainMaxMs: 100 })
+  const begun = Date.now()
+  const result = await engine.run(shell('echo x', { timeoutMs: 1000 }), { onStdout: () => new Promise(() => {}) })
+  expect(result).toMatchObject({ status: 'completed', exitCode: 0, stdout: 'x\n', errorCode: 'IO' })
+  expect(result.error).toContain('a callback had not returned')
+  expect(Date.now() - begun).toBeGreaterThan(900)
+  expect(Date.now() - begun).toBeLessThan(5000)
 })
 
 test('one that prints for ever is cut off at drainMaxMs', async () => {

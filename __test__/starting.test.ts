@@ -1,13 +1,16 @@
 // Contract, section 2, 16 to 19, and how the engine gets on with others.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import { exec, host, newEngine, packagePath, shell, temporary } from './support.js'
+
+const run = promisify(execFile)
 
 test('at the limit execute rejects, and the queue keeps the order of arrival', async () => {
   const engine = newEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 2 })
@@ -22,9 +25,9 @@ test('at the limit execute rejects, and the queue keeps the order of arrival', a
   expect([engine.runningCount, engine.queuedCount, engine.availablePermits]).toEqual([0, 0, 1])
 })
 
-/** What a program of Node prints that may have 200 descriptors. */
-async function printedWithFewDescriptors(program: string): Promise<string> {
-  const child = spawn('sh', ['-c', 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, program], {
+/** What a program of Node prints that may have so few descriptors. */
+async function printedWithFewDescriptors(program: string, limit = 200): Promise<string> {
+  const child = spawn('sh', ['-c', `ulimit -n ${limit}; exec "$0" -e "$1"`, process.execPath, program], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let printed = ''
@@ -43,6 +46,101 @@ test('300 commands at once with 200 descriptors all succeed', async () => {
   expect(await printedWithFewDescriptors(program)).toBe('300\n')
 })
 
+test('40 commands at once with descriptors for hardly one all succeed', async () => {
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
+    const { readdirSync } = require('node:fs')
+    const run = () => engine.run({ command: { type: 'exec', program: 'echo', args: ['x'] } })
+    const many = async () => {
+      const results = await Promise.all(Array.from({ length: 40 }, run))
+      return results.filter((r) => r.success && r.stdout === 'x\\n').length
+    }
+    const all = async () => console.log(await many(), await many(), await many())
+    all()`
+  expect(await printedWithFewDescriptors(program, 30)).toBe('40 40 40\n')
+}, 60_000)
+
+test('starts for which nothing is given back are all given up after five seconds, not one after the other', async () => {
+  const program = `
+    const { openSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
+    const run = () => engine.run({ command: { type: 'exec', program: 'true' } })
+    run().then(async () => {
+      try { for (;;) openSync('/dev/null') } catch {}
+      const begun = performance.now()
+      const results = await Promise.all(Array.from({ length: 10 }, run))
+      const seconds = (performance.now() - begun) / 1000
+      const failed = results.filter((r) => r.errorCode === 'SPAWN_FAILED' && /Too many open files/.test(r.error))
+      process.stdout.write(failed.length + (seconds > 4.9 && seconds < 8 ? ' in time' : ' after ' + seconds))
+      process.exit()
+    })`
+  expect(await printedWithFewDescriptors(program)).toBe('10 in time')
+})
+
+test('a step that waits for descriptors is ended by the deadline of its plan', async () => {
+  const program = `
+    const { openSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false })
+    const command = { type: 'exec', program: 'true' }
+    engine.run({ command }).then(async () => {
+      try { for (;;) openSync('/dev/null') } catch {}
+      const begun = performance.now()
+      const plan = { strategy: { type: 'parallel' }, commands: [{ command }, { command }, { command }], timeoutMs: 500 }
+      const { status } = await engine.runPlan(plan)
+      const ms = performance.now() - begun
+      process.stdout.write(status + (ms < 3000 ? ' in time' : ' after ' + ms))
+      process.exit()
+    })`
+  expect(await printedWithFewDescriptors(program)).toBe('timeout in time')
+})
+
+/** A host in which an engine is made and used while no descriptor is left. */
+const exhausted = (then: string) => `
+  const { closeSync, openSync } = require('node:fs')
+  const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+  const open = []
+  try { for (;;) open.push(openSync('/dev/null')) } catch {}
+  const engine = new ExecutionEngine({ logOutput: false })
+  const command = { type: 'exec', program: 'echo', args: ['x'] }
+  const begun = performance.now()
+  const run = engine.run({ command })
+  const others = Promise.allSettled([
+    engine.runPlan({ strategy: { type: 'serial' }, commands: [{ command }] }),
+    engine.getResult('7f1de0b4-3c55-4c5c-8f6c-0d5f4a4b7c11'),
+    engine.waitForCompletion('7f1de0b4-3c55-4c5c-8f6c-0d5f4a4b7c11'),
+  ])
+  let ticks = 0
+  setInterval(() => (ticks += 1), 10)
+  ;(async () => {
+    ${then}
+    process.exit()
+  })()`
+
+test('where the first start of a host finds no descriptor, it waits for some, and JavaScript goes on', async () => {
+  const program = exhausted(`
+    const first = await Promise.race([run.catch((error) => error), new Promise((resolve) => setTimeout(resolve, 700, 'waits'))])
+    const ticked = ticks
+    for (const fd of open) closeSync(fd)
+    const { stdout, status } = await run
+    const [plan, result, wait] = await others
+    console.log(first, ticked >= 30, status, stdout.trim(), plan.value.status, result.reason.code, wait.reason.code)`)
+  expect(await printedWithFewDescriptors(program)).toBe('waits true completed x completed NOT_FOUND NOT_FOUND\n')
+})
+
+test('where it finds none for five seconds, it is refused with the reason', async () => {
+  const program = exhausted(`
+    const { code, message } = await run.catch((error) => error)
+    const seconds = (performance.now() - begun) / 1000
+    const rest = (await others).map(({ reason }) => reason.code)
+    process.stdout.write([code, message, ...rest, seconds > 4.9 && seconds < 8 ? 'in time' : 'after ' + seconds].join('; '))`)
+  const expected =
+    /^INTERNAL; .*the threads of the engine cannot be started: Too many open files.*; INTERNAL; NOT_FOUND; INTERNAL; in time$/
+  expect(await printedWithFewDescriptors(program)).toMatch(expected)
+})
+
 test('a start that is tried again for lack of descriptors is cancelled at once', async () => {
   const program = `
     const { openSync } = require('node:fs')
@@ -54,7 +152,7 @@ test('a start that is tried again for lack of descriptors is cancelled at once',
     run().then(async () => {
       try { fill() } catch {}
       const result = run(id)
-      // The last pause but one begins after 1.27 s and lasts as long.
+      // The pauses have grown by then.
       await new Promise((resolve) => setTimeout(resolve, 1500))
       const asked = performance.now()
       await engine.cancel(id)
@@ -137,6 +235,81 @@ test('a child has default signals, an empty mask and three descriptors', async (
   expect(result.stdout).toBe('SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n4\n')
 })
 
+/** Compiles a program or a library of C; returns its path. */
+function compiled(source: string, ...options: string[]): string {
+  const path = join(temporary(), 'compiled')
+  execFileSync('cc', [...options, '-x', 'c', '-o', path, '-'], { input: source })
+  return path
+}
+
+/** Preloaded into a program, it takes the null device away. */
+const withoutNullDevice = `
+  #define _GNU_SOURCE
+  #include <errno.h>
+  #include <fcntl.h>
+  #include <string.h>
+  #include <sys/syscall.h>
+  #include <unistd.h>
+  int open(const char *path, int flags, ...) {
+    if (strcmp(path, "/dev/null") != 0) return syscall(SYS_openat, AT_FDCWD, path, flags, 0666);
+    errno = ENOENT;
+    return -1;
+  }`
+
+test('a null device that is missing is named, and not taken for an interpreter of the program', async () => {
+  const program = `
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, orphanProtection: false })
+    const command = { type: 'exec', program: 'cat' }
+    Promise.all([engine.run({ command }), engine.run({ command, stdin: 'x' })]).then(([without, withInput]) =>
+      console.log(without.errorCode, without.error.replace(/".*cat"/, 'cat'), withInput.stdout))`
+  const { stdout } = await run(process.execPath, ['-e', program], {
+    env: { ...process.env, LD_PRELOAD: compiled(withoutNullDevice, '-shared', '-fPIC') },
+  })
+  const expected = 'SPAWN_FAILED program not started: cat: "/dev/null": No such file or directory (os error 2) x\n'
+  expect(stdout).toBe(expected)
+})
+
+test('a start that hangs in its directory does not hold the pipes of other commands', async () => {
+  const program = `
+    const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, orphanProtection: false })
+    const go = ${JSON.stringify(join(temporary(), 'go'))}
+    const isChild = (pid) => {
+      try {
+        return readFileSync('/proc/' + pid + '/stat', 'latin1').replace(/.*\\) . /s, '').split(' ')[0] === String(process.pid)
+      } catch { return false }
+    }
+    const children = () => readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name) && isChild(name)).length
+    const line = 'until [ -e ' + go + ' ]; do sleep 0.02; done; wc -c'
+    const reads = engine.run({ command: { type: 'shell', command: line, shell: 'sh' }, stdin: 'x'.repeat(300_000) }, {
+      onEvent({ eventType }) {
+        if (eventType !== 'started') return
+        engine.run({ command: { type: 'exec', program: 'true' }, workingDir: '/' }).then(() => console.log('entered'))
+        const timer = setInterval(() => {
+          if (children() < 2) return
+          clearInterval(timer)
+          writeFileSync(go, '')
+        }, 5)
+      }
+    })
+    reads.then(({ stdout }) => console.log(stdout.trim()))`
+  const slow = [
+    '-f',
+    '--seccomp-bpf',
+    '-qq',
+    '-o',
+    '/dev/null',
+    '-e',
+    'trace=chdir',
+    '-e',
+    'inject=chdir:delay_enter=4s',
+  ]
+  const { stdout } = await run('strace', [...slow, process.execPath, '-e', program])
+  expect(stdout).toBe('300000\nentered\n')
+})
+
 /** 2 000 executions and 2 000 children of Node in one process, in every order; prints how many exits were seen. */
 const both = `
   const { spawn } = require('node:child_process')
@@ -182,9 +355,7 @@ const withoutPidfd = `
   }`
 
 test('the same where a process has no descriptor, cancel and timeout included', async () => {
-  const dir = temporary()
-  writeFileSync(join(dir, 'filter.c'), withoutPidfd)
-  execFileSync('cc', ['-o', join(dir, 'filter'), join(dir, 'filter.c')])
+  const filter = compiled(withoutPidfd)
   const program = `
     const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
     const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
@@ -196,7 +367,7 @@ test('the same where a process has no descriptor, cancel and timeout included', 
       const late = await engine.run({ command: tree, timeoutMs: 100 })
       console.log(ours, theirs, late.status)`,
     )}`
-  const child = spawn(join(dir, 'filter'), [process.execPath, '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(filter, [process.execPath, '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (text) => (printed += text))
   await once(child, 'close')

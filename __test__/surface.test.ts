@@ -170,6 +170,21 @@ test('asyncDispose shuts down', async () => {
   expect((await running).status).toBe('cancelled')
 })
 
+test('the command is shown without what a terminal would obey, on one line', async () => {
+  const engine = newEngine()
+  const shown: string[] = []
+  engine.onEvent((event) => {
+    if (event.eventType === 'started') shown.push(event.command)
+  })
+  const word = await engine.run(exec('printf', '%s', "\u001b[2J\u202eit's\n\u0007"))
+  const line = await engine.run(shell("printf 'a\\n'\n\tprintf '\u001b]0;title\u0007\u2028'"))
+  expect(word.command).toBe("printf '%s' $'\\e[2J\\u202eit\\'s\\n\\x07'")
+  expect(line.command).toBe("printf 'a\\n'\\n\\tprintf '\\e]0;title\\x07\\u2028'")
+  expect(shown).toEqual([word.command, line.command])
+  expect((await engine.listExecutions()).map(({ command }) => command)).toEqual([line.command, word.command])
+  expect([word.stdout, line.stdout]).toEqual(["\u001b[2J\u202eit's\n\u0007", 'a\n\u001b]0;title\u0007\u2028'])
+})
+
 test('the command is shown shell-quoted', async () => {
   const engine = newEngine()
   const result = await engine.run(exec('printf', '%s', "it's", 'a b'))

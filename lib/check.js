@@ -68,6 +68,18 @@ const LONGEST_TEXT = constants.MAX_STRING_LENGTH - 2 ** 20
 /** @type {Checker} */
 const textSize = (value, path, code) => Math.min(positive(value, path, code), LONGEST_TEXT)
 
+/**
+ * No less than the longest character takes, which is never cut in two.
+ *
+ * @type {Checker}
+ */
+function lineSize(value, path, code) {
+  if (!(Number.isSafeInteger(value) && value >= 4)) {
+    refuse(path, 'an integer of at least 4, up to 2^53 - 1', describe(value), code)
+  }
+  return textSize(value, path, code)
+}
+
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
   (...names) =>
@@ -281,7 +293,7 @@ const config = object(
     'streamOutput?': flag,
     'maxOutputSizeBytes?': textSize,
     'oversizedOutputStrategy?': oneOf('truncate_with_warning', 'fail_execution', 'stream_to_file'),
-    'maxLineSizeBytes?': textSize,
+    'maxLineSizeBytes?': lineSize,
     'logOutput?': flag,
     'logDir?': text,
     'maxLogSizeBytes?': positive,

@@ -70,7 +70,7 @@ function leave(map, token) {
 /**
  * Starts something whose answer comes through the door.
  *
- * @param {(token: number) => import('../binding').Failure | null | undefined} start
+ * @param {(token: number) => import('../binding').Failure | null | undefined | void} start
  * @returns {Promise<any>}
  */
 function ask(start) {
@@ -85,7 +85,7 @@ function ask(start) {
  * event loop alive for ever.
  *
  * @param {number} token
- * @param {() => import('../binding').Failure | null | undefined} start
+ * @param {() => import('../binding').Failure | null | undefined | void} start
  */
 function begin(token, start) {
   try {

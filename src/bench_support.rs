@@ -50,7 +50,7 @@ impl Capture {
 
     /// Takes what was read; returns where in it the limit was passed.
     pub fn push(&mut self, chunk: &[u8]) -> usize {
-        self.0.push(chunk)
+        self.0.push(chunk).from
     }
 
     /// What was kept, as text.

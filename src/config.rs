@@ -11,6 +11,9 @@ use crate::result::path_as_text;
 /// The largest duration a field may name, in milliseconds: 2^53 - 1, what a JavaScript number holds exactly.
 const MAX_MILLIS: u64 = (1 << 53) - 1;
 
+/// How many bytes a character takes at most: a line is never cut inside of one.
+const LONGEST_CHARACTER: usize = 4;
+
 /// What happens to the output of one stream beyond [`ExecutionConfig::max_output_size_bytes`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,11 +53,12 @@ pub struct ExecutionConfig {
     pub max_output_size_bytes: usize,
     /// What happens to output beyond that. Default: truncate with a warning.
     pub oversized_output_strategy: OversizedOutputStrategy,
-    /// The longest line that is delivered in one piece, in bytes. Default 1 048 576.
+    /// The longest line that is delivered in one piece, in bytes, at least 4. Default 1 048 576.
     pub max_line_size_bytes: usize,
     /// Whether output is written to a log file, one per execution that prints anything. Default true.
     pub log_output: bool,
-    /// The directory of log and overflow files. Default: `cloudops-executions` in the system's temporary directory.
+    /// The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
+    /// system's temporary directory.
     #[serde(serialize_with = "path_as_text")]
     pub log_dir: PathBuf,
     /// The largest size of one log file, in bytes. Default 104 857 600.
@@ -100,8 +104,8 @@ impl ExecutionConfig {
     ///
     /// # Errors
     ///
-    /// The first field that is out of range: a zero where a positive number is due, a duration above
-    /// 2^53 - 1 ms, a default deadline above the longest one, an empty log directory.
+    /// The first field that is out of range: a zero where a positive number is due, a line of less than 4 bytes, a
+    /// duration above 2^53 - 1 ms, a default deadline above the longest one, an empty log directory.
     pub fn validate(&self) -> Result<(), ValidationError> {
         let durations = [
             ("default_timeout_ms", self.default_timeout_ms),
@@ -122,12 +126,16 @@ impl ExecutionConfig {
             ("max_concurrent_executions", self.max_concurrent_executions),
             ("max_in_memory_executions", self.max_in_memory_executions),
             ("max_output_size_bytes", self.max_output_size_bytes),
-            ("max_line_size_bytes", self.max_line_size_bytes),
         ];
         for (field, value) in counts {
             if value == 0 {
                 return Err(ValidationError::new(field, "a positive integer", "0"));
             }
+        }
+        if self.max_line_size_bytes < LONGEST_CHARACTER {
+            let found = self.max_line_size_bytes.to_string();
+            let expected = format!("an integer of at least {LONGEST_CHARACTER}");
+            return Err(ValidationError::new("max_line_size_bytes", expected, found));
         }
         if self.default_timeout_ms > self.max_timeout_ms {
             return Err(ValidationError::new(

@@ -521,3 +521,65 @@ async fn clean_up(engine: Weak<Inner>) {
         ExecutionEngine(engine).cleanup().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Command;
+
+    fn engine(config: ExecutionConfig) -> ExecutionEngine {
+        ExecutionEngine::new(ExecutionConfig {
+            log_output: false,
+            ..config
+        })
+        .expect("a valid configuration")
+    }
+
+    #[tokio::test]
+    async fn a_slot_is_free_before_its_refusal_is_told() {
+        let engine = engine(ExecutionConfig {
+            max_concurrent_executions: 1,
+            ..ExecutionConfig::default()
+        });
+        let request = ExecutionRequest {
+            working_dir: Some("/no/such/directory".into()),
+            ..ExecutionRequest::new(Command::shell("true"))
+        };
+        let (sender, told) = oneshot::channel();
+        let (seen, options) = (engine.clone(), ExecuteOptions::default());
+        let decided = move |decision: Result<Uuid>| {
+            let _ = sender.send((decision.is_err(), seen.available_permits()));
+        };
+        engine
+            .submit(request, options, &Handle::current(), false, decided)
+            .expect("a slot");
+        assert_eq!(told.await, Ok((true, 1)));
+    }
+
+    #[test]
+    fn the_late_end_of_what_was_removed_is_not_the_end_of_what_took_its_id() {
+        let engine = engine(ExecutionConfig {
+            max_in_memory_executions: 1,
+            ..ExecutionConfig::default()
+        });
+        let registry = &engine.0.registry;
+        let enter = |id| {
+            let execution = Execution::new(id, String::from("true"), None);
+            registry.enter(&execution).expect("a free id");
+            execution
+        };
+        let id = Uuid::new_v4();
+        let old = enter(id);
+        registry.remove(id);
+        let new = enter(id);
+        registry.finish(&Unit::Execution(old));
+        // What has finished is forgotten when two others have.
+        for _ in 0..2 {
+            let other = enter(Uuid::new_v4());
+            registry.finish(&Unit::Execution(other));
+        }
+        assert_eq!(registry.forget_older_than(Duration::ZERO), 1);
+        let found = registry.execution(id).expect("it runs");
+        assert!(Arc::ptr_eq(&found, &new));
+    }
+}

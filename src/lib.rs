@@ -27,6 +27,7 @@ mod node;
 mod outcome;
 mod plan;
 mod process;
+mod quote;
 mod registry;
 mod request;
 mod resolve;

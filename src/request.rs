@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::config::ExecutionConfig;
 use crate::error::ValidationError;
+use crate::quote;
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,11 +120,11 @@ impl Command {
         }
     }
 
-    /// The command as one would type it, shell-quoted.
+    /// The command as one would type it, shell-quoted, without what a terminal would obey.
     pub(crate) fn display(&self) -> String {
         let words: Vec<&str> = match self {
             Self::Exec { program, args } => words([program.as_str()], args),
-            Self::Shell { command, .. } => return command.clone(),
+            Self::Shell { command, .. } => return quote::visible(command),
             Self::Script {
                 path,
                 interpreter,
@@ -143,10 +144,7 @@ impl Command {
                 all
             }
         };
-        shlex::Quoter::new()
-            .allow_nul(true)
-            .join(words)
-            .unwrap_or_default()
+        quote::quoted(words)
     }
 
     /// What follows service and operation on the AWS command line.

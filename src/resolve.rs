@@ -167,10 +167,13 @@ impl<'a> Search<'a> {
                 "program not started: \"{}\" is not executable",
                 found.display()
             ),
-            None => format!(
-                "program not found: \"{shown}\" is in no directory of PATH, \"{}\"",
-                self.path.display()
-            ),
+            // The directories themselves may be hundreds, and are told to nobody who did not ask.
+            None => match std::env::split_paths(&self.path).count() {
+                1 => format!("program not found: \"{shown}\" is not in the one directory of PATH"),
+                dirs => format!(
+                    "program not found: \"{shown}\" is in none of the {dirs} directories of PATH"
+                ),
+            },
         })
     }
 

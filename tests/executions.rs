@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use common::{Recorder, engine, engine_with, mark, run, shell, survivors};
 use execution_engine::{
     Command, EventHandler, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError,
-    ExecutionEvent, ExecutionRequest, ExecutionStatus, OversizedOutputStrategy, ResultErrorCode,
+    ExecutionEvent, ExecutionPlan, ExecutionRequest, ExecutionStatus, ExecutionStrategy,
+    OutputBatch, OversizedOutputStrategy, ResultErrorCode,
 };
 
 #[tokio::test]
@@ -50,6 +51,48 @@ async fn a_program_that_does_not_exist_is_a_result_and_names_it() {
             .contains("no-such-program")
     );
     assert_eq!((result.pid, result.started_at), (None, None));
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_found_is_told_with_the_number_of_directories_and_not_with_their_names()
+ {
+    let (engine, _dir) = engine();
+    let cases = [
+        (
+            "/no/one:/no/two:/no/three",
+            "is in none of the 3 directories of PATH",
+        ),
+        ("/no/one", "is not in the one directory of PATH"),
+    ];
+    for (path, expected) in cases {
+        let mut request = ExecutionRequest::new(Command::exec("no-such-program", [""; 0]));
+        request.env.insert("PATH".into(), path.into());
+        let error = run(&engine, request).await.error.clone().expect("an error");
+        assert_eq!(
+            error,
+            format!("program not found: \"no-such-program\" {expected}")
+        );
+    }
+}
+
+#[test]
+fn a_line_has_room_for_the_longest_character() {
+    let limited = |max_line_size_bytes| {
+        ExecutionEngine::new(ExecutionConfig {
+            max_line_size_bytes,
+            ..ExecutionConfig::default()
+        })
+    };
+    for bytes in 0..4 {
+        let error = limited(bytes).expect_err("too little");
+        assert_eq!(error.field(), Some("max_line_size_bytes"));
+        let text = error.to_string();
+        assert!(
+            text.contains("expected an integer of at least 4, found"),
+            "{text}"
+        );
+    }
+    assert!(limited(4).is_ok());
 }
 
 #[tokio::test]
@@ -343,8 +386,28 @@ async fn keep_background_leaves_it_running() {
     };
     let result = run(&engine, request).await;
     assert!(result.success && !result.leftover_processes);
+    // It closes the output before it becomes `sleep`, and in the middle of that it has no command line.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while survivors(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "it was ended");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let kept = survivors(&mark);
     assert_eq!(kept.len(), 1);
+    // What another execution left is looked for, and ended.
+    let other = common::mark();
+    let leave = if cfg!(target_os = "linux") {
+        "setsid"
+    } else {
+        ""
+    };
+    let left = shell(&format!("{leave} sleep {other} >/dev/null 2>&1 & exit 0"));
+    assert!(run(&engine, left).await.success);
+    while !survivors(&other).is_empty() {
+        assert!(Instant::now() < deadline, "the other is still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(survivors(&mark), kept);
     let kill = format!("kill -KILL {}", kept[0]);
     run(&engine, shell(&kill)).await;
 }
@@ -483,6 +546,104 @@ async fn a_handler_that_panics_ends_its_execution_and_whoever_waits_is_told() {
     }
     // The slot is free again.
     assert!(run(&engine, shell("true")).await.success);
+}
+
+/// Takes its time for each batch, and notes when it begins and when it is done.
+struct Slow {
+    name: &'static str,
+    notes: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Slow {
+    async fn take(&self, what: &str) {
+        let note = |step| {
+            let note = format!("{} {what} {step}", self.name);
+            self.notes.lock().expect("no panic").push(note);
+        };
+        note("begins");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        note("is done");
+    }
+}
+
+#[async_trait::async_trait]
+impl EventHandler for Slow {
+    async fn on_event(&self, _event: ExecutionEvent) {}
+
+    async fn on_output(&self, _batch: OutputBatch) {
+        self.take("batch").await;
+    }
+
+    async fn flush(&self) {
+        self.take("flush").await;
+    }
+}
+
+#[tokio::test]
+async fn the_handler_of_the_engine_and_that_of_the_call_are_both_waited_for() {
+    let (engine, _dir) = engine();
+    let notes = Arc::default();
+    let slow = |name| Slow {
+        name,
+        notes: Arc::clone(&notes),
+    };
+    let engine = engine.with_event_handler(Arc::new(slow("engine")));
+    let options = ExecuteOptions {
+        handler: Some(Arc::new(slow("call"))),
+        ..ExecuteOptions::default()
+    };
+    let print = shell("for i in 1 2 3 4 5; do seq 20000; sleep 0.01; done");
+    let id = engine.execute_with(print, options).await.expect("an id");
+    let result = engine.wait_for_completion(id).await.expect("a result");
+    assert!(result.success);
+    // Nothing is read, and the end is not told, before both are done with what was read before.
+    let notes: Vec<String> = notes.lock().expect("no panic").clone();
+    assert!(notes.len() >= 5 * 4, "{notes:?}");
+    for (turn, notes) in notes.chunks(4).enumerate() {
+        let whats: &[&str] = &["batch", "flush"];
+        let what = whats.iter().find(|what| notes[0].contains(*what));
+        let what = what.expect("one of them");
+        let expected = ["engine", "call"]
+            .map(|name| ["begins", "is done"].map(|step| format!("{name} {what} {step}")))
+            .concat();
+        assert_eq!(notes, expected, "turn {turn}");
+    }
+    assert_eq!(notes.last().map(String::as_str), Some("call flush is done"));
+}
+
+#[tokio::test]
+async fn a_step_that_was_removed_leaves_its_id_to_an_execution_that_outlives_the_plan() {
+    let (engine, dir) = engine();
+    let go = dir.path().join("go");
+    let wait = format!("until [ -e '{}' ]; do sleep 0.01; done", go.display());
+    let plan = ExecutionPlan::new(
+        ExecutionStrategy::Serial {
+            stop_on_error: true,
+        },
+        vec![shell("true"), shell(&wait)],
+    );
+    let (plan_id, step_id) = (plan.id, plan.commands[0].id);
+    engine.execute_plan(plan).await.expect("an accepted plan");
+    let step = engine.wait_for_completion(step_id).await;
+    assert!(step.expect("a known step").success);
+    engine
+        .remove_execution(step_id)
+        .await
+        .expect("a finished step");
+    let successor = ExecutionRequest {
+        id: step_id,
+        ..shell("sleep 60")
+    };
+    engine.execute(successor).await.expect("a free id");
+    std::fs::write(&go, "").expect("a file");
+    engine.wait_for_plan(plan_id).await.expect("a known plan");
+    engine
+        .remove_execution(plan_id)
+        .await
+        .expect("a finished plan");
+    let status = engine.get_status(step_id).await.expect("it is known");
+    assert!(!status.is_terminal());
+    engine.cancel(step_id).await.expect("it runs");
 }
 
 #[tokio::test]

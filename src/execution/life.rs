@@ -18,15 +18,15 @@ use super::supervise::{Deadline, Ending, Supervisor};
 use super::{Execution, Handlers};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{Ended, ExecutionEvent};
-use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool, scarcity};
+use crate::process::scarcity::{self, Lack};
+use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool};
 use crate::registry::{Registry, Unit};
 use crate::request::{ExecutionMetadata, ExecutionRequest};
 use crate::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::slots::{Slot, Ticket};
 
-/// How often a start is tried again while descriptors or processes are lacking and no execution of this host
-/// lives whose end could help; the pause doubles from 10 ms, so these are five seconds.
-const LONELY_TRIES: u32 = 9;
+/// How long a try to start may take before it is taken for one that hangs with its file system.
+const HANGING: Duration = Duration::from_secs(1);
 
 /// What an execution needs for its life.
 pub(crate) struct Life {
@@ -152,56 +152,42 @@ impl Life {
         (result, Some(slot))
     }
 
-    /// Starts the process; while that fails for lack of something that other executions hold, waits for one of
-    /// them to end.
+    /// Starts the process; while that fails for lack of something that others hold, waits for it to be given back.
     async fn start(
         &self,
         invocation: Arc<Invocation>,
         mut tried: Option<Result<Spawned, SpawnError>>,
     ) -> Start {
-        let mut lonely = 0;
+        let mut lack = None;
         loop {
             let end_of_another = scarcity::next_end();
-            let outcome = if let Some(outcome) = tried.take() {
-                outcome
+            let outcome = if tried.is_some() {
+                tried.take()
+            } else if let Some(cause) = self.execution.stop.cause() {
+                return Start::Stopped(cause);
             } else {
-                if let Some(cause) = self.execution.stop.cause() {
-                    return Start::Stopped(cause);
-                }
-                let invocation = Arc::clone(&invocation);
-                match pool::STARTS.run(move || process::spawn(&invocation)).await {
-                    Some(outcome) => outcome,
-                    None => return Start::Failed("the start panicked".into()),
-                }
+                try_to_start(Arc::clone(&invocation), &mut lack).await
             };
             let error = match outcome {
-                Ok(spawned) => return Start::Started(spawned),
-                Err(error) => error,
+                Some(Ok(spawned)) => return Start::Started(spawned),
+                Some(Err(error)) => error,
+                None => return Start::Failed("the start panicked".into()),
             };
-            match error {
-                SpawnError::Scarce(_) if scarcity::others_live() => {
-                    tokio::select! {
-                        () = end_of_another => {}
-                        _ = self.execution.stop.asked() => {}
-                        // The lack may end by other means than the end of an execution.
-                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                    }
-                }
-                SpawnError::Scarce(_) if lonely < LONELY_TRIES => {
-                    tokio::select! {
-                        _ = self.execution.stop.asked() => {}
-                        () = tokio::time::sleep(Duration::from_millis(10 << lonely)) => {}
-                    }
-                    lonely += 1;
-                }
-                error => {
-                    let program = invocation.program.display();
-                    return Start::Failed(format!(
-                        "program not started: \"{program}\": {}",
-                        error.error()
-                    ));
+            if matches!(error, SpawnError::Scarce(_)) {
+                let again = lack.get_or_insert_with(Lack::new).next_try(end_of_another);
+                let again = tokio::select! {
+                    again = again => again,
+                    _ = self.execution.stop.asked() => true,
+                };
+                if again {
+                    continue;
                 }
             }
+            let program = invocation.program.display();
+            return Start::Failed(format!(
+                "program not started: \"{program}\": {}",
+                error.error()
+            ));
         }
     }
 
@@ -403,6 +389,20 @@ impl Life {
     fn unstarted(&self) -> ExecutionResult {
         empty_result(&self.execution, self.metadata.clone())
     }
+}
+
+/// Starts the process; `None` if that panics. A try that hangs gives up its turn, for which others may wait.
+async fn try_to_start(
+    invocation: Arc<Invocation>,
+    lack: &mut Option<Lack>,
+) -> Option<Result<Spawned, SpawnError>> {
+    let outcome = pool::STARTS.run(move || process::spawn(&invocation));
+    tokio::pin!(outcome);
+    if let Ok(outcome) = tokio::time::timeout(HANGING, &mut outcome).await {
+        return outcome;
+    }
+    *lack = None;
+    outcome.await
 }
 
 /// Resolves with the outcome of a future; with `None` if it panics, and what it held is dropped then.

@@ -11,8 +11,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use memchr::memchr_iter;
 
+use super::output::Excess;
 use crate::event::OutputStream;
-use crate::process::files::{open_private, private_dir};
+use crate::process::files::{create_dirs, open_private, private_dir};
 use crate::process::is_scarce;
 
 /// A file that bytes are appended to. It is opened when the first are; if something fails, the file is left
@@ -47,17 +48,18 @@ impl AppendFile {
             return;
         }
         if let Err(error) = self.try_write(bytes) {
-            let shown = self.path.display();
-            self.problem = Some(format!("output was not written to \"{shown}\": {error}"));
+            self.fail(&error);
         }
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        let shown = self.path.display();
+        self.problem = Some(format!("output was not written to \"{shown}\": {error}"));
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             return file.write_all(bytes);
-        }
-        if let Some(dir) = self.path.parent() {
-            std::fs::create_dir_all(dir)?;
         }
         self.file
             .insert(open_patiently(&self.path)?)
@@ -179,6 +181,15 @@ fn check_log_dir(file: &mut AppendFile) {
     }
 }
 
+/// The file may be anywhere, and is told by its own name.
+fn make_dirs(file: &mut AppendFile) {
+    if let Some(dir) = file.path.parent()
+        && let Err(error) = create_dirs(dir)
+    {
+        file.fail(&error);
+    }
+}
+
 /// All files of one execution.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
@@ -189,25 +200,29 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Appends what was read from a stream; beyond `limit_at` it exceeds what is kept in memory.
+    /// Appends what was read from a stream, of which that exceeds what is kept in memory.
     pub fn append(
         &mut self,
         stream: OutputStream,
         chunk: &[u8],
-        limit_at: usize,
+        excess: &Excess,
         at: DateTime<Utc>,
     ) {
         if let Some(log) = &mut self.log {
             log.write(stream, chunk, at);
         }
         if let Some(raw) = &mut self.raw {
+            if !raw.exists() && raw.problem.is_none() {
+                make_dirs(raw);
+            }
             raw.write(chunk);
         }
         if let Some(overflow) = &mut self.overflow[stream as usize] {
-            if limit_at < chunk.len() && !overflow.exists() {
+            if excess.from < chunk.len() && !overflow.exists() {
                 check_log_dir(overflow);
             }
-            overflow.write(&chunk[limit_at..]);
+            overflow.write(&excess.before);
+            overflow.write(&chunk[excess.from..]);
         }
     }
 

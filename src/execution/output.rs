@@ -8,6 +8,15 @@ pub(crate) struct Capture {
     limit: usize,
 }
 
+/// What of a read is not kept, as it is beyond the limit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// The beginning, read earlier, of a character that does not fit: it comes before what follows.
+    pub before: Vec<u8>,
+    /// Where in the read the rest begins; its length if nothing is beyond the limit.
+    pub from: usize,
+}
+
 impl Capture {
     pub fn new(limit: usize) -> Self {
         Self {
@@ -17,12 +26,27 @@ impl Capture {
         }
     }
 
-    /// Takes what was read; returns where in it the limit was passed, which is its length if it was not.
-    pub fn push(&mut self, chunk: &[u8]) -> usize {
+    /// Takes what was read; returns what of it is beyond the limit. What is kept ends with a whole character there.
+    pub fn push(&mut self, chunk: &[u8]) -> Excess {
+        let printed_before = self.printed;
+        self.printed += chunk.len() as u64;
+        if printed_before > self.limit as u64 {
+            return Excess::default();
+        }
         let room = (self.limit - self.kept.len()).min(chunk.len());
         self.kept.extend_from_slice(&chunk[..room]);
-        self.printed += chunk.len() as u64;
-        room
+        let whole = if room < chunk.len() {
+            whole_characters(&self.kept)
+        } else {
+            self.kept.len()
+        };
+        let cut = self.kept.split_off(whole);
+        // Some of what is cut off may have been read, and passed for kept, before.
+        let earlier = cut.len().saturating_sub(room);
+        Excess {
+            before: cut[..earlier].to_vec(),
+            from: room - (cut.len() - earlier),
+        }
     }
 
     /// What was taken so far. What comes from now on is counted, and not kept.
@@ -43,13 +67,9 @@ impl Capture {
         self.printed > self.kept.len() as u64
     }
 
-    /// What was kept, as text. Where something is missing, a character that the limit cut in two is dropped,
-    /// and a line of warning follows if there is to be one.
+    /// What was kept, as text. Where something is missing, a line of warning follows if there is to be one.
     pub fn into_text(mut self, warn: bool) -> String {
         let truncated = self.is_truncated();
-        if truncated {
-            self.kept.truncate(whole_characters(&self.kept));
-        }
         let kept = self.kept.len();
         // The spare room of a growing buffer would be kept for as long as the result is.
         self.kept.shrink_to_fit();
@@ -108,24 +128,61 @@ mod tests {
         assert_eq!(capture.into_text(true), "a\u{fffd}b\u{fffd}");
     }
 
+    /// What is kept, and what is beyond the limit.
+    fn parted<'a>(reads: impl Iterator<Item = &'a [u8]>, limit: usize) -> (Capture, Vec<u8>) {
+        let mut capture = Capture::new(limit);
+        let mut beyond = Vec::new();
+        for read in reads {
+            let excess = capture.push(read);
+            beyond.extend(excess.before);
+            beyond.extend_from_slice(&read[excess.from..]);
+        }
+        (capture, beyond)
+    }
+
+    /// Text and bytes that are none, in one.
+    fn printed() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            3 => "[a\u{e9}\u{20ac}\u{1f600}]{0,20}".prop_map(String::into_bytes),
+            1 => proptest::collection::vec(any::<u8>(), 0..8),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn the_limit_inside_of_a_character_leaves_the_character_to_the_rest() {
+        for size in 1..=7 {
+            let (capture, beyond) = parted("ab€cd".as_bytes().chunks(size), 4);
+            assert_eq!(capture.into_text(false), "ab");
+            assert_eq!(beyond, "€cd".as_bytes());
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_split_into_reads_keeps_the_same_bytes(
-            bytes in proptest::collection::vec(any::<u8>(), 0..300),
-            size in 1_usize..50,
-            limit in 1_usize..300,
+        fn nothing_is_lost_or_doubled_at_the_limit_however_it_is_split_into_reads(
+            bytes in printed(),
+            sizes in proptest::collection::vec(1_usize..9, 1..20),
+            limit in 1_usize..150,
         ) {
-            let mut at_once = Capture::new(limit);
-            let passed = at_once.push(&bytes);
-            prop_assert_eq!(passed, bytes.len().min(limit));
-            let mut split = Capture::new(limit);
-            for read in bytes.chunks(size) {
-                split.push(read);
+            let mut rest = bytes.as_slice();
+            let reads = sizes.iter().cycle().map_while(|size| {
+                let (read, left) = rest.split_at((*size).min(rest.len()));
+                rest = left;
+                (!read.is_empty()).then_some(read)
+            });
+            let (capture, beyond) = parted(reads, limit);
+            let (at_once, _) = parted(std::iter::once(bytes.as_slice()), limit);
+            prop_assert_eq!([&capture.kept[..], &beyond].concat(), bytes.clone());
+            prop_assert_eq!(&capture.kept, &at_once.kept);
+            prop_assert_eq!(capture.printed(), bytes.len() as u64);
+            prop_assert!(capture.kept.len() <= limit);
+            prop_assert_eq!(capture.is_truncated(), bytes.len() > limit);
+            // No more than the beginning of one character is missing, and no character is cut in two.
+            prop_assert!(capture.kept.len() + 4 > bytes.len().min(limit));
+            if std::str::from_utf8(&bytes).is_ok() {
+                prop_assert!(std::str::from_utf8(&capture.kept).is_ok());
             }
-            prop_assert_eq!(&split.kept, &at_once.kept);
-            prop_assert_eq!(&split.kept, &bytes[..bytes.len().min(limit)]);
-            prop_assert_eq!(split.printed(), bytes.len() as u64);
-            prop_assert_eq!(split.into_text(true), at_once.into_text(true));
         }
     }
 }

@@ -222,8 +222,8 @@ impl Pump {
     async fn deal_with(&mut self, index: usize, bytes: Vec<u8>, old: usize) {
         let stream = &mut self.streams[index];
         let chunk = &bytes[old..];
-        let limit_at = stream.capture.push(chunk);
-        let exceeding = limit_at < chunk.len();
+        let excess = stream.capture.push(chunk);
+        let exceeding = excess.from < chunk.len();
         if exceeding && self.fail_over_limit {
             self.execution.stop.ask(Cause::OutputLimit);
         }
@@ -234,7 +234,7 @@ impl Pump {
             let chunk = Chunk {
                 stream: name,
                 bytes: chunk,
-                limit_at,
+                excess,
                 at: Utc::now(),
             };
             self.writer.write(chunk).await;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::log::{Files, FilesState};
+use super::output::Excess;
 use crate::event::OutputStream;
 use crate::process::pool;
 use crate::spare;
@@ -18,8 +19,8 @@ const MOST_WAITING: usize = 1024 * 1024;
 pub(super) struct Chunk {
     pub stream: OutputStream,
     pub bytes: Vec<u8>,
-    /// Beyond this, the bytes exceed what is kept in memory.
-    pub limit_at: usize,
+    /// What of it is not kept in memory.
+    pub excess: Excess,
     pub at: DateTime<Utc>,
 }
 
@@ -115,7 +116,7 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
     shared.changed.notify_waiters();
     let written = catch_unwind(AssertUnwindSafe(|| {
         for chunk in chunks {
-            files.append(chunk.stream, &chunk.bytes, chunk.limit_at, chunk.at);
+            files.append(chunk.stream, &chunk.bytes, &chunk.excess, chunk.at);
             spare::give(chunk.bytes);
         }
         files

@@ -17,6 +17,7 @@ use super::door::{Door, Shared};
 use super::failure::Failure;
 use super::handler::{Handler, PlanHandler, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
+use super::runtime;
 use crate::config::ExecutionConfig;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
 use crate::error::{ExecutionError, Result, ValidationError};
@@ -77,6 +78,7 @@ impl NativeEngine {
     #[napi(constructor)]
     pub fn new(door: &Door, json: String) -> napi::Result<Self> {
         let engine = parse_config(&json).and_then(ExecutionEngine::new);
+        runtime::prepare();
         Ok(Self {
             engine: engine.map_err(|error| napi::Error::from_reason(error.to_string()))?,
             door: Arc::clone(&door.shared),
@@ -110,7 +112,6 @@ impl NativeEngine {
         let mut request: ExecutionRequest =
             serde_json::from_str(request).map_err(unreadable("request"))?;
         request.stdin = stdin.map(bytes);
-        let runtime = super::runtime().map_err(internal)?;
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -124,12 +125,20 @@ impl NativeEngine {
             handler: Some(Arc::clone(&handler) as _),
             environment: Some(environment(variables)),
         };
-        let decided = decided(Arc::clone(&self.door), token, wants);
-        self.engine
-            .submit(request, options, runtime, stop, decided)
-            .inspect_err(|_| {
-                self.door.forget(token);
-            })?;
+        let submission = Submission {
+            engine: self.engine.clone(),
+            door: Arc::clone(&self.door),
+            request,
+            options,
+            token,
+            wants,
+            stop,
+            handler,
+        };
+        if let Some(runtime) = runtime::get() {
+            return submission.enter(runtime);
+        }
+        runtime::once_there(|runtime| submission.submit(runtime));
         Ok(())
     }
 
@@ -144,12 +153,8 @@ impl NativeEngine {
         stdins: Vec<StepInput>,
         variables: Option<Vec<String>>,
         wants: Vec<u32>,
-    ) -> Option<Failure> {
+    ) {
         let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
-        let runtime = match super::runtime() {
-            Ok(runtime) => runtime,
-            Err(error) => return Some(internal(error).into()),
-        };
         let stdins = stdins
             .into_iter()
             .map(|input| (input.step as usize, bytes(input.stdin)))
@@ -167,9 +172,14 @@ impl NativeEngine {
             step_wants,
             stop,
         };
-        // A long plan takes milliseconds to read.
-        pool::STARTS.submit(move || submission.submit(&plan, stdins, runtime));
-        None
+        runtime::once_there(move |runtime| match runtime {
+            Ok(runtime) => {
+                let runtime = runtime.clone();
+                // A long plan takes milliseconds to read.
+                pool::STARTS.submit(move || submission.submit(&plan, stdins, &runtime));
+            }
+            Err(error) => refuse(&submission.door, token, without_runtime(error)),
+        });
     }
 
     /// A new id.
@@ -246,49 +256,49 @@ impl NativeEngine {
 
     /// Settles `token` with the result, in three parts, once an execution has ended.
     #[napi(catch_unwind)]
-    pub fn wait(&self, token: u32, id: String) -> Option<Failure> {
+    pub fn wait(&self, token: u32, id: String) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
             Ok(Value::Texts(wire_result(&result).into()))
-        })
+        });
     }
 
     /// Settles `token` with the result of a plan, in parts, once it has ended.
     #[napi(catch_unwind)]
-    pub fn wait_for_plan(&self, token: u32, id: String) -> Option<Failure> {
+    pub fn wait_for_plan(&self, token: u32, id: String) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_plan(parse_id(&id)?).await?;
             Ok(Value::Texts(wire_plan(&result)))
-        })
+        });
     }
 
     /// Settles `token` with the result of a plan, in parts, if it has ended.
     #[napi(catch_unwind)]
-    pub fn plan_result(&self, token: u32, id: String) -> Option<Failure> {
+    pub fn plan_result(&self, token: u32, id: String) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.plan_result(parse_id(&id)?)?;
             Ok(Value::Texts(wire_plan(&result)))
-        })
+        });
     }
 
     /// Settles `token` once nothing of an execution is left running.
     #[napi(catch_unwind)]
-    pub fn cancel(&self, token: u32, id: String) -> Option<Failure> {
+    pub fn cancel(&self, token: u32, id: String) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             engine
                 .cancel(parse_id(&id)?)
                 .await
                 .map(|()| Value::Undefined)
-        })
+        });
     }
 
     /// Settles `token` with the end of a log.
     #[napi(catch_unwind)]
-    pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) -> Option<Failure> {
+    pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) {
         let engine = self.engine.clone();
         #[expect(
             clippy::cast_possible_truncation,
@@ -301,44 +311,79 @@ impl NativeEngine {
                 .read_logs(parse_id(&id)?, max_bytes)
                 .await
                 .map(Value::text)
-        })
+        });
     }
 
     /// Settles `token` with how many executions were forgotten.
     #[napi(catch_unwind)]
-    pub fn cleanup(&self, token: u32) -> Option<Failure> {
+    pub fn cleanup(&self, token: u32) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let count = u32::try_from(engine.cleanup().await).unwrap_or(u32::MAX);
             Ok(Value::Number(count.into()))
-        })
+        });
     }
 
     /// Settles `token` once all executions have ended.
     #[napi(catch_unwind)]
-    pub fn shutdown(&self, token: u32) -> Option<Failure> {
+    pub fn shutdown(&self, token: u32) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             engine.shutdown().await;
             Ok(Value::Undefined)
-        })
+        });
     }
 
-    fn answer(
-        &self,
-        token: u32,
-        question: impl Future<Output = Result<Value>> + Send + 'static,
-    ) -> Option<Failure> {
-        let runtime = match super::runtime() {
-            Ok(runtime) => runtime,
-            Err(error) => return Some(internal(error).into()),
-        };
+    fn answer(&self, token: u32, question: impl Future<Output = Result<Value>> + Send + 'static) {
         let door = Arc::clone(&self.door);
-        runtime.spawn(async move {
-            let outcome = question.await.map_err(Failure::from);
+        let answer = move |outcome: Result<Value>| {
+            let outcome = outcome.map_err(Failure::from);
             door.send(Message::Settled { token, outcome });
+        };
+        runtime::once_there(move |runtime| match runtime {
+            Ok(runtime) => drop(runtime.spawn(async move { answer(question.await) })),
+            Err(error) => answer(Err(without_runtime(error))),
         });
-        None
+    }
+}
+
+/// An execution on its way to the engine.
+struct Submission {
+    engine: ExecutionEngine,
+    door: Arc<Shared>,
+    request: ExecutionRequest,
+    options: ExecuteOptions,
+    token: u32,
+    wants: Wants,
+    stop: Arc<Stop>,
+    /// Held until what is refused was told so.
+    handler: Arc<Handler>,
+}
+
+impl Submission {
+    /// Enters it, and tells through the door if it is refused.
+    fn submit(self, runtime: std::result::Result<&Handle, &std::io::Error>) {
+        let (door, token) = (Arc::clone(&self.door), self.token);
+        let handler = Arc::clone(&self.handler);
+        let entered = match runtime {
+            Ok(runtime) => self.enter(runtime),
+            Err(error) => Err(without_runtime(error)),
+        };
+        if let Err(error) = entered {
+            refuse(&door, token, error);
+        }
+        drop(handler);
+    }
+
+    fn enter(self, runtime: &Handle) -> Result<()> {
+        let (door, token, wants) = (self.door, self.token, self.wants);
+        let decided = decided(Arc::clone(&door), token, wants);
+        self.engine
+            .submit(self.request, self.options, runtime, self.stop, decided)
+            .inspect_err(|_| {
+                door.forget(token);
+            })?;
+        Ok(())
     }
 }
 
@@ -469,6 +514,12 @@ fn pairs(flat: Vec<String>) -> Vec<(OsString, OsString)> {
         pairs.push((name.into(), value.into()));
     }
     pairs
+}
+
+fn without_runtime(error: &std::io::Error) -> ExecutionError {
+    internal(format_args!(
+        "the threads of the engine cannot be started: {error}"
+    ))
 }
 
 fn internal(error: impl std::fmt::Display) -> ExecutionError {

@@ -13,26 +13,5 @@ mod engine;
 mod failure;
 mod handler;
 mod message;
+mod runtime;
 mod text;
-
-use std::sync::OnceLock;
-
-use tokio::runtime::{Builder, Handle, Runtime};
-
-/// The runtime of all engines in this process. It is never shut down: a worker thread that ends takes its own
-/// executions with it, and no one else's.
-fn runtime() -> Result<&'static Handle, std::io::Error> {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(runtime.handle());
-    }
-    let runtime = Builder::new_multi_thread()
-        .thread_name("escher-engine")
-        // Two: one may be held up by a large batch while the other keeps the deadlines.
-        .worker_threads(2)
-        .enable_io()
-        .enable_time()
-        .build()?;
-    // Another JavaScript thread may have been faster; its runtime is as good.
-    Ok(RUNTIME.get_or_init(|| runtime).handle())
-}

@@ -7,7 +7,7 @@
 //! the process comes with the child. A start costs 451 us of processor time instead of 485, `true` itself included.
 
 use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{CStr, c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -16,10 +16,12 @@ use std::sync::OnceLock;
 use super::image::Image;
 use super::roll::{GROUP_DIGITS, Place};
 use super::signal::open_pidfd;
-use super::{check, reap};
+use super::{check, is_scarce, reap};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;
+
+const NULL_DEVICE: &CStr = c"/dev/null";
 
 /// The first descriptor that a child must not inherit.
 const FIRST_FOREIGN: RawFd = 3;
@@ -38,7 +40,35 @@ struct Order<'a> {
     reset: u64,
     /// What it has to close one by one, where the kernel cannot close all of them at once.
     inherited: Vec<RawFd>,
+    failure: Option<Failure>,
+}
+
+/// Why the child could not execute its program.
+#[derive(Clone, Copy)]
+struct Failure {
     error: c_int,
+    /// Whether it was the null device that could not be opened, for which nobody would look in the program.
+    of_null_device: bool,
+}
+
+impl Failure {
+    /// Of the call that has failed just now.
+    fn last() -> Self {
+        Self {
+            // SAFETY: it is that of the thread that waits for this child.
+            error: unsafe { *libc::__errno_location() },
+            of_null_device: false,
+        }
+    }
+
+    fn into_error(self) -> io::Error {
+        let error = io::Error::from_raw_os_error(self.error);
+        if self.of_null_device && !is_scarce(&error) {
+            let device = NULL_DEVICE.to_string_lossy();
+            return io::Error::new(error.kind(), format!("\"{device}\": {error}"));
+        }
+        error
+    }
 }
 
 /// Starts a program in a session of its own, with default signal dispositions, an empty signal mask, and no
@@ -48,7 +78,7 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
         image,
         reset: ignored_signals(),
         inherited: inherited(),
-        error: 0,
+        failure: None,
     };
     let (pid, pidfd) = match clone_with_pidfd(&mut order) {
         Ok((pid, pidfd)) => (pid, Some(pidfd)),
@@ -56,10 +86,10 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
         Err(error) if is_refusal(&error) => (clone(&mut order)?, None),
         Err(error) => return Err(error),
     };
-    if order.error != 0 {
+    if let Some(failure) = order.failure {
         // It ends by itself, and its number is its own until it is reaped.
         reap(pid);
-        return Err(io::Error::from_raw_os_error(order.error));
+        return Err(failure.into_error());
     }
     Ok((pid, pidfd.or_else(|| open_pidfd(pid).ok())))
 }
@@ -197,41 +227,43 @@ unsafe fn clone3(
 extern "C" fn run(order: *mut c_void) -> c_int {
     // SAFETY: the order lives, and is this child's alone, until the thread that started it goes on.
     let order = unsafe { &mut *order.cast::<Order<'_>>() };
-    order.error = execute(order);
+    order.failure = Some(execute(order));
     // SAFETY: ends the child without running what the host has registered for its own end.
     unsafe { libc::_exit(127) }
 }
 
 /// Does what is to be done before, and executes the program. Returns why that failed.
-fn execute(order: &Order<'_>) -> c_int {
+fn execute(order: &Order<'_>) -> Failure {
     let image = order.image;
     reset_signals(order.reset);
     // SAFETY: these take numbers, and strings and lists that live through the calls.
     unsafe {
         // No controlling terminal: a prompt fails instead of hanging. And a group to signal.
         if libc::setsid() < 0 {
-            return errno();
+            return Failure::last();
         }
         if let Some(place) = image.place {
             enter(place);
         }
         for (target, source) in (0..).zip(image.stdio) {
-            if connect(target, source) < 0 {
-                return errno();
+            if let Err(failure) = connect(target, source) {
+                return failure;
             }
         }
-        if let Some(dir) = image.working_dir()
-            && libc::chdir(dir.as_ptr()) < 0
-        {
-            return errno();
-        }
+        // Before the directory is entered, which may hang with its file system: pipes of other executions, of which
+        // this child has copies, must not be held open by it.
         libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, c_int::MAX, 0);
         for fd in &order.inherited {
             libc::close(*fd);
         }
+        if let Some(dir) = image.working_dir()
+            && libc::chdir(dir.as_ptr()) < 0
+        {
+            return Failure::last();
+        }
         libc::execve(image.program().as_ptr(), image.argv(), image.envp());
     }
-    errno()
+    Failure::last()
 }
 
 /// Writes the number of this child, which is that of its group from here on, where the guardian finds it. Nothing of it
@@ -255,32 +287,40 @@ fn enter(place: Place) {
     };
 }
 
-fn connect(target: RawFd, source: Option<RawFd>) -> c_int {
+fn connect(target: RawFd, source: Option<RawFd>) -> Result<(), Failure> {
+    let Some(source) = source else {
+        return connect_null_device(target);
+    };
+    // SAFETY: takes numbers.
+    if unsafe { libc::dup2(source, target) } < 0 {
+        return Err(Failure::last());
+    }
+    Ok(())
+}
+
+fn connect_null_device(target: RawFd) -> Result<(), Failure> {
+    let flags = if target == 0 {
+        libc::O_RDONLY
+    } else {
+        libc::O_WRONLY
+    };
     // SAFETY: these take numbers and a string.
     unsafe {
-        if let Some(source) = source {
-            return libc::dup2(source, target);
+        let null = libc::open(NULL_DEVICE.as_ptr(), flags);
+        if null < 0 {
+            return Err(Failure {
+                of_null_device: true,
+                ..Failure::last()
+            });
         }
-        let flags = if target == 0 {
-            libc::O_RDONLY
-        } else {
-            libc::O_WRONLY
-        };
-        let null = libc::open(c"/dev/null".as_ptr(), flags);
-        if null == target || null < 0 {
-            return null;
+        if null != target && libc::dup2(null, target) < 0 {
+            return Err(Failure::last());
         }
-        let code = libc::dup2(null, target);
         if null >= FIRST_FOREIGN {
             libc::close(null);
         }
-        code
     }
-}
-
-fn errno() -> c_int {
-    // SAFETY: it is that of the thread that waits for this child.
-    unsafe { *libc::__errno_location() }
+    Ok(())
 }
 
 /// What the kernel knows of what is done with a signal. Its fields are in another order here and there.

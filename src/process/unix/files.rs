@@ -5,9 +5,16 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Creates the directory, 0700, unless it is there, and checks that it belongs to this user.
+/// Creates the directory, 0700, unless it is there, and checks that it belongs to this user. Its parent must be
+/// there: a directory for all users, such as that of temporary files, is not ours to make.
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(refused("expected a directory to make it in, found none"));
+        }
+        outcome => outcome?,
+    }
     let found = path.symlink_metadata()?;
     if !found.is_dir() {
         return Err(refused(
@@ -25,6 +32,11 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Creates the directory and those above it, each 0700, unless they are there.
+pub(crate) fn create_dirs(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Opens a file of this user to append to, and creates it, 0600, if it is not there. Follows no link.

@@ -137,13 +137,20 @@ impl PipeWriter {
 /// its default, as programs do that print into pipes, and would be ended by it.
 fn write_quietly(fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(not(target_os = "macos"))]
-    let _held = HeldSignal::hold(libc::SIGPIPE);
+    let held = HeldSignal::hold(libc::SIGPIPE);
     // SAFETY: the descriptor is open, and the bytes live through the call.
     let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    usize::try_from(n).map_err(|_| {
+        let error = io::Error::last_os_error();
+        #[cfg(not(target_os = "macos"))]
+        if error.raw_os_error() == Some(libc::EPIPE) {
+            held.take_what_came();
+        }
+        error
+    })
 }
 
-/// A signal that does not reach this thread while this lives, and is forgotten then.
+/// A signal that does not reach this thread while this lives.
 #[cfg(not(target_os = "macos"))]
 struct HeldSignal {
     signal: c_int,
@@ -167,19 +174,27 @@ impl HeldSignal {
             }
         }
     }
+
+    /// Forgets one that came since. Without waiting: one that was sent to the process as a whole, and not to this
+    /// thread, may have gone to another thread meanwhile.
+    fn take_what_came(&self) {
+        if self.was_pending {
+            return;
+        }
+        let at_once = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: both live through the call; nothing is to be told of the signal.
+        unsafe { libc::sigtimedwait(&set_of(self.signal), ptr::null_mut(), &raw const at_once) };
+    }
 }
 
 #[cfg(not(target_os = "macos"))]
 impl Drop for HeldSignal {
     fn drop(&mut self) {
-        let mut pending = MaybeUninit::uninit();
-        let mut taken = 0;
-        // SAFETY: the sets are initialized or have room. A signal that is pending is taken without waiting.
+        // SAFETY: the mask is initialized; the one before it is not asked for.
         unsafe {
-            libc::sigpending(pending.as_mut_ptr());
-            if !self.was_pending && libc::sigismember(pending.as_ptr(), self.signal) == 1 {
-                libc::sigwait(&set_of(self.signal), &raw mut taken);
-            }
             libc::pthread_sigmask(
                 libc::SIG_SETMASK,
                 &raw const self.mask_before,
@@ -221,5 +236,16 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
         // SAFETY: as above.
         unsafe { libc::signal(libc::SIGPIPE, before) };
+    }
+
+    #[test]
+    fn a_sigpipe_that_went_to_another_thread_is_not_waited_for() {
+        let (sender, taken) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            HeldSignal::hold(libc::SIGPIPE).take_what_came();
+            let _ = sender.send(());
+        });
+        let taken = taken.recv_timeout(std::time::Duration::from_secs(10));
+        taken.expect("an answer, although there is no signal");
     }
 }

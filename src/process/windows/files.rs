@@ -37,13 +37,14 @@ const PRIVATE: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)";
 /// What is done with a file: appended to, waited for, and asked for its attributes and its owner.
 const APPEND_AND_ASK: u32 = FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | READ_CONTROL | SYNCHRONIZE;
 
-/// Creates the directory, for this user alone, unless it is there, and checks that it belongs to this user.
+/// Creates the directory, for this user alone, unless it is there, and checks that it belongs to this user. Its parent
+/// must be there: a directory for all users, such as that of temporary files, is not ours to make.
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
     match create_private_dir(path) {
         Err(error) if error.raw_os_error() == Some(ERROR_ALREADY_EXISTS.cast_signed()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(refused("expected a directory to make it in, found none"));
+        }
         outcome => outcome?,
     }
     let dir = OpenOptions::new()
@@ -85,6 +86,11 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     // SAFETY: allocated by the conversion, and freed once.
     unsafe { LocalFree(descriptor) };
     created
+}
+
+/// Creates the directory and those above it unless they are there, with the rights that the topmost is given.
+pub(crate) fn create_dirs(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
 }
 
 /// Opens a file of this user to append to, and creates it if it is not there. Follows no link.
