@@ -551,7 +551,13 @@ mod tests {
             let _ = sender.send((decision.is_err(), seen.available_permits()));
         };
         engine
-            .submit(request, options, &Handle::current(), false, decided)
+            .submit(
+                request,
+                options,
+                &Handle::current(),
+                Arc::default(),
+                decided,
+            )
             .expect("a slot");
         assert_eq!(told.await, Ok((true, 1)));
     }
@@ -564,7 +570,7 @@ mod tests {
         });
         let registry = &engine.0.registry;
         let enter = |id| {
-            let execution = Execution::new(id, String::from("true"), None);
+            let execution = Execution::new(id, String::from("true"), Arc::default(), None);
             registry.enter(&execution).expect("a free id");
             execution
         };

@@ -52,6 +52,7 @@ pub(crate) struct Invocation {
     pub working_dir: Option<PathBuf>,
     pub stdin: bool,
     /// What its tag holds.
+    #[cfg_attr(windows, expect(dead_code, reason = "a job needs no tag"))]
     pub serial: u64,
     /// Whether the guardian is to end it when the host is gone.
     pub guarded: bool,
