@@ -79,11 +79,11 @@ is_listed() {
 }
 
 is_member() {
-  is_listed "$groups" "$session" && return
+  if is_listed "$groups" "$session"; then return 0; fi
   case $found in
-    *" $parent "*) return ;;
+    *" $parent "*) return 0 ;;
   esac
-  [ "$parent" = "$adopter" ] || return
+  [ "$parent" = "$adopter" ] || return 1
   serial_of "$1"
   [ -n "$serial" ] && is_listed "$serials" "$serial" && is_near "$1"
 }
