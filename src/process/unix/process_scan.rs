@@ -528,3 +528,119 @@ fn reap(seen: &[Process], found: &[Found], marks: &[Mark], oldest: u64) {
     }
     members.retain(|pid, at| *at < oldest || started.get(pid) == Some(at));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn process(pid: i32, parent: i32, group: i32) -> Process {
+        Process {
+            pid,
+            parent,
+            group,
+            session: group,
+            started: 100,
+            is_dead: false,
+            is_exiting: false,
+        }
+    }
+
+    fn mark(leader: Leader) -> Mark {
+        Mark {
+            serial: 7,
+            started: 100,
+            leader,
+        }
+    }
+
+    fn members(seen: &[Process], tags: &[(i32, u64)], mark: &Mark) -> Vec<i32> {
+        let tags = tags.iter().copied().collect();
+        let family = Family::new(seen, &tags);
+        let mut members: Vec<i32> = family.members(mark).map(|member| member.pid).collect();
+        members.sort_unstable();
+        members
+    }
+
+    #[test]
+    fn a_member_is_in_the_group_or_a_child_of_a_member_or_an_orphan_with_the_tag() {
+        let seen = [
+            process(10, 1, 10),
+            process(11, 1, 10),
+            process(12, 10, 12),
+            process(13, 12, 13),
+            process(20, 1, 20),
+            process(21, 20, 21),
+            process(30, 1, 30),
+            process(31, 30, 31),
+        ];
+        // 30 carries the tag of another execution.
+        let tags = [(20, 7), (30, 8)];
+        let own = mark(Leader::Own(10));
+        assert_eq!(members(&seen, &tags, &own), [11, 12, 13, 20, 21]);
+        assert_eq!(members(&seen, &tags, &mark(Leader::Gone)), [20, 21]);
+    }
+
+    #[test]
+    fn what_is_older_than_an_execution_is_none_of_it() {
+        let older = Process {
+            started: 99,
+            ..process(20, 1, 20)
+        };
+        let seen = [older, process(21, 20, 21)];
+        let own = mark(Leader::Own(10));
+        assert_eq!(members(&seen, &[(20, 7)], &own), [0_i32; 0]);
+    }
+
+    #[test]
+    fn who_was_given_the_number_of_a_reaped_leader_is_none_of_its_execution() {
+        let left = process(11, 1, 10);
+        let stranger = Process {
+            started: 105,
+            ..process(10, 1, 10)
+        };
+        let seen = [left, stranger];
+        let reaped = mark(Leader::Reaped(10, 105));
+        assert_eq!(members(&seen, &[], &reaped), [11]);
+    }
+
+    #[test]
+    fn a_process_is_confirmed_only_as_the_one_that_was_seen() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
+        let pid = child.id().cast_signed();
+        let scanner: &'static Scanner = Box::leak(Box::new(Scanner {
+            state: Mutex::new(State {
+                waiting: Vec::new(),
+                asked: Vec::new(),
+                looker: Some(1),
+                lookers: 1,
+                reading: None,
+                hanging: None,
+            }),
+            asked: Condvar::new(),
+        }));
+        let look = Look { scanner, number: 1 };
+        let seen = look.process(pid).expect("its facts");
+        let own = Mark {
+            serial: 7,
+            started: 0,
+            leader: Leader::Own(seen.group),
+        };
+        let none = HashMap::new();
+        let found = look.confirm(&own, &seen, &none).expect("the same");
+        assert_eq!((found.pid, found.may_be_signalled), (pid, true));
+        let another = Process {
+            started: seen.started + 1,
+            ..seen.clone()
+        };
+        assert!(look.confirm(&own, &another, &none).is_none());
+        // By a tag that it does not carry.
+        let tags = HashMap::from([(pid, 7)]);
+        let gone = mark(Leader::Gone);
+        assert!(look.confirm(&gone, &seen, &tags).is_none());
+        child.kill().expect("it lives");
+        child.wait().expect("a child");
+        assert!(look.confirm(&own, &seen, &none).is_none());
+    }
+}

@@ -165,3 +165,30 @@ fn nameless_file() -> io::Result<OwnedFd> {
     // SAFETY: opened just now.
     above_stdio(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line_of(entry: &Entry) -> String {
+        let mut line = vec![0; LINE];
+        let file = File::from(file().expect("a file"));
+        file.read_exact_at(&mut line, (entry.index * LINE) as u64)
+            .expect("its line");
+        String::from_utf8(line).expect("a text")
+    }
+
+    #[test]
+    fn a_group_is_told_until_its_number_is_free_and_an_execution_until_it_is_over() {
+        let before = Entry::new(7, 3);
+        let line = |group: &str| format!("{group} {:016} {:020}\n", 7, 3);
+        assert_eq!(line_of(&before), line("0000000000"));
+        before.set_group(4321);
+        assert_eq!(line_of(&before), line("0000004321"));
+        before.clear_group();
+        assert_eq!(line_of(&before), line("0000000000"));
+        let index = before.index;
+        drop(before);
+        assert_eq!(line_of(&Entry { index }), Line::FREE.text());
+    }
+}
