@@ -30,6 +30,8 @@ fn runtime() -> Result<&'static Handle, std::io::Error> {
         .thread_name("escher-engine")
         // Two: one may be held up by a large batch while the other keeps the deadlines.
         .worker_threads(2)
+        // The default, which would be looked for in a variable: another thread may be changing one.
+        .thread_stack_size(2 * 1024 * 1024)
         .enable_io()
         .enable_time()
         .build()?;

@@ -8,6 +8,7 @@ mod child;
 mod clone;
 #[cfg(target_os = "macos")]
 mod darwin;
+mod directory;
 pub(crate) mod files;
 #[cfg(target_os = "linux")]
 mod groups;
@@ -36,6 +37,7 @@ pub(crate) use child::Child;
 use child::Leader;
 #[cfg(not(target_os = "macos"))]
 use clone::start;
+pub(crate) use directory::{Directory, is_at};
 use image::Image;
 pub(crate) use pipe::PipeReader;
 use pipe::{pipe, set_nonblocking};

@@ -211,6 +211,12 @@ fn execute(order: &Order<'_>) -> c_int {
         if libc::setsid() < 0 {
             return errno();
         }
+        // Before its descriptor is closed, or replaced by one of the three.
+        if let Some(dir) = image.directory()
+            && libc::fchdir(dir) < 0
+        {
+            return errno();
+        }
         for (target, source) in (0..).zip(image.stdio) {
             if connect(target, source) < 0 {
                 return errno();

@@ -364,6 +364,7 @@ mod tests {
                 hidden: Vec::new(),
                 own: Vec::new(),
             },
+            directory: None,
             working_dir: None,
             stdin: false,
             guarded: false,
