@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::ValidationError;
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::process::program::{self, Forms};
-use crate::process::{EXECUTION_ID, Invocation, tag};
+use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
 use crate::request::{Command, ExecutionRequest};
 
 /// Why a request does not become an invocation.
@@ -39,11 +39,16 @@ pub(crate) fn resolve(
     let words = words(&request.command, &search)?;
     let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
     check_words(&request.command, &program, &words)?;
+    // A path from the root leads there from everywhere.
+    let is_complete = request.working_dir.is_some() && base.is_absolute();
+    let directory = environment.directory().filter(|_| !is_complete);
+    let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
     Ok(Invocation {
         program,
         variables,
         words,
-        working_dir: needs_chdir(&base).then_some(base),
+        directory,
+        working_dir: (!stays).then_some(base),
         stdin: request.stdin.is_some(),
         serial,
         guarded,
@@ -83,11 +88,6 @@ fn working_dir(
         "a directory that exists",
         found,
     ))
-}
-
-/// A child in the host's own directory inherits it, also where its path cannot be walked.
-fn needs_chdir(dir: &Path) -> bool {
-    !dir.as_os_str().is_empty() && std::env::current_dir().ok().as_deref() != Some(dir)
 }
 
 fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64) -> Variables {

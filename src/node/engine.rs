@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -24,7 +23,7 @@ use crate::error::{ExecutionError, Result, ValidationError};
 use crate::event::EventHandler;
 use crate::execution::stop::Stop;
 use crate::plan::ExecutionPlan;
-use crate::process::environment::Environment;
+use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
 use crate::request::ExecutionRequest;
 
@@ -86,14 +85,15 @@ impl NativeEngine {
         })
     }
 
-    /// Starts an execution; what becomes of it is told through the door, to `token`.
+    /// Starts an execution; what becomes of it is told through the door, to `token`. `variables`: each as `NAME=value`
+    /// and a NUL byte; without them, those of the process are read, which is only for a thread that alone changes them.
     #[napi(catch_unwind)]
     pub fn execute(
         &self,
         token: u32,
         request: String,
         stdin: Option<Either<String, Uint8Array>>,
-        variables: Option<Vec<String>>,
+        variables: Option<String>,
         wants: u32,
     ) -> Option<Failure> {
         self.submit(token, &request, stdin, variables, Wants(wants))
@@ -106,7 +106,7 @@ impl NativeEngine {
         token: u32,
         request: &str,
         stdin: Option<Either<String, Uint8Array>>,
-        variables: Option<Vec<String>>,
+        variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
         let mut request: ExecutionRequest =
@@ -151,7 +151,7 @@ impl NativeEngine {
         tokens: Vec<u32>,
         plan: String,
         stdins: Vec<StepInput>,
-        variables: Option<Vec<String>>,
+        variables: Option<String>,
         wants: Vec<u32>,
     ) {
         let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
@@ -188,7 +188,7 @@ impl NativeEngine {
         Uuid::new_v4().to_string()
     }
 
-    /// Whether the environment of the process has this variable.
+    /// Whether the environment of the process has this variable. Only for a thread that alone changes it.
     #[napi(catch_unwind)]
     pub fn has_variable(name: String) -> bool {
         std::env::var_os(name).is_some()
@@ -478,7 +478,11 @@ fn refuse(door: &Shared, token: u32, error: ExecutionError) {
 
 fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {
     let expected = "text of whole Unicode characters";
-    move |error| ValidationError::new(what, expected, error.to_string())
+    // Not what the error says, which may tell a value.
+    move |error| {
+        let found = format!("something else at byte {}", error.column());
+        ValidationError::new(what, expected, found)
+    }
 }
 
 fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
@@ -488,32 +492,16 @@ fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
     }
 }
 
-/// What a command inherits, read on the JavaScript thread.
-fn environment(variables: Option<Vec<String>>) -> Environment {
+/// What a command inherits, taken on the JavaScript thread.
+fn environment(variables: Option<String>) -> Environment {
     thread_local! {
-        static LAST: RefCell<Environment> = RefCell::default();
+        static TAKEN: RefCell<Taken> = RefCell::default();
     }
-    let environment = LAST.with_borrow_mut(|last| {
-        *last = Environment::current_or(last);
-        last.clone()
-    });
-    match variables {
-        Some(variables) => environment.with_variables(pairs(variables)),
-        None => environment,
-    }
+    TAKEN.with_borrow_mut(|taken| taken.now(variables))
 }
 
 fn parse_id(id: &str) -> Result<Uuid> {
     Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
-}
-
-fn pairs(flat: Vec<String>) -> Vec<(OsString, OsString)> {
-    let mut flat = flat.into_iter();
-    let mut pairs = Vec::new();
-    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-        pairs.push((name.into(), value.into()));
-    }
-    pairs
 }
 
 fn without_runtime(error: &std::io::Error) -> ExecutionError {

@@ -27,12 +27,15 @@ use windows as system;
 
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
-pub(crate) use system::{Child, PipeReader, Spawned, is_scarce, signal_name, spawn};
+pub(crate) use system::{
+    Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
+};
 pub(crate) use system::{files, guardian, program, tree};
 
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use environment::Variables;
@@ -48,7 +51,9 @@ pub(crate) struct Invocation {
     /// The name it is called by, and its arguments.
     pub words: Vec<OsString>,
     pub variables: Variables,
-    /// `None`: that of the host.
+    /// The directory that the child goes to first: that of the host at the call. `None`: where the host is at the start.
+    pub directory: Option<Arc<Directory>>,
+    /// The path that it goes to from there, if any.
     pub working_dir: Option<PathBuf>,
     pub stdin: bool,
     /// What its tag holds.

@@ -10,6 +10,7 @@ mod child;
 mod clone;
 #[cfg(target_os = "macos")]
 mod darwin;
+mod directory;
 mod escapees;
 pub(crate) mod files;
 pub(crate) mod guardian;
@@ -44,6 +45,7 @@ use clone::start;
 pub(crate) use darwin::inherited_tags;
 #[cfg(target_os = "macos")]
 use darwin::{Entry, now};
+pub(crate) use directory::{Directory, is_at};
 use image::Image;
 pub(crate) use pipe::PipeReader;
 use pipe::{pipe, set_nonblocking};

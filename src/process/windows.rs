@@ -16,6 +16,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::io::{AsRawHandle, OwnedHandle, RawHandle};
+use std::path::Path;
 use std::sync::Arc;
 
 use windows_sys::Win32::Foundation::{
@@ -46,6 +47,25 @@ pub(crate) mod guardian {
     pub(crate) fn problem() -> Option<String> {
         None
     }
+}
+
+/// A directory that is held on to. Windows has no need of it: it lets nobody remove or rename the directory of a process.
+#[derive(Debug)]
+pub(crate) enum Directory {}
+
+impl Directory {
+    pub fn current() -> Option<Self> {
+        None
+    }
+
+    pub fn is_current(&self) -> bool {
+        match *self {}
+    }
+}
+
+/// Whether a child gets to this directory of the host by staying where the host is. The host may have gone elsewhere.
+pub(crate) fn is_at(dir: &Path) -> bool {
+    dir.as_os_str().is_empty()
 }
 
 /// The exit code of what is killed with its job: nobody else's, so that a kill can be told from an exit.

@@ -252,9 +252,19 @@ fn execute(order: &Order<'_>) -> Failure {
         }
         // Before the directory is entered, which may hang with its file system: pipes of other executions, of which
         // this child has copies, must not be held open by it.
-        libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, c_int::MAX, 0);
+        let kept = image.directory().unwrap_or(FIRST_FOREIGN - 1);
+        libc::syscall(libc::SYS_close_range, kept + 1, c_int::MAX, 0);
+        if kept > FIRST_FOREIGN {
+            libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, kept - 1, 0);
+        }
         for fd in &order.inherited {
             libc::close(*fd);
+        }
+        // Its descriptor is closed when the program is executed.
+        if let Some(dir) = image.directory()
+            && libc::fchdir(dir) < 0
+        {
+            return Failure::last();
         }
         if let Some(dir) = image.working_dir()
             && libc::chdir(dir.as_ptr()) < 0

@@ -10,12 +10,13 @@ use std::ptr;
 use super::Entry;
 #[cfg(not(target_os = "macos"))]
 use super::roll::Place;
-use crate::process::Invocation;
 use crate::process::environment::Assignment;
+use crate::process::{Directory, Invocation};
 
 /// Program, arguments, variables and directory as C has them, and the three descriptors.
 pub(super) struct Image<'a> {
     program: CString,
+    directory: Option<RawFd>,
     working_dir: Option<CString>,
     /// Pointers into `words`, and a null pointer behind them.
     argv: Vec<*const c_char>,
@@ -42,6 +43,7 @@ impl<'a> Image<'a> {
         let words = invocation.words.iter().map(|word| c_string(word));
         let dir = invocation.working_dir.as_deref();
         Ok(Self {
+            directory: invocation.directory.as_deref().map(Directory::fd),
             working_dir: dir.map(|dir| c_string(dir.as_os_str())).transpose()?,
             #[cfg(not(target_os = "macos"))]
             place: entry.and_then(Entry::place),
@@ -69,6 +71,7 @@ impl<'a> Image<'a> {
         });
         Ok(Self {
             program: words.first().cloned().unwrap_or_default(),
+            directory: None,
             working_dir: None,
             argv: end_with_null(words.iter().map(|word| word.as_ptr()).collect()),
             envp: end_with_null(variables.collect::<io::Result<_>>()?),
@@ -86,7 +89,12 @@ impl<'a> Image<'a> {
         &self.program
     }
 
-    /// `None`: that of this process.
+    /// The descriptor of the directory to go to first. `None`: to stay in that of this process.
+    pub fn directory(&self) -> Option<RawFd> {
+        self.directory
+    }
+
+    /// The path to go to from there, if any.
     pub fn working_dir(&self) -> Option<&CStr> {
         self.working_dir.as_deref()
     }
