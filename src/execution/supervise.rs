@@ -9,7 +9,7 @@ use super::pump::Progress;
 use super::stop::{Cause, Stop};
 use crate::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Child, ExitStatus, KILL_TIMEOUT, TreeEnd};
+use crate::process::{Child, ExitStatus, TreeEnd};
 
 /// How the processes of an execution ended.
 #[derive(Debug)]
@@ -111,42 +111,23 @@ impl Supervisor<'_> {
     async fn end(&self, cause: Cause, mut child: Child, streams: &mut Streams<'_>) -> Ending {
         let tree = child.tree();
         let kill_at = Instant::now() + self.config.termination_grace();
-        let work = async {
-            let (leader, ()) = tokio::join!(self.outlast(&mut child, kill_at), tree.ask());
-            (leader, tree.end(true, kill_at, self.stop.urgent()).await)
-        };
-        let (leader, mut end) = streams.during(work).await;
+        let end = tree.end_all(child.exited(), kill_at, self.stop.urgent());
+        let mut end = streams.during(end).await;
         self.drain(streams, self.stop.urgent()).await;
-        let exit = if leader.is_alive {
+        let exit = if child.is_dead() {
+            child.reap()
+        } else {
             end.survivors.insert(0, child.pid());
             // Dropped, it is reaped by a thread, whenever it ends.
-            drop(child);
             ExitStatus::Alive
-        } else {
-            child.reap()
         };
         Ending {
             cause: Some(cause),
             exit,
-            forced: leader.was_killed || end.forced,
+            forced: end.forced,
             leftovers: false,
             survivors: end.survivors,
             delivered: false,
-        }
-    }
-
-    /// Waits for the leader, and kills its group when its time is over.
-    async fn outlast(&self, child: &mut Child, kill_at: Instant) -> Outlasted {
-        tokio::select! {
-            biased;
-            () = child.exited() => return Outlasted::default(),
-            () = sleep_until(kill_at) => {}
-            () = self.stop.urgent() => {}
-        }
-        child.kill_group();
-        Outlasted {
-            was_killed: true,
-            is_alive: timeout(KILL_TIMEOUT, child.exited()).await.is_err(),
         }
     }
 
@@ -189,9 +170,7 @@ impl Supervisor<'_> {
             return TreeEnd::default();
         }
         let kill_at = Instant::now() + grace;
-        streams
-            .during(tree.end(false, kill_at, self.at_once()))
-            .await
+        streams.during(tree.end_left(kill_at, self.at_once())).await
     }
 
     /// Resolves when nobody waits any longer for what a command has left: its deadline has passed, or it is cancelled.
@@ -273,14 +252,6 @@ impl Supervisor<'_> {
             }
         }
     }
-}
-
-/// How a leader ended that was asked to.
-#[derive(Debug, Default)]
-struct Outlasted {
-    was_killed: bool,
-    /// Not even the kill has ended it.
-    is_alive: bool,
 }
 
 /// The longest deadline that a clock can hold; a longer one is none.

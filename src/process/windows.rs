@@ -199,10 +199,6 @@ impl Child {
         }
     }
 
-    pub fn kill_group(&self) {
-        self.leader.job.terminate();
-    }
-
     /// Whether a dead leader has left others in its job, and what belongs to the execution.
     pub fn leave(&mut self) -> (bool, Tree) {
         let has_company = !self.leader.job.members(self.leader.pid).is_empty();

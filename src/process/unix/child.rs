@@ -39,18 +39,6 @@ impl Leader {
         signal_group(self.pid, signal);
     }
 
-    /// Whether it is dead; it stays a zombie.
-    fn is_dead(&self) -> bool {
-        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
-        let code = unsafe { wait_for(self.pid, info.as_mut_ptr(), libc::WNOHANG) };
-        if code != 0 {
-            return io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
-        }
-        // SAFETY: zeroed above; the call fills it in or leaves it.
-        unsafe { info.assume_init().si_pid() != 0 }
-    }
-
     /// Takes the status of a dead leader; its number is free from here on.
     fn reap(&mut self) -> ExitStatus {
         let pid = self.pid;
@@ -72,6 +60,18 @@ impl Leader {
             _entry: self.entry.clone(),
         }
     }
+}
+
+/// Whether a leader that is not reaped is dead; it stays a zombie.
+pub(super) fn is_dead(leader: libc::pid_t) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
+    let code = unsafe { wait_for(leader, info.as_mut_ptr(), libc::WNOHANG) };
+    if code != 0 {
+        return io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
+    }
+    // SAFETY: zeroed above; the call fills it in or leaves it.
+    unsafe { info.assume_init().si_pid() != 0 }
 }
 
 /// # Safety
@@ -181,7 +181,7 @@ impl Child {
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
                 // A kernel queue does not tell of a death that was before, or while, the watch began.
-                if cfg!(target_os = "macos") && self.leader.is_dead() {
+                if cfg!(target_os = "macos") && is_dead(self.leader.pid) {
                     break;
                 }
                 // An error means that the runtime shuts down: there is nobody left to tell.
@@ -189,7 +189,7 @@ impl Child {
                     break;
                 };
                 // A kernel queue may tell before there is a status; it tells once.
-                if cfg!(target_os = "macos") || self.leader.is_dead() {
+                if cfg!(target_os = "macos") || is_dead(self.leader.pid) {
                     break;
                 }
                 ready.clear_ready();
@@ -200,16 +200,12 @@ impl Child {
 
     /// Whether the leader is dead, although that may not have been told yet.
     pub fn is_dead(&self) -> bool {
-        self.is_dead || self.leader.is_dead()
+        self.is_dead || is_dead(self.leader.pid)
     }
 
     /// What belongs to the execution of a leader that is not reaped.
     pub fn tree(&self) -> Tree {
         self.leader.tree(process_scan::Leader::Own(self.leader.pid))
-    }
-
-    pub fn kill_group(&self) {
-        self.leader.signal_group(libc::SIGKILL);
     }
 
     /// Whether a dead leader has left others in its group or its session, and what belongs to the execution. It takes no

@@ -110,7 +110,7 @@ async fn look_again_and_again(mut looker: Looker) {
             let (tree, grace) = (ended.tree.clone(), ended.grace);
             ended.runtime.spawn(async move {
                 let kill_at = Instant::now() + grace;
-                tree.end(false, kill_at, std::future::pending()).await
+                tree.end_left(kill_at, std::future::pending()).await
             });
         }
         looker.ended.clear();

@@ -1,24 +1,26 @@
 # Ends what the executions of a host have left when the host is gone. Arguments: the name of the host's tag, its number.
-# The roll of its executions stands behind descriptor 1. Nothing but the shell itself and `sleep` is called: whatever
-# else may be missing where it runs.
+# The roll of its executions stands behind descriptor 1. It needs `grep` and `sleep`.
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 trap '' HUP INT QUIT TERM
 tag=$1 host=$2
+newline='
+'
 
 # The `/proc` must be that of its own namespace of processes: another's numbers are those of strangers.
 read -r own _ </proc/self/stat || exit 3
 [ "$own" = "$$" ] || exit 4
-# Variables have NULs between them, which a shell may drop, but must read past.
-case $(printf 'a\0b\n' | { IFS= read -r line && printf '%s' "$line"; }) in
-  a*b) ;;
+# Words have NULs between them, which a shell may drop, but must read past.
+read -r words </proc/self/cmdline
+case $words in
+  *sh*-c*) ;;
   *) exit 5 ;;
 esac
+command -v grep >/dev/null || exit 6
 
-# What the kernel knows of process $1. The name of its program may hold anything, parentheses and newlines included.
-facts() {
-  last=
-  while IFS= read -r line; do last=$line; done <"/proc/$1/stat"
-  set -- ${last##*) }
+# Sets what the kernel knows of process $pid, from the line that tells it. The name of its program may hold anything,
+# parentheses included.
+parse() {
+  set -- ${1##*) }
   [ $# -ge 20 ] || return 1
   parent=$2 group=$3 session=$4 started=${20} dead=
   case $1 in
@@ -26,9 +28,32 @@ facts() {
   esac
 }
 
+# The same for process $1, as it is now.
+facts() {
+  last=
+  while IFS= read -r line; do last=$line; done <"/proc/$1/stat"
+  parse "$last"
+}
+
+# Sets `seen` to a line for each process, with the name of its file before it. Some hundreds at a time: there is a limit
+# to the words of a command.
+look() {
+  seen= files= count=0
+  for file in /proc/[0-9]*/stat; do
+    files="$files $file" count=$((count + 1))
+    if [ "$count" -eq 500 ]; then
+      seen=$seen$newline$(grep -Hs '' $files)
+      files= count=0
+    fi
+  done
+  seen=$seen$newline$(grep -Hs '' $files /dev/null)
+}
+
 # Sets `thread` to the files of a thread of process $1 that lives. The first may have ended, and shows nothing then.
 thread_of() {
+  set +f
   for thread in /proc/"$1"/task/*; do :; done
+  set -f
 }
 
 # The serial in the tag of process $1.
@@ -100,33 +125,29 @@ read_roll() {
   [ -n "$oldest" ]
 }
 
-# Stops every member that is found, so that it starts no more, and none of its children becomes an orphan unseen. A
-# group that somebody is in, dead or alive, has its number still, and is stopped as a whole.
-find_members() {
-  new=
-  for p in /proc/[0-9]*; do
-    p=${p#/proc/}
-    case $found in
-      *" $p "*) continue ;;
+# Stops the process of a line if it is a member, so that it starts no more, and none of its children becomes an orphan
+# unseen. A group that somebody is in, dead or alive, has its number still, and is stopped as a whole.
+stop_member() {
+  pid=${1#/proc/}
+  pid=${pid%%/*}
+  case "$found$$ " in
+    *" $pid "*) return ;;
+  esac
+  parse "$1" && [ "$started" -ge "$oldest" ] || return
+  if is_listed "$groups" "$group"; then
+    case $hit in
+      *" $group "*) ;;
+      *)
+        hit="$hit$group "
+        kill -STOP "-$group"
+        ;;
     esac
-    [ "$p" != "$$" ] && facts "$p" && [ "$started" -ge "$oldest" ] || continue
-    if is_listed "$groups" "$group"; then
-      case $hit in
-        *" $group "*) ;;
-        *)
-          hit="$hit$group " new=1
-          kill -STOP "-$group"
-          ;;
-      esac
-    elif [ -n "$dead" ] || ! is_member "$p"; then
-      continue
-    fi
-    if [ -z "$dead" ]; then
-      found="$found$p " new=1
-      kill -STOP "$p"
-    fi
-  done
-  [ -n "$new" ]
+  elif [ -n "$dead" ] || ! is_member "$pid" || ! facts "$pid" || ! is_member "$pid"; then
+    return
+  else
+    kill -STOP "$pid"
+  fi
+  if [ -z "$dead" ]; then found="$found$pid " new=1; fi
 }
 
 while IFS= read -r _; do :; done
@@ -135,7 +156,7 @@ while IFS= read -r _; do :; done
 i=0
 while facts "$$" && [ "$parent" = "$host" ]; do
   i=$((i + 1))
-  [ "$i" -lt 500 ] || exit 6
+  [ "$i" -lt 500 ] || exit 7
   sleep 0.01
 done
 adopter=$parent
@@ -143,14 +164,27 @@ adopter=$parent
 # What was being started has entered itself soon, and what was leaving its parents has left them.
 quiet=0 looks=0
 while [ "$quiet" -lt 4 ] && [ "$looks" -lt 200 ]; do
-  looks=$((looks + 1)) quiet=$((quiet + 1))
-  found=' ' hit=' '
-  if read_roll && find_members; then
-    quiet=0
-    while find_members; do :; done
-    for g in $hit; do kill -KILL "-$g"; done
-    for p in $found; do kill -KILL "$p"; done
-  else
-    sleep 0.05
+  looks=$((looks + 1)) quiet=$((quiet + 1)) found=' ' hit=' ' new=
+  if read_roll; then
+    look
+    # What stands in the lines are no names of files. Parents may come behind their children.
+    set -f
+    new=1
+    while [ -n "$new" ]; do
+      new= IFS=$newline
+      for line in $seen; do
+        IFS=' '
+        stop_member "$line"
+      done
+      IFS=' '
+    done
+    set +f
   fi
+  if [ "$found" = ' ' ]; then
+    sleep 0.05
+    continue
+  fi
+  quiet=0
+  for g in $hit; do kill -KILL "-$g"; done
+  for p in $found; do kill -KILL "$p"; done
 done

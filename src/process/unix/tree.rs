@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::child::may_have_company;
+use super::child::{is_dead, may_have_company};
 #[cfg(target_os = "macos")]
 use super::darwin::Entry;
 use super::escapees;
@@ -19,6 +19,9 @@ use crate::process::{KILL_TIMEOUT, TreeEnd};
 
 /// Between two looks where nothing tells of an end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long asking a tree to end waits for a look at it.
+const LOOK_FIRST: Duration = Duration::from_millis(100);
 
 /// What belongs to an execution besides the leader of its group. As long as one of these lives, the guardian ends what
 /// belongs to it with the host.
@@ -51,14 +54,51 @@ impl Tree {
         }
     }
 
-    /// Asks all of it to end, the leader included; once, as many programs take a second request for impatience, and end
-    /// without putting anything in order. Stopped processes are continued, so that they can.
-    pub async fn ask(&self) {
-        // Finding the others must not delay it.
+    /// Ends all of it, the leader included, whose end `exited` tells: asks, waits until `kill_at` or `hurry`, kills, and
+    /// looks again until nothing is found. What was born since it was asked is awaited, and killed with the rest.
+    pub async fn end_all(
+        &self,
+        exited: impl Future<Output = ()>,
+        kill_at: Instant,
+        hurry: impl Future<Output = ()>,
+    ) -> TreeEnd {
+        let end_by_itself = async {
+            self.ask().await;
+            exited.await;
+            self.gone(self.look().await).await
+        };
+        self.kill_unless(end_by_itself, kill_at, hurry).await
+    }
+
+    /// Ends what a dead leader has left, in the same way.
+    pub async fn end_left(&self, kill_at: Instant, hurry: impl Future<Output = ()>) -> TreeEnd {
+        let found = self.left(kill_at).await;
+        if found.is_nothing() {
+            return TreeEnd::default();
+        }
+        self.signal(&found.members, libc::SIGTERM);
+        self.signal(&found.members, libc::SIGCONT);
+        TreeEnd {
+            found: true,
+            ..self.kill_unless(self.gone(found), kill_at, hurry).await
+        }
+    }
+
+    /// Asks all of it to end, once, as many programs take a second request for impatience, and end without putting
+    /// anything in order. Stopped processes are continued, so that they can.
+    async fn ask(&self) {
+        let look = process_scan::members(self.mark);
+        tokio::pin!(look);
+        // Members that have nothing but their parents to be known by are found as long as these live. But nobody waits
+        // for a look that hangs.
+        let early = timeout(LOOK_FIRST, &mut look).await;
         self.signal_group(libc::SIGTERM);
         self.signal_group(libc::SIGCONT);
-        let found = process_scan::members(self.mark).await.unwrap_or_default();
-        for member in found.members {
+        let found = match early {
+            Ok(found) => found,
+            Err(_) => look.await,
+        };
+        for member in found.unwrap_or_default().members {
             if !member.is_in_group {
                 member.signal(libc::SIGTERM);
                 member.signal(libc::SIGCONT);
@@ -66,44 +106,25 @@ impl Tree {
         }
     }
 
-    /// Ends what is left after the leader: asks, waits until `kill_at` or `hurry`, kills, and looks again until nothing is
-    /// found. With `was_asked` it is not asked again; what was born since is awaited, and killed with the rest.
-    pub async fn end(
-        &self,
-        was_asked: bool,
-        kill_at: Instant,
-        hurry: impl Future<Output = ()> + Send,
-    ) -> TreeEnd {
-        let mut end = TreeEnd::default();
-        let Some(found) = self.left(kill_at).await else {
-            return self.end_unseen(was_asked, kill_at, hurry).await;
-        };
-        if found.is_nothing() {
-            return end;
-        }
-        end.found = true;
-        if !was_asked {
-            self.signal(&found.members, libc::SIGTERM);
-            self.signal(&found.members, libc::SIGCONT);
-        }
-        tokio::select! {
-            biased;
-            gone = self.gone(found) => if gone { return end },
-            () = tokio::time::sleep_until(kill_at) => {}
-            () = hurry => {}
-        }
-        self.kill(&mut end).await;
-        end
+    /// What there is of it besides the leader. Where processes cannot be looked at, there is the group, and the question
+    /// whether a dead leader is alone in it.
+    async fn look(&self) -> Found {
+        let has_company = |group: i32| is_dead(group) && may_have_company(group);
+        let found = process_scan::members(self.mark).await;
+        found.unwrap_or_else(|| Found {
+            members: Vec::new(),
+            has_missed: self.group().is_some_and(has_company),
+        })
     }
 
-    /// What does not end by itself; `None` where processes cannot be looked at.
-    async fn left(&self, latest: Instant) -> Option<Found> {
+    /// What does not end by itself.
+    async fn left(&self, latest: Instant) -> Found {
         loop {
-            let found = process_scan::members(self.mark).await?;
+            let found = self.look().await;
             // What has closed its output is often still on its way out. It was not left running.
             let all_end = found.members.iter().all(|member| member.is_exiting);
             if found.members.is_empty() || !all_end || Instant::now() >= latest {
-                return Some(found);
+                return found;
             }
             drop(timeout_at(latest, all_gone(found.members)).await);
         }
@@ -114,21 +135,31 @@ impl Tree {
     async fn gone(&self, mut found: Found) -> bool {
         while !found.is_out_of_reach() {
             all_gone(found.members).await;
-            match process_scan::members(self.mark).await {
-                Some(again) => found = again,
-                None => return false,
-            }
+            found = self.look().await;
         }
         found.is_nothing()
     }
 
-    async fn kill(&self, end: &mut TreeEnd) {
+    async fn kill_unless(
+        &self,
+        gone: impl Future<Output = bool>,
+        kill_at: Instant,
+        hurry: impl Future<Output = ()>,
+    ) -> TreeEnd {
+        let mut end = TreeEnd::default();
+        tokio::select! {
+            biased;
+            gone = gone => if gone { return end },
+            () = tokio::time::sleep_until(kill_at) => {}
+            () = hurry => {}
+        }
         let give_up = Instant::now() + KILL_TIMEOUT;
         loop {
-            let found = process_scan::members(self.mark).await.unwrap_or_default();
-            if found.is_out_of_reach() || Instant::now() >= give_up {
+            let found = self.look().await;
+            let is_led = self.group().is_some_and(|leader| !is_dead(leader));
+            if (found.is_out_of_reach() && !is_led) || Instant::now() >= give_up {
                 end.survivors = found.members.iter().map(|member| member.pid).collect();
-                return;
+                return end;
             }
             end.forced = true;
             self.signal(&found.members, libc::SIGKILL);
@@ -136,39 +167,6 @@ impl Tree {
             let killed = members.filter(|member| member.may_be_signalled);
             drop(timeout_at(give_up, all_gone(killed.collect())).await);
         }
-    }
-
-    /// Where processes cannot be looked at, there is the group, and the question whether its leader is alone in it.
-    async fn end_unseen(
-        &self,
-        was_asked: bool,
-        kill_at: Instant,
-        hurry: impl Future<Output = ()> + Send,
-    ) -> TreeEnd {
-        let mut end = TreeEnd::default();
-        let Some(group) = self.group().filter(|group| may_have_company(*group)) else {
-            return end;
-        };
-        let alone = || async move {
-            while may_have_company(group) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        end.found = true;
-        if !was_asked {
-            self.signal(&[], libc::SIGTERM);
-            self.signal(&[], libc::SIGCONT);
-        }
-        tokio::select! {
-            () = alone() => return end,
-            () = tokio::time::sleep_until(kill_at) => {}
-            () = hurry => {}
-        }
-        end.forced = true;
-        signal_group(group, libc::SIGKILL);
-        // No longer: what is dead counts as company until its parent has taken its status, and some never do.
-        drop(timeout(Duration::from_secs(1), alone()).await);
-        end
     }
 
     /// Kills all of it without asking, and blocks meanwhile: nobody is left who could wait for it.

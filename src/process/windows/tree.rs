@@ -17,27 +17,25 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Kills all of it, the leader included: Windows has no way to ask a process that does not share a console with the
-    /// host, and to wait for what was not asked for would help nobody.
-    #[expect(
-        clippy::unused_async,
-        reason = "elsewhere it takes a look at all processes"
-    )]
-    pub async fn ask(&self) {
-        self.job.terminate();
-    }
-
     /// Nothing leaves a job.
     #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
     pub fn end_escapees_soon(self, _grace: Duration) {}
 
-    /// Kills all of it, at once as nothing can be asked to end, and looks again until nothing is found.
-    pub async fn end(
+    /// Kills all of it, the leader included, whose end `exited` tells: Windows has no way to ask a process that does not
+    /// share a console with the host, and to wait for what was not asked for would help nobody.
+    pub async fn end_all(
         &self,
-        _was_asked: bool,
-        _kill_at: Instant,
-        _hurry: impl Future<Output = ()> + Send,
+        exited: impl Future<Output = ()>,
+        kill_at: Instant,
+        hurry: impl Future<Output = ()>,
     ) -> TreeEnd {
+        self.job.terminate();
+        drop(tokio::time::timeout(KILL_TIMEOUT, exited).await);
+        self.end_left(kill_at, hurry).await
+    }
+
+    /// Kills what a dead leader has left, at once, and looks again until nothing is found.
+    pub async fn end_left(&self, _kill_at: Instant, _hurry: impl Future<Output = ()>) -> TreeEnd {
         let mut end = TreeEnd::default();
         let give_up = Instant::now() + KILL_TIMEOUT;
         loop {
