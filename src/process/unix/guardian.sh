@@ -17,10 +17,17 @@ case $words in
 esac
 command -v grep >/dev/null || exit 6
 
-# Sets what the kernel knows of process $pid, from the line that tells it. The name of its program may hold anything,
-# parentheses included.
+# Sets what the kernel knows of a process, from the line that tells it. The name of its program may hold anything,
+# parentheses included; behind it there are none.
 parse() {
-  set -- ${1##*) }
+  rest=${1#*) }
+  while :; do
+    case $rest in
+      *')'*) rest=${rest#*) } ;;
+      *) break ;;
+    esac
+  done
+  set -- $rest
   [ $# -ge 20 ] || return 1
   parent=$2 group=$3 session=$4 started=${20} dead=
   case $1 in
@@ -35,49 +42,87 @@ facts() {
   parse "$last"
 }
 
-# Sets `seen` to a line for each process, with the name of its file before it. Some hundreds at a time: there is a limit
-# to the words of a command.
+# A process that has the number of a group, but was started later than its leader, was given it anew: the group is gone.
+strike_out_reused() {
+  case $latest in
+    *" $1:"*) ;;
+    *) return ;;
+  esac
+  until=${latest#*" $1:"}
+  until=${until%% *}
+  if [ "$until" != 00000000000000000000 ] && [ "$started" -gt "$until" ]; then
+    groups="${groups%%" $1:"*} ${groups#*" $1:"* }"
+  fi
+}
+
+# Reads about some hundreds of processes at a time, as there is a limit to the words of a command. Sets `young` to what
+# is known of those that are not older than all executions.
 look() {
-  seen= files= count=0
-  for file in /proc/[0-9]*/stat; do
+  young= files= count=0
+  for file in /proc/[0-9]*/stat /dev/null; do
     files="$files $file" count=$((count + 1))
-    if [ "$count" -eq 500 ]; then
-      seen=$seen$newline$(grep -Hs '' $files)
+    if [ "$count" -eq 500 ] || [ "$file" = /dev/null ]; then
+      lines=$(grep -Hs '' $files)
+      # What stands in them are no names of files.
+      set -f
+      IFS=$newline
+      for line in $lines; do
+        IFS=' '
+        pid=${line#/proc/}
+        if parse "$line" && [ "$started" -ge "$oldest" ]; then
+          strike_out_reused "${pid%%/*}"
+          young="$young${pid%%/*} $parent $group $session $started $dead$newline"
+        fi
+      done
+      IFS=' '
+      set +f
       files= count=0
     fi
   done
-  seen=$seen$newline$(grep -Hs '' $files /dev/null)
 }
 
-# Sets `thread` to the files of a thread of process $1 that lives. The first may have ended, and shows nothing then.
-thread_of() {
-  set +f
-  for thread in /proc/"$1"/task/*; do :; done
-  set -f
+# Sets `tags` to a line for each thread of an orphan that carries the tag, with the name of its file before it; and `far`
+# to one for each line that tells another control group of it than that of the host. A first thread that has ended shows
+# neither any more, so all are asked.
+look_at_orphans() {
+  tags= far= environs= cgroups= count=0
+  IFS=$newline
+  for entry in $young 'x x x x x x'; do
+    IFS=' '
+    set -- $entry
+    if [ "$2" = "$adopter" ] && [ -z "$6" ]; then
+      environs="$environs /proc/$1/task/*/environ" cgroups="$cgroups /proc/$1/task/*/cgroup" count=$((count + 1))
+    fi
+    if [ "$count" -eq 100 ] || [ "$1" = x ]; then
+      tags=$tags$newline$(grep -aHos "$tag=[0-9]*" $environs /dev/null)
+      far=$far$newline$(grep -FHsvx -f "/proc/$$/cgroup" $cgroups /dev/null)
+      environs= cgroups= count=0
+    fi
+  done
+  IFS=' '
 }
 
-# The serial in the tag of process $1.
+# The serial in the tag of orphan $1.
 serial_of() {
   serial=
-  thread_of "$1"
-  while IFS= read -r line || [ -n "$line" ]; do
-    case $line in
-      *"$tag="*)
-        serial=${line#*"$tag="}
-        serial=${serial%"${serial#????????????????}"}
-        return
-        ;;
-    esac
-  done <"$thread/environ"
+  case $tags in
+    *"/proc/$1/task/"*)
+      serial=${tags#*"/proc/$1/task/"}
+      serial=${serial#*=}
+      serial=${serial%%$newline*}
+      ;;
+  esac
 }
 
-# Whether process $1 is in the control group of the host, or below it.
+# Whether orphan $1 is in the control group of the host, or below it: all of its lines are, for one of its threads. What
+# service managers start is in another.
 is_near() {
-  [ -e "/proc/$$/cgroup" ] || return 0
-  near=
-  thread_of "$1"
+  case $far in
+    *"/proc/$1/"*) ;;
+    *) return 0 ;;
+  esac
+  for thread in /proc/"$1"/task/*; do :; done
   while IFS= read -r theirs; do
-    near=1
     while IFS= read -r ours; do
       case $ours in
         "${theirs%%:*}:"*)
@@ -90,7 +135,6 @@ is_near() {
       esac
     done <"/proc/$$/cgroup"
   done <"$thread/cgroup"
-  [ -n "$near" ]
 }
 
 # Whether $2 is listed in $1, and the process is not older than what it is listed with.
@@ -114,26 +158,24 @@ is_member() {
 }
 
 read_roll() {
-  groups=' ' serials=' ' oldest=
-  while read -r g s t; do
+  groups=' ' serials=' ' latest=' ' oldest=
+  while read -r g s t u; do
     [ "$s" != 0000000000000000 ] || continue
     serials="$serials$s:$t "
     if [ -z "$oldest" ] || [ "$t" -lt "$oldest" ]; then oldest=$t; fi
     g=${g#"${g%%[!0]*}"}
-    if [ -n "$g" ]; then groups="$groups$g:$t "; fi
+    if [ -n "$g" ]; then groups="$groups$g:$t " latest="$latest$g:$u "; fi
   done <"/proc/$$/fd/1"
   [ -n "$oldest" ]
 }
 
-# Stops the process of a line if it is a member, so that it starts no more, and none of its children becomes an orphan
-# unseen. A group that somebody is in, dead or alive, has its number still, and is stopped as a whole.
+# Stops process $1 if it is a member, so that it starts no more, and none of its children becomes an orphan unseen. A
+# group that somebody is in, dead or alive, has its number still, and is stopped as a whole.
 stop_member() {
-  pid=${1#/proc/}
-  pid=${pid%%/*}
   case "$found$$ " in
-    *" $pid "*) return ;;
+    *" $1 "*) return ;;
   esac
-  parse "$1" && [ "$started" -ge "$oldest" ] || return
+  parent=$2 group=$3 session=$4 started=$5 dead=$6
   if is_listed "$groups" "$group"; then
     case $hit in
       *" $group "*) ;;
@@ -142,12 +184,12 @@ stop_member() {
         kill -STOP "-$group"
         ;;
     esac
-  elif [ -n "$dead" ] || ! is_member "$pid" || ! facts "$pid" || ! is_member "$pid"; then
+  elif [ -n "$dead" ] || ! is_member "$1" || ! facts "$1" || ! is_member "$1"; then
     return
   else
-    kill -STOP "$pid"
+    kill -STOP "$1"
   fi
-  if [ -z "$dead" ]; then found="$found$pid " new=1; fi
+  if [ -z "$dead" ]; then found="$found$1 " new=1; fi
 }
 
 while IFS= read -r _; do :; done
@@ -167,24 +209,19 @@ while [ "$quiet" -lt 4 ] && [ "$looks" -lt 200 ]; do
   looks=$((looks + 1)) quiet=$((quiet + 1)) found=' ' hit=' ' new=
   if read_roll; then
     look
-    # What stands in the lines are no names of files. Parents may come behind their children.
-    set -f
+    look_at_orphans
+    # Parents may come behind their children.
     new=1
     while [ -n "$new" ]; do
       new= IFS=$newline
-      for line in $seen; do
+      for entry in $young; do
         IFS=' '
-        stop_member "$line"
+        stop_member $entry
       done
       IFS=' '
     done
-    set +f
   fi
-  if [ "$found" = ' ' ]; then
-    sleep 0.05
-    continue
-  fi
-  quiet=0
   for g in $hit; do kill -KILL "-$g"; done
   for p in $found; do kill -KILL "$p"; done
+  if [ "$found" = ' ' ]; then sleep 0.05; else quiet=0; fi
 done

@@ -1,8 +1,9 @@
 //! What the guardian has to know of each execution that is to end with the host: in a file without a name, which
 //! outlives the host with the guardian.
 //!
-//! One line for each: group, serial, time of start. It is there before the start, and the child itself fills its group in
-//! before it executes its program: whenever the host is killed, the guardian knows of whatever can have run.
+//! One line for each: group, serial, and the times before and after the start of its leader. It is there before the start,
+//! and the child itself fills its group in before it executes its program: whenever the host is killed, the guardian
+//! knows of whatever can have run.
 
 use std::fs::File;
 use std::io;
@@ -15,8 +16,8 @@ use super::pipe::above_stdio;
 /// Digits of a group, at the beginning of its line; zeros: not known yet, or reaped.
 pub(super) const GROUP_DIGITS: usize = 10;
 
-/// How long a line is: a group, a serial and a time, spaces between them, and a newline.
-const LINE: usize = GROUP_DIGITS + 16 + 20 + 3;
+/// How long a line is: a group, a serial and two times, spaces between them, and a newline.
+const LINE: usize = GROUP_DIGITS + 16 + 20 + 20 + 4;
 
 /// Where a child fills its group in.
 #[derive(Debug, Clone, Copy)]
@@ -35,23 +36,28 @@ pub(super) struct Entry {
 struct Line {
     group: libc::pid_t,
     serial: u64,
-    started: u64,
+    /// The leader was started after this,
+    after: u64,
+    /// and before this; 0: not known yet.
+    before: u64,
 }
 
 impl Line {
     const FREE: Self = Self {
         group: 0,
         serial: 0,
-        started: 0,
+        after: 0,
+        before: 0,
     };
 
     fn text(self) -> String {
         let Self {
             group,
             serial,
-            started,
+            after,
+            before,
         } = self;
-        format!("{group:0GROUP_DIGITS$} {serial:016} {started:020}\n")
+        format!("{group:0GROUP_DIGITS$} {serial:016} {after:020} {before:020}\n")
     }
 }
 
@@ -106,7 +112,8 @@ impl Entry {
         let line = Line {
             group: 0,
             serial,
-            started,
+            after: started,
+            before: 0,
         };
         roll.set(index, line);
         Self { index }
@@ -121,11 +128,12 @@ impl Entry {
         })
     }
 
-    /// Notes the group of what was started. The child has done so itself, unless there was no file yet.
+    /// Notes the group of what was started by now. The child has done so itself, unless there was no file yet.
     pub fn set_group(&self, group: libc::pid_t) {
         let mut roll = roll();
         let line = Line {
             group,
+            before: super::now(),
             ..roll.lines[self.index]
         };
         roll.set(self.index, line);
@@ -181,12 +189,12 @@ mod tests {
     #[test]
     fn a_group_is_told_until_its_number_is_free_and_an_execution_until_it_is_over() {
         let before = Entry::new(7, 3);
-        let line = |group: &str| format!("{group} {:016} {:020}\n", 7, 3);
-        assert_eq!(line_of(&before), line("0000000000"));
+        let line = |group: &str| format!("{group} {:016} {:020} ", 7, 3);
+        assert!(line_of(&before).starts_with(&line("0000000000")));
         before.set_group(4321);
-        assert_eq!(line_of(&before), line("0000004321"));
+        assert!(line_of(&before).starts_with(&line("0000004321")));
         before.clear_group();
-        assert_eq!(line_of(&before), line("0000000000"));
+        assert!(line_of(&before).starts_with(&line("0000000000")));
         let index = before.index;
         drop(before);
         assert_eq!(line_of(&Entry { index }), Line::FREE.text());
