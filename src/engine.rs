@@ -19,7 +19,7 @@ use crate::launch::{Decision, Launch};
 use crate::plan::run::{House, Run};
 use crate::plan::{self, ExecutionPlan, Plan, PlanExecutionResult};
 use crate::process::environment::Environment;
-use crate::process::{guardian, pool};
+use crate::process::{guardian, pool, tree};
 use crate::registry::{Registry, Unit};
 use crate::request::ExecutionRequest;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -509,6 +509,7 @@ impl ExecutionEngine {
         for unit in plans.iter().chain(&executions) {
             unit.wait().await;
         }
+        tree::end_escapees_now().await;
     }
 }
 

@@ -495,6 +495,9 @@ fn problems(ending: &Ending, files: Option<&FilesState>) -> Vec<String> {
             "processes {pids:?} could not be ended: they do not react to SIGKILL, or belong to another user"
         ));
     }
+    if ending.is_unknown {
+        problems.push("whether anything is left running could not be found out".into());
+    }
     if !ending.delivered {
         problems.push("not all output was delivered: a callback had not returned by then".into());
     }

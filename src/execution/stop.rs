@@ -42,7 +42,8 @@ impl Stop {
     pub fn ask(&self, cause: Cause) {
         let mut state = self.state();
         if state.has_ended {
-            state.is_urgent = true;
+            // What it printed does not hurry what it left.
+            state.is_urgent |= cause != Cause::OutputLimit;
         } else {
             state.cause.get_or_insert(cause);
         }

@@ -21,6 +21,8 @@ pub(crate) struct Ending {
     pub leftovers: bool,
     /// Processes that could not be ended.
     pub survivors: Vec<i32>,
+    /// It could not be found out whether there are others.
+    pub is_unknown: bool,
     /// Whether all output was delivered.
     pub delivered: bool,
 }
@@ -127,6 +129,7 @@ impl Supervisor<'_> {
             forced: end.forced,
             leftovers: false,
             survivors: end.survivors,
+            is_unknown: end.is_unknown,
             delivered: false,
         }
     }
@@ -152,6 +155,7 @@ impl Supervisor<'_> {
             forced: end.forced,
             leftovers: end.found,
             survivors: end.survivors,
+            is_unknown: end.is_unknown,
             delivered: false,
         }
     }

@@ -125,6 +125,7 @@ impl Run {
                 running: BTreeMap::new(),
                 last_start: 0,
                 asked: Asked::Nothing,
+                has_passed: false,
                 ended_by: None,
             };
             while !steps.schedule.is_over() {
@@ -163,6 +164,8 @@ struct Steps {
     last_start: usize,
     /// What the steps were asked.
     asked: Asked,
+    /// The deadline has passed, whether or not that ended anything.
+    has_passed: bool,
     /// What ended the plan before its time.
     ended_by: Option<ExecutionStatus>,
 }
@@ -190,7 +193,7 @@ impl Steps {
         } else if self.ticket.is_none() {
             self.ticket = Some(self.house.slots.take_for_plan());
         }
-        let deadline = self.deadline.filter(|_| self.ended_by.is_none());
+        let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
             biased;
             _ = self.plan.stop.asked(), if self.asked == Asked::Nothing => {
@@ -275,10 +278,13 @@ impl Steps {
     fn end(&mut self, step: usize) {
         // A step may have ended of the plan's deadline, before the plan was told of it.
         if let Some(deadline) = self.deadline
-            && self.ended_by.is_none()
+            && !self.has_passed
             && deadline.at <= Instant::now()
         {
             self.time_out(deadline.timeout_ms);
+        }
+        if let Some(Cause::PlanDeadline(_)) = self.plan.steps[step].stop.cause() {
+            self.ended_by.get_or_insert(ExecutionStatus::Timeout);
         }
         self.running.remove(&self.starts[step]);
         let Some(result) = self.plan.steps[step].outcome.get().cloned() else {
@@ -315,7 +321,7 @@ impl Steps {
 
     /// What runs has the deadline of the plan as its own.
     fn time_out(&mut self, timeout_ms: u64) {
-        self.ended_by.get_or_insert(ExecutionStatus::Timeout);
+        self.has_passed = true;
         for &step in self.running.values() {
             let execution = &self.plan.steps[step];
             // It waits for descriptors, say.
@@ -324,13 +330,18 @@ impl Steps {
             }
         }
         let error = format!("its plan timed out after {timeout_ms} ms, before it was started");
-        self.start_no_more(&error);
+        if self.start_no_more(&error) {
+            self.ended_by.get_or_insert(ExecutionStatus::Timeout);
+        }
     }
 
-    fn start_no_more(&mut self, error: &str) {
-        for step in self.schedule.withdraw_all() {
+    /// Returns whether there was something that was to be started.
+    fn start_no_more(&mut self, error: &str) -> bool {
+        let withdrawn = self.schedule.withdraw_all();
+        for &step in &withdrawn {
             self.never_start(step, ExecutionStatus::Cancelled, error);
         }
+        !withdrawn.is_empty()
     }
 
     fn progress(&self) -> ExecutionEvent {

@@ -116,4 +116,6 @@ pub(crate) struct TreeEnd {
     pub forced: bool,
     /// Processes that could not be ended: they do not vanish although they were killed, or may not be signalled.
     pub survivors: Vec<i32>,
+    /// It could not be found out whether there are others.
+    pub is_unknown: bool,
 }

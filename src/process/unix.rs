@@ -15,6 +15,7 @@ mod escapees;
 pub(crate) mod files;
 pub(crate) mod guardian;
 mod image;
+mod looker;
 mod pipe;
 #[cfg(target_os = "macos")]
 mod posix_spawn;
@@ -38,7 +39,7 @@ use super::environment::Assignment;
 use super::scarcity::{self, Share};
 use super::{ExitStatus, Invocation, SpawnError};
 pub(crate) use child::Child;
-use child::Leader;
+use child::{Held, Leader};
 #[cfg(not(target_os = "macos"))]
 use clone::start;
 #[cfg(target_os = "macos")]
@@ -66,7 +67,7 @@ const HEADROOM: usize = 16;
 /// A process that was started, not yet known to a runtime.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    leader: Leader,
+    held: Held,
     stdin: Option<OwnedFd>,
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -77,6 +78,7 @@ pub(crate) struct Spawned {
 /// Starts a process: own session and group, default signal dispositions, an empty signal mask, no descriptors
 /// but the three. Blocks until the child has executed its program.
 pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
+    looker::prepare();
     if invocation.guarded {
         guardian::ensure();
     }
@@ -105,7 +107,6 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     }
     let leader = Leader {
         pid,
-        status: None,
         serial: invocation.serial,
         started,
         entry: entry.map(Arc::new),
@@ -114,6 +115,10 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         leader.signal_group(libc::SIGCONT);
     }
+    let held = Held {
+        leader,
+        status: None,
+    };
     let stdin = stdin.map(|pipe| pipe.write);
     for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
         .into_iter()
@@ -127,7 +132,7 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         stderr: stderr.read,
         pidfd,
         share: Share::take(invocation.files),
-        leader,
+        held,
     })
 }
 

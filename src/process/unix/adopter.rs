@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use super::process_scan::Process;
 use super::{helper_pipe, procfs, reap, spawn_helper};
 
 /// The orphan waits until it is one: its first parent, `$$`, ends at once. It tells its own number, and its parent's.
@@ -18,23 +17,30 @@ while read -r pid _ _ parent _ </proc/self/stat && [ "$parent" = $$ ]; do :; don
 /// The parent of orphans where none could be asked.
 const FIRST: i32 = 1;
 
-/// Who it was found to be, and since when that process runs: if it is another by now, it is asked again.
-static KNOWN: Mutex<Option<(i32, u64)>> = Mutex::new(None);
+/// Who it was found to be, and since when that process runs: if it is another by now, or this process has other parents
+/// than then, it is asked again.
+static KNOWN: Mutex<Option<(i32, u64, u32)>> = Mutex::new(None);
 
 /// The number of the process that adopts orphans. Blocks, the first time for some milliseconds.
-pub(super) fn adopter(read: impl Fn(i32) -> Option<Process>) -> i32 {
+pub(super) fn adopter() -> i32 {
     if procfs::adopts_orphans() {
         return std::process::id().cast_signed();
     }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_still = |pid: i32, started: u64| read(pid).is_some_and(|found| found.started == started);
-    if let Some((pid, started)) = *known
-        && is_still(pid, started)
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = |pid: i32| Some(procfs::read_process(pid).ok()??.started);
+    let parent = std::os::unix::process::parent_id();
+    let before = *known();
+    if let Some((pid, since, child_of)) = before
+        && child_of == parent
+        && started(pid) == Some(since)
     {
         return pid;
     }
-    let found = ask_an_orphan().unwrap_or(FIRST);
-    *known = read(found).map(|process| (found, process.started));
+    // What could not be found out now may be found out the next time.
+    let Ok(found) = ask_an_orphan() else {
+        return FIRST;
+    };
+    *known() = started(found).map(|since| (found, since, parent));
     found
 }
 

@@ -19,14 +19,10 @@ use super::{Entry, Spawned, now, reap};
 use crate::process::ExitStatus;
 use crate::process::scarcity::Share;
 
-/// The leader of a tree: not yet reaped, so its number and that of its group are its own.
-///
-/// Dropped unreaped, when the runtime ends before the execution or nothing ends the process, it is killed with its
-/// tree and reaped on a thread of its own.
+/// The leader of a tree. As long as it is not reaped, its number and that of its group are its own.
 #[derive(Debug)]
 pub(super) struct Leader {
     pub pid: libc::pid_t,
-    pub status: Option<ExitStatus>,
     /// What its tag holds.
     pub serial: u64,
     /// It is not older than this, and nothing that it starts.
@@ -40,24 +36,59 @@ impl Leader {
     }
 
     /// Takes the status of a dead leader; its number is free from here on.
-    fn reap(&mut self) -> ExitStatus {
-        let pid = self.pid;
-        *self.status.get_or_insert_with(|| {
-            if let Some(entry) = &self.entry {
-                entry.clear_group();
-            }
-            reap(pid)
-        })
+    fn reap(&self) -> ExitStatus {
+        if let Some(entry) = &self.entry {
+            entry.clear_group();
+        }
+        reap(self.pid)
     }
 
     fn tree(&self, leader: process_scan::Leader) -> Tree {
-        Tree {
-            mark: Mark {
-                serial: self.serial,
-                started: self.started,
-                leader,
-            },
-            _entry: self.entry.clone(),
+        let mark = Mark {
+            serial: self.serial,
+            started: self.started,
+            leader,
+        };
+        Tree::new(mark, self.entry.clone())
+    }
+}
+
+/// A leader that is reaped once. Dropped before, when the runtime ends before the execution or nothing ends the process,
+/// it is killed with its tree and reaped on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub leader: Leader,
+    pub status: Option<ExitStatus>,
+}
+
+impl Held {
+    fn reap(&mut self) -> ExitStatus {
+        *self.status.get_or_insert_with(|| self.leader.reap())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
+        self.leader.signal_group(libc::SIGKILL);
+        let leader = Arc::new(Leader {
+            entry: self.leader.entry.take(),
+            ..self.leader
+        });
+        let held = Arc::clone(&leader);
+        let reaper = std::thread::Builder::new()
+            .name("escher-reaper".into())
+            .stack_size(64 * 1024);
+        let is_left = reaper.spawn(move || {
+            let own = process_scan::Leader::Own(held.pid);
+            held.tree(own).kill_now();
+            held.reap();
+        });
+        if is_left.is_err() {
+            // It stays a zombie until the host ends, and the guardian knows of it.
+            std::mem::forget(leader);
         }
     }
 }
@@ -83,34 +114,6 @@ unsafe fn wait_for(pid: libc::pid_t, info: *mut libc::siginfo_t, flags: c_int) -
     unsafe { libc::waitid(libc::P_PID, id, info, libc::WEXITED | libc::WNOWAIT | flags) }
 }
 
-impl Drop for Leader {
-    fn drop(&mut self) {
-        if self.status.is_some() {
-            return;
-        }
-        self.signal_group(libc::SIGKILL);
-        let mut leader = Self {
-            pid: self.pid,
-            status: None,
-            serial: self.serial,
-            started: self.started,
-            entry: self.entry.take(),
-        };
-        // What is dropped is reaped by the other.
-        self.status = Some(ExitStatus::Alive);
-        let reaper = std::thread::Builder::new()
-            .name("escher-reaper".into())
-            .stack_size(64 * 1024);
-        // Without a thread it stays a zombie until the host ends, and harms nobody.
-        let _ = reaper.spawn(move || {
-            leader
-                .tree(process_scan::Leader::Own(leader.pid))
-                .kill_now();
-            leader.reap();
-        });
-    }
-}
-
 /// What tells that the leader is dead.
 #[derive(Debug)]
 enum ExitWatch {
@@ -124,25 +127,25 @@ enum ExitWatch {
 pub(crate) struct Child {
     exit: ExitWatch,
     is_dead: bool,
-    leader: Leader,
+    held: Held,
     _share: Share,
 }
 
 impl Spawned {
     pub fn pid(&self) -> u32 {
-        self.leader.pid.unsigned_abs()
+        self.held.leader.pid.unsigned_abs()
     }
 
     /// Makes the process known to the current runtime. If that fails, it is killed.
     pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
-        let exit = watch(self.leader.pid, self.pidfd)?;
+        let exit = watch(self.held.leader.pid, self.pidfd)?;
         let stdin = self.stdin.map(PipeWriter::new).transpose()?;
         let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
         Ok((
             Child {
                 exit,
                 is_dead: false,
-                leader: self.leader,
+                held: self.held,
                 _share: self.share,
             },
             stdin,
@@ -181,7 +184,7 @@ impl Child {
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
                 // A kernel queue does not tell of a death that was before, or while, the watch began.
-                if cfg!(target_os = "macos") && is_dead(self.leader.pid) {
+                if cfg!(target_os = "macos") && is_dead(self.held.leader.pid) {
                     break;
                 }
                 // An error means that the runtime shuts down: there is nobody left to tell.
@@ -189,7 +192,7 @@ impl Child {
                     break;
                 };
                 // A kernel queue may tell before there is a status; it tells once.
-                if cfg!(target_os = "macos") || is_dead(self.leader.pid) {
+                if cfg!(target_os = "macos") || is_dead(self.held.leader.pid) {
                     break;
                 }
                 ready.clear_ready();
@@ -200,23 +203,25 @@ impl Child {
 
     /// Whether the leader is dead, although that may not have been told yet.
     pub fn is_dead(&self) -> bool {
-        self.is_dead || is_dead(self.leader.pid)
+        self.is_dead || is_dead(self.held.leader.pid)
     }
 
     /// What belongs to the execution of a leader that is not reaped.
     pub fn tree(&self) -> Tree {
-        self.leader.tree(process_scan::Leader::Own(self.leader.pid))
+        self.held
+            .leader
+            .tree(process_scan::Leader::Own(self.held.leader.pid))
     }
 
     /// Whether a dead leader has left others in its group or its session, and what belongs to the execution. It takes no
     /// look at all processes; a leader that was alone is reaped.
     pub fn leave(&mut self) -> (bool, Tree) {
-        let pid = self.leader.pid;
+        let pid = self.held.leader.pid;
         if may_have_company(pid) {
             return (true, self.tree());
         }
         let before = now();
-        self.leader.reap();
+        self.held.reap();
         let any = match &self.exit {
             ExitWatch::Pidfd(pidfd) => Some(pidfd.get_ref()),
             ExitWatch::Thread(_) => None,
@@ -227,22 +232,22 @@ impl Child {
         } else {
             process_scan::Leader::Gone
         };
-        (has_company, self.leader.tree(leader))
+        (has_company, self.held.leader.tree(leader))
     }
 
     /// Leaves alone what the dead leader has left running, also at the end of the host.
     pub fn let_go(&mut self) {
-        self.leader.reap();
-        self.leader.entry = None;
+        self.held.reap();
+        self.held.leader.entry = None;
     }
 
     pub fn pid(&self) -> i32 {
-        self.leader.pid
+        self.held.leader.pid
     }
 
     /// The status of the dead leader, which is reaped now if it was not.
     pub fn reap(mut self) -> ExitStatus {
-        self.leader.reap()
+        self.held.reap()
     }
 }
 

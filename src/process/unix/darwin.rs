@@ -60,8 +60,8 @@ pub(super) fn watch_exit(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(queue)
 }
 
-/// Calls `visit` with the number of each process.
-pub(super) fn each_pid(visit: impl FnMut(i32)) {
+/// The numbers of all processes.
+pub(super) fn all_pids() -> io::Result<Vec<i32>> {
     // SAFETY: asks for the count.
     let count = unsafe { libc::proc_listallpids(ptr::null_mut(), 0) };
     // Some more may start meanwhile.
@@ -69,8 +69,17 @@ pub(super) fn each_pid(visit: impl FnMut(i32)) {
     let size = c_int::try_from(size_of_val(&pids[..])).unwrap_or(0);
     // SAFETY: the list has the size that is told.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
+    if count <= 0 {
+        return Err(io::Error::last_os_error());
+    }
     pids.truncate(usize::try_from(count).unwrap_or(0));
-    pids.into_iter().for_each(visit);
+    Ok(pids)
+}
+
+/// Threads have no numbers among those of processes.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is read")]
+pub(super) fn is_process(_: i32) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// The number that was given out last is not told here.
@@ -84,12 +93,13 @@ pub(super) fn can_look() -> bool {
 }
 
 /// There are no control groups.
-pub(super) fn is_in_own_cgroup(_: i32) -> bool {
-    true
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is read")]
+pub(super) fn is_in_own_cgroup(_: i32) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Orphans become children of process 1.
-pub(super) fn adopter(_: impl Fn(i32) -> Option<Process>) -> i32 {
+pub(super) fn adopter() -> i32 {
     1
 }
 
@@ -102,7 +112,8 @@ pub(super) fn now() -> u64 {
 }
 
 /// `None` if it is gone, or of another user.
-pub(super) fn read_process(pid: i32) -> Option<Process> {
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is read")]
+pub(super) fn read_process(pid: i32) -> io::Result<Option<Process>> {
     /// Of `sys/proc_info.h`: on its way out.
     const EXITING: u32 = 4;
 
@@ -119,15 +130,15 @@ pub(super) fn read_process(pid: i32) -> Option<Process> {
         )
     };
     if filled != size {
-        return None;
+        return Ok(None);
     }
     // SAFETY: filled in, all of it.
     let info = unsafe { info.assume_init() };
     // SAFETY: takes and changes nothing.
     if info.pbi_uid != unsafe { libc::geteuid() } {
-        return None;
+        return Ok(None);
     }
-    Some(Process {
+    Ok(Some(Process {
         pid,
         parent: info.pbi_ppid.cast_signed(),
         group: info.pbi_pgid.cast_signed(),
@@ -136,7 +147,7 @@ pub(super) fn read_process(pid: i32) -> Option<Process> {
         started: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
         is_dead: info.pbi_status == libc::SZOMB,
         is_exiting: info.pbi_flags & EXITING != 0,
-    })
+    }))
 }
 
 /// The tags of the engines around this host.
@@ -146,8 +157,13 @@ pub(crate) fn inherited_tags() -> Vec<Assignment> {
     tag::tags_in(&variables)
 }
 
-/// The variables of a process, each with a NUL behind it. Empty where they are hidden.
-pub(super) fn read_variables(pid: i32) -> Option<Vec<u8>> {
+/// The variables of a process, each with a NUL behind it.
+pub(super) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
+    variables(pid).ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+}
+
+/// Empty where they are hidden.
+fn variables(pid: i32) -> Option<Vec<u8>> {
     let mut all = arguments(pid)?;
     let (count, rest) = all.split_first_chunk::<{ size_of::<c_int>() }>()?;
     let count = usize::try_from(c_int::from_ne_bytes(*count)).ok()?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::process_scan;
+use super::looker;
 use super::tree::Tree;
 
 /// Between two looks while executions end.
@@ -65,13 +65,16 @@ fn wait(ended: Ended) {
 struct Looker {
     /// Those that it looks for now.
     ended: HashMap<u64, Ended>,
+    /// Besides the one that looks again and again.
+    is_extra: bool,
 }
 
 impl Drop for Looker {
-    /// What it has not looked for, and what came since, is left to a task on another runtime, or a later one on this.
+    /// What it has not looked for, and what came since, is left to a task on another runtime, or a later one on this; and
+    /// to a thread where all of them have ended.
     fn drop(&mut self) {
         with_waiting(|waiting| {
-            waiting.has_looker = false;
+            waiting.has_looker &= self.is_extra;
             waiting.ended.extend(self.ended.drain());
         });
         let next = || {
@@ -84,12 +87,19 @@ impl Drop for Looker {
                 waiting.ended.remove(&serial)
             })
         };
+        let mut abandoned = Vec::new();
         while let Some(ended) = next() {
-            let runtime = ended.runtime.clone();
+            let (runtime, tree) = (ended.runtime.clone(), ended.tree.clone());
             // On a runtime that has ended it is over before it began: then it is the turn of the next.
             if !runtime.spawn(async move { wait(ended) }).is_finished() {
                 return;
             }
+            abandoned.push(tree);
+        }
+        if !abandoned.is_empty() {
+            let thread = std::thread::Builder::new().name("escher-reaper".into());
+            // Without a thread, the guardian ends them with the host.
+            let _ = thread.spawn(move || abandoned.iter().for_each(Tree::kill_now));
         }
     }
 }
@@ -101,18 +111,47 @@ async fn look_again_and_again(mut looker: Looker) {
         if looker.ended.is_empty() {
             return;
         }
-        let marks = looker.ended.values().map(|ended| ended.tree.mark).collect();
-        let found = process_scan::members_of_all(marks)
-            .await
-            .unwrap_or_default();
-        let found = looker.ended.values().zip(found);
-        for (ended, _) in found.filter(|(_, found)| !found.is_nothing()) {
-            let (tree, grace) = (ended.tree.clone(), ended.grace);
-            ended.runtime.spawn(async move {
-                let kill_at = Instant::now() + grace;
-                tree.end_left(kill_at, std::future::pending()).await
-            });
+        for (tree, grace, runtime) in looker.look().await {
+            runtime.spawn(end(tree, grace));
         }
-        looker.ended.clear();
+    }
+}
+
+async fn end(tree: Tree, grace: Duration) {
+    let kill_at = Instant::now() + grace;
+    tree.end_left(kill_at, std::future::pending()).await;
+}
+
+impl Looker {
+    /// Looks for what all of them have left. Those of whom the look could not tell are looked for again.
+    async fn look(&mut self) -> Vec<(Tree, Duration, Handle)> {
+        let queries = self.ended.values().map(|ended| ended.tree.query());
+        let found = looker::ask(queries.collect()).await.unwrap_or_default();
+        let mut to_end = Vec::new();
+        let mut unknown = HashMap::new();
+        let ended = std::mem::take(&mut self.ended);
+        for ((serial, ended), found) in ended.into_iter().zip(found) {
+            if !found.members.is_empty() {
+                to_end.push((ended.tree, ended.grace, ended.runtime));
+            } else if found.has_missed {
+                unknown.insert(serial, ended);
+            }
+        }
+        with_waiting(|waiting| waiting.ended.extend(unknown));
+        to_end
+    }
+}
+
+/// Looks at once for what executions that have ended lately may have left, and resolves when it is ended.
+pub(crate) async fn end_now() {
+    let mut looker = Looker {
+        ended: with_waiting(|waiting| std::mem::take(&mut waiting.ended)),
+        is_extra: true,
+    };
+    if looker.ended.is_empty() {
+        return;
+    }
+    for (tree, grace, _) in looker.look().await {
+        end(tree, grace).await;
     }
 }

@@ -1,33 +1,18 @@
 //! Finding the processes of executions by what the kernel knows of them: group, session, parents and time of start.
 //! The tag, which anybody may copy, only says to whom an orphan belongs.
-//!
-//! One thread looks, shared by all who wait: one look serves everybody who asked before it began. A read that hangs, on
-//! a process in trouble, does not hold up the others: whoever waits sees that it hangs, and another thread begins anew,
-//! without that read. No lock is held while it looks, and no thread of a runtime touches `/proc`.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::oneshot;
-
+use super::looker::{Part, Reader};
 use super::signal::{open_pidfd, signal_member};
 #[cfg(not(target_os = "macos"))]
 use super::{adopter::adopter, procfs as system};
 #[cfg(target_os = "macos")]
 use super::{darwin as system, darwin::adopter};
 use crate::process::tag;
-
-/// How long one read may take before it is taken for one that hangs. Far more than any takes on a busy machine.
-const HANGS: Duration = Duration::from_secs(1);
-
-/// How long the thread waits for a question before it ends.
-const IDLE: Duration = Duration::from_secs(10);
-
-/// How long an answer is waited for in all: by then, looks are taken for impossible.
-const NO_ANSWER: Duration = Duration::from_secs(5);
 
 /// How often a look goes on with what was started meanwhile.
 const MOST_ROUNDS: usize = 1000;
@@ -62,11 +47,19 @@ pub(super) struct Mark {
 pub(super) enum Leader {
     /// Not reaped: the number is its own.
     Own(i32),
-    /// Reaped at that time, when others were left in group or session: whoever is in them and is older is one of those.
-    /// Somebody younger may have been given the number anew.
+    /// Reaped at that time, when others were left in group or session. As long as they are, nobody is given the number
+    /// anew; whoever has it is another, and then none of them is left.
     Reaped(i32, u64),
     /// Reaped, and nobody was left.
     Gone,
+}
+
+/// Of which execution the members are asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Query {
+    pub mark: Mark,
+    /// Who was found to be one before, and since when it runs: it stays one, also as an orphan without a tag.
+    pub known: Vec<(i32, u64)>,
 }
 
 /// A member that was seen a second time after a descriptor for it was opened, so that a signal cannot reach another
@@ -74,6 +67,7 @@ pub(super) enum Leader {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub pid: i32,
+    pub started: u64,
     /// In the group whose number is still the leader's, so that a signal to the group reaches it.
     pub is_in_group: bool,
     /// It ends by itself.
@@ -87,11 +81,19 @@ pub(crate) struct Member {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub members: Vec<Member>,
-    /// Some were there that had ended when they were looked at again: they may have left others behind.
+    /// There may be others: some could not be looked at, or were gone at the second look and may have left others behind.
     pub has_missed: bool,
 }
 
 impl Found {
+    /// Nothing is known.
+    pub fn unknown() -> Self {
+        Self {
+            members: Vec::new(),
+            has_missed: true,
+        }
+    }
+
     /// Whether that is a proof that nothing is left.
     pub fn is_nothing(&self) -> bool {
         self.members.is_empty() && !self.has_missed
@@ -113,246 +115,40 @@ impl Member {
     }
 }
 
-/// Which file of a process is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Part {
-    Facts,
-    Variables,
-    /// What is asked of an orphan, or of the system as a whole.
-    Surroundings,
-}
-
-/// A read, and since when it is under way.
-type Read = ((i32, Part), Instant);
-
-struct Question {
-    marks: Vec<Mark>,
-    answer: oneshot::Sender<Vec<Found>>,
-}
-
-struct State {
-    waiting: Vec<Question>,
-    /// What the look that is under way is to answer.
-    asked: Vec<Question>,
-    /// The thread that looks, by its number; `None`: there is none.
-    looker: Option<u64>,
-    lookers: u64,
-    reading: Option<Read>,
-    /// Reads that hang: not tried again until they have returned.
-    hanging: Option<HashSet<(i32, Part)>>,
-}
-
-struct Scanner {
-    state: Mutex<State>,
-    asked: Condvar,
-}
-
-static SCANNER: Scanner = Scanner {
-    state: Mutex::new(State {
-        waiting: Vec::new(),
-        asked: Vec::new(),
-        looker: None,
-        lookers: 0,
-        reading: None,
-        hanging: None,
-    }),
-    asked: Condvar::new(),
-};
-
-/// The live members of an execution besides its leader, as they were at some moment after the call; `None` where
-/// processes cannot be looked at.
-pub(super) async fn members(mark: Mark) -> Option<Found> {
-    members_of_all(vec![mark]).await?.pop()
-}
-
-/// The same for several executions, in their order.
-pub(super) async fn members_of_all(marks: Vec<Mark>) -> Option<Vec<Found>> {
-    let (answer, mut answered) = oneshot::channel();
-    SCANNER.ask(Question { marks, answer });
-    let asked = Instant::now();
-    while asked.elapsed() < NO_ANSWER {
-        match tokio::time::timeout(HANGS / 4, &mut answered).await {
-            Ok(answer) => return answer.ok(),
-            Err(_) => SCANNER.pass_over_what_hangs(),
-        }
+/// For each query what there is; `None` where processes cannot be looked at.
+pub(super) fn look(reader: &Reader, queries: &[Query]) -> Option<Vec<Found>> {
+    let can_look = reader.read(0, Part::List, || Ok(Some(system::can_look())));
+    if can_look == Some(false) {
+        return None;
     }
-    None
-}
-
-/// As [`members`], for a thread that may block.
-pub(super) fn members_now(mark: Mark) -> Option<Found> {
-    let (answer, answered) = oneshot::channel();
-    let marks = vec![mark];
-    SCANNER.ask(Question { marks, answer });
-    answered.blocking_recv().ok()?.pop()
-}
-
-impl Scanner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    let oldest = queries.iter().map(|query| query.mark.started).min()?;
+    let look = Look { reader };
+    let seen = look.seen(oldest);
+    let orphans_of = look.adopter();
+    let tags = look.tags(&seen, orphans_of);
+    let family = Family::new(&seen, &tags);
+    let mut found: Vec<Found> = queries
+        .iter()
+        .map(|query| look.confirm_all(query, &family, &tags))
+        .collect();
+    for found in &mut found {
+        found.has_missed |= reader.has_failed();
     }
-
-    fn ask(&'static self, question: Question) {
-        let mut state = self.state();
-        state.waiting.push(question);
-        self.employ(&mut state);
+    if orphans_of == std::process::id().cast_signed() {
+        reap(&seen, &found, queries, oldest);
     }
-
-    /// Sees to it that somebody looks. Where no thread can be had, whoever waits tries again.
-    fn employ(&'static self, state: &mut State) {
-        if state.looker.is_some() {
-            self.asked.notify_one();
-            return;
-        }
-        state.lookers += 1;
-        let number = state.lookers;
-        let thread = std::thread::Builder::new()
-            .name("escher-look".into())
-            .stack_size(256 * 1024);
-        if thread.spawn(move || self.work(number)).is_ok() {
-            state.looker = Some(number);
-        }
-    }
-
-    /// Where a read hangs, it is remembered, and another thread begins anew without it.
-    fn pass_over_what_hangs(&'static self) {
-        let mut state = self.state();
-        if let Some((read, since)) = state.reading
-            && since.elapsed() >= HANGS
-        {
-            state.hanging.get_or_insert_default().insert(read);
-            state.reading = None;
-            state.looker = None;
-            let again = std::mem::take(&mut state.asked);
-            state.waiting.extend(again);
-        }
-        if !state.waiting.is_empty() {
-            self.employ(&mut state);
-        }
-    }
-
-    fn work(&'static self, number: u64) {
-        while let Some(marks) = self.next(number) {
-            let look = || {
-                let look = Look {
-                    scanner: self,
-                    number,
-                };
-                look.members(&marks)
-            };
-            // A defect here must not leave those who wait without an answer: dropped, their questions say so.
-            let found = catch_unwind(AssertUnwindSafe(look)).ok().flatten();
-            let mut state = self.state();
-            if state.looker != Some(number) {
-                return;
-            }
-            state.reading = None;
-            let questions = std::mem::take(&mut state.asked);
-            drop(state);
-            answer(questions, found);
-        }
-    }
-
-    /// Waits for a question; `None` when there is none for long, or another thread has taken over.
-    fn next(&'static self, number: u64) -> Option<Vec<Mark>> {
-        let mut state = self.state();
-        while state.waiting.is_empty() {
-            let waited = self.asked.wait_timeout(state, IDLE);
-            let timeout;
-            (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if state.looker != Some(number) {
-                return None;
-            }
-            if timeout.timed_out() && state.waiting.is_empty() {
-                state.looker = None;
-                return None;
-            }
-        }
-        state.asked = std::mem::take(&mut state.waiting);
-        let marks = state.asked.iter().flat_map(|question| &question.marks);
-        Some(marks.copied().collect())
-    }
-}
-
-/// Gives everybody what they asked for, mark by mark, in the order of the questions.
-fn answer(questions: Vec<Question>, found: Option<Vec<Found>>) {
-    let Some(found) = found else { return };
-    let mut found = found.into_iter();
-    for question in questions {
-        let own = found.by_ref().take(question.marks.len()).collect();
-        // Who does not wait any more has settled otherwise.
-        drop(question.answer.send(own));
-    }
+    Some(found)
 }
 
 /// One look through all processes.
-struct Look {
-    scanner: &'static Scanner,
-    number: u64,
+struct Look<'a> {
+    reader: &'a Reader,
 }
 
-impl Look {
-    /// Reads something of a process, unless that hangs, or another thread has taken over: then what is found here is of
-    /// no more use.
-    fn read<T>(&self, pid: i32, part: Part, read: impl FnOnce() -> Option<T>) -> Option<T> {
-        let mut state = self.scanner.state();
-        let hangs = state.hanging.as_ref();
-        if state.looker != Some(self.number)
-            || hangs.is_some_and(|hanging| hanging.contains(&(pid, part)))
-        {
-            return None;
-        }
-        state.reading = Some(((pid, part), Instant::now()));
-        drop(state);
-        let found = read();
-        let mut state = self.scanner.state();
-        if state.looker == Some(self.number) {
-            state.reading = None;
-        } else if let Some(hanging) = &mut state.hanging {
-            // It has returned after all.
-            hanging.remove(&(pid, part));
-        }
-        found
-    }
-
+impl Look<'_> {
     fn process(&self, pid: i32) -> Option<Process> {
-        self.read(pid, Part::Facts, || system::read_process(pid))
-    }
-
-    /// For each mark its members; `None` where processes cannot be looked at.
-    fn members(&self, marks: &[Mark]) -> Option<Vec<Found>> {
-        let can_look = self.read(0, Part::Surroundings, || Some(system::can_look()));
-        if can_look != Some(true) {
-            return None;
-        }
-        let oldest = marks.iter().map(|mark| mark.started).min()?;
-        let seen = self.seen(oldest);
-        let orphans_of = self.adopter();
-        let tags = self.tags(&seen, orphans_of);
-        let family = Family::new(&seen, &tags);
-        let found: Vec<Found> = marks
-            .iter()
-            .map(|mark| {
-                let mut found = Found::default();
-                for seen in family.members(mark) {
-                    let member = self.confirm(mark, seen, &tags);
-                    found.has_missed |= member.is_none();
-                    found.members.extend(member);
-                }
-                found
-            })
-            .collect();
-        if orphans_of == std::process::id().cast_signed() {
-            reap(&seen, &found, marks, oldest);
-        }
-        Some(found)
-    }
-
-    fn adopter(&self) -> i32 {
-        let asked = self.read(0, Part::Surroundings, || {
-            Some(adopter(|pid| self.process(pid)))
-        });
-        asked.unwrap_or(1)
+        self.reader
+            .read(pid, Part::Facts, || system::read_process(pid))
     }
 
     /// All processes that are not older than that.
@@ -363,27 +159,52 @@ impl Look {
     fn seen(&self, oldest: u64) -> Vec<Process> {
         let own = std::process::id().cast_signed();
         let mut seen = HashMap::new();
-        let mut visit = |pid: i32| {
-            let process = (pid != own).then(|| self.process(pid)).flatten();
-            match process.filter(|process| process.started >= oldest) {
+        let mut visit = |process: Option<Process>, pid: i32| {
+            let is_new = |process: &Process| process.started >= oldest && pid != own;
+            match process.filter(is_new) {
                 Some(process) => drop(seen.insert(pid, process)),
                 None => drop(seen.remove(&pid)),
             }
         };
         let mut last = system::last_pid();
-        system::each_pid(&mut visit);
+        self.each_listed(&mut visit);
         for _ in 0..MOST_ROUNDS {
             let before = std::mem::replace(&mut last, system::last_pid());
             match (before, last) {
                 (Some(before), Some(last)) if before < last => {
-                    (before + 1..=last).for_each(&mut visit);
+                    for pid in before + 1..=last {
+                        visit(self.numbered(pid), pid);
+                    }
                 }
                 // The numbers began anew.
-                (Some(before), Some(last)) if before > last => system::each_pid(&mut visit),
+                (Some(before), Some(last)) if before > last => self.each_listed(&mut visit),
                 _ => break,
             }
         }
         seen.into_values().collect()
+    }
+
+    fn each_listed(&self, mut visit: impl FnMut(Option<Process>, i32)) {
+        let pids = self
+            .reader
+            .read(0, Part::List, || system::all_pids().map(Some));
+        for pid in pids.unwrap_or_default() {
+            visit(self.process(pid), pid);
+        }
+    }
+
+    /// A process by a number that may be that of a thread.
+    fn numbered(&self, pid: i32) -> Option<Process> {
+        let process = self.process(pid)?;
+        let is_process = || system::is_process(pid).map(Some);
+        self.reader
+            .read(pid, Part::Facts, is_process)?
+            .then_some(process)
+    }
+
+    fn adopter(&self) -> i32 {
+        let asked = self.reader.read(0, Part::Adopter, || Ok(Some(adopter())));
+        asked.unwrap_or(1)
     }
 
     /// Which orphans carry the tag of this host, by their numbers.
@@ -397,11 +218,13 @@ impl Look {
 
     fn tag(&self, pid: i32) -> Option<u64> {
         for _ in 0..3 {
-            let variables = self.read(pid, Part::Variables, || system::read_variables(pid))?;
+            let variables = || system::read_variables(pid).map(Some);
+            let variables = self.reader.read(pid, Part::Variables, variables)?;
             if !variables.is_empty() {
                 let serial = tag::serial_in(&variables)?;
-                let is_near = || Some(system::is_in_own_cgroup(pid));
-                return (self.read(pid, Part::Facts, is_near)?).then_some(serial);
+                let is_near = || system::is_in_own_cgroup(pid).map(Some);
+                let is_near = self.reader.read(pid, Part::Cgroup, is_near)?;
+                return is_near.then_some(serial);
             }
             // In the middle of executing a program a process shows no variables for some microseconds.
             std::thread::sleep(Duration::from_millis(2));
@@ -409,37 +232,45 @@ impl Look {
         None
     }
 
-    /// Opens a descriptor for a process, and looks whether it is still the one that was seen.
-    fn confirm(&self, mark: &Mark, seen: &Process, tags: &HashMap<i32, u64>) -> Option<Member> {
+    fn confirm_all(&self, query: &Query, family: &Family<'_>, tags: &HashMap<i32, u64>) -> Found {
+        let mut found = Found::default();
+        for seen in family.members(query) {
+            let is_tagged = tags.contains_key(&seen.pid) && !query.is_known(seen);
+            let member = self.confirm(&query.mark, seen, is_tagged);
+            found.has_missed |= member.is_none();
+            found.members.extend(member);
+        }
+        found
+    }
+
+    /// Opens a descriptor for a process, and looks whether it is still the one that was seen; of one that only its tag
+    /// makes a member, whether it still carries that.
+    fn confirm(&self, mark: &Mark, seen: &Process, is_tagged: bool) -> Option<Member> {
         let pidfd = open_pidfd(seen.pid).ok();
         let again = self.process(seen.pid)?;
-        let is_same = again.started == seen.started
-            && !again.is_dead
-            && match tags.get(&seen.pid) {
-                Some(serial) => mark.has(&again) || self.tag(seen.pid) == Some(*serial),
-                None => true,
-            };
-        if !is_same {
+        let is_same = again.started == seen.started && !again.is_dead;
+        if !is_same || (is_tagged && !mark.has(&again) && self.tag(seen.pid) != Some(mark.serial)) {
             return None;
         }
-        let may_be_signalled = signal_member(seen.pid, pidfd.as_ref(), 0);
         Some(Member {
             pid: seen.pid,
+            started: seen.started,
             is_in_group: matches!(mark.leader, Leader::Own(leader) if again.group == leader),
             is_exiting: again.is_exiting,
-            may_be_signalled,
+            may_be_signalled: signal_member(seen.pid, pidfd.as_ref(), 0),
             pidfd,
         })
     }
 }
 
 impl Mark {
-    /// Whether a process is in the group or the session of the leader.
+    /// Whether a process is in the group or the session of the leader, as long as that has its number.
     fn has(&self, process: &Process) -> bool {
         let is_in = |leader: i32| process.group == leader || process.session == leader;
         match self.leader {
             Leader::Own(leader) => is_in(leader),
-            Leader::Reaped(leader, at) => is_in(leader) && process.started < at,
+            // A tick is too short for the numbers to begin anew.
+            Leader::Reaped(leader, at) => is_in(leader) && process.started <= at,
             Leader::Gone => false,
         }
     }
@@ -449,9 +280,16 @@ impl Mark {
     }
 }
 
+impl Query {
+    fn is_known(&self, process: &Process) -> bool {
+        self.known.contains(&(process.pid, process.started))
+    }
+}
+
 /// The processes of one look, by what is asked of them.
 struct Family<'a> {
     seen: &'a [Process],
+    by_pid: HashMap<i32, usize>,
     children: HashMap<i32, Vec<usize>>,
     tagged: HashMap<u64, Vec<usize>>,
 }
@@ -460,10 +298,12 @@ impl<'a> Family<'a> {
     fn new(seen: &'a [Process], tags: &HashMap<i32, u64>) -> Self {
         let mut family = Self {
             seen,
+            by_pid: HashMap::with_capacity(seen.len()),
             children: HashMap::new(),
             tagged: HashMap::new(),
         };
         for (index, process) in seen.iter().enumerate() {
+            family.by_pid.insert(process.pid, index);
             family
                 .children
                 .entry(process.parent)
@@ -476,17 +316,18 @@ impl<'a> Family<'a> {
         family
     }
 
-    /// The live members besides the leader: who is in its group or session, orphans with its tag, and whose parent is a
-    /// member.
-    fn members(&self, mark: &Mark) -> impl Iterator<Item = &'a Process> + use<'a> {
-        let seen = self.seen;
+    /// The live members besides the leader: who is in its group or session, orphans with its tag, who was a member before,
+    /// and whose parent is a member.
+    fn members(&self, query: &Query) -> impl Iterator<Item = &'a Process> + use<'a> {
+        let (seen, mark) = (self.seen, query.mark);
         let mut found = HashSet::new();
         let mut to_visit = self.tagged.get(&mark.serial).cloned().unwrap_or_default();
-        if mark.leader != Leader::Gone {
-            let all = seen.iter().enumerate();
-            let company = all.filter(|(_, process)| mark.has(process) || mark.is_leader(process));
-            to_visit.extend(company.map(|(index, _)| index));
-        }
+        to_visit.extend(self.company(&mark));
+        let known = query.known.iter().filter_map(|(pid, started)| {
+            let index = self.by_pid.get(pid)?;
+            (seen[*index].started == *started).then_some(*index)
+        });
+        to_visit.extend(known);
         while let Some(index) = to_visit.pop() {
             let process = &seen[index];
             if process.started < mark.started || !found.insert(index) {
@@ -495,37 +336,43 @@ impl<'a> Family<'a> {
             let children = self.children.get(&process.pid).into_iter().flatten();
             to_visit.extend(children.filter(|child| seen[**child].started >= process.started));
         }
-        let mark = *mark;
         let members = found.into_iter().map(move |index| &seen[index]);
         members.filter(move |process| !process.is_dead && !mark.is_leader(process))
+    }
+
+    /// The leader, and who is in its group or session.
+    fn company(&self, mark: &Mark) -> impl Iterator<Item = usize> {
+        let is_given_anew =
+            matches!(mark.leader, Leader::Reaped(leader, _) if self.by_pid.contains_key(&leader));
+        let is_free = mark.leader == Leader::Gone || is_given_anew;
+        let all = self.seen.iter().enumerate().filter(move |_| !is_free);
+        all.filter(|(_, process)| mark.has(process) || mark.is_leader(process))
+            .map(|(index, _)| index)
     }
 }
 
 /// Where this host itself adopts orphans, nobody else takes their status. Those in the group or session of an execution
 /// are its own, and those that were members while they lived. Of the rest it is not known whose they are: another part
 /// of the host may wait for them.
-fn reap(seen: &[Process], found: &[Found], marks: &[Mark], oldest: u64) {
+fn reap(seen: &[Process], found: &[Found], queries: &[Query], oldest: u64) {
     static MEMBERS: Mutex<Option<HashMap<i32, u64>>> = Mutex::new(None);
 
     let mut members = MEMBERS.lock().unwrap_or_else(PoisonError::into_inner);
     let members = members.get_or_insert_default();
-    let started: HashMap<i32, u64> = seen.iter().map(|p| (p.pid, p.started)).collect();
     let alive = found.iter().flat_map(|found| &found.members);
-    let alive = alive.map(|member| member.pid);
-    members.extend(alive.filter_map(|pid| Some((pid, *started.get(&pid)?))));
+    members.extend(alive.map(|member| (member.pid, member.started)));
     let own = std::process::id().cast_signed();
-    for process in seen
+    let dead = seen
         .iter()
-        .filter(|process| process.is_dead && process.parent == own)
-    {
+        .filter(|process| process.is_dead && process.parent == own);
+    for process in dead {
         let was_member = members.get(&process.pid) == Some(&process.started);
-        let is_company = marks
-            .iter()
-            .any(|mark| mark.has(process) && !mark.is_leader(process));
-        if was_member || is_company {
+        let is_company = |query: &Query| query.mark.has(process) && !query.mark.is_leader(process);
+        if was_member || queries.iter().any(is_company) {
             super::reap_if_dead(process.pid);
         }
     }
+    let started: HashMap<i32, u64> = seen.iter().map(|seen| (seen.pid, seen.started)).collect();
     members.retain(|pid, at| *at < oldest || started.get(pid) == Some(at));
 }
 
@@ -556,9 +403,22 @@ mod tests {
     }
 
     fn members(seen: &[Process], tags: &[(i32, u64)], mark: &Mark) -> Vec<i32> {
+        members_with(seen, tags, mark, &[])
+    }
+
+    fn members_with(
+        seen: &[Process],
+        tags: &[(i32, u64)],
+        mark: &Mark,
+        known: &[(i32, u64)],
+    ) -> Vec<i32> {
         let tags = tags.iter().copied().collect();
+        let query = Query {
+            mark: *mark,
+            known: known.to_vec(),
+        };
         let family = Family::new(seen, &tags);
-        let mut members: Vec<i32> = family.members(mark).map(|member| member.pid).collect();
+        let mut members: Vec<i32> = family.members(&query).map(|member| member.pid).collect();
         members.sort_unstable();
         members
     }
@@ -594,53 +454,57 @@ mod tests {
     }
 
     #[test]
-    fn who_was_given_the_number_of_a_reaped_leader_is_none_of_its_execution() {
+    fn who_was_a_member_stays_one_as_an_orphan_without_a_tag() {
+        let seen = [process(20, 1, 20), process(21, 20, 21), process(30, 1, 30)];
+        let gone = mark(Leader::Gone);
+        assert_eq!(
+            members_with(&seen, &[], &gone, &[(20, 100), (30, 99)]),
+            [20, 21]
+        );
+    }
+
+    #[test]
+    fn who_is_given_the_number_of_a_reaped_leader_is_none_of_its_execution() {
         let left = process(11, 1, 10);
+        let reaped = mark(Leader::Reaped(10, 105));
         let stranger = Process {
             started: 105,
             ..process(10, 1, 10)
         };
-        let seen = [left, stranger];
-        let reaped = mark(Leader::Reaped(10, 105));
-        assert_eq!(members(&seen, &[], &reaped), [11]);
+        assert_eq!(members(std::slice::from_ref(&left), &[], &reaped), [11]);
+        let strangers = [stranger, left];
+        assert_eq!(members(&strangers, &[], &reaped), [0_i32; 0]);
+        let late = Process {
+            started: 106,
+            ..process(12, 1, 10)
+        };
+        assert_eq!(members(&[late], &[], &reaped), [0_i32; 0]);
     }
 
     #[test]
     fn a_process_is_confirmed_only_as_the_one_that_was_seen() {
         let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
         let pid = child.id().cast_signed();
-        let scanner: &'static Scanner = Box::leak(Box::new(Scanner {
-            state: Mutex::new(State {
-                waiting: Vec::new(),
-                asked: Vec::new(),
-                looker: Some(1),
-                lookers: 1,
-                reading: None,
-                hanging: None,
-            }),
-            asked: Condvar::new(),
-        }));
-        let look = Look { scanner, number: 1 };
+        let reader = Reader::for_test();
+        let look = Look { reader: &reader };
         let seen = look.process(pid).expect("its facts");
         let own = Mark {
             serial: 7,
             started: 0,
             leader: Leader::Own(seen.group),
         };
-        let none = HashMap::new();
-        let found = look.confirm(&own, &seen, &none).expect("the same");
+        let found = look.confirm(&own, &seen, false).expect("the same");
         assert_eq!((found.pid, found.may_be_signalled), (pid, true));
         let another = Process {
             started: seen.started + 1,
             ..seen.clone()
         };
-        assert!(look.confirm(&own, &another, &none).is_none());
+        assert!(look.confirm(&own, &another, false).is_none());
         // By a tag that it does not carry.
-        let tags = HashMap::from([(pid, 7)]);
         let gone = mark(Leader::Gone);
-        assert!(look.confirm(&gone, &seen, &tags).is_none());
+        assert!(look.confirm(&gone, &seen, true).is_none());
         child.kill().expect("it lives");
         child.wait().expect("a child");
-        assert!(look.confirm(&own, &seen, &none).is_none());
+        assert!(look.confirm(&own, &seen, false).is_none());
     }
 }

@@ -65,18 +65,25 @@ pub(super) fn can_look() -> bool {
     fs::read_link(root().join("self")).is_ok_and(|found| found.as_os_str() == own.as_str())
 }
 
-/// Calls `visit` with the number of each process.
-pub(super) fn each_pid(mut visit: impl FnMut(i32)) {
-    let entries = fs::read_dir(root());
-    for entry in entries.into_iter().flatten().flatten() {
-        if let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        {
-            visit(pid);
-        }
+/// The numbers of all processes.
+pub(super) fn all_pids() -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir(root())? {
+        pids.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok()),
+        );
     }
+    Ok(pids)
+}
+
+/// Whether a number is that of a process, and not of one of its threads.
+pub(super) fn is_process(pid: i32) -> io::Result<bool> {
+    let status = fs::read(root().join(format!("{pid}/status")))?;
+    let line = format!("\nTgid:\t{pid}\n");
+    Ok(memchr::memmem::find(&status, line.as_bytes()).is_some())
 }
 
 /// The number that was given out last, to a process or a thread. They go up, and begin anew from time to time.
@@ -85,14 +92,18 @@ pub(super) fn last_pid() -> Option<i32> {
     load.trim_end().rsplit(' ').next()?.parse().ok()
 }
 
-/// `None` if it is gone, or a thread of the kernel.
-pub(super) fn read_process(pid: i32) -> Option<Process> {
+/// `None` for a thread of the kernel.
+pub(super) fn read_process(pid: i32) -> io::Result<Option<Process>> {
+    let stat = fs::read(root().join(format!("{pid}/stat")))?;
+    Ok(parse(pid, &stat))
+}
+
+fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     /// The kernel's flag of its own threads.
     const KERNEL_THREAD: u64 = 0x0020_0000;
     /// Its flag of those on their way out.
     const EXITING: u64 = 0x4;
 
-    let stat = fs::read(root().join(format!("{pid}/stat"))).ok()?;
     // The name of the program stands in parentheses and may hold anything, parentheses included.
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let fields = std::str::from_utf8(stat.get(after_name..)?).ok()?;
@@ -104,15 +115,15 @@ pub(super) fn read_process(pid: i32) -> Option<Process> {
         return None;
     }
     // A process lives as long as one of its threads, also when the first has ended.
-    let is_zombie = matches!(*fields.first()?, "Z" | "X") && large(17)? <= 1;
+    let is_alone = large(17)? <= 1;
     Some(Process {
         pid,
         parent: number(1)?,
         group: number(2)?,
         session: number(3)?,
         started: large(19)?,
-        is_dead: is_zombie,
-        is_exiting: flags & EXITING != 0,
+        is_dead: is_alone && matches!(*fields.first()?, "Z" | "X"),
+        is_exiting: is_alone && flags & EXITING != 0,
     })
 }
 
@@ -125,23 +136,22 @@ fn thread(pid: i32) -> io::Result<PathBuf> {
         .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// Its variables, each with a NUL behind it: `None` where they may not be read. Empty in the middle of executing a
-/// program.
-pub(super) fn read_variables(pid: i32) -> Option<Vec<u8>> {
-    fs::read(thread(pid).ok()?.join("environ")).ok()
+/// Its variables, each with a NUL behind it. Empty in the middle of executing a program.
+pub(super) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
+    fs::read(thread(pid)?.join("environ"))
 }
 
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is
 /// in another.
-pub(super) fn is_in_own_cgroup(pid: i32) -> bool {
-    let own = fs::read_to_string(root().join("self/cgroup"));
-    let found = thread(pid).and_then(|thread| fs::read_to_string(thread.join("cgroup")));
-    match (own, found) {
-        (Ok(own), Ok(found)) => is_within(&found, &own),
+pub(super) fn is_in_own_cgroup(pid: i32) -> io::Result<bool> {
+    let own = match fs::read_to_string(root().join("self/cgroup")) {
+        Ok(own) => own,
         // A kernel without control groups.
-        (Err(error), _) => error.kind() == io::ErrorKind::NotFound,
-        (Ok(_), Err(_)) => false,
-    }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let found = fs::read_to_string(thread(pid)?.join("cgroup"))?;
+    Ok(is_within(&found, &own))
 }
 
 /// Lines such as `0::/a/b`, one for each hierarchy.
@@ -188,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_process_is_read_with_its_parent_its_group_and_its_time() {
-        let own = read_process(std::process::id().cast_signed()).expect("this process");
+        let own = read_process(std::process::id().cast_signed()).expect("a read");
+        let own = own.expect("this process");
         assert_eq!(
             own.parent,
             std::os::unix::process::parent_id().cast_signed()

@@ -1,20 +1,22 @@
 //! Ending all that an execution has started.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Entry;
 use super::child::{is_dead, may_have_company};
 #[cfg(target_os = "macos")]
 use super::darwin::Entry;
 use super::escapees;
+pub(crate) use super::escapees::end_now as end_escapees_now;
+use super::looker;
 use super::pipe::register;
-use super::process_scan::{self, Found, Leader, Mark, Member};
-#[cfg(not(target_os = "macos"))]
-use super::roll::Entry;
-use super::signal::signal_group;
+use super::process_scan::{Found, Leader, Mark, Member, Query};
+use super::signal::{signal_group, signal_member};
 use crate::process::{KILL_TIMEOUT, TreeEnd};
 
 /// Between two looks where nothing tells of an end.
@@ -23,15 +25,45 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long asking a tree to end waits for a look at it.
 const LOOK_FIRST: Duration = Duration::from_millis(100);
 
+/// How often what is found is stopped before it is killed, whoever else is found then.
+const MOST_STOPS: usize = 5;
+
 /// What belongs to an execution besides the leader of its group. As long as one of these lives, the guardian ends what
 /// belongs to it with the host.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     pub(super) mark: Mark,
-    pub(super) _entry: Option<Arc<Entry>>,
+    /// Who was found to be a member, and since when it runs.
+    known: Arc<Mutex<HashMap<i32, u64>>>,
+    _entry: Option<Arc<Entry>>,
 }
 
 impl Tree {
+    pub(super) fn new(mark: Mark, entry: Option<Arc<Entry>>) -> Self {
+        Self {
+            mark,
+            known: Arc::default(),
+            _entry: entry,
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<i32, u64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn query(&self) -> Query {
+        Query {
+            mark: self.mark,
+            known: self.known().iter().map(|(pid, at)| (*pid, *at)).collect(),
+        }
+    }
+
+    fn remember(&self, found: &Found) {
+        let members = found.members.iter();
+        self.known()
+            .extend(members.map(|member| (member.pid, member.started)));
+    }
+
     /// The group, as long as its leader is not reaped: from then on its number may be another's.
     fn group(&self) -> Option<i32> {
         match self.mark.leader {
@@ -64,10 +96,23 @@ impl Tree {
     ) -> TreeEnd {
         let end_by_itself = async {
             self.ask().await;
-            exited.await;
+            if self.leader_may_be_signalled() {
+                exited.await;
+            }
             self.gone(self.look().await).await
         };
         self.kill_unless(end_by_itself, kill_at, hurry).await
+    }
+
+    /// Whether the leader lives.
+    fn is_led(&self) -> bool {
+        self.group().is_some_and(|leader| !is_dead(leader))
+    }
+
+    /// A leader may have become another user, by a program that does so. To wait for that one would help nobody.
+    fn leader_may_be_signalled(&self) -> bool {
+        self.group()
+            .is_none_or(|leader| signal_member(leader, None, 0))
     }
 
     /// Ends what a dead leader has left, in the same way.
@@ -87,7 +132,7 @@ impl Tree {
     /// Asks all of it to end, once, as many programs take a second request for impatience, and end without putting
     /// anything in order. Stopped processes are continued, so that they can.
     async fn ask(&self) {
-        let look = process_scan::members(self.mark);
+        let look = self.look();
         tokio::pin!(look);
         // Members that have nothing but their parents to be known by are found as long as these live. But nobody waits
         // for a look that hangs.
@@ -98,7 +143,7 @@ impl Tree {
             Ok(found) => found,
             Err(_) => look.await,
         };
-        for member in found.unwrap_or_default().members {
+        for member in found.members {
             if !member.is_in_group {
                 member.signal(libc::SIGTERM);
                 member.signal(libc::SIGCONT);
@@ -110,11 +155,14 @@ impl Tree {
     /// whether a dead leader is alone in it.
     async fn look(&self) -> Found {
         let has_company = |group: i32| is_dead(group) && may_have_company(group);
-        let found = process_scan::members(self.mark).await;
-        found.unwrap_or_else(|| Found {
+        let found = looker::ask(vec![self.query()]).await;
+        let found = found.and_then(|mut found| found.pop());
+        let found = found.unwrap_or_else(|| Found {
             members: Vec::new(),
             has_missed: self.group().is_some_and(has_company),
-        })
+        });
+        self.remember(&found);
+        found
     }
 
     /// What does not end by itself.
@@ -155,9 +203,10 @@ impl Tree {
         }
         let give_up = Instant::now() + KILL_TIMEOUT;
         loop {
-            let found = self.look().await;
-            let is_led = self.group().is_some_and(|leader| !is_dead(leader));
-            if (found.is_out_of_reach() && !is_led) || Instant::now() >= give_up {
+            let found = self.stop_all().await;
+            let leader_can_end = self.is_led() && self.leader_may_be_signalled();
+            if (found.is_out_of_reach() && !leader_can_end) || Instant::now() >= give_up {
+                end.is_unknown = found.has_missed;
                 end.survivors = found.members.iter().map(|member| member.pid).collect();
                 return end;
             }
@@ -169,11 +218,31 @@ impl Tree {
         }
     }
 
+    /// Stops all of it, until nobody is found who was not stopped: whoever is killed then has no children unseen, which
+    /// would be orphans that nothing tells of.
+    async fn stop_all(&self) -> Found {
+        let mut found = self.look().await;
+        for _ in 0..MOST_STOPS {
+            let stopped: HashSet<i32> = found.members.iter().map(|member| member.pid).collect();
+            if stopped.is_empty() {
+                break;
+            }
+            self.signal(&found.members, libc::SIGSTOP);
+            found = self.look().await;
+            let is_stopped = |member: &Member| stopped.contains(&member.pid);
+            if found.members.iter().all(is_stopped) {
+                break;
+            }
+        }
+        found
+    }
+
     /// Kills all of it without asking, and blocks meanwhile: nobody is left who could wait for it.
     pub(super) fn kill_now(&self) {
         let give_up = std::time::Instant::now() + KILL_TIMEOUT;
         while std::time::Instant::now() < give_up {
-            let found = process_scan::members_now(self.mark).unwrap_or_default();
+            let found = looker::ask_now(self.query()).unwrap_or_default();
+            self.remember(&found);
             if found.is_out_of_reach() {
                 return;
             }

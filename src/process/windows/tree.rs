@@ -57,6 +57,10 @@ impl Tree {
     }
 }
 
+/// Nothing leaves a job.
+#[expect(clippy::unused_async, reason = "elsewhere it takes a look")]
+pub(crate) async fn end_escapees_now() {}
+
 /// Resolves when all of them are dead.
 async fn all_gone(members: Vec<Member>) {
     for member in members {
