@@ -4,9 +4,12 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { newEngine, newMark, shell, survivors, temporary, until } from './support.js'
+import { newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
 
 const rooted = String(process.env['ROOTED_PROGRAM'])
+
+/** How long the engine waits for what does not vanish although it was killed, and room for a busy machine. */
+const PATIENCE = 5000 + 2000
 
 /** A file that goes with the test; what belongs to root ends with it, as nobody else can end it. */
 function newLease(): string {
@@ -37,6 +40,37 @@ test('this host is not root, and its program is', async () => {
   const { engine, id } = await started(`'${rooted}' '${lease}'`, lease)
   rmSync(lease)
   expect(await engine.waitForCompletion(id)).toMatchObject({ status: 'completed', error: null })
+})
+
+test('a member that may not be signalled is told in the result, the others are ended, and nothing waits for long', async () => {
+  const [lease, mark] = [newLease(), newMark()]
+  const { engine, id, pid } = await started(
+    `sleep ${mark} & setsid sleep ${mark} & '${rooted}' '${lease}' & wait`,
+    lease,
+  )
+  // The shell has the mark on its command line as well.
+  await untilThere(mark, 3)
+  const asked = Date.now()
+  await engine.cancel(id)
+  expect(Date.now() - asked).toBeLessThan(300 + PATIENCE)
+  const result = await engine.getResult(id)
+  expect(result).toMatchObject({ status: 'cancelled', errorCode: 'IO' })
+  expect(result.error).toContain(String(pid))
+  expect(survivors(mark)).toEqual([])
+  expect(survivors(lease)).toEqual([pid])
+})
+
+test('a command that may not be signalled itself is told in the result, and nothing waits for long', async () => {
+  const lease = newLease()
+  const { engine, id, pid } = await started(`exec '${rooted}' '${lease}'`, lease)
+  const asked = Date.now()
+  await engine.cancel(id)
+  expect(Date.now() - asked).toBeLessThan(300 + PATIENCE)
+  const result = await engine.getResult(id)
+  expect(result).toMatchObject({ status: 'cancelled', exitCode: null, pid, errorCode: 'IO' })
+  expect(result.error).toContain(String(pid))
+  // What cannot be ended holds nobody else up.
+  expect(await engine.run(shell('echo next'))).toMatchObject({ status: 'completed', stdout: 'next\n', error: null })
 })
 
 test('a process that cannot be looked into holds nothing up, and hides no other', async () => {
