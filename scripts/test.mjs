@@ -99,8 +99,9 @@ async function soakTest() {
   const status = await run(process.execPath, ['soak/run.mjs', '--quick'], {
     onOutput: (text) => (output += text),
   })
-  const [, passed = 0, failed = 0] = output.match(/^soak: (\d+) passed, (\d+) failed$/m) ?? []
-  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: 0 } }
+  const [, passed = 0, failed = 0, skipped = 0] =
+    output.match(/^soak: (\d+) passed, (\d+) failed, (\d+) not run$/m) ?? []
+  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) } }
 }
 
 /** @type {[title: string, suite: () => Promise<Outcome>][]} */
