@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import * as environments from './parts/environments.mjs'
 import * as executions from './parts/executions.mjs'
+import { aHostThatIsProcessOne } from './parts/first.mjs'
 import * as scarcity from './parts/scarcity.mjs'
 
 const { values } = parseArgs({
@@ -13,7 +14,7 @@ const { values } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
   },
 })
-const parts = Object.entries({ ...executions, ...environments, ...scarcity })
+const parts = Object.entries({ ...executions, ...environments, ...scarcity, aHostThatIsProcessOne })
 const names = parts.map(([name]) => name)
 const unknown = values.only.find((name) => !names.includes(name))
 if (unknown !== undefined) throw new Error(`--only: expected one of ${names.join(', ')}, found ${unknown}`)
