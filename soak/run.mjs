@@ -6,6 +6,7 @@ import * as environments from './parts/environments.mjs'
 import * as executions from './parts/executions.mjs'
 import { aHostThatIsProcessOne } from './parts/first.mjs'
 import * as scarcity from './parts/scarcity.mjs'
+import * as strangers from './parts/strangers.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -14,7 +15,7 @@ const { values } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
   },
 })
-const parts = Object.entries({ ...executions, ...environments, ...scarcity, aHostThatIsProcessOne })
+const parts = Object.entries({ ...executions, ...environments, ...scarcity, aHostThatIsProcessOne, ...strangers })
 const names = parts.map(([name]) => name)
 const unknown = values.only.find((name) => !names.includes(name))
 if (unknown !== undefined) throw new Error(`--only: expected one of ${names.join(', ')}, found ${unknown}`)
