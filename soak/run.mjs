@@ -1,4 +1,4 @@
-// Faults and long runs: `npm run soak`, minutes long; `npm run soak -- --quick`, half a minute. `--seed N` repeats
+// Faults and long runs: `npm run soak`, some twenty minutes long; `npm run soak -- --quick`, a minute. `--seed N` repeats
 // a run, `--only NAME` does one part, or several if it is given more than once.
 
 import { parseArgs } from 'node:util'
