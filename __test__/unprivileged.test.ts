@@ -77,7 +77,7 @@ test('a process that cannot be looked into holds nothing up, and hides no other'
   const [lease, mark] = [newLease(), newMark()]
   const engine = newEngine()
   const begun = Date.now()
-  const leave = `'${rooted}' '${lease}' leaves & setsid sleep ${mark} >/dev/null 2>&1 & sleep 0.2`
+  const leave = `setsid sleep ${mark} >/dev/null 2>&1 & { '${rooted}' '${lease}' leaves & } | { read -r pid; echo "$pid"; }`
   const result = await engine.run(shell(leave))
   expect(result).toMatchObject({ status: 'completed', error: null })
   expect(Date.now() - begun).toBeLessThan(2000)
