@@ -55,7 +55,8 @@ export type Command =
  *
  * A request is checked before anything is started. One that cannot be accepted is refused with an
  * {@link ExecutionError} of code `VALIDATION`, whose `field` is the path of the culprit, such as
- * `command.args[2]`. Unknown keys are refused too.
+ * `command.args[2]`. Unknown keys are refused too. Only what an object has itself counts, not what it inherits; each
+ * property is read once, in the call, and may be changed after it. Values of `env` and `stdin` are in no message.
  */
 export interface ExecutionRequest {
   /** A UUID. Default: a random one. One that the engine remembers is refused with `DUPLICATE_ID`. */

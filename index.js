@@ -5,51 +5,17 @@ const native = require('./lib/native')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const door = require('./lib/door')
-const { ExecutionError, fromFailure } = require('./lib/error')
+const { defaultLogDir, variables } = require('./lib/environment')
+const { ExecutionError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
 const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
+
+/** What it is given inherits nothing: there is no `toJSON` to be called. */
+const { parse, stringify } = JSON
 
 /** @typedef {import('./index').ExecutionRequest} ExecutionRequest */
 /** @typedef {import('./index').ExecutionPlan} ExecutionPlan */
 /** @typedef {import('./index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('./index').ExecutionResult} ExecutionResult */
-
-/**
- * What `process.env` is if reading it in Rust gives the same: the environment of the process itself. Found out at the
- * first start, as it takes a while.
- *
- * @type {{ env: NodeJS.ProcessEnv | undefined } | undefined}
- */
-let own
-
-/**
- * Whether these variables are those of the process, and no copy as in a worker, a test runner or another
- * runtime: then Rust sees what is set here.
- *
- * @param {NodeJS.ProcessEnv} env
- */
-function isOwnEnvironment(env) {
-  if (!require('node:worker_threads').isMainThread) return false
-  const name = `ESCHER_PROBE_${process.pid}_${process.hrtime().join('_')}`
-  // A copy may be frozen.
-  if (!Reflect.set(env, name, 'set')) return false
-  const seen = native.NativeEngine.hasVariable(name)
-  delete env[name]
-  return seen
-}
-
-/** The variables that JavaScript sees now, if Rust would see others. */
-function variables() {
-  const { env } = process
-  own ??= { env: isOwnEnvironment(env) ? env : undefined }
-  if (env === own.env) return undefined
-  /** @type {string[]} */
-  const flat = []
-  for (const [name, value] of Object.entries(env)) {
-    // A copy may hold what is no text: it becomes what `child_process` makes of it.
-    if (value !== undefined) flat.push(name, String(value))
-  }
-  return flat
-}
 
 /** Of Rust: to load `node:crypto` takes longer than the rest of this package. */
 const { newId } = native.NativeEngine
@@ -57,45 +23,64 @@ const { newId } = native.NativeEngine
 /** @param {import('./binding').Answer} answer */
 function unwrap(answer) {
   if (answer.failure) throw fromFailure(answer.failure)
-  return answer.json === undefined ? undefined : JSON.parse(answer.json)
+  return answer.json === undefined ? undefined : parse(answer.json)
 }
 
 /**
  * The asynchronous context of the call, for its callbacks: what an `AsyncLocalStorage` holds there, they see.
  *
- * @param {ExecuteOptions} options
+ * @param {unknown} callback
  */
-const contextOf = ({ onStdout, onStderr, onEvent }) =>
-  onStdout || onStderr || onEvent ? new AsyncResource('ExecutionEngine') : undefined
+const contextOf = (callback) => (callback === undefined ? undefined : new AsyncResource('ExecutionEngine'))
+
+/** Configurations that were checked already. @type {WeakSet<object>} */
+const checkedConfigs = new WeakSet()
 
 /**
- * Submits, and resolves with the id once it is accepted.
+ * Submits, and resolves with the id once it is accepted. Throws what is refused at once.
  *
  * @param {(run: any, signal?: AbortSignal) => void} submit
- * @param {ExecuteOptions} options
+ * @param {ExecuteOptions} given
  * @returns {Promise<string>}
  */
-function accepted(submit, options) {
-  const { onStdout, onStderr, onEvent, signal } = check.options(options)
-  return new Promise((resolve, refused) => {
-    /** @type {any} */
-    const run = { onStdout, onStderr, onEvent, context: contextOf(options), refused, accepted: () => resolve(run.id) }
-    submit(run, signal)
+function accepted(submit, given) {
+  const options = check.options(given)
+  /** @type {any} */
+  const run = runOf(options)
+  const promise = new Promise((resolve, refused) => {
+    run.accepted = () => resolve(run.id)
+    run.refused = refused
   })
+  submit(run, options.signal)
+  return promise
 }
 
 /**
- * Submits, and resolves with the result.
+ * Submits, and resolves with the result. Throws what is refused at once.
  *
  * @param {(run: any, signal?: AbortSignal) => void} submit
- * @param {ExecuteOptions} options
+ * @param {ExecuteOptions} given
  * @returns {Promise<any>}
  */
-function ended(submit, options) {
-  const { onStdout, onStderr, onEvent, signal } = check.options(options)
-  const context = contextOf(options)
-  return new Promise((ended, refused) => submit({ onStdout, onStderr, onEvent, context, refused, ended }, signal))
+function ended(submit, given) {
+  const options = check.options(given)
+  /** @type {any} */
+  const run = runOf(options)
+  const promise = new Promise((resolve, refused) => {
+    run.ended = (/** @type {() => any} */ result) => resolve(result())
+    run.refused = refused
+  })
+  submit(run, options.signal)
+  return promise
 }
+
+/** @param {ExecuteOptions} options */
+const runOf = ({ onStdout, onStderr, onEvent }) => ({
+  onStdout,
+  onStderr,
+  onEvent,
+  context: contextOf(onStdout ?? onStderr ?? onEvent),
+})
 
 /** @type {ExecutionEngine | undefined} */
 let globalEngine
@@ -116,29 +101,39 @@ class ExecutionEngine {
 
   /** @param {import('./index').ExecutionConfig} [config] */
   constructor(config = {}) {
-    const json = JSON.stringify(check.config(config))
-    const failure = native.NativeEngine.check(json)
-    if (failure) throw fromFailure(failure)
-    this.#native = door.open(json)
+    try {
+      const fields = checkedConfigs.has(config) ? /** @type {any} */ (config) : check.config(config)
+      // Rust would have to read the variables for it.
+      fields.log_dir ??= defaultLogDir()
+      const json = stringify(fields)
+      const failure = native.NativeEngine.check(json)
+      if (failure) throw fromFailure(failure)
+      this.#native = door.open(json)
+    } catch (error) {
+      throw seenFrom(error, ExecutionEngine)
+    }
   }
 
   /** @param {import('./index').ExecutionConfig} [config] */
   static initGlobal(config = {}) {
-    if (globalEngine) {
-      throw new ExecutionError('ALREADY_INITIALIZED', 'the global engine has already been initialized')
+    try {
+      if (globalEngine) {
+        throw new ExecutionError('ALREADY_INITIALIZED', 'the global engine has already been initialized')
+      }
+      const fields = check.config(config)
+      fields.max_concurrent_executions = 1
+      checkedConfigs.add(fields)
+      globalEngine = new ExecutionEngine(fields)
+      return globalEngine
+    } catch (error) {
+      throw seenFrom(error, ExecutionEngine.initGlobal)
     }
-    // Spread, what is no configuration would be an empty one.
-    check.config(config)
-    globalEngine = new ExecutionEngine({
-      ...config,
-      maxConcurrentExecutions: 1,
-    })
-    return globalEngine
   }
 
   static global() {
     if (globalEngine) return globalEngine
-    throw new ExecutionError('NOT_INITIALIZED', 'the global engine has not been initialized: call initGlobal first')
+    const message = 'the global engine has not been initialized: call initGlobal first'
+    throw seenFrom(new ExecutionError('NOT_INITIALIZED', message), ExecutionEngine.global)
   }
 
   /**
@@ -146,7 +141,7 @@ class ExecutionEngine {
    * @param {ExecuteOptions} [options]
    * @returns {Promise<string>}
    */
-  async execute(request, options = {}) {
+  execute(request, options = {}) {
     return accepted((run, signal) => this.#submit(request, run, signal), options)
   }
 
@@ -155,7 +150,7 @@ class ExecutionEngine {
    * @param {ExecuteOptions} [options]
    * @returns {Promise<ExecutionResult>}
    */
-  async run(request, options = {}) {
+  run(request, options = {}) {
     return ended((run, signal) => this.#submit(request, run, signal), options)
   }
 
@@ -164,7 +159,7 @@ class ExecutionEngine {
    * @param {ExecuteOptions} [options]
    * @returns {Promise<string>}
    */
-  async executePlan(plan, options = {}) {
+  executePlan(plan, options = {}) {
     return accepted((run, signal) => this.#submitPlan(plan, run, signal), options)
   }
 
@@ -173,7 +168,7 @@ class ExecutionEngine {
    * @param {ExecuteOptions} [options]
    * @returns {Promise<import('./index').PlanExecutionResult>}
    */
-  async runPlan(plan, options = {}) {
+  runPlan(plan, options = {}) {
     return ended((run, signal) => this.#submitPlan(plan, run, signal), options)
   }
 
@@ -183,14 +178,16 @@ class ExecutionEngine {
    * @param {AbortSignal} [signal]
    */
   #submit(request, run, signal) {
-    const { stdin, ...checked } = check.request(request)
+    const checked = check.request(request)
+    const { stdin } = checked
+    checked.stdin = undefined
     checked.id ??= newId()
     run.id = checked.id
     run.subscribers = this.#subscribers
     const submission = {
-      request: JSON.stringify(checked),
+      request: stringify(checked),
       stdin,
-      variables: variables(),
+      variables: checked.inherit_env === false ? '' : variables(),
     }
     door.submit(this.#native, run, submission, signal)
   }
@@ -208,16 +205,19 @@ class ExecutionEngine {
     /** @type {import('./binding').StepInput[]} */
     const stdins = []
     const known = [run.id]
-    const ids = checked.commands.map((/** @type {any} */ command, /** @type {number} */ step) => {
+    /** @type {string[]} */
+    const ids = []
+    for (let step = 0; step < checked.commands.length; step++) {
+      const command = checked.commands[step]
       if (command.id === undefined) command.id = newId()
       else known.push(command.id)
       const { stdin } = command
       if (stdin !== undefined) stdins.push({ step, stdin })
       command.stdin = undefined
-      return command.id
-    })
+      ids.push(command.id)
+    }
     const submission = {
-      plan: JSON.stringify(checked),
+      plan: stringify(checked),
       ids,
       stdins,
       variables: variables(),
@@ -257,12 +257,13 @@ class ExecutionEngine {
    * @returns {AsyncGenerator<import('./index').ExecutionEvent, void, undefined>}
    */
   stream(request, options = {}) {
+    const { EventStream } = require('./lib/stream')
     const leave = new AbortController()
     /** @type {() => void} */
     let settle = () => {}
     const settled = new Promise((resolve) => (settle = () => resolve(undefined)))
     let forget = () => {}
-    const start = (/** @type {EventStream} */ stream) => {
+    const start = (/** @type {import('./lib/stream').EventStream} */ stream) => {
       const finish = (/** @type {Error | undefined} */ error = undefined) => {
         forget()
         stream.end(error)
@@ -275,14 +276,13 @@ class ExecutionEngine {
         const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
         this.#submit(request, { onEvents, refused: finish, ended: () => finish() }, leave.signal)
       } catch (error) {
-        finish(/** @type {Error} */ (error))
+        finish(/** @type {Error} */ (seenFrom(error, EventStream.prototype.next)))
       }
     }
     const stop = async () => {
       leave.abort()
       await settled
     }
-    const { EventStream } = require('./lib/stream')
     return new EventStream(start, stop)
   }
 
@@ -348,7 +348,7 @@ class ExecutionEngine {
    */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    const { max_bytes: maxBytes } = check.logOptions(options)
+    const { maxBytes } = check.logOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
     return door.ask((token) => this.#native.readLogs(token, checked, maxBytes))
   }
@@ -358,7 +358,11 @@ class ExecutionEngine {
    * @returns {string}
    */
   getLogPath(id) {
-    return unwrap(this.#native.logPath(check.id(id)))
+    try {
+      return unwrap(this.#native.logPath(check.id(id)))
+    } catch (error) {
+      throw seenFrom(error, this.getLogPath)
+    }
   }
 
   /** @param {string} id */
@@ -369,13 +373,17 @@ class ExecutionEngine {
   }
 
   /** @returns {Promise<number>} */
-  async cleanup() {
+  cleanup() {
     return door.ask((token) => this.#native.cleanup(token))
   }
 
   /** @param {(event: import('./index').ExecutionEvent) => void} handler */
   onEvent(handler) {
-    check.callback(handler)
+    try {
+      check.callback(handler)
+    } catch (error) {
+      throw seenFrom(error, this.onEvent)
+    }
     // The same function may subscribe twice, and is then told twice.
     const subscriber = (/** @type {any} */ event) => handler(event)
     this.#subscribers.add(subscriber)
@@ -387,7 +395,7 @@ class ExecutionEngine {
   }
 
   /** @returns {Promise<void>} */
-  async shutdown() {
+  shutdown() {
     return door.ask((token) => this.#native.shutdown(token))
   }
 
@@ -415,6 +423,24 @@ class ExecutionEngine {
     return this.#native.counts()[3]
   }
 }
+
+makeAsync(ExecutionEngine.prototype, [
+  'execute',
+  'run',
+  'executePlan',
+  'runPlan',
+  'getStatus',
+  'getResult',
+  'waitForCompletion',
+  'getPlanResult',
+  'waitForPlan',
+  'listExecutions',
+  'cancel',
+  'readLogs',
+  'removeExecution',
+  'cleanup',
+  'shutdown',
+])
 
 /** @type {Pick<typeof import('./index'), 'ExecutionEngine' | 'ExecutionError'>} */
 module.exports = { ExecutionEngine, ExecutionError }

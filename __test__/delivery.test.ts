@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type ExecutionEvent, type ExecutionRequest } from '../index.js'
-import { exec, newEngine, shell, until } from './support.js'
+import { exec, newEngine, newMark, shell, survivors, until } from './support.js'
 
 test('a command that prints five megabytes and ends at once loses none of them, 50 times', async () => {
   const engine = newEngine({ logOutput: false })
@@ -291,4 +291,23 @@ test('a background process that still prints is asked to end and is told of, eac
     expect([status, leftoverProcesses]).toEqual(['completed', true])
     expect(stdout.endsWith('more\nasked\n')).toBe(true)
   }
+})
+
+test('what the pipe still holds when reading ends is read, all of it', async () => {
+  const mark = newMark()
+  const engine = newEngine({ drainIdleMs: 100, drainMaxMs: 200, logOutput: false })
+  let lines = 0
+  let first = true
+  // More than may be on its way to a callback, and the rest fills the pipe. Somebody else holds that open.
+  const line = `sleep ${mark} & yes ${'x'.repeat(99)} | head -n 12000`
+  const result = await engine.run(shell(line, { keepBackground: true }), {
+    onStdout: async () => {
+      lines += 1
+      if (first) await sleep(800)
+      first = false
+    },
+  })
+  for (const pid of survivors(mark)) process.kill(pid, 'SIGKILL')
+  expect(result).toMatchObject({ status: 'completed', stdoutBytes: 1_200_000, error: null })
+  expect([result.stdout.length, lines]).toEqual([1_200_000, 12_000])
 })

@@ -84,11 +84,16 @@ export async function until(condition: () => boolean, what: string, ms = 10_000)
 
 /** Runs a program of its own in Node; `source` has `ExecutionEngine` and `engine`. */
 export function host(source: string, ...execArgv: string[]) {
+  return hostWith(process.env, source, ...execArgv)
+}
+
+/** The same, started with these variables. */
+export function hostWith(env: NodeJS.ProcessEnv, source: string, ...execArgv: string[]) {
   const program = `
     const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
     const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
     ${source}`
-  const child = spawn(process.execPath, [...execArgv, '-e', program], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...execArgv, '-e', program], { stdio: ['ignore', 'pipe', 'pipe'], env })
   let printed = ''
   let complained = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text))

@@ -3,12 +3,17 @@
 // The shapes of what users pass in: which keys there are and of which type. What a value means (ranges that
 // depend on the configuration, files, programs) is checked by the engine.
 //
-// A checker takes a value and its path, throws an ExecutionError, and returns the value as the engine reads it:
-// with the keys of Rust.
+// A checker takes a value and its path, throws an ExecutionError, and returns a copy as the engine reads it: with the
+// keys of Rust. Only what an object has itself counts, and it is read once: what was checked is what is sent. The copy
+// inherits nothing, so that no `toJSON` which a program has added somewhere is called when it is made text.
 
 const { constants } = require('node:buffer')
 const { isUint8Array } = require('node:util').types
 const { ExecutionError } = require('./error')
+
+const { create, entries, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object
+const { isArray } = Array
+const { toString } = Object.prototype
 
 /** @typedef {(value: any, path: string, code: 'VALIDATION' | 'INVALID_CONFIG') => any} Checker */
 
@@ -19,21 +24,40 @@ function refuse(path, expected, found, code = 'VALIDATION') {
 
 /** @param {any} value */
 function describe(value) {
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return `an array of ${value.length}`
   switch (typeof value) {
     case 'string':
       return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
     case 'bigint':
       return `${value}n`
-    case 'object':
-      return `an object of type ${value.constructor?.name ?? 'null'}`
-    case 'function':
-      return 'a function'
-    default:
+    case 'number':
+    case 'boolean':
       return String(value)
+    default:
+      return describeType(value)
   }
 }
+
+/** What may be a secret is not told: only what it is. @param {any} value */
+function describeType(value) {
+  if (value === null || value === undefined) return String(value)
+  if (isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'object') return `an object of type ${getPrototypeOf(value)?.constructor?.name ?? 'null'}`
+  return `a ${typeof value}`
+}
+
+/**
+ * A copy of an object, as yet empty. Its prototype is an empty one: without any, V8 takes three times as long.
+ *
+ * @type {new () => Record<string, any>}
+ */
+const Copy = /** @type {any} */ (function Copy() {})
+Copy.prototype = create(null)
+
+/** A copy of an array, as yet empty. @returns {any[]} */
+const copyOfArray = () => setPrototypeOf([], null)
+
+/** What an object has itself. @param {any} value @param {string | number} key */
+const own = (value, key) => (hasOwn(value, key) ? value[key] : undefined)
 
 /** @type {Checker} */
 function text(value, path, code) {
@@ -88,22 +112,35 @@ const oneOf =
 
 /** @type {(item: Checker) => Checker} */
 const listOf = (item) => (value, path, code) => {
-  if (!Array.isArray(value)) refuse(path, 'an array', describe(value), code)
+  if (!isArray(value)) refuse(path, 'an array', describe(value), code)
+  const items = copyOfArray()
+  const { length } = value
   // A plain loop sees the holes that `map` skips.
-  const items = []
-  for (let i = 0; i < value.length; i++) items.push(item(value[i], `${path}[${i}]`, code))
+  for (let i = 0; i < length; i++) items[i] = item(own(value, i), `${path}[${i}]`, code)
   return items
 }
 
-/** @type {Checker} */
-function texts(value, path, code) {
+/** @type {(item: Checker, describe: (value: any) => string) => Checker} */
+const textsOf = (item, describe) => (value, path, code) => {
   if (!isObject(value)) refuse(path, 'an object with string values', describe(value), code)
-  const entry = (/** @type {string} */ key) => {
+  const checked = new Copy()
+  for (const key of keys(value)) {
     const place = `${path}.${key}`
-    return [text(key, place, code), text(value[key], place, code)]
+    checked[text(key, place, code)] = item(value[key], place, code)
   }
-  return Object.fromEntries(Object.keys(value).map(entry))
+  return checked
 }
+
+const texts = textsOf(text, describe)
+
+/** The value of a variable. @type {Checker} */
+function secretText(value, path, code) {
+  if (typeof value !== 'string') return refuse(path, 'a string', describeType(value), code)
+  if (/** @type {any} */ (value).isWellFormed()) return value
+  return refuse(path, 'text of whole Unicode characters', 'a string with half of one', code)
+}
+
+const variables = textsOf(secretText, describeType)
 
 /**
  * Whether it is an object for the sake of its keys, such as a literal, an instance of a class or a module. A `Map`, or a
@@ -113,37 +150,40 @@ function texts(value, path, code) {
  */
 function isObject(value) {
   if (typeof value !== 'object' || value === null) return false
-  if (Object.getPrototypeOf(value) === Object.prototype) return true
-  const tag = Object.prototype.toString.call(value)
+  if (getPrototypeOf(value) === Object.prototype) return true
+  const tag = toString.call(value)
   return tag === '[object Object]' || tag === '[object Module]'
 }
+
+/** What tells objects apart: checked, and read, by `byType`. @type {Checker} */
+const tag = (value) => value
 
 /** @param {string} key */
 const rustName = (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /**
  * An object with these keys and no others; a key with `?` may be absent or undefined. `name` is what it is called
- * where it has no path.
+ * where it has no path; `spell` how the copy spells its keys.
  *
- * @type {(shape: Record<string, Checker>, expected: string, name?: string) => Checker}
+ * @type {(shape: Record<string, Checker>, expected: string, about?: { name?: string, spell?: (key: string) => string }) => Checker}
  */
-function object(shape, expected, name = 'request') {
-  const keys = Object.entries(shape).map(([key, check]) => {
+function object(shape, expected, { name: whole = 'request', spell = rustName } = {}) {
+  const all = entries(shape).map(([key, check]) => {
     const name = key.replace('?', '')
-    return { name, rust: rustName(name), required: name === key, check }
+    return { name, copied: spell(name), required: name === key, check }
   })
-  const known = new Set(keys.map(({ name }) => name))
+  const fields = all.filter(({ check }) => check !== tag)
+  const known = new Set(all.map(({ name }) => name))
   return (value, path, code) => {
     const within = path === '' ? '' : `${path}.`
-    if (!isObject(value)) refuse(path === '' ? name : path, expected, describe(value), code)
-    for (const key of Object.keys(value)) {
+    if (!isObject(value)) refuse(path === '' ? whole : path, expected, describe(value), code)
+    for (const key of keys(value)) {
       if (!known.has(key)) refuseKey(within + key, key, known, code)
     }
-    /** @type {Record<string, any>} */
-    const checked = {}
-    for (const { name, rust, required, check } of keys) {
-      const found = value[name]
-      if (found !== undefined) checked[rust] = check(found, within + name, code)
+    const checked = new Copy()
+    for (const { name, copied, required, check } of fields) {
+      const found = own(value, name)
+      if (found !== undefined) checked[copied] = check(found, within + name, code)
       else if (required) check(undefined, within + name, code)
     }
     return checked
@@ -154,10 +194,10 @@ function object(shape, expected, name = 'request') {
 function refuseKey(path, key, known, code) {
   // No known key is longer, and all of a very long one would take seconds.
   const start = key.slice(0, 30)
-  const keys = [...known].sort((a, b) => distance(start, a) - distance(start, b))
-  const isClose = distance(start, keys[0]) <= keys[0].length / 2
+  const nearest = [...known].sort((a, b) => distance(start, a) - distance(start, b))
+  const isClose = distance(start, nearest[0]) <= nearest[0].length / 2
   // A guess far off, "id" for "cwd", helps less than the choice there is.
-  const expected = isClose ? `a known key, such as "${keys[0]}"` : `one of the keys ${[...known].join(', ')}`
+  const expected = isClose ? `a known key, such as "${nearest[0]}"` : `one of the keys ${[...known].join(', ')}`
   return refuse(path, expected, describe(key), code)
 }
 
@@ -181,12 +221,12 @@ function distance(a, b) {
 }
 
 const commands = {
-  exec: object({ type: text, program: text, 'args?': listOf(text) }, 'a command'),
-  shell: object({ type: text, command: text, 'shell?': text }, 'a command'),
-  script: object({ type: text, path: text, 'interpreter?': text, 'args?': listOf(text) }, 'a command'),
+  exec: object({ type: tag, program: text, 'args?': listOf(text) }, 'a command'),
+  shell: object({ type: tag, command: text, 'shell?': text }, 'a command'),
+  script: object({ type: tag, path: text, 'interpreter?': text, 'args?': listOf(text) }, 'a command'),
   aws_cli: object(
     {
-      type: text,
+      type: tag,
       service: text,
       operation: text,
       'args?': listOf(text),
@@ -205,10 +245,13 @@ const command = byType(commands, 'a command object')
  * @type {(types: Record<string, Checker>, expected: string) => Checker}
  */
 function byType(types, expected) {
-  const type = oneOf(...Object.keys(types))
+  const type = oneOf(...keys(types))
   return (value, path, code) => {
     if (!isObject(value)) refuse(path, expected, describe(value), code)
-    return types[type(value.type, `${path}.type`, code)](value, path, code)
+    const found = type(own(value, 'type'), `${path}.type`, code)
+    const checked = types[found](value, path, code)
+    checked.type = found
+    return checked
   }
 }
 
@@ -224,7 +267,7 @@ function uuid(value, path, code) {
 function stdin(value, path, code) {
   // Also an array of another realm, as under Jest.
   const works = typeof value === 'string' || isUint8Array(value)
-  return works ? value : refuse(path, 'a string or a Uint8Array', describe(value), code)
+  return works ? value : refuse(path, 'a string or a Uint8Array', describeType(value), code)
 }
 
 const metadata = object({ 'source?': text, 'conversationId?': text, 'tags?': texts }, 'a metadata object')
@@ -233,7 +276,7 @@ const request = object(
   {
     'id?': uuid,
     command,
-    'env?': texts,
+    'env?': variables,
     'inheritEnv?': flag,
     'workingDir?': text,
     'stdin?': stdin,
@@ -248,20 +291,21 @@ const request = object(
 /** @type {Checker} */
 function dependencies(value, path, code) {
   if (!isObject(value)) refuse(path, 'an object from indices to arrays of indices', describe(value), code)
-  for (const key of Object.keys(value)) {
+  const checked = new Copy()
+  for (const key of keys(value)) {
     if (!/^(0|[1-9][0-9]{0,14})$/.test(key)) refuse(`${path}[${key}]`, 'the index of a command', describe(key), code)
-    counts(value[key], `${path}[${key}]`, code)
+    checked[key] = counts(value[key], `${path}[${key}]`, code)
   }
-  return value
+  return checked
 }
 
 const counts = listOf(count)
 
 const strategies = {
-  serial: object({ type: text, 'stopOnError?': flag }, 'a strategy'),
-  parallel: object({ type: text, 'maxConcurrency?': positive, 'stopOnError?': flag }, 'a strategy'),
+  serial: object({ type: tag, 'stopOnError?': flag }, 'a strategy'),
+  parallel: object({ type: tag, 'maxConcurrency?': positive, 'stopOnError?': flag }, 'a strategy'),
   dependency_graph: object(
-    { type: text, dependencies, 'maxConcurrency?': positive, 'stopOnError?': flag },
+    { type: tag, dependencies, 'maxConcurrency?': positive, 'stopOnError?': flag },
     'a strategy',
   ),
 }
@@ -278,7 +322,7 @@ const plan = object(
     'metadata?': metadata,
   },
   'a plan object',
-  'plan',
+  { name: 'plan' },
 )
 
 const config = object(
@@ -319,6 +363,9 @@ function abortSignal(value, path, code) {
   return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
 }
 
+/** For what never reaches Rust as a whole. */
+const ofJavaScript = { spell: (/** @type {string} */ key) => key }
+
 const options = object(
   {
     'onStdout?': callback,
@@ -327,10 +374,11 @@ const options = object(
     'signal?': abortSignal,
   },
   'an options object',
+  ofJavaScript,
 )
 
-const streamOptions = object({ 'signal?': abortSignal }, 'an options object')
-const logOptions = object({ 'maxBytes?': textSize }, 'an options object')
+const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
+const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
 
 module.exports = {
   /** @param {unknown} value */
@@ -340,13 +388,10 @@ module.exports = {
   /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
-  options: (value) => {
-    options(value, 'options', 'VALIDATION')
-    return /** @type {any} */ (value)
-  },
+  options: (value) => options(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
-  /** @param {unknown} value @returns {{ max_bytes?: number }} */
+  /** @param {unknown} value @returns {{ maxBytes?: number }} */
   logOptions: (value) => logOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   id: (value) => uuid(value, 'id', 'VALIDATION'),

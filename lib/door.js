@@ -28,7 +28,8 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {Set<(event: any) => unknown>} subscribers of the engine
  * @property {(() => void) | undefined} [accepted]
  * @property {(error: Error) => void} refused
- * @property {((result: any) => void) | undefined} [ended]
+ * @property {((result: () => any) => void) | undefined} [ended] is given what makes the result
+ * @property {(() => void) | undefined} [forget] lets go of the signal
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  * @property {boolean} [over] it has ended
@@ -102,6 +103,8 @@ function refuse(token, error) {
   if (run === undefined) return leave(questions, token)?.reject(error)
   leaveSteps(run)
   run.refused(error)
+  // A signal of the user's own making may throw.
+  run.forget?.()
 }
 
 /** @type {(token: number, stream: 0 | 1, text: string, partial: number[] | undefined, at: number, size: number) => void} */
@@ -201,21 +204,29 @@ async function workOff(run, pending) {
 }
 
 /**
+ * Tells the callback of the call and the subscribers, each with an event of their own: what one does to it, no other
+ * sees.
+ *
  * @param {Run} run
  * @param {object} event
+ * @param {(event: object) => object} another makes one more
  * @returns {Promise<void> | undefined}
  */
-function emit(run, event) {
-  let pending = run.onEvent && call(run.onEvent, event)
+function emit(run, event, another = copy) {
   // A subscriber that subscribes again whenever it is told would otherwise be told of this event for ever.
   let left = run.subscribers.size
+  const isShared = left > (run.onEvent ? 0 : 1)
+  let pending = run.onEvent && call(run.onEvent, isShared ? another(event) : event)
   for (const subscriber of run.subscribers) {
     if (left === 0) break
     left -= 1
-    pending = both(pending, call(subscriber, event))
+    pending = both(pending, call(subscriber, isShared ? another(event) : event))
   }
   return pending
 }
+
+/** @param {object} event */
+const copy = (event) => ({ ...event })
 
 /** @param {object} event */
 function single(event) {
@@ -229,22 +240,18 @@ function single(event) {
   }
 }
 
-/** @param {Run} run @param {object} event */
-function emitOne(run, event) {
-  return both(run.onEvents?.(single(event)), emit(run, event))
+/** @param {Run} run @param {() => object} make */
+function emitOne(run, make) {
+  const pending = run.onEvents?.(single(make()))
+  return run.onEvent || run.subscribers.size > 0 ? both(pending, emit(run, make(), make)) : pending
 }
 
 /** @type {(token: number, pid: number, command: string, at: number) => void} */
 function started(token, pid, command, at) {
   const run = runs.get(token)
   if (run === undefined) return
-  const event = {
-    eventType: 'started',
-    executionId: run.id,
-    command,
-    pid,
-    timestamp: iso(at),
-  }
+  const { id: executionId } = run
+  const event = () => ({ eventType: 'started', executionId, command, pid, timestamp: iso(at) })
   inOrder(run, () => emitOne(run, event))
 }
 
@@ -256,12 +263,17 @@ function ended(token, json, stdout, stderr) {
   // after the end.
   run.over = true
   run.backlog = undefined
-  const result = json === undefined ? undefined : toResult(json, stdout, stderr)
-  if (result !== undefined) {
-    const { status: eventType, completedAt: timestamp } = result
-    emitOne(run, { eventType, executionId: run.id, result, timestamp })
+  if (json !== undefined) {
+    const make = () => toResult(json, stdout, stderr)
+    emitOne(run, () => endOf(run, make()))
+    run.ended?.(make)
   }
-  run.ended?.(result)
+  run.forget?.()
+}
+
+/** @param {Run} run @param {import('../index').ExecutionResult} result */
+function endOf(run, result) {
+  return { eventType: result.status, executionId: run.id, result, timestamp: result.completedAt }
 }
 
 /** @type {(token: number, completed: number, total: number, command: string | undefined, at: number) => void} */
@@ -269,7 +281,7 @@ function progress(token, completed, total, command, at) {
   const run = runs.get(token)
   if (run === undefined) return
   const currentCommand = command ?? null
-  emit(run, { eventType: 'progress', planId: run.id, completed, total, currentCommand, timestamp: iso(at) })
+  emitOne(run, () => ({ eventType: 'progress', planId: run.id, completed, total, currentCommand, timestamp: iso(at) }))
 }
 
 /** @type {(token: number, parts: string[] | undefined, at: number) => void} */
@@ -277,9 +289,12 @@ function planEnded(token, parts, at) {
   const run = leave(runs, token)
   if (run === undefined) return
   leaveSteps(run)
-  const result = parts && toPlanResult(parts)
-  if (result) emit(run, { eventType: 'plan_completed', planId: run.id, result, timestamp: iso(at) })
-  run.ended?.(result)
+  if (parts !== undefined) {
+    const make = () => toPlanResult(parts)
+    emitOne(run, () => ({ eventType: 'plan_completed', planId: run.id, result: make(), timestamp: iso(at) }))
+    run.ended?.(make)
+  }
+  run.forget?.()
 }
 
 /**
@@ -324,23 +339,26 @@ function wantsOf(run, signal) {
 }
 
 /**
- * Submits an execution. `signal` is dealt with here, so that its listener never outlives the execution.
+ * Submits an execution; throws what is refused at once. `signal` is dealt with here, so that its listener never
+ * outlives the execution.
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
- * @param {{ request: string, stdin: string | Uint8Array | undefined, variables: string[] | undefined }} submission
+ * @param {{ request: string, stdin: string | Uint8Array | undefined, variables: string | undefined }} submission
  * @param {AbortSignal} [signal]
  */
 function submit(engine, run, { request, stdin, variables }, signal) {
   const wants = wantsOf(run, signal)
   const token = enter(runs, run)
-  // As `begin` does, whose closure would cost each start a microsecond.
+  // Not as `begin` does, whose closure would cost each start a microsecond.
   try {
     if (signal) stopOnAbort(run, token, signal)
     const failure = engine.execute(token, request, stdin, variables, wants)
-    if (failure) refuse(token, fromFailure(failure))
+    if (failure) throw fromFailure(failure)
   } catch (error) {
-    refuse(token, /** @type {Error} */ (error))
+    leave(runs, token)
+    run.forget?.()
+    throw error
   }
 }
 
@@ -349,7 +367,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
- * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], variables: string[] | undefined }} submission
+ * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], variables: string | undefined }} submission
  * @param {AbortSignal} [signal]
  */
 function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
@@ -367,17 +385,7 @@ function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  const forget = onAbort(signal, () => door.stop(token))
-  const { refused, ended } = run
-  // A signal of the user's own making may throw.
-  run.refused = (error) => {
-    refused(error)
-    forget()
-  }
-  run.ended = (result) => {
-    ended?.(result)
-    forget()
-  }
+  run.forget = onAbort(signal, () => door.stop(token))
 }
 
 /** @param {string} config as JSON */

@@ -26,4 +26,39 @@ function fromFailure(failure) {
   return new ExecutionError(code, failure.message, failure)
 }
 
-module.exports = { ExecutionError, fromFailure }
+/**
+ * Lets what a method throws begin at the line of its caller: the frames of the library say nothing to it, and leave no
+ * room for its own.
+ *
+ * @param {unknown} error
+ * @param {Function} method which runs
+ */
+function seenFrom(error, method) {
+  if (error instanceof ExecutionError) Error.captureStackTrace?.(error, method)
+  return error
+}
+
+/**
+ * Makes methods of a class asynchronous: what they throw, and what their promises reject with, rejects, seen from the
+ * caller.
+ *
+ * @param {any} prototype
+ * @param {string[]} names
+ */
+function makeAsync(prototype, names) {
+  for (const name of names) {
+    const method = prototype[name]
+    const { [name]: outer } = {
+      async [name](/** @type {unknown} */ first, /** @type {unknown} */ second) {
+        try {
+          return await method.call(this, first, second)
+        } catch (error) {
+          throw seenFrom(error, /** @type {any} */ (outer))
+        }
+      },
+    }
+    Object.defineProperty(prototype, name, { value: outer })
+  }
+}
+
+module.exports = { ExecutionError, fromFailure, makeAsync, seenFrom }

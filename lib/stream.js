@@ -1,5 +1,7 @@
 'use strict'
 
+const { seenFrom } = require('./error')
+
 /** @typedef {{ next(): any }} Events what is to be taken, one event at a time, until there is none */
 /** @typedef {{ events: Events, taken: () => void }} Item */
 /** @typedef {{ resolve: (step: IteratorResult<any, void>) => void, reject: (error: unknown) => void }} Waiting */
@@ -81,10 +83,23 @@ class EventStream {
 
   /** @returns {Promise<IteratorResult<any, void>>} */
   next() {
-    if (!this.#begun) {
-      this.#begun = true
-      this.#start(this)
+    if (this.#begun) return this.#next()
+    this.#begun = true
+    this.#start(this)
+    return this.#over ? this.#next() : this.#first()
+  }
+
+  /** The only one that a request which is refused later can reject. @returns {Promise<IteratorResult<any, void>>} */
+  async #first() {
+    try {
+      return await this.#next()
+    } catch (error) {
+      throw seenFrom(error, this.#first)
     }
+  }
+
+  /** @returns {Promise<IteratorResult<any, void>>} */
+  #next() {
     const value = this.#take()
     if (value !== undefined) return Promise.resolve({ value, done: false })
     return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 //! The rooms of the engine that `cargo bench` measures one by one. Only there with the feature `bench`, which is
 //! for the benches of this crate: nothing here is part of what the crate promises.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -76,8 +77,12 @@ impl Registry {
     ///
     /// An id that is in use.
     pub fn enter(&self, id: Uuid) -> Result<()> {
-        self.0
-            .enter(&Execution::new(id, String::from("/bin/true"), None))
+        self.0.enter(&Execution::new(
+            id,
+            String::from("/bin/true"),
+            Arc::default(),
+            None,
+        ))
     }
 
     /// Notes that it has finished; forgets the oldest beyond the bound.

@@ -31,7 +31,7 @@ pub enum OversizedOutputStrategy {
 ///
 /// In serialized form every field is optional and has the default that [`ExecutionConfig::default`] gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default = "ExecutionConfig::without_log_dir", deny_unknown_fields)]
 pub struct ExecutionConfig {
     /// The deadline of a request that names none, in milliseconds. Default 300 000.
     pub default_timeout_ms: u64,
@@ -59,7 +59,7 @@ pub struct ExecutionConfig {
     pub log_output: bool,
     /// The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
     /// system's temporary directory.
-    #[serde(serialize_with = "path_as_text")]
+    #[serde(default = "default_log_dir", serialize_with = "path_as_text")]
     pub log_dir: PathBuf,
     /// The largest size of one log file, in bytes. Default 104 857 600.
     pub max_log_size_bytes: u64,
@@ -74,8 +74,23 @@ pub struct ExecutionConfig {
     pub orphan_protection: bool,
 }
 
+/// Reads the variables of this process: in a host whose other threads change them, the directory has to be given.
+fn default_log_dir() -> PathBuf {
+    std::env::temp_dir().join("cloudops-executions")
+}
+
 impl Default for ExecutionConfig {
     fn default() -> Self {
+        Self {
+            log_dir: default_log_dir(),
+            ..Self::without_log_dir()
+        }
+    }
+}
+
+impl ExecutionConfig {
+    /// The defaults that do not depend on the host.
+    fn without_log_dir() -> Self {
         Self {
             default_timeout_ms: 300_000,
             max_timeout_ms: 3_600_000,
@@ -89,7 +104,7 @@ impl Default for ExecutionConfig {
             oversized_output_strategy: OversizedOutputStrategy::default(),
             max_line_size_bytes: 1024 * 1024,
             log_output: true,
-            log_dir: std::env::temp_dir().join("cloudops-executions"),
+            log_dir: PathBuf::new(),
             max_log_size_bytes: 100 * 1024 * 1024,
             termination_grace_ms: 5_000,
             drain_idle_ms: 250,
@@ -97,9 +112,7 @@ impl Default for ExecutionConfig {
             orphan_protection: true,
         }
     }
-}
 
-impl ExecutionConfig {
     /// Checks every field.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use crate::config::ExecutionConfig;
 use crate::error::{ExecutionError, Result};
 use crate::event::EventHandler;
 use crate::execution::life::log_path;
-use crate::execution::{Execution, Handlers, Stop};
+use crate::execution::stop::{Cause, Stop};
+use crate::execution::{Execution, Handlers};
 use crate::launch::{Decision, Launch};
 use crate::plan::run::{House, Run};
 use crate::plan::{self, ExecutionPlan, Plan, PlanExecutionResult};
@@ -158,9 +159,15 @@ impl ExecutionEngine {
         let runtime = Handle::try_current()
             .map_err(|_| ExecutionError::Internal("expected a Tokio runtime, found none".into()))?;
         let (sender, accepted) = oneshot::channel();
-        self.submit(request, options, &runtime, false, move |decision| {
-            drop(sender.send(decision));
-        })?;
+        self.submit(
+            request,
+            options,
+            &runtime,
+            Arc::default(),
+            move |decision| {
+                drop(sender.send(decision));
+            },
+        )?;
         accepted
             .await
             .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
@@ -168,21 +175,21 @@ impl ExecutionEngine {
 
     /// Enters a request, and leaves the rest to other threads: the file system is not touched here.
     ///
-    /// One that is `cancelled` already is checked and settled, and never started.
+    /// With a `stop` that was asked for already, it is checked and settled, and never started.
     /// `decided` is told whether the request was accepted, before anything else is told of the execution.
     pub(crate) fn submit(
         &self,
         request: ExecutionRequest,
         options: ExecuteOptions,
         runtime: &Handle,
-        cancelled: bool,
+        stop: Arc<Stop>,
         decided: impl FnOnce(Result<Uuid>) + Send + 'static,
     ) -> Result<Arc<Execution>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let execution = Execution::new(request.id, request.command.display(), None);
+        let execution = Execution::new(request.id, request.command.display(), stop, None);
         inner.registry.enter(&execution)?;
         let ticket = inner
             .slots
@@ -192,9 +199,6 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
-        if cancelled {
-            execution.stop.ask(Stop::ASKED);
-        }
         let launch = Launch {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
@@ -250,7 +254,7 @@ impl ExecutionEngine {
             options,
             handler_of_step,
             &runtime,
-            false,
+            Arc::default(),
             move |decision| {
                 drop(sender.send(decision));
             },
@@ -262,7 +266,7 @@ impl ExecutionEngine {
 
     /// Enters a plan, and leaves the rest to other threads.
     ///
-    /// One that is `cancelled` already is checked and settled, and none of its steps is started.
+    /// With a `stop` that was asked for already, it is checked and settled, and none of its steps is started.
     /// The handler of the options is told of the plan, the others of its steps, by their indices.
     pub(crate) fn submit_plan(
         &self,
@@ -270,21 +274,18 @@ impl ExecutionEngine {
         options: ExecuteOptions,
         handler_of_step: impl Fn(usize) -> Option<Arc<dyn EventHandler>> + Send + Sync + 'static,
         runtime: &Handle,
-        cancelled: bool,
+        stop: Arc<Stop>,
         decided: impl FnOnce(Result<Uuid>) + Send + 'static,
     ) -> Result<Arc<Plan>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let (plan, news) = plan::run::steps_of(&request);
+        let (plan, news) = plan::run::steps_of(&request, stop);
         inner.registry.enter_plan(&plan)?;
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
-        if cancelled {
-            plan.stop.ask(Stop::ASKED);
-        }
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
         let house = House {
@@ -384,7 +385,7 @@ impl ExecutionEngine {
         }
         match &unit {
             Unit::Execution(execution) => execution.cancel(),
-            Unit::Plan(plan) => plan.stop.raise(),
+            Unit::Plan(plan) => plan.stop.ask_again(Cause::Cancel),
         }
         unit.wait().await;
         Ok(())
@@ -503,7 +504,7 @@ impl ExecutionEngine {
             .partition(|unit| matches!(unit, Unit::Plan(_)));
         // Plans first: a step that ends must not make room for the next.
         for unit in plans.iter().chain(&executions) {
-            unit.stop().ask(Stop::ASKED);
+            unit.stop().ask(Cause::Cancel);
         }
         for unit in plans.iter().chain(&executions) {
             unit.wait().await;
@@ -550,7 +551,13 @@ mod tests {
             let _ = sender.send((decision.is_err(), seen.available_permits()));
         };
         engine
-            .submit(request, options, &Handle::current(), false, decided)
+            .submit(
+                request,
+                options,
+                &Handle::current(),
+                Arc::default(),
+                decided,
+            )
             .expect("a slot");
         assert_eq!(told.await, Ok((true, 1)));
     }
@@ -563,7 +570,7 @@ mod tests {
         });
         let registry = &engine.0.registry;
         let enter = |id| {
-            let execution = Execution::new(id, String::from("true"), None);
+            let execution = Execution::new(id, String::from("true"), Arc::default(), None);
             registry.enter(&execution).expect("a free id");
             execution
         };

@@ -180,6 +180,10 @@ pub trait EventHandler: Send + Sync {
         true
     }
 
+    /// Returns once whoever is told in the end could have taken what was told so far. For handlers that pass events on to
+    /// a thread that may be busy with something else: as long as it is, it is not taken for one that is stuck.
+    async fn reached(&self) {}
+
     /// Returns once everything that was told has been dealt with; awaited before an execution is settled.
     /// For handlers that pass events on through a queue.
     async fn flush(&self) {}

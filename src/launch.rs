@@ -82,8 +82,7 @@ impl Launch {
         request: &ExecutionRequest,
         environment: &Environment,
     ) -> std::result::Result<Invocation, Unresolved> {
-        let guarded = self.config.orphan_protection && !request.keep_background;
-        let mut invocation = resolve(request, environment, guarded)?;
+        let mut invocation = resolve(request, environment, self.config.orphan_protection)?;
         invocation.files =
             usize::from(self.config.log_output) + usize::from(request.output_log_path.is_some());
         Ok(invocation)
@@ -93,7 +92,7 @@ impl Launch {
         match (resolved, ticket) {
             // With the error the slot is given back: who is told of the failure may want it at once.
             (Err(error), _) => Begun::Unstartable(error),
-            (Ok(invocation), Ticket::Slot(slot)) if !self.execution.stop.is_asked() => {
+            (Ok(invocation), Ticket::Slot(slot)) if self.execution.stop.cause().is_none() => {
                 let tried = spawn(&invocation);
                 Begun::Tried(Box::new(invocation), slot, tried)
             }

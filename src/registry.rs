@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::error::{ExecutionError, Result};
+use crate::execution::Execution;
 use crate::execution::life::refuse;
-use crate::execution::{Execution, Stop};
+use crate::execution::stop::Stop;
 use crate::plan::Plan;
 use crate::result::ExecutionStatus;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::ValidationError;
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::process::program::{self, Forms};
-use crate::process::{ENGINE_MARK, EXECUTION_MARK, Invocation, engine_id};
+use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
 use crate::request::{Command, ExecutionRequest};
 
 /// Why a request does not become an invocation.
@@ -33,17 +33,24 @@ pub(crate) fn resolve(
     guarded: bool,
 ) -> Result<Invocation, Unresolved> {
     let base = working_dir(request, environment)?;
-    let variables = variables(request, environment, guarded);
+    let serial = tag::next_serial();
+    let variables = variables(request, environment, serial);
     let search = Search::of_child(&variables, &base);
     let words = words(&request.command, &search)?;
     let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
     check_words(&request.command, &program, &words)?;
+    // A path from the root leads there from everywhere.
+    let is_complete = request.working_dir.is_some() && base.is_absolute();
+    let directory = environment.directory().filter(|_| !is_complete);
+    let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
     Ok(Invocation {
         program,
         variables,
         words,
-        working_dir: needs_chdir(&base).then_some(base),
+        directory,
+        working_dir: (!stays).then_some(base),
         stdin: request.stdin.is_some(),
+        serial,
         guarded,
         files: 0,
     })
@@ -56,7 +63,7 @@ pub(crate) fn check_files(
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
     if matches!(request.command, Command::Script { .. }) {
-        let variables = variables(request, environment, false);
+        let variables = variables(request, environment, 0);
         words(&request.command, &Search::of_child(&variables, &base))?;
     }
     Ok(())
@@ -83,29 +90,20 @@ fn working_dir(
     ))
 }
 
-/// A child in the host's own directory inherits it, also where its path cannot be walked.
-fn needs_chdir(dir: &Path) -> bool {
-    !dir.as_os_str().is_empty() && std::env::current_dir().ok().as_deref() != Some(dir)
-}
-
-fn variables(request: &ExecutionRequest, environment: &Environment, guarded: bool) -> Variables {
-    let mut own: Vec<_> = request
+fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64) -> Variables {
+    let own = request
         .env
         .iter()
-        // The marks are the engine's.
-        .filter(|(name, _)| *name != EXECUTION_MARK && *name != ENGINE_MARK)
-        .map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref()))
-        .collect();
+        .map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref()));
+    // The tags are the engine's, and those of the engines around it.
+    let mut own: Vec<_> = own.filter(|own| !tag::is_tag(own)).collect();
+    own.retain(|own| !own.is_named(EXECUTION_ID.as_bytes()));
     let id = request.id.to_string();
-    own.push(Assignment::new(EXECUTION_MARK.as_ref(), id.as_ref()));
-    if guarded {
-        let id = engine_id();
-        own.push(Assignment::new(ENGINE_MARK.as_ref(), id.as_ref()));
-    }
-    // A mark of an engine around this one is not inherited: each engine looks after its own.
+    own.push(Assignment::new(EXECUTION_ID.as_ref(), id.as_ref()));
+    own.push(tag::assignment(serial));
+    own.extend_from_slice(tag::outer());
     let is_hidden = |variable: &Assignment| {
-        variable.is_named(ENGINE_MARK.as_bytes())
-            || own.iter().any(|own| own.is_named(variable.name()))
+        tag::is_tag(variable) || own.iter().any(|own| own.is_named(variable.name()))
     };
     let inherited = environment.variables().iter().enumerate();
     let hidden = inherited

@@ -342,7 +342,10 @@ async fn a_daemon_is_found_whatever_its_command_does_when_it_leaves() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_tree_that_forks_faster_than_it_can_be_looked_at_is_ended() {
-    let (engine, dir) = engine();
+    let (engine, dir) = engine_with(ExecutionConfig {
+        termination_grace_ms: 200,
+        ..ExecutionConfig::default()
+    });
     let lock = dir.path().join("lock");
     let lock = lock.display();
     // Each process starts the next and ends; the lock is held as long as one of them lives, 20 seconds at most.

@@ -10,13 +10,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::log::{AppendFile, Files, Log};
+use super::log::{AppendFile, Files, FilesState, Log};
 use super::pump::{Progress, Pump};
+use super::stop::Cause;
 pub(crate) use super::supervise::deadline_after;
-use super::supervise::{Cause, Ending, Supervisor};
-use super::{Execution, Handlers, Stop};
+use super::supervise::{Deadline, Ending, Supervisor};
+use super::{Execution, Handlers};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
-use crate::event::{Ended, ExecutionEvent, OutputStream};
+use crate::event::{Ended, ExecutionEvent};
 use crate::process::scarcity::{self, Lack};
 use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool};
 use crate::registry::{Registry, Unit};
@@ -133,18 +134,19 @@ impl Life {
             Begun::Waiting(invocation, mut ticket) => {
                 let slot = tokio::select! {
                     biased;
-                    () = self.execution.stop.at_least(Stop::ASKED) => None,
-                    slot = ticket.slot() => slot,
+                    cause = self.execution.stop.asked() => Err(cause),
+                    slot = ticket.slot() => slot.ok_or(Cause::Cancel),
                 };
-                let Some(slot) = slot else {
-                    return (self.cancelled_before_start(), None);
+                let slot = match slot {
+                    Ok(slot) => slot,
+                    Err(cause) => return (self.stopped_before_start(cause), None),
                 };
                 (invocation, slot, None)
             }
         };
         let result = match self.start(Arc::new(*invocation), tried).await {
             Start::Started(spawned) => self.supervise(spawned).await,
-            Start::Cancelled => self.cancelled_before_start(),
+            Start::Stopped(cause) => self.stopped_before_start(cause),
             Start::Failed(error) => self.not_started(error),
         };
         (result, Some(slot))
@@ -159,10 +161,12 @@ impl Life {
         let mut lack = None;
         loop {
             let end_of_another = scarcity::next_end();
-            let outcome = match tried.take() {
-                Some(outcome) => Some(outcome),
-                None if self.execution.stop.is_asked() => return Start::Cancelled,
-                None => try_to_start(Arc::clone(&invocation), &mut lack).await,
+            let outcome = if tried.is_some() {
+                tried.take()
+            } else if let Some(cause) = self.execution.stop.cause() {
+                return Start::Stopped(cause);
+            } else {
+                try_to_start(Arc::clone(&invocation), &mut lack).await
             };
             let error = match outcome {
                 Some(Ok(spawned)) => return Start::Started(spawned),
@@ -173,7 +177,7 @@ impl Life {
                 let again = lack.get_or_insert_with(Lack::new).next_try(end_of_another);
                 let again = tokio::select! {
                     again = again => again,
-                    () = self.execution.stop.at_least(Stop::ASKED) => true,
+                    _ = self.execution.stop.asked() => true,
                 };
                 if again {
                     continue;
@@ -187,9 +191,18 @@ impl Life {
         }
     }
 
-    fn deadline(&self, start: Instant) -> Instant {
+    fn deadline(&self, start: Instant) -> Deadline {
         let own = deadline_after(start, self.timeout_ms);
-        self.plan_deadline.map_or(own, |plan| own.min(plan.at))
+        match self.plan_deadline {
+            Some(plan) if plan.at <= own => Deadline {
+                at: plan.at,
+                cause: Cause::PlanDeadline(plan.timeout_ms),
+            },
+            _ => Deadline {
+                at: own,
+                cause: Cause::Deadline(self.timeout_ms),
+            },
+        }
     }
 
     async fn supervise(mut self, spawned: Spawned) -> ExecutionResult {
@@ -204,14 +217,20 @@ impl Life {
         self.execution.set_running(start.at);
         let progress = Progress::new();
         let files = std::mem::take(&mut self.files);
-        let id = self.execution.id();
-        let mut pump = Pump::new(id, readers, &self.config, files, self.handlers.clone());
+        let mut pump = Pump::new(
+            Arc::clone(&self.execution),
+            readers,
+            &self.config,
+            files,
+            self.handlers.clone(),
+            self.keep_background,
+        );
         let supervisor = Supervisor {
             config: &self.config,
             stop: &self.execution.stop,
             progress: &progress,
+            handlers: &self.handlers,
             deadline: self.deadline(start.instant),
-            tree: child.tree((!self.keep_background).then_some(id)),
             keep_background: self.keep_background,
         };
         let ending = {
@@ -238,25 +257,31 @@ impl Life {
             tokio::pin!(work);
             supervisor.run(child, work).await
         };
-        self.result(&start, queued_ms, pump, &ending)
+        let result = self.result(&start, queued_ms, &mut pump, &ending);
+        if ending.cause.is_none() && pump.is_open() {
+            // What the command has left running goes on to print.
+            tokio::spawn(pump.read_on());
+        }
+        result
     }
 
     fn result(
         self,
         start: &Moment,
         queued_ms: u64,
-        pump: Pump,
+        pump: &mut Pump,
         ending: &Ending,
     ) -> ExecutionResult {
-        let (captures, files) = pump.into_printed();
+        let ([stdout, stderr], files) = pump.take_printed();
         let problems = problems(ending, files.as_ref());
         let files = files.unwrap_or_default();
-        let verdict = self.verdict(start, ending, &problems);
-        let [stdout, stderr] = captures;
+        let truncated = stdout.is_truncated() || stderr.is_truncated();
+        let verdict = self.verdict(ending, truncated, !problems.is_empty());
         let warn =
             self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
         let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
-        words.extend(files.log_limit_note());
+        words.extend(files.log_limit_note);
+        let [stdout_overflow_file, stderr_overflow_file] = files.overflow_paths;
         ExecutionResult {
             status: verdict.status,
             success: verdict.status == ExecutionStatus::Completed,
@@ -270,64 +295,72 @@ impl Life {
             },
             stdout_bytes: stdout.printed(),
             stderr_bytes: stderr.printed(),
-            truncated: stdout.is_truncated() || stderr.is_truncated(),
+            truncated,
             stdout: stdout.into_text(warn),
             stderr: stderr.into_text(warn),
-            stdout_overflow_file: files.overflow_path(OutputStream::Stdout),
-            stderr_overflow_file: files.overflow_path(OutputStream::Stderr),
+            stdout_overflow_file,
+            stderr_overflow_file,
             pid: Some(start.pid),
             started_at: Some(start.at),
             duration_ms: millis(start.instant.elapsed()),
             queued_ms,
             forced: ending.forced,
             leftover_processes: ending.leftovers,
-            log_path: files.log_path(),
+            log_path: files.log_path,
             error: (!words.is_empty()).then(|| words.join("; ")),
             error_code: verdict.code,
             ..self.unstarted()
         }
     }
 
-    fn verdict(&self, start: &Moment, ending: &Ending, problems: &[String]) -> Verdict {
-        let io = (!problems.is_empty()).then_some(ResultErrorCode::Io);
-        let (status, error, code) = match (ending.cause, ending.exit) {
-            (Some(Cause::Timeout), _) => {
-                let error = match self.plan_deadline {
-                    Some(plan) if plan.at == self.deadline(start.instant) => {
-                        format!("its plan timed out after {} ms", plan.timeout_ms)
-                    }
-                    _ => format!("timed out after {} ms", self.timeout_ms),
-                };
-                (ExecutionStatus::Timeout, Some(error), io)
-            }
-            (Some(Cause::Cancel), _) => (ExecutionStatus::Cancelled, Some("cancelled".into()), io),
-            (Some(Cause::OutputLimit), _) => {
-                let limit = self.config.max_output_size_bytes;
-                let error =
-                    format!("ended because it printed more than {limit} bytes to one stream");
-                (
-                    ExecutionStatus::Failed,
-                    Some(error),
-                    Some(ResultErrorCode::OutputSizeExceeded),
-                )
-            }
-            (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None, io),
+    fn verdict(&self, ending: &Ending, truncated: bool, has_problems: bool) -> Verdict {
+        let fails_over_limit =
+            self.config.oversized_output_strategy == OversizedOutputStrategy::FailExecution;
+        let cause = match ending.cause {
+            // The command may have ended by itself before that was seen.
+            None if truncated && fails_over_limit => Some(Cause::OutputLimit),
+            cause => cause,
+        };
+        let (status, error) = match (cause, ending.exit) {
+            (Some(cause), _) => self.stopped(cause),
+            (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None),
             (None, ExitStatus::Code(code)) => (
                 ExecutionStatus::Failed,
                 Some(format!("exited with code {code}")),
-                io,
             ),
             (None, ExitStatus::Signal(signal)) => {
                 let error = format!("ended by {}", process::signal_name(signal));
-                (ExecutionStatus::Failed, Some(error), io)
+                (ExecutionStatus::Failed, Some(error))
             }
-            (None, ExitStatus::Lost | ExitStatus::Alive) => (ExecutionStatus::Failed, None, io),
+            (None, ExitStatus::Lost | ExitStatus::Alive) => (ExecutionStatus::Failed, None),
         };
         Verdict {
             status,
             error,
-            code,
+            code: match cause {
+                Some(Cause::OutputLimit) => Some(ResultErrorCode::OutputSizeExceeded),
+                _ => has_problems.then_some(ResultErrorCode::Io),
+            },
         }
+    }
+
+    /// What a cause makes of the status, and in words.
+    fn stopped(&self, cause: Cause) -> (ExecutionStatus, Option<String>) {
+        let (status, error) = match cause {
+            Cause::Cancel => (ExecutionStatus::Cancelled, "cancelled".into()),
+            Cause::Deadline(ms) => (ExecutionStatus::Timeout, format!("timed out after {ms} ms")),
+            Cause::PlanDeadline(ms) => {
+                let error = format!("its plan timed out after {ms} ms");
+                (ExecutionStatus::Timeout, error)
+            }
+            Cause::OutputLimit => {
+                let limit = self.config.max_output_size_bytes;
+                let error =
+                    format!("ended because it printed more than {limit} bytes to one stream");
+                (ExecutionStatus::Failed, error)
+            }
+        };
+        (status, Some(error))
     }
 
     fn not_started(&self, error: String) -> ExecutionResult {
@@ -338,11 +371,11 @@ impl Life {
         }
     }
 
-    fn cancelled_before_start(&self) -> ExecutionResult {
-        self.never_started(
-            ExecutionStatus::Cancelled,
-            "cancelled before it was started".into(),
-        )
+    fn stopped_before_start(&self, cause: Cause) -> ExecutionResult {
+        let (status, error) = self.stopped(cause);
+        let error = error.unwrap_or_default();
+        let comma = if cause == Cause::Cancel { "" } else { "," };
+        self.never_started(status, format!("{error}{comma} before it was started"))
     }
 
     fn never_started(&self, status: ExecutionStatus, error: String) -> ExecutionResult {
@@ -423,7 +456,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
 
 enum Start {
     Started(Spawned),
-    Cancelled,
+    Stopped(Cause),
     Failed(String),
 }
 
@@ -451,13 +484,13 @@ struct Verdict {
 }
 
 /// What could not be handled, in words.
-fn problems(ending: &Ending, files: Option<&Files>) -> Vec<String> {
+fn problems(ending: &Ending, files: Option<&FilesState>) -> Vec<String> {
     let mut problems = Vec::new();
     if ending.exit == ExitStatus::Lost {
         problems.push("the exit status is not known: another part of the host took it".into());
     }
-    if !ending.unkillable.is_empty() {
-        let pids = &ending.unkillable;
+    if !ending.survivors.is_empty() {
+        let pids = &ending.survivors;
         problems.push(format!(
             "processes {pids:?} could not be ended: they do not react to SIGKILL, or belong to another user"
         ));
@@ -466,7 +499,7 @@ fn problems(ending: &Ending, files: Option<&Files>) -> Vec<String> {
         problems.push("not all output was delivered: a callback had not returned by then".into());
     }
     match files {
-        Some(files) => problems.extend(files.problems()),
+        Some(files) => problems.extend_from_slice(&files.problems),
         None => problems
             .push("output may not have been logged: a write had not returned by then".into()),
     }

@@ -153,6 +153,12 @@ impl Log {
         }
     }
 
+    fn limit_note(&self) -> Option<String> {
+        let written = self.written;
+        self.is_full
+            .then(|| format!("the log holds the first {written} bytes: its limit was reached"))
+    }
+
     /// Whether an entry of that size fits; if not, none does any more.
     fn has_room(&mut self, size: usize) -> bool {
         let written = self.written + size as u64;
@@ -220,35 +226,37 @@ impl Files {
         }
     }
 
-    /// What could not be written.
-    pub fn problems(&self) -> Vec<String> {
+    /// What became of them so far.
+    pub fn state(&self) -> FilesState {
         let log = self.log.as_ref().map(|log| &log.file);
         let [out, err] = &self.overflow;
-        [log, self.raw.as_ref(), out.as_ref(), err.as_ref()]
-            .into_iter()
-            .flatten()
-            .filter_map(|file| file.problem.clone())
-            .collect()
+        let all = [log, self.raw.as_ref(), out.as_ref(), err.as_ref()];
+        let written = |file: &AppendFile| file.exists().then(|| file.path().to_owned());
+        FilesState {
+            problems: all
+                .into_iter()
+                .flatten()
+                .filter_map(|file| file.problem.clone())
+                .collect(),
+            log_path: log.and_then(written),
+            overflow_paths: self
+                .overflow
+                .each_ref()
+                .map(|file| file.as_ref().and_then(written)),
+            log_limit_note: self.log.as_ref().and_then(Log::limit_note),
+        }
     }
+}
 
-    pub fn log_path(&self) -> Option<PathBuf> {
-        let log = self.log.as_ref().filter(|log| log.file.exists())?;
-        Some(log.file.path().to_owned())
-    }
-
-    /// The note for a log that does not hold everything.
-    pub fn log_limit_note(&self) -> Option<String> {
-        let log = self.log.as_ref().filter(|log| log.is_full)?;
-        Some(format!(
-            "the log holds the first {} bytes: its limit was reached",
-            log.written
-        ))
-    }
-
-    pub fn overflow_path(&self, stream: OutputStream) -> Option<PathBuf> {
-        let file = self.overflow[stream as usize]
-            .as_ref()
-            .filter(|file| file.exists())?;
-        Some(file.path().to_owned())
-    }
+/// What became of the files of an execution.
+#[derive(Debug, Default)]
+pub(crate) struct FilesState {
+    /// What could not be written.
+    pub problems: Vec<String>,
+    /// Where the log is, if anything was logged.
+    pub log_path: Option<PathBuf>,
+    /// Where the rest of each stream is, if there was too much of it.
+    pub overflow_paths: [Option<PathBuf>; 2],
+    /// For a log that does not hold everything.
+    pub log_limit_note: Option<String>,
 }

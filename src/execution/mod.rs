@@ -1,11 +1,9 @@
 //! The life of one execution: pending, running, then one terminal status, once.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
@@ -13,12 +11,14 @@ use crate::error::{ExecutionError, Result};
 use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::outcome::Outcome;
 use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use stop::{Cause, Stop};
 
 pub(crate) mod life;
 pub(crate) mod lines;
 mod log;
 pub(crate) mod output;
 mod pump;
+pub(crate) mod stop;
 mod supervise;
 mod writer;
 
@@ -31,7 +31,7 @@ pub(crate) struct Execution {
     accepted: Instant,
     started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Outcome<ExecutionResult>,
-    pub stop: Stop,
+    pub stop: Arc<Stop>,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -60,15 +60,15 @@ impl Step {
 }
 
 impl Execution {
-    pub fn new(id: Uuid, command: String, step: Option<Step>) -> Arc<Self> {
+    pub fn new(id: Uuid, command: String, stop: Arc<Stop>, place: Option<Step>) -> Arc<Self> {
         Arc::new(Self {
             id,
             command,
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Outcome::default(),
-            stop: Stop::default(),
-            step,
+            stop,
+            step: place,
         })
     }
 
@@ -110,7 +110,7 @@ impl Execution {
 
     /// Asks it to stop, or asks again; also while it waits for its turn in a plan.
     pub fn cancel(&self) {
-        self.stop.raise();
+        self.stop.ask_again(Cause::Cancel);
         if let Some(step) = &self.step {
             step.report(StepNews::Cancelled);
         }
@@ -126,58 +126,6 @@ impl Execution {
         if let Some(step) = &self.step {
             step.report(StepNews::Ended);
         }
-    }
-}
-
-/// How firmly an execution or a plan is asked to stop.
-#[derive(Debug, Default)]
-pub(crate) struct Stop {
-    level: AtomicU8,
-    changed: Notify,
-}
-
-impl Stop {
-    pub const NOT: u8 = 0;
-    pub const ASKED: u8 = 1;
-    /// Asked again: the grace is over.
-    pub const AT_ONCE: u8 = 2;
-
-    /// Asks, or asks again.
-    pub fn raise(&self) {
-        let higher = |level: u8| (level < Self::AT_ONCE).then_some(level + 1);
-        if self
-            .level
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, higher)
-            .is_ok()
-        {
-            self.changed.notify_waiters();
-        }
-    }
-
-    /// Asks that firmly, unless it was done already.
-    pub fn ask(&self, level: u8) {
-        if self.level.fetch_max(level, Ordering::AcqRel) < level {
-            self.changed.notify_waiters();
-        }
-    }
-
-    /// Resolves once it was asked that firmly.
-    pub async fn at_least(&self, level: u8) {
-        loop {
-            let changed = self.changed.notified();
-            if self.level.load(Ordering::Acquire) >= level {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    pub fn level(&self) -> u8 {
-        self.level.load(Ordering::Acquire)
-    }
-
-    pub fn is_asked(&self) -> bool {
-        self.level() >= Self::ASKED
     }
 }
 
@@ -211,6 +159,13 @@ impl Handlers {
 
     pub fn wants_output(&self, stream: OutputStream) -> bool {
         self.0.iter().any(|handler| handler.wants_output(stream))
+    }
+
+    /// Resolves once all of them could have taken what they were told.
+    pub async fn reached(&self) {
+        for handler in &self.0 {
+            handler.reached().await;
+        }
     }
 
     pub async fn flush(&self) {

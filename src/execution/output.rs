@@ -49,6 +49,16 @@ impl Capture {
         }
     }
 
+    /// What was taken so far. What comes from now on is counted, and not kept.
+    pub fn take(&mut self) -> Self {
+        let nothing = Self {
+            kept: Vec::new(),
+            limit: 0,
+            ..*self
+        };
+        std::mem::replace(self, nothing)
+    }
+
     pub fn printed(&self) -> u64 {
         self.printed
     }

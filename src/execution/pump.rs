@@ -1,18 +1,19 @@
 //! Reading both streams of a command: captured, logged, cut into lines, delivered.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::Handlers;
 use super::lines::{LineSplitter, Lines};
-use super::log::Files;
+use super::log::{Files, FilesState};
 use super::output::Capture;
+use super::stop::Cause;
 use super::writer::{Chunk, Writer};
+use super::{Execution, Handlers};
 use crate::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::event::{OutputBatch, OutputStream};
 use crate::process::PipeReader;
@@ -34,7 +35,6 @@ pub(crate) struct Progress {
     waits_for_bytes: AtomicBool,
     reached_end: AtomicBool,
     cut: Notify,
-    over_limit: Notify,
 }
 
 impl Progress {
@@ -45,7 +45,6 @@ impl Progress {
             waits_for_bytes: AtomicBool::new(false),
             reached_end: AtomicBool::new(false),
             cut: Notify::new(),
-            over_limit: Notify::new(),
         }
     }
 
@@ -73,16 +72,11 @@ impl Progress {
     pub fn cut(&self) {
         self.cut.notify_one();
     }
-
-    /// Resolves when more was printed than may be.
-    pub async fn over_limit(&self) {
-        self.over_limit.notified().await;
-    }
 }
 
 /// Reads what a command prints.
 pub(crate) struct Pump {
-    id: Uuid,
+    execution: Arc<Execution>,
     streams: [Stream; 2],
     writer: Writer,
     /// Whether everything is written to a file, and whether what exceeds the limit is.
@@ -91,6 +85,8 @@ pub(crate) struct Pump {
     handlers: Handlers,
     deliver: bool,
     fail_over_limit: bool,
+    /// What goes on to print is read to its end, also when the execution is over.
+    keeps_reading: bool,
 }
 
 struct Stream {
@@ -103,11 +99,12 @@ struct Stream {
 
 impl Pump {
     pub fn new(
-        id: Uuid,
+        execution: Arc<Execution>,
         readers: [PipeReader; 2],
         config: &ExecutionConfig,
         files: Files,
         handlers: Handlers,
+        keeps_reading: bool,
     ) -> Self {
         let [stdout, stderr] = readers;
         let stream = |name, reader| Stream {
@@ -118,7 +115,7 @@ impl Pump {
             is_busy: false,
         };
         Self {
-            id,
+            execution,
             streams: [
                 stream(OutputStream::Stdout, stdout),
                 stream(OutputStream::Stderr, stderr),
@@ -130,6 +127,7 @@ impl Pump {
             deliver: config.stream_output,
             fail_over_limit: config.oversized_output_strategy
                 == OversizedOutputStrategy::FailExecution,
+            keeps_reading,
         }
     }
 
@@ -154,6 +152,7 @@ impl Pump {
         self.handlers.flush().await;
     }
 
+    /// Takes what is there, and delivers it.
     async fn finish_early(&mut self, progress: &Progress) {
         for stream in 0..self.streams.len() {
             let mut taken = 0;
@@ -163,12 +162,26 @@ impl Pump {
                     n => taken += n,
                 }
             }
-            if self.streams[stream].reader.take().is_some() {
+            if self.streams[stream].reader.is_some() {
                 self.end(stream).await;
+            }
+            if !self.keeps_reading {
+                self.streams[stream].reader = None;
             }
         }
         self.writer.finish().await;
         self.handlers.flush().await;
+    }
+
+    /// Reads on to the end of both streams for the files alone: the execution is over, and told.
+    pub async fn read_on(mut self) {
+        self.deliver = false;
+        self.run(&Progress::new()).await;
+    }
+
+    /// Whether a stream has not ended.
+    pub fn is_open(&self) -> bool {
+        self.streams.iter().any(|stream| stream.reader.is_some())
     }
 
     /// Reads once, and deals with what was read; returns how much that was.
@@ -187,7 +200,7 @@ impl Pump {
                     reader.grow(BUSY_PIPE_SIZE);
                 }
                 progress.touch();
-                self.deal_with(index, bytes, old, progress).await;
+                self.deal_with(index, bytes, old).await;
                 progress.touch();
                 n
             }
@@ -206,13 +219,13 @@ impl Pump {
     }
 
     /// Deals with the bytes from `old` on, which were read just now.
-    async fn deal_with(&mut self, index: usize, bytes: Vec<u8>, old: usize, progress: &Progress) {
+    async fn deal_with(&mut self, index: usize, bytes: Vec<u8>, old: usize) {
         let stream = &mut self.streams[index];
         let chunk = &bytes[old..];
         let excess = stream.capture.push(chunk);
         let exceeding = excess.from < chunk.len();
         if exceeding && self.fail_over_limit {
-            progress.over_limit.notify_one();
+            self.execution.stop.ask(Cause::OutputLimit);
         }
         let name = stream.name;
         if self.writes || (exceeding && self.overflows) {
@@ -246,7 +259,7 @@ impl Pump {
         let text = String::from_utf8(lines.bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         let batch = OutputBatch {
-            execution_id: self.id,
+            execution_id: self.execution.id(),
             stream,
             text,
             partial: lines.partial,
@@ -255,10 +268,10 @@ impl Pump {
         self.handlers.on_output(batch).await;
     }
 
-    /// What there is, complete or not. `None` for the files: a write has not returned.
-    pub fn into_printed(self) -> ([Capture; 2], Option<Files>) {
-        let files = self.writer.into_files();
-        (self.streams.map(|stream| stream.capture), files)
+    /// What was printed so far, and what became of the files: `None` where a write has not returned.
+    pub fn take_printed(&mut self) -> ([Capture; 2], Option<FilesState>) {
+        let captures = self.streams.each_mut().map(|stream| stream.capture.take());
+        (captures, self.writer.files_state())
     }
 }
 

@@ -2,22 +2,14 @@
 
 use std::pin::Pin;
 
-use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::Stop;
+use super::Handlers;
 use super::pump::Progress;
+use super::stop::{Cause, Stop};
 use crate::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Asked, Child, ExitStatus, PATIENCE, TreeEnd};
-
-/// Why a command was ended, the first reason there was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Timeout,
-    Cancel,
-    OutputLimit,
-}
+use crate::process::{Child, ExitStatus, TreeEnd};
 
 /// How the processes of an execution ended.
 #[derive(Debug)]
@@ -27,9 +19,17 @@ pub(crate) struct Ending {
     pub exit: ExitStatus,
     pub forced: bool,
     pub leftovers: bool,
-    pub unkillable: Vec<i32>,
+    /// Processes that could not be ended.
+    pub survivors: Vec<i32>,
     /// Whether all output was delivered.
     pub delivered: bool,
+}
+
+/// When an execution is to be over, and whose deadline that is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub at: Instant,
+    pub cause: Cause,
 }
 
 /// What is watched, and by which rules.
@@ -37,9 +37,8 @@ pub(crate) struct Supervisor<'a> {
     pub config: &'a ExecutionConfig,
     pub stop: &'a Stop,
     pub progress: &'a Progress,
-    pub deadline: Instant,
-    /// What the execution owns besides its leader; `None`: it leaves the rest running.
-    pub tree: Tree,
+    pub handlers: &'a Handlers,
+    pub deadline: Deadline,
     pub keep_background: bool,
 }
 
@@ -75,131 +74,120 @@ impl Streams<'_> {
     }
 }
 
-/// Asked to end, and killed then.
-struct Request {
-    cause: Cause,
-    kill_at: Instant,
-    /// Tells in the end who was asked besides the group.
-    asked: JoinHandle<Asked>,
-}
-
-/// How the watch over the leader ended.
-struct Watched {
-    request: Option<Request>,
-    killed: bool,
-    /// Not even the kill has ended it.
-    alive: bool,
-}
-
 impl Supervisor<'_> {
     /// Sees the process through. `work` reads its streams until they end or the progress is cut.
     pub async fn run(&self, mut child: Child, work: Work<'_>) -> Ending {
         let mut streams = Streams { work, done: false };
-        let Watched {
-            mut request,
-            killed,
-            alive,
-        } = self.watch(&mut child, &mut streams).await;
-        let mut end = TreeEnd::default();
-        let mut leftovers = false;
-        if let Some(request) = &mut request {
-            let hurry = self.stop.at_least(Stop::AT_ONCE);
-            end = streams
-                .during(async {
-                    let asked = (&mut request.asked).await.unwrap_or_default();
-                    self.tree.end(Some(&asked), request.kill_at, hurry).await
-                })
-                .await;
+        let cause = self.watch(&mut child, &mut streams).await;
+        let mut ending = match cause {
+            None => self.clear_up(child, &mut streams).await,
+            Some(cause) => self.end(cause, child, &mut streams).await,
+        };
+        self.deliver_rest(&mut streams, cause.is_some()).await;
+        ending.delivered = streams.done;
+        ending
+    }
+
+    /// Waits until the command ends by itself, or is to be ended: then with the reason.
+    async fn watch(&self, child: &mut Child, streams: &mut Streams<'_>) -> Option<Cause> {
+        loop {
+            tokio::select! {
+                biased;
+                cause = self.stop.asked() => return Some(cause),
+                () = child.exited() => return self.stop.end(),
+                () = sleep_until(self.deadline.at) => {
+                    // The host may have been stopped meanwhile, and the command have ended long ago.
+                    if child.is_dead() {
+                        return self.stop.end();
+                    }
+                    self.stop.ask(self.deadline.cause);
+                }
+                () = streams.finished() => {}
+            }
         }
-        self.drain(&mut streams, request.is_some()).await;
-        if request.is_none() && !self.keep_background {
-            // Before reading ends: what still prints would die of its closed pipe, neither asked nor counted.
-            end = self.end_leftovers(&child, &mut streams).await;
-            leftovers = end.found;
-        }
-        if !streams.done {
-            self.progress.cut();
-        }
-        self.deliver_rest(&mut streams, request.is_some()).await;
-        // One that has left the group quietly was not looked for; one that was leaving it may not have been found.
-        self.tree
-            .look_for_escapees_soon(self.config.termination_grace());
-        let exit = if alive {
-            end.unkillable.insert(0, child.pid());
+    }
+
+    /// Ends the command and all it has started: asks, and kills after the grace.
+    async fn end(&self, cause: Cause, mut child: Child, streams: &mut Streams<'_>) -> Ending {
+        let tree = child.tree();
+        let kill_at = Instant::now() + self.config.termination_grace();
+        let end = tree.end_all(child.exited(), kill_at, self.stop.urgent());
+        let mut end = streams.during(end).await;
+        self.drain(streams, self.stop.urgent()).await;
+        let exit = if child.is_dead() {
+            child.reap()
+        } else {
+            end.survivors.insert(0, child.pid());
             // Dropped, it is reaped by a thread, whenever it ends.
             ExitStatus::Alive
-        } else {
-            child.reap()
         };
         Ending {
-            cause: request.map(|request| request.cause),
+            cause: Some(cause),
             exit,
-            forced: killed || end.forced,
-            leftovers,
-            unkillable: end.unkillable,
-            delivered: streams.done,
+            forced: end.forced,
+            leftovers: false,
+            survivors: end.survivors,
+            delivered: false,
         }
     }
 
-    /// Waits until the leader is dead, and sees to it once there is a reason.
-    async fn watch(&self, child: &mut Child, streams: &mut Streams<'_>) -> Watched {
-        let mut request: Option<Request> = None;
-        let mut give_up: Option<Instant> = None;
-        loop {
-            let asked = request.is_some();
-            let killed = give_up.is_some();
-            let next = match (&request, give_up) {
-                (_, Some(give_up)) => give_up,
-                (Some(request), None) => request.kill_at,
-                (None, None) => self.deadline,
-            };
-            let ended = |request, alive| Watched {
-                request,
-                killed,
-                alive,
-            };
-            let cause = tokio::select! {
-                biased;
-                () = child.exited() => return ended(request, false),
-                () = self.stop.at_least(Stop::AT_ONCE), if asked && !killed => {
-                    child.kill_group();
-                    give_up = Some(Instant::now() + PATIENCE);
-                    continue;
-                }
-                () = self.stop.at_least(Stop::ASKED), if !asked => Cause::Cancel,
-                () = sleep_until(next) => match (asked, killed) {
-                    (false, _) => Cause::Timeout,
-                    (true, false) => {
-                        child.kill_group();
-                        give_up = Some(Instant::now() + PATIENCE);
-                        continue;
-                    }
-                    (true, true) => return ended(request, true),
-                },
-                () = self.progress.over_limit(), if !asked => Cause::OutputLimit,
-                () = streams.finished() => continue,
-            };
-            child.ask_group();
-            request = Some(Request {
-                cause,
-                asked: self.ask_escapees(),
-                kill_at: Instant::now() + self.config.termination_grace(),
-            });
+    /// Reads the rest of what a command printed that has ended by itself, and ends what it has left running.
+    async fn clear_up(&self, mut child: Child, streams: &mut Streams<'_>) -> Ending {
+        let (left_company, tree) = if self.keep_background {
+            child.let_go();
+            (false, None)
+        } else {
+            let (left_company, tree) = child.leave();
+            (left_company, Some(tree))
+        };
+        self.drain(streams, self.at_once()).await;
+        let end = match tree {
+            // Before reading ends: what still prints would die of its closed pipe, neither asked nor counted.
+            Some(tree) => self.end_leftovers(left_company, tree, streams).await,
+            None => TreeEnd::default(),
+        };
+        Ending {
+            cause: None,
+            exit: child.reap(),
+            forced: end.forced,
+            leftovers: end.found,
+            survivors: end.survivors,
+            delivered: false,
         }
     }
 
-    /// Those that have left the group are asked at the same time; finding them must not delay the rest.
-    fn ask_escapees(&self) -> JoinHandle<Asked> {
-        let tree = self.tree.clone();
-        tokio::spawn(async move { tree.ask_escapees().await })
+    /// Who is in the group or the session, or holds the output open, was left running. Whoever has left quietly is seen
+    /// to later.
+    async fn end_leftovers(
+        &self,
+        left_company: bool,
+        tree: Tree,
+        streams: &mut Streams<'_>,
+    ) -> TreeEnd {
+        let grace = self.config.termination_grace();
+        if !left_company && self.progress.reached_end() {
+            tree.end_escapees_soon(grace);
+            return TreeEnd::default();
+        }
+        let kill_at = Instant::now() + grace;
+        streams.during(tree.end_left(kill_at, self.at_once())).await
     }
 
-    /// Reads on after the command itself has ended: until the streams end, are idle for long enough, or it
-    /// takes too long.
-    async fn drain(&self, streams: &mut Streams<'_>, ended: bool) {
+    /// Resolves when nobody waits any longer for what a command has left: its deadline has passed, or it is cancelled.
+    async fn at_once(&self) {
+        tokio::select! {
+            () = self.stop.urgent() => {}
+            () = sleep_until(self.deadline.at) => {}
+        }
+    }
+
+    /// Reads on after the command itself has ended: until the streams end, are idle for long enough, it takes too long,
+    /// or is to be over at once.
+    async fn drain(&self, streams: &mut Streams<'_>, at_once: impl Future<Output = ()>) {
         let exited = Instant::now();
         let latest = exited + self.config.drain_max();
         let idle = self.config.drain_idle();
+        tokio::pin!(at_once);
         while !streams.done {
             let now = Instant::now();
             // Only waiting for bytes is idleness; waiting for the consumer is not.
@@ -214,47 +202,53 @@ impl Supervisor<'_> {
             tokio::select! {
                 () = streams.finished() => {}
                 () = sleep_until(idle_at.min(latest)) => {}
-                () = self.stop.at_least(Stop::ASKED), if !ended => return
+                () = &mut at_once => return
             }
         }
     }
 
-    /// Ends what a command that ended by itself has left running.
-    async fn end_leftovers(&self, child: &Child, streams: &mut Streams<'_>) -> TreeEnd {
-        let grace = self.config.termination_grace();
-        let held_open = !self.progress.reached_end();
-        if !held_open && !child.may_have_company() {
-            self.tree.ask_unseen();
-            return TreeEnd::default();
+    /// Ends reading, and waits for the consumer to take the rest. One that takes nothing is given up: after a forced end,
+    /// or past the deadline, or when a stop is asked for, once nothing has moved for as long as a drain may take.
+    async fn deliver_rest(&self, streams: &mut Streams<'_>, is_forced: bool) {
+        if streams.done {
+            return;
         }
-        let hurry = self.stop.at_least(Stop::ASKED);
-        streams
-            .during(self.tree.end(None, Instant::now() + grace, hurry))
-            .await
+        // What waits for bytes is told that there are no more, and is not stuck.
+        self.progress.cut();
+        tokio::select! {
+            biased;
+            () = streams.finished() => {}
+            () = self.consumer_is_stuck(is_forced) => {}
+        }
     }
 
-    /// Waits for the consumer to take the rest. One that takes nothing is given up: after a forced end, or
-    /// past the deadline, or when a stop is asked for, once nothing has moved for as long as a drain may take.
-    async fn deliver_rest(&self, streams: &mut Streams<'_>, ended: bool) {
+    async fn consumer_is_stuck(&self, is_forced: bool) {
         let patience = self.config.drain_max();
-        let mut impatient = ended;
-        // What waits for bytes was told just now that there are no more, and is not stuck.
-        let told = self.progress.waits_for_bytes().then(Instant::now);
-        while !streams.done {
-            let active = self.progress.last_activity();
-            let stuck_at = told.map_or(active, |told| told.max(active)) + patience;
-            let check_at = if impatient {
-                stuck_at
-            } else {
-                stuck_at.max(self.deadline)
-            };
-            if Instant::now() >= check_at {
-                return;
+        let mut is_impatient = is_forced || self.stop.is_urgent();
+        loop {
+            // One that is busy elsewhere takes what it was told before it sees the end.
+            self.handlers.reached().await;
+            let reached = Instant::now();
+            loop {
+                let stuck_at = self.progress.last_activity().max(reached) + patience;
+                let check_at = if is_impatient {
+                    stuck_at
+                } else {
+                    stuck_at.max(self.deadline.at)
+                };
+                if Instant::now() >= check_at {
+                    break;
+                }
+                tokio::select! {
+                    () = sleep_until(check_at) => {}
+                    () = self.stop.urgent(), if !is_impatient => is_impatient = true,
+                }
             }
-            tokio::select! {
-                () = streams.finished() => {}
-                () = sleep_until(check_at) => {}
-                () = self.stop.at_least(Stop::ASKED), if !impatient => impatient = true,
+            if timeout(Duration::ZERO, self.handlers.reached())
+                .await
+                .is_ok()
+            {
+                return;
             }
         }
     }

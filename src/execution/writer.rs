@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::log::Files;
+use super::log::{Files, FilesState};
 use super::output::Excess;
 use crate::event::OutputStream;
 use crate::process::pool;
@@ -100,9 +100,9 @@ impl Writer {
             .await;
     }
 
-    /// The files, unless a write has not returned.
-    pub fn into_files(self) -> Option<Files> {
-        self.0.state().files.take()
+    /// What became of the files so far, unless a write has not returned.
+    pub fn files_state(&self) -> Option<FilesState> {
+        self.0.state().files.as_ref().map(Files::state)
     }
 }
 

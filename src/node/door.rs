@@ -14,8 +14,7 @@ use napi_derive::napi;
 use super::handler::Handler;
 use super::message::{Args, Message};
 use crate::error::ExecutionError;
-use crate::execution::Stop;
-use crate::registry::Unit;
+use crate::execution::stop::{Cause, Stop};
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
 type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;
@@ -36,14 +35,11 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-#[derive(Default)]
 struct Live {
     /// A plan has none: its output is that of its steps. Weak, so that a handler which nobody holds any more can tell
     /// that there will be no end.
     handler: Weak<Handler>,
-    unit: Option<Unit>,
-    /// It was asked to stop before it was known.
-    stopped: bool,
+    stop: Arc<Stop>,
 }
 
 impl Shared {
@@ -67,21 +63,14 @@ impl Shared {
     }
 
     /// Enters an execution before it is submitted: its handler may be called at once.
-    pub fn enter(&self, token: u32, handler: Weak<Handler>) {
+    pub fn enter(&self, token: u32, handler: Weak<Handler>, stop: &Arc<Stop>) {
         let live = Live {
             handler,
-            ..Live::default()
+            stop: Arc::clone(stop),
         };
         self.live().insert(token, live);
-    }
-
-    /// Adds what was submitted, unless it has ended already.
-    pub fn attach(&self, token: u32, unit: Unit) {
-        if let Some(live) = self.live().get_mut(&token) {
-            if live.stopped || self.is_closed() {
-                unit.stop().ask(Stop::ASKED);
-            }
-            live.unit = Some(unit);
+        if self.is_closed() {
+            stop.ask(Cause::Cancel);
         }
     }
 
@@ -110,9 +99,7 @@ impl Shared {
         let mut handlers = Vec::new();
         for live in self.live().values() {
             handlers.extend(live.handler.upgrade());
-            if let Some(unit) = &live.unit {
-                unit.stop().ask(Stop::ASKED);
-            }
+            live.stop.ask(Cause::Cancel);
         }
         // Without the lock, which the last holder of a handler takes.
         for handler in handlers {
@@ -141,7 +128,7 @@ impl Door {
             .callee_handled::<false>()
             .weak::<true>()
             .build_callback(|context: ThreadsafeCallContext<Message>| {
-                Ok(context.value.into_args())
+                Ok(context.value.received().into_args())
             })?;
         let shared = Arc::new(Shared::default());
         drop(shared.queue.set(queue));
@@ -175,11 +162,8 @@ impl Door {
     /// Asks an execution or a plan to stop, if it runs.
     #[napi(catch_unwind)]
     pub fn stop(&self, token: u32) {
-        if let Some(live) = self.shared.live().get_mut(&token) {
-            live.stopped = true;
-            if let Some(unit) = &live.unit {
-                unit.stop().ask(Stop::ASKED);
-            }
+        if let Some(live) = self.shared.live().get(&token) {
+            live.stop.ask(Cause::Cancel);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -22,10 +21,10 @@ use crate::config::ExecutionConfig;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
 use crate::error::{ExecutionError, Result, ValidationError};
 use crate::event::EventHandler;
-use crate::plan::{ExecutionPlan, Plan};
-use crate::process::environment::Environment;
+use crate::execution::stop::Stop;
+use crate::plan::ExecutionPlan;
+use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
-use crate::registry::Unit;
 use crate::request::ExecutionRequest;
 
 /// What a question is answered with: one of the two.
@@ -86,14 +85,15 @@ impl NativeEngine {
         })
     }
 
-    /// Starts an execution; what becomes of it is told through the door, to `token`.
+    /// Starts an execution; what becomes of it is told through the door, to `token`. `variables`: each as `NAME=value`
+    /// and a NUL byte; without them, those of the process are read, which is only for a thread that alone changes them.
     #[napi(catch_unwind)]
     pub fn execute(
         &self,
         token: u32,
         request: String,
         stdin: Option<Either<String, Uint8Array>>,
-        variables: Option<Vec<String>>,
+        variables: Option<String>,
         wants: u32,
     ) -> Option<Failure> {
         self.submit(token, &request, stdin, variables, Wants(wants))
@@ -106,7 +106,7 @@ impl NativeEngine {
         token: u32,
         request: &str,
         stdin: Option<Either<String, Uint8Array>>,
-        variables: Option<Vec<String>>,
+        variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
         let mut request: ExecutionRequest =
@@ -119,7 +119,8 @@ impl NativeEngine {
             wants,
             subscribers,
         ));
-        self.door.enter(token, Arc::downgrade(&handler));
+        let stop = wants.stop();
+        self.door.enter(token, Arc::downgrade(&handler), &stop);
         let options = ExecuteOptions {
             handler: Some(Arc::clone(&handler) as _),
             environment: Some(environment(variables)),
@@ -131,6 +132,7 @@ impl NativeEngine {
             options,
             token,
             wants,
+            stop,
             handler,
         };
         if let Some(runtime) = runtime::get() {
@@ -149,7 +151,7 @@ impl NativeEngine {
         tokens: Vec<u32>,
         plan: String,
         stdins: Vec<StepInput>,
-        variables: Option<Vec<String>>,
+        variables: Option<String>,
         wants: Vec<u32>,
     ) {
         let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
@@ -157,7 +159,8 @@ impl NativeEngine {
             .into_iter()
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
-        self.door.enter(token, Weak::new());
+        let stop = wants.stop();
+        self.door.enter(token, Weak::new(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
             door: Arc::clone(&self.door),
@@ -167,6 +170,7 @@ impl NativeEngine {
             tokens,
             wants,
             step_wants,
+            stop,
         };
         runtime::once_there(move |runtime| match runtime {
             Ok(runtime) => {
@@ -184,7 +188,7 @@ impl NativeEngine {
         Uuid::new_v4().to_string()
     }
 
-    /// Whether the environment of the process has this variable.
+    /// Whether the environment of the process has this variable. Only for a thread that alone changes it.
     #[napi(catch_unwind)]
     pub fn has_variable(name: String) -> bool {
         std::env::var_os(name).is_some()
@@ -351,6 +355,7 @@ struct Submission {
     options: ExecuteOptions,
     token: u32,
     wants: Wants,
+    stop: Arc<Stop>,
     /// Held until what is refused was told so.
     handler: Arc<Handler>,
 }
@@ -373,14 +378,11 @@ impl Submission {
     fn enter(self, runtime: &Handle) -> Result<()> {
         let (door, token, wants) = (self.door, self.token, self.wants);
         let decided = decided(Arc::clone(&door), token, wants);
-        let cancelled = wants.has(Wants::NOTHING);
-        let execution = self
-            .engine
-            .submit(self.request, self.options, runtime, cancelled, decided)
+        self.engine
+            .submit(self.request, self.options, runtime, self.stop, decided)
             .inspect_err(|_| {
                 door.forget(token);
             })?;
-        door.attach(token, Unit::Execution(execution));
         Ok(())
     }
 }
@@ -404,6 +406,7 @@ struct PlanSubmission {
     tokens: Vec<u32>,
     wants: Wants,
     step_wants: Wants,
+    stop: Arc<Stop>,
 }
 
 impl PlanSubmission {
@@ -416,9 +419,8 @@ impl PlanSubmission {
             wants: self.wants,
             subscribers: Arc::clone(&self.subscribers),
         });
-        match self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
-            Ok(plan) => door.attach(token, Unit::Plan(plan)),
-            Err(error) => refuse(&door, token, error),
+        if let Err(error) = self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
+            refuse(&door, token, error);
         }
     }
 
@@ -428,7 +430,7 @@ impl PlanSubmission {
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
-    ) -> Result<Arc<Plan>> {
+    ) -> Result<()> {
         let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
         for (step, request) in plan.commands.iter_mut().enumerate() {
             request.stdin = stdins.remove(&step);
@@ -440,17 +442,18 @@ impl PlanSubmission {
             environment: Some(self.environment),
         };
         let decided = decided(Arc::clone(&door), token, wants);
+        let (stop, stop_of_steps) = (Arc::clone(&self.stop), self.stop);
         let handler_of_step = move |step: usize| -> Option<Arc<dyn EventHandler>> {
             let token = *self.tokens.get(step)?;
             let subscribers = Arc::clone(&self.subscribers);
             let handler = Handler::new(token, Arc::clone(&door), step_wants, subscribers);
             let handler = Arc::new(handler);
-            door.enter(token, Arc::downgrade(&handler));
+            door.enter(token, Arc::downgrade(&handler), &stop_of_steps);
             Some(handler)
         };
-        let cancelled = wants.has(Wants::NOTHING);
         self.engine
-            .submit_plan(plan, options, handler_of_step, runtime, cancelled, decided)
+            .submit_plan(plan, options, handler_of_step, runtime, stop, decided)
+            .map(drop)
     }
 }
 
@@ -475,7 +478,11 @@ fn refuse(door: &Shared, token: u32, error: ExecutionError) {
 
 fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {
     let expected = "text of whole Unicode characters";
-    move |error| ValidationError::new(what, expected, error.to_string())
+    // Not what the error says, which may tell a value.
+    move |error| {
+        let found = format!("something else at byte {}", error.column());
+        ValidationError::new(what, expected, found)
+    }
 }
 
 fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
@@ -485,32 +492,16 @@ fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
     }
 }
 
-/// What a command inherits, read on the JavaScript thread.
-fn environment(variables: Option<Vec<String>>) -> Environment {
+/// What a command inherits, taken on the JavaScript thread.
+fn environment(variables: Option<String>) -> Environment {
     thread_local! {
-        static LAST: RefCell<Environment> = RefCell::default();
+        static TAKEN: RefCell<Taken> = RefCell::default();
     }
-    let environment = LAST.with_borrow_mut(|last| {
-        *last = Environment::current_or(last);
-        last.clone()
-    });
-    match variables {
-        Some(variables) => environment.with_variables(pairs(variables)),
-        None => environment,
-    }
+    TAKEN.with_borrow_mut(|taken| taken.now(variables))
 }
 
 fn parse_id(id: &str) -> Result<Uuid> {
     Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
-}
-
-fn pairs(flat: Vec<String>) -> Vec<(OsString, OsString)> {
-    let mut flat = flat.into_iter();
-    let mut pairs = Vec::new();
-    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-        pairs.push((name.into(), value.into()));
-    }
-    pairs
 }
 
 fn without_runtime(error: &std::io::Error) -> ExecutionError {

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::door::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+use crate::execution::stop::{Cause, Stop};
 use crate::process::guardian;
 
 /// How many bytes of output may be on their way to a callback: enough that the reader and the callback work at
@@ -33,6 +34,30 @@ impl Wants {
     pub fn has(self, bit: u32) -> bool {
         self.0 & bit != 0
     }
+
+    /// What it is asked to begin with.
+    pub fn stop(self) -> Arc<Stop> {
+        let stop = Arc::<Stop>::default();
+        if self.has(Self::NOTHING) {
+            stop.ask(Cause::Cancel);
+        }
+        stop
+    }
+}
+
+/// How much of the output of an execution the JavaScript thread has received, whether or not callbacks have taken it.
+#[derive(Debug, Default)]
+pub(super) struct Receipt {
+    bytes: AtomicUsize,
+    changed: Notify,
+}
+
+impl Receipt {
+    /// Called on the JavaScript thread.
+    pub fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.changed.notify_one();
+    }
 }
 
 /// Passes on what happens to one execution, no faster than it is taken.
@@ -45,6 +70,8 @@ pub(super) struct Handler {
     subscribers: Arc<AtomicUsize>,
     in_flight: AtomicUsize,
     taken: Notify,
+    sent: AtomicUsize,
+    receipt: Arc<Receipt>,
 }
 
 impl Handler {
@@ -56,6 +83,8 @@ impl Handler {
             subscribers,
             in_flight: AtomicUsize::new(0),
             taken: Notify::new(),
+            sent: AtomicUsize::new(0),
+            receipt: Arc::default(),
         }
     }
 
@@ -63,6 +92,9 @@ impl Handler {
     pub fn acknowledge(&self, bytes: usize) {
         self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
         self.taken.notify_one();
+        if self.door.is_closed() {
+            self.receipt.changed.notify_one();
+        }
     }
 
     fn wants(&self, bit: u32) -> bool {
@@ -93,8 +125,8 @@ impl EventHandler for Handler {
                 timestamp,
                 ..
             } => {
-                if !guardian::is_available() {
-                    warn_once(&self.door);
+                if let Some(problem) = guardian::problem() {
+                    warn_once(&self.door, &problem);
                 }
                 if self.wants(Wants::STARTED) {
                     self.door.send(Message::Started {
@@ -126,6 +158,7 @@ impl EventHandler for Handler {
         self.in_flight_at_most(WINDOW).await;
         let size = batch.text.len();
         self.in_flight.fetch_add(size, Ordering::AcqRel);
+        self.sent.fetch_add(size, Ordering::AcqRel);
         self.door.send(Message::Output {
             token: self.token,
             stream: batch.stream,
@@ -133,6 +166,7 @@ impl EventHandler for Handler {
             partial: batch.partial,
             at: millis(batch.timestamp),
             size,
+            receipt: Arc::clone(&self.receipt),
         });
     }
 
@@ -141,6 +175,13 @@ impl EventHandler for Handler {
             OutputStream::Stdout => Wants::STDOUT,
             OutputStream::Stderr => Wants::STDERR,
         })
+    }
+
+    async fn reached(&self) {
+        let received = || self.receipt.bytes.load(Ordering::Acquire);
+        while received() != self.sent.load(Ordering::Acquire) && !self.door.is_closed() {
+            self.receipt.changed.notified().await;
+        }
     }
 
     async fn flush(&self) {
@@ -208,13 +249,11 @@ impl EventHandler for PlanHandler {
 }
 
 /// Once in the life of the process, however many engines it has.
-fn warn_once(door: &Shared) {
+fn warn_once(door: &Shared, problem: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         door.send(Message::Warning(format!(
-            "commands may outlive this process if it is killed: their guardian cannot be started \
-                 (it needs {})",
-            guardian::NEEDS
+            "commands may outlive this process if it is killed: their guardian cannot be started at present: {problem}"
         )));
     }
 }

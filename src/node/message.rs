@@ -6,6 +6,7 @@ use napi::bindgen_prelude::{FnArgs, ToNapiValue};
 use napi::{Env, sys};
 
 use super::failure::Failure;
+use super::handler::Receipt;
 use super::text::Text;
 use crate::event::OutputStream;
 use crate::plan::PlanExecutionResult;
@@ -24,6 +25,7 @@ pub(super) enum Message {
         partial: Vec<u32>,
         at: f64,
         size: usize,
+        receipt: Arc<Receipt>,
     },
     Started {
         token: u32,
@@ -75,6 +77,14 @@ impl Value {
 }
 
 impl Message {
+    /// Notes that it has come to the JavaScript thread, on which this is called.
+    pub fn received(self) -> Self {
+        if let Self::Output { size, receipt, .. } = &self {
+            receipt.add(*size);
+        }
+        self
+    }
+
     /// Called on the JavaScript thread.
     pub fn into_args(self) -> Args {
         let (kind, token, [first, second, third, fourth, fifth]) = self.into_parts();
@@ -91,6 +101,7 @@ impl Message {
                 partial,
                 at,
                 size,
+                ..
             } => {
                 let partial = if partial.is_empty() {
                     Undefined

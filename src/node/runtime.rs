@@ -89,6 +89,8 @@ fn build() -> io::Result<Runtime> {
             .thread_name("escher-engine")
             // Two: one may be held up by a large batch while the other keeps the deadlines.
             .worker_threads(2)
+            // The default, which would be looked for in a variable: another thread may be changing one.
+            .thread_stack_size(2 * 1024 * 1024)
             .enable_io()
             .enable_time()
             .build()

@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::error::{ExecutionError, Result};
+use crate::execution::Execution;
 use crate::execution::life::{ended_with_runtime, refuse};
-use crate::execution::{Execution, Stop};
+use crate::execution::stop::Stop;
 use crate::outcome::Outcome;
 use crate::request::{ExecutionMetadata, ExecutionRequest};
 use crate::result::{ExecutionResult, ExecutionStatus};
@@ -168,7 +169,7 @@ impl ExecutionStats {
 pub(crate) struct Plan {
     id: Uuid,
     pub steps: Vec<Arc<Execution>>,
-    pub stop: Stop,
+    pub stop: Arc<Stop>,
     pub outcome: Outcome<PlanExecutionResult>,
 }
 

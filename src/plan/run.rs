@@ -17,7 +17,8 @@ use crate::config::ExecutionConfig;
 use crate::error::Result;
 use crate::event::ExecutionEvent;
 use crate::execution::life::{PlanDeadline, deadline_after, millis};
-use crate::execution::{Execution, Handlers, Step, StepNews, Stop};
+use crate::execution::stop::{Cause, Stop};
+use crate::execution::{Execution, Handlers, Step, StepNews};
 use crate::launch::{Decision, Launch};
 use crate::outcome::Outcome;
 use crate::process::environment::Environment;
@@ -38,17 +39,25 @@ pub(crate) struct House {
 }
 
 /// The plan with its steps, all pending, and where they report.
-pub(crate) fn steps_of(request: &ExecutionPlan) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
+pub(crate) fn steps_of(
+    request: &ExecutionPlan,
+    stop: Arc<Stop>,
+) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
     let (reporter, news) = unbounded_channel();
     let steps = request.commands.iter().enumerate().map(|(index, request)| {
         let reporter = reporter.clone();
-        let step = Step { index, reporter };
-        Execution::new(request.id, request.command.display(), Some(step))
+        let place = Step { index, reporter };
+        Execution::new(
+            request.id,
+            request.command.display(),
+            Arc::default(),
+            Some(place),
+        )
     });
     let plan = Plan {
         id: request.id,
         steps: steps.collect(),
-        stop: Stop::default(),
+        stop,
         outcome: Outcome::default(),
     };
     (Arc::new(plan), news)
@@ -115,7 +124,7 @@ impl Run {
                 ticket: None,
                 running: BTreeMap::new(),
                 last_start: 0,
-                stopped: Stop::NOT,
+                asked: Asked::Nothing,
                 ended_by: None,
             };
             while !steps.schedule.is_over() {
@@ -152,15 +161,23 @@ struct Steps {
     /// For each step, the number of its start.
     starts: Vec<usize>,
     last_start: usize,
-    /// How firmly the steps were asked to stop.
-    stopped: u8,
+    /// What the steps were asked.
+    asked: Asked,
     /// What ended the plan before its time.
     ended_by: Option<ExecutionStatus>,
 }
 
+/// What the steps of a plan were asked, because it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    ToEnd,
+    ToEndAtOnce,
+}
+
 /// What a plan reacts to.
 enum Happening {
-    Stop(u8),
+    Stop(Asked),
     Deadline(u64),
     News(StepNews),
     Turn(Option<Slot>),
@@ -174,11 +191,13 @@ impl Steps {
             self.ticket = Some(self.house.slots.take_for_plan());
         }
         let deadline = self.deadline.filter(|_| self.ended_by.is_none());
-        let firmer = self.stopped + 1;
         tokio::select! {
             biased;
-            () = self.plan.stop.at_least(firmer), if firmer <= Stop::AT_ONCE => {
-                Happening::Stop(self.plan.stop.level())
+            _ = self.plan.stop.asked(), if self.asked == Asked::Nothing => {
+                Happening::Stop(Asked::ToEnd)
+            }
+            () = self.plan.stop.urgent(), if self.asked == Asked::ToEnd => {
+                Happening::Stop(Asked::ToEndAtOnce)
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
@@ -189,7 +208,7 @@ impl Steps {
     /// Returns whether a step has ended.
     fn react(&mut self, happening: Happening) -> bool {
         match happening {
-            Happening::Stop(level) => self.stop(level),
+            Happening::Stop(asked) => self.stop(asked),
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
             Happening::News(StepNews::Cancelled(step)) => {
                 if self.schedule.start_out_of_turn(step) {
@@ -281,11 +300,15 @@ impl Steps {
         }
     }
 
-    fn stop(&mut self, level: u8) {
-        self.stopped = level;
+    fn stop(&mut self, asked: Asked) {
+        self.asked = asked;
         self.ended_by.get_or_insert(ExecutionStatus::Cancelled);
         for &step in self.running.values() {
-            self.plan.steps[step].stop.ask(level);
+            let stop = &self.plan.steps[step].stop;
+            match asked {
+                Asked::ToEndAtOnce => stop.ask_again(Cause::Cancel),
+                Asked::ToEnd | Asked::Nothing => stop.ask(Cause::Cancel),
+            }
         }
         self.start_no_more("its plan was cancelled before it was started");
     }
@@ -297,7 +320,7 @@ impl Steps {
             let execution = &self.plan.steps[step];
             // It waits for descriptors, say.
             if execution.status() == ExecutionStatus::Pending {
-                execution.stop.ask(Stop::ASKED);
+                execution.stop.ask(Cause::PlanDeadline(timeout_ms));
             }
         }
         let error = format!("its plan timed out after {timeout_ms} ms, before it was started");

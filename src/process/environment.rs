@@ -3,22 +3,51 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(feature = "node")]
+use std::sync::Weak;
+
+use super::Directory;
 
 /// The variables and the working directory a command inherits.
 ///
 /// They are taken when `execute` is called, on the thread that calls it: later they may have changed, and
 /// elsewhere reading them may race with a change. Cheap to clone.
+///
+/// The directory is held open, so that a command starts there wherever the host has gone since.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(Arc<Inherited>);
 
 #[derive(Debug, Default)]
 struct Inherited {
-    variables: Vec<Assignment>,
-    working_dir: Option<PathBuf>,
+    variables: Arc<Vec<Assignment>>,
+    place: Place,
+}
+
+/// Where a command starts.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    path: Option<PathBuf>,
+    /// `None` where it cannot be held on to: then its path has to lead there.
+    directory: Option<Arc<Directory>>,
+}
+
+impl Place {
+    fn current() -> Self {
+        Self {
+            path: std::env::current_dir().ok(),
+            directory: Directory::current().map(Arc::new),
+        }
+    }
+
+    #[cfg(feature = "node")]
+    fn is_current(&self) -> bool {
+        self.directory.as_deref().is_none_or(Directory::is_current)
+            && self.path == std::env::current_dir().ok()
+    }
 }
 
 /// One variable, as a child is given it: made once for all children that inherit it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Assignment {
     /// `NAME=value` and a NUL byte.
     text: OsString,
@@ -65,46 +94,92 @@ impl Environment {
     /// Those of this process, now.
     #[must_use]
     pub fn current() -> Self {
-        Self::new(std::env::vars_os(), std::env::current_dir().ok())
+        Self::new(own_variables(), Place::current())
     }
 
-    /// The same, cheaper where it is the one that was taken before. To be called on the thread that changes the
-    /// variables.
-    #[cfg(feature = "node")]
-    pub(crate) fn current_or(before: &Self) -> Self {
-        let working_dir = std::env::current_dir().ok();
-        if before.0.working_dir == working_dir && super::has_variables(&before.0.variables) {
-            return before.clone();
-        }
-        Self::new(std::env::vars_os(), working_dir)
-    }
-
-    fn new(
-        variables: impl IntoIterator<Item = (OsString, OsString)>,
-        working_dir: Option<PathBuf>,
-    ) -> Self {
-        let variables = variables.into_iter();
-        Self(Arc::new(Inherited {
-            variables: variables
-                .map(|(name, value)| Assignment::new(&name, &value))
-                .collect(),
-            working_dir,
-        }))
+    fn new(variables: Arc<Vec<Assignment>>, place: Place) -> Self {
+        Self(Arc::new(Inherited { variables, place }))
     }
 
     /// Other variables in place of those of this process.
     #[must_use]
     pub fn with_variables(self, variables: Vec<(OsString, OsString)>) -> Self {
-        Self::new(variables, self.0.working_dir.clone())
+        Self::new(assignments(variables), self.0.place.clone())
     }
 
     pub(crate) fn working_dir(&self) -> Option<&Path> {
-        self.0.working_dir.as_deref()
+        self.0.place.path.as_deref()
+    }
+
+    pub(crate) fn directory(&self) -> Option<Arc<Directory>> {
+        self.0.place.directory.clone()
     }
 
     pub(crate) fn variables(&self) -> &[Assignment] {
         &self.0.variables
     }
+}
+
+fn assignments(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Arc<Vec<Assignment>> {
+    let variables = variables.into_iter();
+    Arc::new(
+        variables
+            .map(|(name, value)| Assignment::new(&name, &value))
+            .collect(),
+    )
+}
+
+fn own_variables() -> Arc<Vec<Assignment>> {
+    assignments(std::env::vars_os())
+}
+
+/// What was taken last on this thread: made once for all commands that inherit the same.
+#[cfg(feature = "node")]
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    variables: Arc<Vec<Assignment>>,
+    /// What they were made from, where they are not those of this process.
+    text: Option<String>,
+    /// Weak: a directory is not held on to for longer than a command needs it.
+    last: Weak<Inherited>,
+}
+
+#[cfg(feature = "node")]
+impl Taken {
+    /// The environment as it is now: with the variables of the text, each as `NAME=value` and a NUL byte.
+    ///
+    /// Without a text, with those of this process. Reading these is a race with any other thread that changes one: to
+    /// be called on the only thread that does.
+    pub fn now(&mut self, text: Option<String>) -> Environment {
+        let is_same =
+            self.text == text && (text.is_some() || super::has_variables(&self.variables));
+        if !is_same {
+            self.variables = text.as_deref().map_or_else(own_variables, of_text);
+            self.text = text;
+        }
+        if let Some(last) = self.last.upgrade()
+            && Arc::ptr_eq(&last.variables, &self.variables)
+            && last.place.is_current()
+        {
+            return Environment(last);
+        }
+        let now = Environment::new(Arc::clone(&self.variables), Place::current());
+        self.last = Arc::downgrade(&now.0);
+        now
+    }
+}
+
+#[cfg(feature = "node")]
+fn of_text(text: &str) -> Arc<Vec<Assignment>> {
+    let variables = text.split_terminator('\0').map(|variable| {
+        // Names of Windows may begin with "=".
+        let after_first = variable.char_indices().nth(1).map_or(0, |(index, _)| index);
+        let at = variable[after_first..]
+            .find('=')
+            .map_or(0, |at| at + after_first);
+        (variable[..at].into(), variable[at + 1..].into())
+    });
+    assignments(variables)
 }
 
 /// The variables of one child.

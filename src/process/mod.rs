@@ -3,8 +3,8 @@
 //!
 //! A process is started by [`spawn`] on a thread of a [`pool`], and adopted by the runtime as a [`Child`].
 //!
-//! On Unix its tree is its process group, and whatever else carries its mark in its environment, which a sweep
-//! finds; [`guardian`] ends everything when the host is gone. On Windows its tree is a Job Object, which also ends
+//! On Unix its tree is told by group, session, parents and time of start, and by its [`tag`] where it has become an
+//! orphan; [`guardian`] ends everything when the host is gone. On Windows its tree is a Job Object, which also ends
 //! with the host. What the two systems have in common is here, under the same names.
 #![expect(
     unsafe_code,
@@ -14,6 +14,7 @@
 pub(crate) mod environment;
 pub(crate) mod pool;
 pub(crate) mod scarcity;
+pub(crate) mod tag;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -26,24 +27,21 @@ use windows as system;
 
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
-pub(crate) use system::{Child, PipeReader, Spawned, is_scarce, signal_name, spawn};
+pub(crate) use system::{
+    Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
+};
 pub(crate) use system::{files, guardian, program, tree};
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
-
-use uuid::Uuid;
 
 use environment::Variables;
 
-/// The variable that marks every process of an execution.
-pub(crate) const EXECUTION_MARK: &str = "ESCHER_EXECUTION_ID";
-/// The variable that marks every process that must not outlive this host.
-pub(crate) const ENGINE_MARK: &str = "ESCHER_ENGINE_ID";
+/// The variable that tells a command the id of its execution. Nothing else goes by it.
+pub(crate) const EXECUTION_ID: &str = "ESCHER_EXECUTION_ID";
 
 /// A command, resolved: just what the operating system is told.
 #[derive(Debug)]
@@ -53,9 +51,14 @@ pub(crate) struct Invocation {
     /// The name it is called by, and its arguments.
     pub words: Vec<OsString>,
     pub variables: Variables,
-    /// `None`: that of the host.
+    /// The directory that the child goes to first: that of the host at the call. `None`: where the host is at the start.
+    pub directory: Option<Arc<Directory>>,
+    /// The path that it goes to from there, if any.
     pub working_dir: Option<PathBuf>,
     pub stdin: bool,
+    /// What its tag holds.
+    #[cfg_attr(windows, expect(dead_code, reason = "a job needs no tag"))]
+    pub serial: u64,
     /// Whether the guardian is to end it when the host is gone.
     pub guarded: bool,
     /// How many files the execution may open while it runs.
@@ -100,12 +103,9 @@ pub(crate) enum ExitStatus {
     Alive,
 }
 
-/// How long a killed process may take to vanish, before it is reported as one that cannot be ended: it is in an
-/// uninterruptible sleep, or belongs to another user by now.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The numbers of processes that were asked to end one by one, besides the group.
-pub(crate) type Asked = HashSet<i32>;
+/// How long a killed process may take to vanish, before it is told as one that survives: it is in an uninterruptible
+/// sleep, or held by a debugger.
+pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How the end of a tree went.
 #[derive(Debug, Default)]
@@ -114,12 +114,6 @@ pub(crate) struct TreeEnd {
     pub found: bool,
     /// Something had to be killed.
     pub forced: bool,
-    /// Processes that did not vanish although they were killed.
-    pub unkillable: Vec<i32>,
-}
-
-/// The value of the mark that every guarded process of this host carries.
-pub(crate) fn engine_id() -> &'static str {
-    static ID: OnceLock<String> = OnceLock::new();
-    ID.get_or_init(|| Uuid::new_v4().to_string())
+    /// Processes that could not be ended: they do not vanish although they were killed, or may not be signalled.
+    pub survivors: Vec<i32>,
 }

@@ -18,11 +18,6 @@ pub(crate) static STARTS: Pool = Pool::new("escher-start", starting_threads);
 /// For files.
 pub(crate) static FILES: Pool = Pool::new("escher-files", || 8);
 
-/// For looks through the processes, without which no tree is known to have ended: a disk that hangs holds all threads for
-/// files, and must not hold those.
-#[cfg(unix)]
-pub(crate) static LOOKS: Pool = Pool::new("escher-look", || 2);
-
 fn starting_threads() -> usize {
     // Asked once: the answer takes a walk through the files of the control group.
     static MOST: OnceLock<usize> = OnceLock::new();

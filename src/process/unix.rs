@@ -3,45 +3,61 @@
 //! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
 //! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
 
+#[cfg(not(target_os = "macos"))]
+mod adopter;
 mod child;
 #[cfg(not(target_os = "macos"))]
 mod clone;
 #[cfg(target_os = "macos")]
 mod darwin;
+mod directory;
+mod escapees;
 pub(crate) mod files;
-#[cfg(target_os = "linux")]
-mod groups;
 pub(crate) mod guardian;
 mod image;
 mod pipe;
 #[cfg(target_os = "macos")]
 mod posix_spawn;
+mod process_scan;
+#[cfg(not(target_os = "macos"))]
+mod procfs;
 pub(crate) mod program;
+#[cfg(not(target_os = "macos"))]
+mod roll;
 mod signal;
-mod sweep;
 pub(crate) mod tree;
 
 use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "node")]
 use super::environment::Assignment;
 use super::scarcity::{self, Share};
-use super::{Invocation, SpawnError};
+use super::{ExitStatus, Invocation, SpawnError};
 pub(crate) use child::Child;
 use child::Leader;
 #[cfg(not(target_os = "macos"))]
 use clone::start;
+#[cfg(target_os = "macos")]
+pub(crate) use darwin::inherited_tags;
+#[cfg(target_os = "macos")]
+use darwin::{Entry, now};
+pub(crate) use directory::{Directory, is_at};
 use image::Image;
 pub(crate) use pipe::PipeReader;
 use pipe::{pipe, set_nonblocking};
 #[cfg(target_os = "macos")]
 use posix_spawn::start;
+#[cfg(not(target_os = "macos"))]
+pub(crate) use procfs::inherited_tags;
+#[cfg(not(target_os = "macos"))]
+use procfs::now;
 use program::is_executable;
+#[cfg(not(target_os = "macos"))]
+use roll::Entry;
 pub(crate) use signal::signal_name;
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
@@ -78,16 +94,24 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         Some(&stderr.write),
     ];
     let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
-    let (pid, pidfd) = start_patiently(&Image::new(invocation, child_ends)?)
-        .map_err(|error| explained(invocation, error))?;
-    let leader = Leader { pid };
-    #[cfg(target_os = "linux")]
-    if invocation.guarded {
-        groups::enter(pid);
+    let started = now();
+    let entry = invocation
+        .guarded
+        .then(|| Entry::new(invocation.serial, started));
+    let image = Image::new(invocation, child_ends, entry.as_ref())?;
+    let (pid, pidfd) = start_patiently(&image).map_err(|error| explained(invocation, error))?;
+    if let Some(entry) = &entry {
+        entry.set_group(pid);
     }
+    let leader = Leader {
+        pid,
+        status: None,
+        serial: invocation.serial,
+        started,
+        entry: entry.map(Arc::new),
+    };
     #[cfg(target_os = "macos")]
     if invocation.guarded {
-        darwin::enter(pid);
         leader.signal_group(libc::SIGCONT);
     }
     let stdin = stdin.map(|pipe| pipe.write);
@@ -200,15 +224,15 @@ pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
     unsafe { *next }.is_null()
 }
 
-/// Starts a helper of the engine itself: its standard input is given, and what it finds behind descriptor 1, if anything;
-/// its output is discarded.
+/// Starts a helper of the engine itself, with what becomes its standard input and output; `None`: the null device.
 pub(super) fn spawn_helper(
     words: Vec<CString>,
-    input: &OwnedFd,
-    file: Option<&OwnedFd>,
+    input: Option<&OwnedFd>,
+    output: Option<&OwnedFd>,
+    variables: &[Assignment],
 ) -> io::Result<libc::pid_t> {
-    let stdio = [Some(input), file, None].map(|end| end.map(AsRawFd::as_raw_fd));
-    start(&Image::helper(words, stdio)).map(|(pid, _)| pid)
+    let stdio = [input, output, None].map(|end| end.map(AsRawFd::as_raw_fd));
+    start(&Image::helper(words, variables, stdio)?).map(|(pid, _)| pid)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
@@ -224,12 +248,27 @@ pub(super) fn check(code: c_int) -> io::Result<c_int> {
     }
 }
 
-/// Blocks until a helper has ended, and reaps it.
-pub(super) fn wait_helper(pid: libc::pid_t) {
-    // SAFETY: no status is asked for.
-    while unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } != pid
-        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-    {}
+/// Blocks until a child of this process has ended, and takes its status.
+fn reap(pid: libc::pid_t) -> ExitStatus {
+    let mut status = 0;
+    // SAFETY: `status` has room for the answer.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return ExitStatus::Lost;
+        }
+    }
+    if libc::WIFSIGNALED(status) {
+        ExitStatus::Signal(libc::WTERMSIG(status))
+    } else {
+        ExitStatus::Code(i64::from(libc::WEXITSTATUS(status)))
+    }
+}
+
+/// Takes the status of a child that is dead, which nobody else asks for.
+fn reap_if_dead(pid: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: `status` has room for the answer.
+    unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
 }
 
 /// Whether it is a lack of descriptors, processes or memory, which may pass.

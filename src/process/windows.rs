@@ -16,17 +16,16 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::io::{AsRawHandle, OwnedHandle, RawHandle};
+use std::path::Path;
 use std::sync::Arc;
 
-use uuid::Uuid;
 use windows_sys::Win32::Foundation::{
     ERROR_COMMITMENT_LIMIT, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY,
-    ERROR_NOT_ENOUGH_QUOTA, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,
+    ERROR_NOT_ENOUGH_QUOTA, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES, WAIT_OBJECT_0,
 };
 use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
-use windows_sys::Win32::System::Threading::GetExitCodeProcess;
+use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObject};
 
-#[cfg(feature = "node")]
 use super::environment::Assignment;
 use super::scarcity::Share;
 use super::{ExitStatus, Invocation, SpawnError};
@@ -43,9 +42,30 @@ pub(crate) mod guardian {
         true
     }
 
-    /// What the guardian needs, for who is told that it cannot be had.
+    /// Why the guardian cannot be had at present.
     #[cfg(feature = "node")]
-    pub(crate) const NEEDS: &str = "Job Objects";
+    pub(crate) fn problem() -> Option<String> {
+        None
+    }
+}
+
+/// A directory that is held on to. Windows has no need of it: it lets nobody remove or rename the directory of a process.
+#[derive(Debug)]
+pub(crate) enum Directory {}
+
+impl Directory {
+    pub fn current() -> Option<Self> {
+        None
+    }
+
+    pub fn is_current(&self) -> bool {
+        match *self {}
+    }
+}
+
+/// Whether a child gets to this directory of the host by staying where the host is. The host may have gone elsewhere.
+pub(crate) fn is_at(dir: &Path) -> bool {
+    dir.as_os_str().is_empty()
 }
 
 /// The exit code of what is killed with its job: nobody else's, so that a kill can be told from an exit.
@@ -106,6 +126,11 @@ struct Leader {
 }
 
 impl Leader {
+    fn has_ended(&self) -> bool {
+        // SAFETY: the handle is open.
+        unsafe { WaitForSingleObject(self.process.as_raw_handle(), 0) == WAIT_OBJECT_0 }
+    }
+
     fn status(&self) -> ExitStatus {
         let mut code = 0;
         // SAFETY: the handle is open, and `code` has room for the answer.
@@ -161,34 +186,35 @@ impl Child {
         self.exit.done().await;
     }
 
-    /// What belongs to the execution besides the leader. A job needs no marks.
-    pub fn tree(&self, _: Option<Uuid>) -> Tree {
+    /// Whether the leader is dead, although that may not have been told yet.
+    pub fn is_dead(&self) -> bool {
+        self.leader.has_ended()
+    }
+
+    /// What belongs to the execution besides the leader.
+    pub fn tree(&self) -> Tree {
         Tree {
             job: Arc::clone(&self.leader.job),
             leader: self.leader.pid,
         }
     }
 
-    /// Ends the tree at once: Windows has no way to ask a process that does not share a console with the host, and
-    /// to wait for what was not asked for would help nobody.
-    pub fn ask_group(&self) {
-        self.kill_group();
+    /// Whether a dead leader has left others in its job, and what belongs to the execution.
+    pub fn leave(&mut self) -> (bool, Tree) {
+        let has_company = !self.leader.job.members(self.leader.pid).is_empty();
+        (has_company, self.tree())
     }
 
-    pub fn kill_group(&self) {
-        self.leader.job.terminate();
-    }
-
-    /// Whether a dead leader has left company.
-    pub fn may_have_company(&self) -> bool {
-        !self.leader.job.members(self.leader.pid).is_empty()
+    /// Leaves alone what the dead leader has left running, also at the end of the host.
+    pub fn let_go(&mut self) {
+        self.leader.job.let_go();
     }
 
     pub fn pid(&self) -> i32 {
         self.leader.pid.cast_signed()
     }
 
-    /// Takes the status of the dead leader.
+    /// The status of the dead leader.
     pub fn reap(mut self) -> ExitStatus {
         self.leader.is_dead = true;
         self.leader.status()
@@ -229,6 +255,11 @@ pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
             _ => return false,
         }
     }
+}
+
+/// The tags of the engines around this host: jobs need none.
+pub(crate) fn inherited_tags() -> Vec<Assignment> {
+    Vec::new()
 }
 
 /// The text as Windows wants it, with a NUL at its end.

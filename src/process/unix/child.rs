@@ -5,26 +5,33 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::ptr;
+use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
-use super::Spawned;
 use super::pipe::{PipeReader, PipeWriter, register};
-use super::signal::signal_group;
+use super::process_scan::{self, Mark};
+use super::signal::{number_is_taken, signal_group};
 use super::tree::Tree;
+use super::{Entry, Spawned, now, reap};
 use crate::process::ExitStatus;
 use crate::process::scarcity::Share;
 
 /// The leader of a tree: not yet reaped, so its number and that of its group are its own.
 ///
 /// Dropped unreaped, when the runtime ends before the execution or nothing ends the process, it is killed with its
-/// group and reaped on a thread of its own.
+/// tree and reaped on a thread of its own.
 #[derive(Debug)]
 pub(super) struct Leader {
     pub pid: libc::pid_t,
+    pub status: Option<ExitStatus>,
+    /// What its tag holds.
+    pub serial: u64,
+    /// It is not older than this, and nothing that it starts.
+    pub started: u64,
+    pub entry: Option<Arc<Entry>>,
 }
 
 impl Leader {
@@ -32,42 +39,39 @@ impl Leader {
         signal_group(self.pid, signal);
     }
 
-    /// Whether it is dead; it stays a zombie.
-    fn is_dead(&self) -> bool {
-        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
-        let code = unsafe { wait_for(self.pid, info.as_mut_ptr(), libc::WNOHANG) };
-        if code != 0 {
-            return io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
-        }
-        // SAFETY: zeroed above; the call fills it in or leaves it.
-        unsafe { info.assume_init().si_pid() != 0 }
+    /// Takes the status of a dead leader; its number is free from here on.
+    fn reap(&mut self) -> ExitStatus {
+        let pid = self.pid;
+        *self.status.get_or_insert_with(|| {
+            if let Some(entry) = &self.entry {
+                entry.clear_group();
+            }
+            reap(pid)
+        })
     }
 
-    /// Takes the status of a dead leader; its number is free from here on.
-    fn reap(self) -> ExitStatus {
-        let pid = self.pid;
-        #[cfg(target_os = "linux")]
-        super::groups::leave(pid);
-        #[cfg(target_os = "macos")]
-        super::darwin::leave(pid);
-        std::mem::forget(self);
-        let mut status = 0;
-        loop {
-            // SAFETY: `status` has room for the answer.
-            if unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid {
-                break;
-            }
-            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                return ExitStatus::Lost;
-            }
-        }
-        if libc::WIFSIGNALED(status) {
-            ExitStatus::Signal(libc::WTERMSIG(status))
-        } else {
-            ExitStatus::Code(i64::from(libc::WEXITSTATUS(status)))
+    fn tree(&self, leader: process_scan::Leader) -> Tree {
+        Tree {
+            mark: Mark {
+                serial: self.serial,
+                started: self.started,
+                leader,
+            },
+            _entry: self.entry.clone(),
         }
     }
+}
+
+/// Whether a leader that is not reaped is dead; it stays a zombie.
+pub(super) fn is_dead(leader: libc::pid_t) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `info` has room for the answer; the flags leave the process a zombie.
+    let code = unsafe { wait_for(leader, info.as_mut_ptr(), libc::WNOHANG) };
+    if code != 0 {
+        return io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
+    }
+    // SAFETY: zeroed above; the call fills it in or leaves it.
+    unsafe { info.assume_init().si_pid() != 0 }
 }
 
 /// # Safety
@@ -81,13 +85,29 @@ unsafe fn wait_for(pid: libc::pid_t, info: *mut libc::siginfo_t, flags: c_int) -
 
 impl Drop for Leader {
     fn drop(&mut self) {
+        if self.status.is_some() {
+            return;
+        }
         self.signal_group(libc::SIGKILL);
-        let orphan = Leader { pid: self.pid };
+        let mut leader = Self {
+            pid: self.pid,
+            status: None,
+            serial: self.serial,
+            started: self.started,
+            entry: self.entry.take(),
+        };
+        // What is dropped is reaped by the other.
+        self.status = Some(ExitStatus::Alive);
         let reaper = std::thread::Builder::new()
             .name("escher-reaper".into())
             .stack_size(64 * 1024);
         // Without a thread it stays a zombie until the host ends, and harms nobody.
-        let _ = reaper.spawn(move || orphan.reap());
+        let _ = reaper.spawn(move || {
+            leader
+                .tree(process_scan::Leader::Own(leader.pid))
+                .kill_now();
+            leader.reap();
+        });
     }
 }
 
@@ -97,13 +117,13 @@ enum ExitWatch {
     Pidfd(AsyncFd<OwnedFd>),
     /// No pidfd: an old kernel, a filter, or no descriptor. A thread waits; it ends with the process.
     Thread(oneshot::Receiver<()>),
-    Dead,
 }
 
 /// A started process, watched by the runtime.
 #[derive(Debug)]
 pub(crate) struct Child {
     exit: ExitWatch,
+    is_dead: bool,
     leader: Leader,
     _share: Share,
 }
@@ -121,6 +141,7 @@ impl Spawned {
         Ok((
             Child {
                 exit,
+                is_dead: false,
                 leader: self.leader,
                 _share: self.share,
             },
@@ -153,12 +174,14 @@ fn watch(pid: libc::pid_t, pidfd: Option<OwnedFd>) -> io::Result<ExitWatch> {
 impl Child {
     /// Resolves when the leader is dead. It is not reaped: its number, and that of its group, stay its own.
     pub async fn exited(&mut self) {
+        if self.is_dead {
+            return;
+        }
         match &mut self.exit {
-            ExitWatch::Dead => {}
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
                 // A kernel queue does not tell of a death that was before, or while, the watch began.
-                if cfg!(target_os = "macos") && self.leader.is_dead() {
+                if cfg!(target_os = "macos") && is_dead(self.leader.pid) {
                     break;
                 }
                 // An error means that the runtime shuts down: there is nobody left to tell.
@@ -166,44 +189,59 @@ impl Child {
                     break;
                 };
                 // A kernel queue may tell before there is a status; it tells once.
-                if cfg!(target_os = "macos") || self.leader.is_dead() {
+                if cfg!(target_os = "macos") || is_dead(self.leader.pid) {
                     break;
                 }
                 ready.clear_ready();
             },
         }
-        self.exit = ExitWatch::Dead;
+        self.is_dead = true;
     }
 
-    /// What belongs to the execution besides the leader; without a mark, what has left the group is let go.
-    pub fn tree(&self, mark: Option<Uuid>) -> Tree {
-        Tree {
-            group: Some(self.leader.pid),
-            mark,
+    /// Whether the leader is dead, although that may not have been told yet.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead || is_dead(self.leader.pid)
+    }
+
+    /// What belongs to the execution of a leader that is not reaped.
+    pub fn tree(&self) -> Tree {
+        self.leader.tree(process_scan::Leader::Own(self.leader.pid))
+    }
+
+    /// Whether a dead leader has left others in its group or its session, and what belongs to the execution. It takes no
+    /// look at all processes; a leader that was alone is reaped.
+    pub fn leave(&mut self) -> (bool, Tree) {
+        let pid = self.leader.pid;
+        if may_have_company(pid) {
+            return (true, self.tree());
         }
+        let before = now();
+        self.leader.reap();
+        let any = match &self.exit {
+            ExitWatch::Pidfd(pidfd) => Some(pidfd.get_ref()),
+            ExitWatch::Thread(_) => None,
+        };
+        let has_company = number_is_taken(pid, any);
+        let leader = if has_company {
+            process_scan::Leader::Reaped(pid, before)
+        } else {
+            process_scan::Leader::Gone
+        };
+        (has_company, self.leader.tree(leader))
     }
 
-    /// Asks the group to end. Stopped processes are continued, so that they can.
-    pub fn ask_group(&self) {
-        self.leader.signal_group(libc::SIGTERM);
-        self.leader.signal_group(libc::SIGCONT);
-    }
-
-    pub fn kill_group(&self) {
-        self.leader.signal_group(libc::SIGKILL);
-    }
-
-    /// Whether a dead leader may have left company in its group.
-    pub fn may_have_company(&self) -> bool {
-        may_have_company(self.leader.pid)
+    /// Leaves alone what the dead leader has left running, also at the end of the host.
+    pub fn let_go(&mut self) {
+        self.leader.reap();
+        self.leader.entry = None;
     }
 
     pub fn pid(&self) -> i32 {
         self.leader.pid
     }
 
-    /// Takes the status of the dead leader.
-    pub fn reap(self) -> ExitStatus {
+    /// The status of the dead leader, which is reaped now if it was not.
+    pub fn reap(mut self) -> ExitStatus {
         self.leader.reap()
     }
 }
@@ -212,7 +250,8 @@ impl Child {
 ///
 /// Looking through all processes at each exit would cost milliseconds. So the dead leader, which no longer
 /// minds, is given the lowest priority, and its group is asked for its highest: if that is the lowest
-/// too, the leader is alone. Wherever this does not work, the answer is yes, and the caller looks.
+/// too, the leader is alone, but for others of the lowest priority. Wherever this does not work, the answer is yes, and
+/// the caller looks.
 pub(super) fn may_have_company(leader: libc::pid_t) -> bool {
     const LOWEST: c_int = 19;
     let who = leader.unsigned_abs();

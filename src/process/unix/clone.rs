@@ -14,8 +14,9 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use super::image::Image;
+use super::roll::{GROUP_DIGITS, Place};
 use super::signal::open_pidfd;
-use super::{check, is_scarce, wait_helper};
+use super::{check, is_scarce, reap};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;
@@ -87,7 +88,7 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
     };
     if let Some(failure) = order.failure {
         // It ends by itself, and its number is its own until it is reaped.
-        wait_helper(pid);
+        reap(pid);
         return Err(failure.into_error());
     }
     Ok((pid, pidfd.or_else(|| open_pidfd(pid).ok())))
@@ -241,6 +242,9 @@ fn execute(order: &Order<'_>) -> Failure {
         if libc::setsid() < 0 {
             return Failure::last();
         }
+        if let Some(place) = image.place {
+            enter(place);
+        }
         for (target, source) in (0..).zip(image.stdio) {
             if let Err(failure) = connect(target, source) {
                 return failure;
@@ -248,9 +252,19 @@ fn execute(order: &Order<'_>) -> Failure {
         }
         // Before the directory is entered, which may hang with its file system: pipes of other executions, of which
         // this child has copies, must not be held open by it.
-        libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, c_int::MAX, 0);
+        let kept = image.directory().unwrap_or(FIRST_FOREIGN - 1);
+        libc::syscall(libc::SYS_close_range, kept + 1, c_int::MAX, 0);
+        if kept > FIRST_FOREIGN {
+            libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, kept - 1, 0);
+        }
         for fd in &order.inherited {
             libc::close(*fd);
+        }
+        // Its descriptor is closed when the program is executed.
+        if let Some(dir) = image.directory()
+            && libc::fchdir(dir) < 0
+        {
+            return Failure::last();
         }
         if let Some(dir) = image.working_dir()
             && libc::chdir(dir.as_ptr()) < 0
@@ -260,6 +274,27 @@ fn execute(order: &Order<'_>) -> Failure {
         libc::execve(image.program().as_ptr(), image.argv(), image.envp());
     }
     Failure::last()
+}
+
+/// Writes the number of this child, which is that of its group from here on, where the guardian finds it. Nothing of it
+/// has run so far: whatever can have run when the host is killed is known.
+fn enter(place: Place) {
+    // SAFETY: takes nothing.
+    let mut rest = unsafe { libc::getpid() };
+    let mut digits = [b'0'; GROUP_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10).unsigned_abs().to_le_bytes()[0];
+        rest /= 10;
+    }
+    // SAFETY: the file is open, as the host has closed nothing meanwhile, and the digits live through the call.
+    unsafe {
+        libc::pwrite(
+            place.file,
+            digits.as_ptr().cast(),
+            digits.len(),
+            place.offset,
+        )
+    };
 }
 
 fn connect(target: RawFd, source: Option<RawFd>) -> Result<(), Failure> {

@@ -8,10 +8,13 @@ use std::io::{self, Write};
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::sweep::{Process, mark_of};
+use super::process_scan::Process;
+use crate::process::environment::Assignment;
+use crate::process::tag;
 
 /// Of `spawn.h`: a session of its own.
 const POSIX_SPAWN_SETSID: c_int = 0x0400;
@@ -57,8 +60,8 @@ pub(super) fn watch_exit(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(queue)
 }
 
-/// The numbers of all processes.
-pub(super) fn all_pids() -> Vec<i32> {
+/// Calls `visit` with the number of each process.
+pub(super) fn each_pid(visit: impl FnMut(i32)) {
     // SAFETY: asks for the count.
     let count = unsafe { libc::proc_listallpids(ptr::null_mut(), 0) };
     // Some more may start meanwhile.
@@ -67,10 +70,38 @@ pub(super) fn all_pids() -> Vec<i32> {
     // SAFETY: the list has the size that is told.
     let count = unsafe { libc::proc_listallpids(pids.as_mut_ptr().cast(), size) };
     pids.truncate(usize::try_from(count).unwrap_or(0));
-    pids
+    pids.into_iter().for_each(visit);
 }
 
-/// `None` if it is gone, a zombie, or of another user.
+/// The number that was given out last is not told here.
+pub(super) fn last_pid() -> Option<i32> {
+    None
+}
+
+/// Processes can always be looked at.
+pub(super) fn can_look() -> bool {
+    true
+}
+
+/// There are no control groups.
+pub(super) fn is_in_own_cgroup(_: i32) -> bool {
+    true
+}
+
+/// Orphans become children of process 1.
+pub(super) fn adopter(_: impl Fn(i32) -> Option<Process>) -> i32 {
+    1
+}
+
+/// The time in the unit and on the clock of [`Process::started`]: microseconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    })
+}
+
+/// `None` if it is gone, or of another user.
 pub(super) fn read_process(pid: i32) -> Option<Process> {
     /// Of `sys/proc_info.h`: on its way out.
     const EXITING: u32 = 4;
@@ -93,25 +124,30 @@ pub(super) fn read_process(pid: i32) -> Option<Process> {
     // SAFETY: filled in, all of it.
     let info = unsafe { info.assume_init() };
     // SAFETY: takes and changes nothing.
-    if info.pbi_status == libc::SZOMB || info.pbi_uid != unsafe { libc::geteuid() } {
+    if info.pbi_uid != unsafe { libc::geteuid() } {
         return None;
     }
-    let environment = environment(pid).unwrap_or_default();
-    let started = UNIX_EPOCH + Duration::from_secs(info.pbi_start_tvsec);
-    let young = SystemTime::now()
-        .duration_since(started)
-        .is_ok_and(|age| age < Duration::from_secs(2));
     Some(Process {
         pid,
+        parent: info.pbi_ppid.cast_signed(),
         group: info.pbi_pgid.cast_signed(),
-        mark: mark_of(&environment),
-        unclear: young && environment.is_empty(),
-        exiting: info.pbi_flags & EXITING != 0,
+        // SAFETY: takes a number; a process that is gone has no session.
+        session: unsafe { libc::getsid(pid) },
+        started: info.pbi_start_tvsec * 1_000_000 + info.pbi_start_tvusec,
+        is_dead: info.pbi_status == libc::SZOMB,
+        is_exiting: info.pbi_flags & EXITING != 0,
     })
 }
 
+/// The tags of the engines around this host.
+pub(crate) fn inherited_tags() -> Vec<Assignment> {
+    let own = std::process::id().cast_signed();
+    let variables = read_variables(own).unwrap_or_default();
+    tag::tags_in(&variables)
+}
+
 /// The variables of a process, each with a NUL behind it. Empty where they are hidden.
-fn environment(pid: i32) -> Option<Vec<u8>> {
+pub(super) fn read_variables(pid: i32) -> Option<Vec<u8>> {
     let mut all = arguments(pid)?;
     let (count, rest) = all.split_first_chunk::<{ size_of::<c_int>() }>()?;
     let count = usize::try_from(c_int::from_ne_bytes(*count)).ok()?;
@@ -156,22 +192,23 @@ fn ask_kernel(name: &mut [c_int], answer: *mut c_void, mut size: usize) -> Optio
     (code == 0).then_some(size)
 }
 
-/// The groups that are to end with the host, and the guardian's pipe.
-pub(super) struct Groups {
-    live: BTreeSet<libc::pid_t>,
+/// What the guardian has to know of each execution that is to end with the host, and its pipe.
+struct Roll {
+    /// Groups and serials.
+    live: BTreeSet<(libc::pid_t, u64)>,
     guardian: Option<File>,
 }
 
-static GROUPS: Mutex<Groups> = Mutex::new(Groups {
+static ROLL: Mutex<Roll> = Mutex::new(Roll {
     live: BTreeSet::new(),
     guardian: None,
 });
 
-fn groups() -> MutexGuard<'static, Groups> {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+fn roll() -> MutexGuard<'static, Roll> {
+    ROLL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Groups {
+impl Roll {
     /// A guardian that is dead is started again, and told of all groups then.
     fn tell(&mut self, line: &str) {
         if let Some(guardian) = &mut self.guardian
@@ -180,20 +217,54 @@ impl Groups {
             self.guardian = None;
         }
     }
+
+    fn enter(&mut self, (group, serial): (libc::pid_t, u64)) {
+        self.live.insert((group, serial));
+        self.tell(&format!("+{group} {serial:016}\n"));
+    }
+
+    fn leave(&mut self, (group, serial): (libc::pid_t, u64)) {
+        if self.live.remove(&(group, serial)) {
+            self.tell(&format!("-{group} {serial:016}\n"));
+        }
+    }
 }
 
-/// Tells the guardian of a group, before its first instruction.
-pub(super) fn enter(group: libc::pid_t) {
-    let mut groups = groups();
-    groups.live.insert(group);
-    groups.tell(&format!("+{group}\n"));
+/// What is told of one execution, and taken back with it. It waits before its first instruction until it was told.
+#[derive(Debug)]
+pub(super) struct Entry {
+    serial: u64,
+    /// 0: not known yet, or reaped.
+    group: AtomicI32,
 }
 
-/// Takes a group back, before its number can become another's.
-pub(super) fn leave(group: libc::pid_t) {
-    let mut groups = groups();
-    if groups.live.remove(&group) {
-        groups.tell(&format!("-{group}\n"));
+impl Entry {
+    pub fn new(serial: u64, _started: u64) -> Self {
+        Self {
+            serial,
+            group: AtomicI32::new(0),
+        }
+    }
+
+    pub fn set_group(&self, group: libc::pid_t) {
+        let mut roll = roll();
+        self.group.store(group, Ordering::Relaxed);
+        roll.enter((group, self.serial));
+    }
+
+    /// Takes the group out, before its number can become another's.
+    pub fn clear_group(&self) {
+        let mut roll = roll();
+        let group = self.group.swap(0, Ordering::Relaxed);
+        roll.enter((0, self.serial));
+        roll.leave((group, self.serial));
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let group = *self.group.get_mut();
+        roll().leave((group, self.serial));
     }
 }
 
@@ -203,15 +274,15 @@ pub(super) fn hold_sigpipe(pipe: &OwnedFd) {
     unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
 }
 
-/// Tells a new guardian of all groups there are.
+/// Tells a new guardian of all there are.
 pub(super) fn introduce(guardian: OwnedFd) {
     hold_sigpipe(&guardian);
-    let mut groups = groups();
-    groups.guardian = Some(File::from(guardian));
-    let lines: Vec<String> = groups
+    let mut roll = roll();
+    roll.guardian = Some(File::from(guardian));
+    let lines: Vec<String> = roll
         .live
         .iter()
-        .map(|group| format!("+{group}\n"))
+        .map(|(group, serial)| format!("+{group} {serial:016}\n"))
         .collect();
-    groups.tell(&lines.concat());
+    roll.tell(&lines.concat());
 }

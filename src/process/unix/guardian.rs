@@ -1,167 +1,182 @@
 //! What ends the processes when the host is gone.
 //!
 //! A host that is killed runs no destructors. So one `/bin/sh` per host, in a session of its own, holds the
-//! read end of a pipe whose other end dies with the host. At its end it kills every process that carries the
-//! mark of this host, looking again for a second: nothing can be missed that was started and not yet told. For what
-//! clears or overwrites its environment it is also told each group: on Linux by a file that it holds too, on macOS, which
-//! hides the environment of its own programs, before the group runs.
+//! read end of a pipe whose other end dies with the host. At its end it kills the members of the executions that had not
+//! ended, by the same rule as the host: see `guardian.sh`. It is never given up: when it dies or cannot be started, it is
+//! tried again with the next start and in between, after growing pauses.
 //!
-//! It starts with an empty environment: it carries no mark itself, neither of this host nor of one around it.
+//! Of variables it has the tags of the hosts around this one: it belongs to their executions.
 
 use std::ffi::CString;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{helper_pipe, is_scarce, spawn_helper, wait_helper};
-use crate::process::engine_id;
+use super::{helper_pipe, reap, signal_name, spawn_helper};
+use crate::process::{ExitStatus, tag};
 
-/// The `/proc` must be that of its own namespace of processes: another's numbers are those of strangers. The groups
-/// stand in the file behind descriptor 1, and are killed first, as that takes no further process. The `grep` must read
-/// past the NULs between variables: that of `BusyBox` does with a pattern, but not with a fixed string (`-F`).
 #[cfg(not(target_os = "macos"))]
-const SCRIPT: &str = r#"
-PATH=/usr/bin:/bin:/usr/sbin:/sbin
-trap '' HUP INT QUIT TERM
-printf 'a\0b' | grep -q b || exit 3
-[ -r /proc/self/environ ] || exit 4
-read -r p _ </proc/self/stat
-[ "$p" = "$$" ] || exit 5
-while IFS= read -r _; do :; done
-while read -r g; do
-  case $g in -1) ;; -[0-9]*) kill -KILL "$g" ;; esac
-done <&1
-i=0
-while [ "$i" -lt 20 ]; do
-  for f in $(grep -ls "ESCHER_ENGINE_ID=$1" /proc/[0-9]*/environ); do
-    p=${f#/proc/}
-    kill -KILL "${p%/environ}"
-  done
-  sleep 0.05
-  i=$((i + 1))
-done
-"#;
-
-/// It reads `+GROUP` and `-GROUP`. A group is killed again until there is none of that number.
+const SCRIPT: &str = include_str!("guardian.sh");
 #[cfg(target_os = "macos")]
-const SCRIPT: &str = r#"
-PATH=/usr/bin:/bin:/usr/sbin:/sbin
-trap '' HUP INT QUIT TERM
-command -v ps >/dev/null || exit 3
-groups=' '
-while IFS= read -r line; do
-  g=${line#?}
-  case $line$groups in
-    +*) groups="$groups$g " ;;
-    -*" $g "*) groups="${groups%%" $g "*} ${groups#*" $g "}" ;;
-  esac
-done
-i=0
-while [ "$i" -lt 20 ]; do
-  live=
-  for g in $groups; do
-    kill -KILL "-$g" 2>/dev/null && live="$live $g"
-  done
-  groups=$live
-  ps -axwwE -o pid=,command= | while read -r p command; do
-    case $command in *"ESCHER_ENGINE_ID=$1"*) kill -KILL "$p" ;; esac
-  done
-  sleep 0.05
-  i=$((i + 1))
-done
-"#;
+const SCRIPT: &str = include_str!("guardian.macos.sh");
 
-/// What the guardian needs, for who is told that it cannot be had.
-#[cfg(feature = "node")]
-pub(crate) const NEEDS: &str = if cfg!(target_os = "macos") {
-    "/bin/sh and ps"
-} else {
-    "/bin/sh, grep and a readable /proc"
-};
+/// A guardian that lives so long has found what it needs.
+const PROVEN: Duration = Duration::from_secs(1);
 
-const NEVER_STARTED: u8 = 0;
-const RUNNING: u8 = 1;
-const UNAVAILABLE: u8 = 2;
+/// How long a start does not try again what has failed just now.
+const PAUSE_OF_STARTS: Duration = Duration::from_secs(1);
 
-static STATE: AtomicU8 = AtomicU8::new(NEVER_STARTED);
-/// The end of the pipe that dies with this process.
-static LIFELINE: Mutex<Option<OwnedFd>> = Mutex::new(None);
+/// The first pause and the longest between tries that no start asks for.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+
+struct Guardian {
+    /// The number of the one that runs, since when, and the end of the pipe that dies with this process.
+    running: Option<(libc::pid_t, Instant, OwnedFd)>,
+    /// Why there was none the last time that there was none.
+    problem: Option<String>,
+    tried: Option<Instant>,
+    /// A thread waits for its end, and starts it again.
+    is_watched: bool,
+}
+
+static GUARDIAN: Mutex<Guardian> = Mutex::new(Guardian {
+    running: None,
+    problem: None,
+    tried: None,
+    is_watched: false,
+});
+/// Told when a start wants a guardian and there is none.
+static WANTED: Condvar = Condvar::new();
+/// Whether one runs and is watched, for who asks often.
+static IS_WELL: AtomicBool = AtomicBool::new(false);
+
+fn guardian() -> MutexGuard<'static, Guardian> {
+    GUARDIAN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Whether the guardian does its work, or would once it is needed.
 pub(crate) fn is_available() -> bool {
-    STATE.load(Ordering::Acquire) != UNAVAILABLE
+    problem().is_none()
 }
 
-/// Starts the guardian unless it runs or cannot be had.
+/// Why the guardian cannot be had at present.
+pub(crate) fn problem() -> Option<String> {
+    let guardian = guardian();
+    let is_proven = |since: &Instant| since.elapsed() >= PROVEN;
+    match &guardian.running {
+        Some((_, since, _)) if is_proven(since) => None,
+        _ => guardian.problem.clone(),
+    }
+}
+
+/// Starts the guardian unless it runs, or was tried just now.
 pub(super) fn ensure() {
-    if STATE.load(Ordering::Acquire) != NEVER_STARTED {
+    if IS_WELL.load(Ordering::Acquire) {
         return;
     }
-    let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
-    if STATE.load(Ordering::Acquire) != NEVER_STARTED {
+    let mut guardian = guardian();
+    if guardian.is_watched {
+        let was_now = |tried: Instant| tried.elapsed() < PAUSE_OF_STARTS;
+        if guardian.running.is_none() && !guardian.tried.is_some_and(was_now) {
+            WANTED.notify_one();
+        }
         return;
     }
-    match start(&mut lifeline) {
-        Ok(pid) if watch(pid) => STATE.store(RUNNING, Ordering::Release),
-        // The next start tries again; this one is as likely to fail for the same lack.
-        Err(error) if is_scarce(&error) => {}
-        _ => STATE.store(UNAVAILABLE, Ordering::Release),
-    }
-}
-
-fn start(lifeline: &mut Option<OwnedFd>) -> std::io::Result<libc::pid_t> {
-    let (read, write) = helper_pipe()?;
-    let argv = ["/bin/sh", "-c", SCRIPT, "escher-guardian", engine_id()].map(CString::new);
-    let argv: Vec<CString> = argv.into_iter().collect::<Result<_, _>>()?;
-    // Before it is started: what fails afterwards would end its lifeline, and it would do its work.
-    #[cfg(target_os = "macos")]
-    let told = write.try_clone()?;
-    #[cfg(target_os = "linux")]
-    let groups = super::groups::file();
-    #[cfg(not(target_os = "linux"))]
-    let groups: Option<OwnedFd> = None;
-    let pid = spawn_helper(argv, &read, groups.as_ref())?;
-    *lifeline = Some(write);
-    #[cfg(target_os = "macos")]
-    super::darwin::introduce(told);
-    Ok(pid)
-}
-
-/// Waits for its end on a thread of its own, and starts it again. One that ends at once, three times in a row,
-/// cannot be had.
-fn watch(mut pid: libc::pid_t) -> bool {
+    guardian.start();
     let thread = std::thread::Builder::new()
         .name("escher-guardian".into())
         .stack_size(64 * 1024);
-    let watch = move || {
-        let mut short_lives = 0;
-        loop {
-            let started = Instant::now();
-            wait_helper(pid);
-            short_lives = if started.elapsed() < Duration::from_secs(1) {
-                short_lives + 1
-            } else {
-                0
-            };
-            let mut lifeline = LIFELINE.lock().unwrap_or_else(PoisonError::into_inner);
-            // None is started only to be given up: it would take the end of its lifeline for that of the host.
-            let state = if short_lives >= 3 {
-                UNAVAILABLE
-            } else {
-                match start(&mut lifeline) {
-                    Ok(again) => {
-                        pid = again;
-                        continue;
-                    }
-                    Err(error) if is_scarce(&error) => NEVER_STARTED,
-                    Err(_) => UNAVAILABLE,
-                }
-            };
-            *lifeline = None;
-            STATE.store(state, Ordering::Release);
+    guardian.is_watched = thread.spawn(watch).is_ok();
+    guardian.tell();
+}
+
+impl Guardian {
+    fn start(&mut self) {
+        if self.running.is_some() {
             return;
         }
-    };
-    thread.spawn(watch).is_ok()
+        self.tried = Some(Instant::now());
+        match start() {
+            Ok((pid, lifeline)) => self.running = Some((pid, Instant::now(), lifeline)),
+            Err(error) => self.problem = Some(format!("/bin/sh: {error}")),
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let is_well = self.is_watched && self.running.is_some();
+        IS_WELL.store(is_well, Ordering::Release);
+    }
+}
+
+fn start() -> io::Result<(libc::pid_t, OwnedFd)> {
+    let (read, write) = helper_pipe()?;
+    let host = std::process::id().to_string();
+    let words = [
+        "/bin/sh",
+        "-c",
+        SCRIPT,
+        "escher-guardian",
+        tag::name(),
+        &host,
+    ];
+    let words: Vec<CString> = words
+        .map(CString::new)
+        .into_iter()
+        .collect::<Result<_, _>>()?;
+    // Before it is started: what fails afterwards would end its pipe, and it would have to find out why.
+    #[cfg(target_os = "macos")]
+    let told = write.try_clone()?;
+    #[cfg(not(target_os = "macos"))]
+    let roll = Some(super::roll::file()?);
+    #[cfg(target_os = "macos")]
+    let roll: Option<OwnedFd> = None;
+    let pid = spawn_helper(words, Some(&read), roll.as_ref(), tag::outer())?;
+    #[cfg(target_os = "macos")]
+    super::darwin::introduce(told);
+    Ok((pid, write))
+}
+
+/// Waits for its end, for ever, and starts it again: at once, if it had lived for some time.
+fn watch() {
+    let mut pause = PAUSES.0;
+    loop {
+        let running = guardian()
+            .running
+            .as_ref()
+            .map(|(pid, since, _)| (*pid, *since));
+        if let Some((pid, since)) = running {
+            let status = reap(pid);
+            let mut guardian = guardian();
+            guardian.running = None;
+            guardian.problem = Some(reason(status));
+            if since.elapsed() >= PROVEN {
+                pause = PAUSES.0;
+                guardian.start();
+            }
+            guardian.tell();
+        } else {
+            let waited = WANTED.wait_timeout(guardian(), pause);
+            let (mut guardian, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            pause = (pause * 2).min(PAUSES.1);
+            guardian.start();
+        }
+    }
+}
+
+/// The exit codes are those of the script.
+fn reason(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Code(3) if cfg!(target_os = "macos") => "there is no ps".into(),
+        ExitStatus::Code(3) => "there is no /proc that it may read".into(),
+        ExitStatus::Code(4) => "/proc is that of another namespace of processes".into(),
+        ExitStatus::Code(5) => "/bin/sh cannot read the variables of a process".into(),
+        ExitStatus::Code(6) => "there is no grep".into(),
+        ExitStatus::Code(7) => "the pipe to it was closed".into(),
+        ExitStatus::Code(code) => format!("/bin/sh exited with code {code}"),
+        ExitStatus::Signal(signal) => format!("it was ended by {}", signal_name(signal)),
+        ExitStatus::Lost | ExitStatus::Alive => "it ended for an unknown reason".into(),
+    }
 }

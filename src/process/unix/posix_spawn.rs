@@ -14,7 +14,7 @@ use super::signal::open_pidfd;
 /// Starts a program in a session of its own, with default signal dispositions, an empty signal mask, and no
 /// descriptors but the three. Blocks until the child has executed it.
 pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
-    let actions = FileActions::new(image.working_dir(), image.stdio)?;
+    let actions = FileActions::new(image)?;
     let attributes = Attributes::new(if image.stopped {
         SPAWN_FLAGS | STOPPED
     } else {
@@ -37,35 +37,52 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
 }
 
 type AddChdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, *const c_char) -> c_int;
+type AddFchdir = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, RawFd) -> c_int;
 
-/// An extension that is looked up and not linked, since only macOS 10.15 and newer have it.
 fn add_chdir() -> Option<AddChdir> {
     static ADD_CHDIR: OnceLock<Option<AddChdir>> = OnceLock::new();
     *ADD_CHDIR.get_or_init(|| {
-        let name = c"posix_spawn_file_actions_addchdir_np";
-        // SAFETY: the name is NUL-terminated; a symbol of this name has this signature wherever it exists.
-        unsafe {
-            std::mem::transmute::<*mut c_void, Option<AddChdir>>(libc::dlsym(
-                libc::RTLD_DEFAULT,
-                name.as_ptr(),
-            ))
-        }
+        let found = extension(c"posix_spawn_file_actions_addchdir_np");
+        // SAFETY: a symbol of this name has this signature wherever it exists.
+        unsafe { std::mem::transmute::<*mut c_void, Option<AddChdir>>(found) }
     })
+}
+
+fn add_fchdir() -> Option<AddFchdir> {
+    static ADD_FCHDIR: OnceLock<Option<AddFchdir>> = OnceLock::new();
+    *ADD_FCHDIR.get_or_init(|| {
+        let found = extension(c"posix_spawn_file_actions_addfchdir_np");
+        // SAFETY: as above.
+        unsafe { std::mem::transmute::<*mut c_void, Option<AddFchdir>>(found) }
+    })
+}
+
+/// An extension that is looked up and not linked, since only macOS 10.15 and newer have it.
+fn extension(name: &CStr) -> *mut c_void {
+    // SAFETY: the name is NUL-terminated.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
 struct FileActions(libc::posix_spawn_file_actions_t);
 
 impl FileActions {
-    fn new(working_dir: Option<&CStr>, stdio: [Option<RawFd>; 3]) -> io::Result<Self> {
+    fn new(image: &Image<'_>) -> io::Result<Self> {
         let mut raw = MaybeUninit::uninit();
         // SAFETY: `raw` has room for the actions.
         check_code(unsafe { libc::posix_spawn_file_actions_init(raw.as_mut_ptr()) })?;
         // SAFETY: initialized just now.
         let mut actions = Self(unsafe { raw.assume_init() });
-        for (target, source) in (0..).zip(stdio) {
+        // Before its descriptor is replaced by one of the three. Without the extension the child stays where the host is.
+        if let Some(dir) = image.directory()
+            && let Some(add) = add_fchdir()
+        {
+            // SAFETY: the actions are initialized; the call takes a number.
+            check_code(unsafe { add(&raw mut actions.0, dir) })?;
+        }
+        for (target, source) in (0..).zip(image.stdio) {
             actions.connect(target, source)?;
         }
-        if let Some(dir) = working_dir {
+        if let Some(dir) = image.working_dir() {
             let add = add_chdir().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
             // SAFETY: the actions are initialized, `dir` is NUL-terminated and copied by the call.
             check_code(unsafe { add(&raw mut actions.0, dir.as_ptr()) })?;

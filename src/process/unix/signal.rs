@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::fd::{AsRawFd, FromRawFd};
 #[cfg(target_os = "linux")]
 use std::ptr;
+use std::sync::OnceLock;
 
 pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
@@ -31,9 +32,29 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     }
 }
 
-/// Signals the process behind the descriptor, and no other that may have its number by now. Returns false where that
-/// cannot be done: there are systems, and filters of system calls, that let such a descriptor be opened but not used.
-pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) -> bool {
+/// Signals a process that was found, by its descriptor: no other that may have its number by now is reached. Where a
+/// descriptor cannot be had, or may be opened but not used (there are such systems, and filters of system calls), by its
+/// number. Returns false if this user may not signal it; one that is gone is no error.
+pub(super) fn signal_member(pid: libc::pid_t, pidfd: Option<&OwnedFd>, signal: c_int) -> bool {
+    match pidfd {
+        Some(pidfd) if descriptors_can_signal() => {
+            send(pidfd, signal).raw_os_error() != Some(libc::EPERM)
+        }
+        _ => signal_process(pid, signal),
+    }
+}
+
+/// Found out once, with the descriptor of this process itself.
+fn descriptors_can_signal() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let own = open_pidfd(std::process::id().cast_signed());
+        own.is_ok_and(|own| send(&own, 0).raw_os_error() == Some(0))
+    })
+}
+
+/// The error number, 0 where there was none.
+fn send(pidfd: &OwnedFd, signal: c_int) -> io::Error {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: the descriptor is open; no signal information is passed.
@@ -46,12 +67,16 @@ pub(super) fn signal_pidfd(pidfd: &OwnedFd, signal: c_int) -> bool {
                 0,
             )
         };
-        code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+        if code == 0 {
+            io::Error::from_raw_os_error(0)
+        } else {
+            io::Error::last_os_error()
+        }
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = (pidfd, signal);
-        false
+        io::Error::from_raw_os_error(libc::ENOSYS)
     }
 }
 
@@ -61,9 +86,39 @@ pub(super) fn signal_group(group: libc::pid_t, signal: c_int) {
     unsafe { libc::kill(-group, signal) };
 }
 
-pub(super) fn signal_process(pid: libc::pid_t, signal: c_int) {
-    // SAFETY: takes two numbers. A process that is gone is no error.
-    unsafe { libc::kill(pid, signal) };
+/// Returns false if this user may not signal it; one that is gone is no error.
+fn signal_process(pid: libc::pid_t, signal: c_int) -> bool {
+    // SAFETY: takes two numbers.
+    let code = unsafe { libc::kill(pid, signal) };
+    code == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EPERM)
+}
+
+/// Whether the number of a process that was reaped is still that of its group or its session, because others are in
+/// them. It may also be that of somebody who was given it anew.
+///
+/// No call asks just that. But a descriptor, any at all, takes only a number as its owner that the kernel knows, as
+/// that of a process, a group or a session. Where that cannot be asked, the group is.
+pub(super) fn number_is_taken(pid: libc::pid_t, any: Option<&OwnedFd>) -> bool {
+    #[cfg(target_os = "linux")]
+    if let Some(any) = any {
+        /// Of `fcntl.h`.
+        const F_SETOWN_EX: c_int = 15;
+        const F_OWNER_PID: c_int = 1;
+
+        let owner = [F_OWNER_PID, pid];
+        // SAFETY: the descriptor is open; the owner has the form that is expected, two numbers.
+        let code = unsafe { libc::fcntl(any.as_raw_fd(), F_SETOWN_EX, owner.as_ptr()) };
+        if code == 0 {
+            return true;
+        }
+        if io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) {
+            return false;
+        }
+    }
+    let _ = any;
+    // SAFETY: takes two numbers; the signal 0 is none.
+    let code = unsafe { libc::kill(-pid, 0) };
+    code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 /// The name of a signal, such as `SIGTERM`.

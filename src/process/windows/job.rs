@@ -47,6 +47,17 @@ impl Job {
             handle,
             was_killed: AtomicBool::new(false),
         };
+        job.limit(guarded)?;
+        Ok(job)
+    }
+
+    /// Leaves alone what is in it, also at the end of the host.
+    pub fn let_go(&self) {
+        // What could be limited can be limited less.
+        let _ = self.limit(false);
+    }
+
+    fn limit(&self, guarded: bool) -> io::Result<()> {
         let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
         // A process that crashes must not wait for somebody to close a dialog.
         limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION;
@@ -56,13 +67,12 @@ impl Job {
         // SAFETY: the job is open, and the limits are of the class that is named.
         check(unsafe {
             SetInformationJobObject(
-                job.handle.as_raw_handle(),
+                self.handle.as_raw_handle(),
                 JobObjectExtendedLimitInformation,
                 (&raw const limits).cast(),
                 size_of_all(&limits),
             )
-        })?;
-        Ok(job)
+        })
     }
 
     pub fn handle(&self) -> &OwnedHandle {

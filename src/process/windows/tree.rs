@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::job::{Job, Member};
 use super::wait::ExitWait;
-use crate::process::{Asked, PATIENCE, TreeEnd};
+use crate::process::{KILL_TIMEOUT, TreeEnd};
 
 /// What belongs to an execution besides its leader.
 #[derive(Debug, Clone)]
@@ -18,31 +18,26 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Nothing leaves a job.
-    #[expect(
-        clippy::unused_async,
-        reason = "elsewhere it takes a look at all processes"
-    )]
-    pub async fn ask_escapees(&self) -> Asked {
-        Asked::new()
+    #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
+    pub fn end_escapees_soon(self, _grace: Duration) {}
+
+    /// Kills all of it, the leader included, whose end `exited` tells: Windows has no way to ask a process that does not
+    /// share a console with the host, and to wait for what was not asked for would help nobody.
+    pub async fn end_all(
+        &self,
+        exited: impl Future<Output = ()>,
+        kill_at: Instant,
+        hurry: impl Future<Output = ()>,
+    ) -> TreeEnd {
+        self.job.terminate();
+        drop(tokio::time::timeout(KILL_TIMEOUT, exited).await);
+        self.end_left(kill_at, hurry).await
     }
 
-    /// Everything in a job is seen.
-    #[expect(clippy::unused_self, reason = "elsewhere some is not")]
-    pub fn ask_unseen(&self) {}
-
-    /// Nothing leaves a job.
-    #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
-    pub fn look_for_escapees_soon(&self, _grace: Duration) {}
-
-    /// Kills all of it, at once as nothing can be asked to end, and looks again until nothing is found.
-    pub async fn end(
-        &self,
-        _asked: Option<&Asked>,
-        _kill_at: Instant,
-        _hurry: impl Future<Output = ()> + Send,
-    ) -> TreeEnd {
+    /// Kills what a dead leader has left, at once, and looks again until nothing is found.
+    pub async fn end_left(&self, _kill_at: Instant, _hurry: impl Future<Output = ()>) -> TreeEnd {
         let mut end = TreeEnd::default();
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + KILL_TIMEOUT;
         loop {
             let members = self.job.members(self.leader);
             if members.is_empty() {
@@ -51,7 +46,7 @@ impl Tree {
             }
             if Instant::now() >= give_up {
                 let pids = members.iter().map(|member| member.pid.cast_signed());
-                end.unkillable = pids.collect();
+                end.survivors = pids.collect();
                 end.forced = true;
                 return end;
             }

@@ -1,0 +1,98 @@
+//! Why an execution or a plan is ended before its time, and how firmly. The first cause stays, whatever phase it comes in.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Why something is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// By whoever runs it, or because its plan, its engine or its environment ends.
+    Cancel,
+    /// Its own deadline passed, which was that many milliseconds.
+    Deadline(u64),
+    /// The deadline of its plan passed, which was that many milliseconds.
+    PlanDeadline(u64),
+    /// It printed more than it may.
+    OutputLimit,
+}
+
+/// What is asked of an execution or a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cause: Option<Cause>,
+    /// It has ended by itself, before there was a cause: none decides any more.
+    has_ended: bool,
+    /// Nobody waits for it to end by itself any longer.
+    is_urgent: bool,
+}
+
+impl Stop {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks it to end, unless it was asked already. What has ended by itself is to be over at once.
+    pub fn ask(&self, cause: Cause) {
+        let mut state = self.state();
+        if state.has_ended {
+            state.is_urgent = true;
+        } else {
+            state.cause.get_or_insert(cause);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Asks it to end; if it was asked before, at once.
+    pub fn ask_again(&self, cause: Cause) {
+        let mut state = self.state();
+        state.is_urgent |= state.has_ended || state.cause.is_some();
+        if !state.has_ended {
+            state.cause.get_or_insert(cause);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Notes that it has ended by itself, unless there was a cause before, which is returned.
+    pub fn end(&self) -> Option<Cause> {
+        let mut state = self.state();
+        state.has_ended = state.cause.is_none();
+        state.cause
+    }
+
+    pub fn cause(&self) -> Option<Cause> {
+        self.state().cause
+    }
+
+    pub fn is_urgent(&self) -> bool {
+        self.state().is_urgent
+    }
+
+    /// Resolves once there is a cause, with it.
+    pub async fn asked(&self) -> Cause {
+        self.until(|state| state.cause).await
+    }
+
+    /// Resolves once it is to be over at once.
+    pub async fn urgent(&self) {
+        self.until(|state| state.is_urgent.then_some(())).await;
+    }
+
+    async fn until<T>(&self, ready: impl Fn(&State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(found) = ready(&self.state()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Who becomes the parent of orphans: process 1, or the nearest subreaper above this host. No file tells which of its
+//! ancestors is one, so an orphan is made, once, and asked.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::process_scan::Process;
+use super::{helper_pipe, procfs, reap, spawn_helper};
+
+/// The orphan waits until it is one: its first parent, `$$`, ends at once. It tells its own number, and its parent's.
+const SCRIPT: &str = r#"
+while read -r pid _ _ parent _ </proc/self/stat && [ "$parent" = $$ ]; do :; done && echo "$pid $parent" &
+"#;
+
+/// The parent of orphans where none could be asked.
+const FIRST: i32 = 1;
+
+/// Who it was found to be, and since when that process runs: if it is another by now, it is asked again.
+static KNOWN: Mutex<Option<(i32, u64)>> = Mutex::new(None);
+
+/// The number of the process that adopts orphans. Blocks, the first time for some milliseconds.
+pub(super) fn adopter(read: impl Fn(i32) -> Option<Process>) -> i32 {
+    if procfs::adopts_orphans() {
+        return std::process::id().cast_signed();
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_still = |pid: i32, started: u64| read(pid).is_some_and(|found| found.started == started);
+    if let Some((pid, started)) = *known
+        && is_still(pid, started)
+    {
+        return pid;
+    }
+    let found = ask_an_orphan().unwrap_or(FIRST);
+    *known = read(found).map(|process| (found, process.started));
+    found
+}
+
+fn ask_an_orphan() -> io::Result<i32> {
+    let (answer, told) = helper_pipe()?;
+    let words = ["/bin/sh", "-c", SCRIPT].map(CString::new);
+    let words: Vec<CString> = words.into_iter().collect::<Result<_, _>>()?;
+    reap(spawn_helper(words, None, Some(&told), &[])?);
+    drop(told);
+    let mut text = String::new();
+    File::from(answer).take(64).read_to_string(&mut text)?;
+    let mut numbers = text.split_whitespace().map(str::parse::<i32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(orphan)), Some(Ok(parent))) => {
+            // Only if this process has become the adopter just now is the orphan its child.
+            if parent == std::process::id().cast_signed() {
+                reap(orphan);
+            }
+            Ok(parent)
+        }
+        _ => Err(io::Error::other("expected two numbers")),
+    }
+}
