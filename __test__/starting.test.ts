@@ -26,9 +26,10 @@ test('at the limit execute rejects, and the queue keeps the order of arrival', a
 })
 
 /** What a program of Node prints that may have so few descriptors. */
-async function printedWithFewDescriptors(program: string, limit = 200): Promise<string> {
+async function printedWithFewDescriptors(program: string, limit = 200, env = {}): Promise<string> {
   const child = spawn('sh', ['-c', `ulimit -n ${limit}; exec "$0" -e "$1"`, process.execPath, program], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
   })
   let printed = ''
   child.stdout.on('data', (text) => (printed += text))
@@ -268,6 +269,43 @@ test('a null device that is missing is named, and not taken for an interpreter o
   })
   const expected = 'SPAWN_FAILED program not started: cat: "/dev/null": No such file or directory (os error 2) x\n'
   expect(stdout).toBe(expected)
+})
+
+/** Preloaded into a program, it lets one of the commands lack memory for ever. */
+const withoutMemory = `
+  #define _GNU_SOURCE
+  #include <errno.h>
+  #include <string.h>
+  #include <sys/syscall.h>
+  #include <unistd.h>
+  int execve(const char *path, char *const argv[], char *const envp[]) {
+    if (strstr(path, "/cat") == NULL) return syscall(SYS_execve, path, argv, envp);
+    errno = ENOMEM;
+    return -1;
+  }`
+
+test('a start that lacks something for ever does not hold up others, which lack something else', async () => {
+  const program = `
+    const { closeSync, openSync } = require('node:fs')
+    const { ExecutionEngine } = require(${JSON.stringify(packagePath)})
+    const engine = new ExecutionEngine({ logOutput: false, orphanProtection: false })
+    const run = (program, ...args) => engine.run({ command: { type: 'exec', program, args } })
+    engine.run({ command: { type: 'exec', program: 'sleep', args: ['60'] } }, {
+      async onEvent({ eventType }) {
+        if (eventType !== 'started') return
+        const open = []
+        try { for (;;) open.push(openSync('/dev/null')) } catch {}
+        run('cat')
+        const others = [run('echo', 'x'), run('echo', 'x'), run('echo', 'x')]
+        setTimeout(() => open.forEach((fd) => closeSync(fd)), 500)
+        const results = await Promise.all(others)
+        console.log(results.map(({ stdout }) => stdout.trim()).join(''), engine.runningCount)
+        await engine.shutdown()
+        process.exit()
+      }
+    })`
+  const preloaded = { LD_PRELOAD: compiled(withoutMemory, '-shared', '-fPIC') }
+  expect(await printedWithFewDescriptors(program, 200, preloaded)).toBe('xxx 2\n')
 })
 
 test('a start that hangs in its directory does not hold the pipes of other commands', async () => {

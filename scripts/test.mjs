@@ -4,6 +4,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { files, otherUser } from './other-user.mjs'
 import { root, run } from './run.mjs'
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Count */
@@ -31,14 +32,47 @@ async function cargoTest() {
  *
  * @param {string} name
  * @param {(report: string) => string[]} args
+ * @param {{ dir?: string, as?: import('./run.mjs').User | undefined }} [options]
  * @returns {Promise<Outcome>}
  */
-async function jsTest(name, args) {
-  const report = join(reports, `${name}.json`)
-  const status = await run(process.execPath, args(report))
+async function jsTest(name, args, { dir = reports, as } = {}) {
+  const report = join(dir, `${name}.json`)
+  const status = await run(process.execPath, args(report), { as })
   const found = JSON.parse(readFileSync(report, 'utf8'))
   const skipped = found.numPendingTests + found.numTodoTests
   return { status, count: { passed: found.numPassedTests, failed: found.numFailedTests, skipped } }
+}
+
+/** @param {string[]} more @returns {(report: string) => string[]} */
+const vitest =
+  (...more) =>
+  (report) => [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...more,
+  ]
+
+/**
+ * The part of the tests that depends on the user. Where there is no other, it counts as one test that was not run.
+ *
+ * @returns {Promise<Outcome>}
+ */
+async function otherUserTest() {
+  const user = otherUser()
+  if (typeof user === 'string') {
+    console.log(`test: not run: ${user}`)
+    return { status: 0, count: { passed: 0, failed: 0, skipped: 1 } }
+  }
+  try {
+    // Its configuration is otherwise written into `node_modules` before it is read.
+    const args = vitest('--configLoader=runner', ...files)
+    return await jsTest('other-user', args, { dir: user.dir, as: user })
+  } finally {
+    user.done()
+  }
 }
 
 /**
@@ -65,25 +99,17 @@ async function soakTest() {
   const status = await run(process.execPath, ['soak/run.mjs', '--quick'], {
     onOutput: (text) => (output += text),
   })
-  const [, passed = 0, failed = 0] = output.match(/^soak: (\d+) passed, (\d+) failed$/m) ?? []
-  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: 0 } }
+  const [, passed = 0, failed = 0, skipped = 0] =
+    output.match(/^soak: (\d+) passed, (\d+) failed, (\d+) not run$/m) ?? []
+  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) } }
 }
 
 /** @type {[title: string, suite: () => Promise<Outcome>][]} */
 const suites = [
   ['the Rust crate (cargo test)', cargoTest],
   ['the types (tsc)', typeTest],
-  [
-    'the package (Vitest)',
-    () =>
-      jsTest('vitest', (report) => [
-        'node_modules/vitest/vitest.mjs',
-        'run',
-        '--reporter=default',
-        '--reporter=json',
-        `--outputFile.json=${report}`,
-      ]),
-  ],
+  ['the package (Vitest)', () => jsTest('vitest', vitest())],
+  ['the package, as a user who is not root (Vitest)', otherUserTest],
   ['faults and long runs, in their short form (soak)', soakTest],
   [
     'the package (Jest)',

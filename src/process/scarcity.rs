@@ -75,6 +75,8 @@ pub(crate) struct Lack {
     since: Instant,
     pause: Duration,
     turn: Option<tokio::sync::MutexGuard<'static, ()>>,
+    /// It has waited in its turn, and is trying for the last time in it.
+    has_waited: bool,
 }
 
 impl Lack {
@@ -83,15 +85,22 @@ impl Lack {
             since: Instant::now(),
             pause: PAUSES[0],
             turn: None,
+            has_waited: false,
         }
     }
 
     /// Resolves when it is worth another try: with `false` if none is left, as all were in vain for long enough while
     /// nothing else lived. `end` has been waited for since before the last try.
     pub async fn next_try(&mut self, end: Notified<'static>) -> bool {
-        if self.turn.is_none() {
+        if self.turn.is_none() || self.has_waited {
+            // Behind those who came meanwhile: what this one lacks, another may not.
+            self.turn = None;
+            self.has_waited = false;
             self.turn = Some(TURN.lock().await);
-        } else if others_live() {
+            return true;
+        }
+        self.has_waited = true;
+        if others_live() {
             self.pause = PAUSES[0];
             // Either of the two.
             drop(tokio::time::timeout(AMONG_OTHERS, end).await);
