@@ -129,17 +129,26 @@ async fn parallel_steps_run_at_the_same_time() {
 #[tokio::test]
 async fn a_parallel_plan_that_stops_on_error_starts_nothing_more_and_lets_what_runs_end() {
     let (engine, dir) = engine();
+    let recorder = Arc::new(Recorder::default());
+    let engine = engine.with_event_handler(Arc::clone(&recorder) as _);
     let go = dir.path().join("go");
     let waits = shell(&format!(
         "until [ -e {} ]; do sleep 0.01; done",
         go.display()
     ));
-    let fails = shell(&format!("touch {}; exit 1", go.display()));
     let plan = ExecutionPlan::new(
         parallel(Some(2), true),
-        vec![waits, fails, exec("true"), exec("true")],
+        vec![waits, exec("false"), exec("true"), exec("true")],
     );
-    let result = run(&engine, plan).await;
+    let id = engine.execute_plan(plan).await.expect("accepted");
+    // Only once the plan knows of the failure: a step that ends before makes room for the next.
+    let progress =
+        |event: &ExecutionEvent| matches!(event, ExecutionEvent::Progress { completed: 1, .. });
+    recorder
+        .wait_for(|events| events.iter().any(progress))
+        .await;
+    std::fs::write(&go, "").expect("a file");
+    let result = engine.wait_for_plan(id).await.expect("known");
     assert_eq!(statuses(&result), [Completed, Failed, Skipped, Skipped]);
 }
 
