@@ -143,12 +143,19 @@ impl Tree {
             Ok(found) => found,
             Err(_) => look.await,
         };
-        for member in found.members {
-            if !member.is_in_group {
-                member.signal(libc::SIGTERM);
-                member.signal(libc::SIGCONT);
+        let at = now();
+        let mut asked = HashSet::new();
+        let mut ask_others = |found: Found| {
+            for member in found.members {
+                if !member.is_in_group && member.started <= at && asked.insert(member.pid) {
+                    member.signal(libc::SIGTERM);
+                    member.signal(libc::SIGCONT);
+                }
             }
-        }
+        };
+        ask_others(found);
+        // Some may have left the group between the look and the signal to it.
+        ask_others(self.look().await);
     }
 
     /// What there is of it besides the leader. Where processes cannot be looked at, there is the group, and the question
