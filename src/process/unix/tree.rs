@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Entry;
 use super::child::{is_dead, may_have_company};
 #[cfg(target_os = "macos")]
 use super::darwin::Entry;
@@ -17,6 +16,7 @@ use super::looker;
 use super::pipe::register;
 use super::process_scan::{Found, Leader, Mark, Member, Query};
 use super::signal::{signal_group, signal_member};
+use super::{Entry, now};
 use crate::process::{KILL_TIMEOUT, TreeEnd};
 
 /// Between two looks where nothing tells of an end.
