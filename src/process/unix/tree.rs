@@ -8,8 +8,6 @@ use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::child::{is_dead, may_have_company};
-#[cfg(target_os = "macos")]
-use super::darwin::Entry;
 use super::escapees;
 pub(crate) use super::escapees::end_now as end_escapees_now;
 use super::looker;
