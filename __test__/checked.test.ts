@@ -240,7 +240,7 @@ test('the stack of a refusal begins at the line of the caller', async () => {
     () => ExecutionEngine.global(),
   ]
   const here = fileURLToPath(import.meta.url)
-  for (const call of calls) expect(await firstFrame(call), String(call)).toContain(here)
+  for (const call of calls) expect([String(call), await firstFrame(call)].join()).toContain(here)
 })
 
 test('also where the promise is not awaited at once, or goes through a helper', async () => {

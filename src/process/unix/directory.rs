@@ -3,18 +3,13 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::check;
 
-/// A directory, and its identity. While it is held no other directory can get the same one.
+/// A directory. While it is held no other one can get its identity.
 #[derive(Debug)]
-pub(crate) struct Directory {
-    file: File,
-    device: u64,
-    inode: u64,
-}
+pub(crate) struct Directory(File);
 
 impl Directory {
     /// That of this process, now. `None` where it cannot be opened: it may not be searched, or no descriptor is left.
@@ -27,21 +22,22 @@ impl Directory {
         let flags = kind | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path is NUL-terminated; the descriptor is open and nobody else's.
         let file = unsafe { File::from_raw_fd(check(libc::open(c".".as_ptr(), flags)).ok()?) };
-        let metadata = file.metadata().ok()?;
-        Some(Self {
-            file,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
+        Some(Self(file))
     }
 
     /// Whether this process is still in it.
+    #[cfg(feature = "node")]
     pub fn is_current(&self) -> bool {
-        std::fs::metadata(".").is_ok_and(|now| now.dev() == self.device && now.ino() == self.inode)
+        use std::fs::Metadata;
+        use std::os::unix::fs::MetadataExt;
+
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let now = std::fs::metadata(".").map(identity).ok();
+        now.is_some() && now == self.0.metadata().map(identity).ok()
     }
 
     pub fn fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+        self.0.as_raw_fd()
     }
 }
 
