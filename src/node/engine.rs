@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::door::{Door, Shared};
 use super::failure::Failure;
-use super::handler::{Handler, PlanHandler, Wants};
+use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
 use crate::config::ExecutionConfig;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
@@ -130,7 +130,7 @@ impl NativeEngine {
                 request,
                 options,
                 runtime,
-                wants.has(Wants::NOTHING),
+                wants.has(Wanted::Nothing),
                 decided,
             )
             .inspect_err(|_| {
@@ -410,7 +410,7 @@ impl PlanSubmission {
             door.enter(token, Arc::downgrade(&handler));
             Some(handler)
         };
-        let cancelled = wants.has(Wants::NOTHING);
+        let cancelled = wants.has(Wanted::Nothing);
         self.engine
             .submit_plan(plan, options, handler_of_step, runtime, cancelled, decided)
     }
@@ -423,7 +423,7 @@ fn decided(
     wants: Wants,
 ) -> impl FnOnce(Result<Uuid>) + Send + 'static {
     move |decision| match decision {
-        Ok(_) if wants.has(Wants::ACCEPTED) => door.send(Message::Accepted { token }),
+        Ok(_) if wants.has(Wanted::Accepted) => door.send(Message::Accepted { token }),
         Ok(_) => {}
         Err(error) => refuse(&door, token, error),
     }
