@@ -1,4 +1,5 @@
-// The public types of the package, written by hand. `binding.d.ts`, which is generated, is internal.
+// The public types of the package. Those that Rust has as well are generated from it by `npm run contract`, into what is
+// written in `scripts/contract/template.d.ts`. `binding.d.ts` is internal.
 
 declare global {
   // What `lib.esnext.disposable` and `@types/node` declare as well; for programs that compile with neither.
@@ -11,90 +12,91 @@ declare global {
 export type Command =
   | {
       /** A program and its arguments, without a shell. */
-      type: 'exec'
+      readonly type: 'exec'
       /** A path, or a name that is looked up on the `PATH` of the child. */
-      program: string
+      readonly program: string
       /** Default: none. */
-      args?: string[]
+      readonly args?: readonly string[] | undefined
     }
   | {
-      /** A line for a shell: pipes, redirections, variables. */
-      type: 'shell'
+      /** A line for a shell. */
+      readonly type: 'shell'
       /** What the shell is to run. */
-      command: string
+      readonly command: string
       /** The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows. */
-      shell?: string
+      readonly shell?: string | undefined
     }
   | {
       /** A script file. */
-      type: 'script'
+      readonly type: 'script'
       /** The file. A relative path is relative to {@link ExecutionRequest.workingDir}. */
-      path: string
+      readonly path: string
       /** What runs it. Default: its `#!` line, else its extension, else a shell. */
-      interpreter?: string
+      readonly interpreter?: string | undefined
       /** Arguments for the script. Default: none. */
-      args?: string[]
+      readonly args?: readonly string[] | undefined
     }
   | {
       /** A call of the AWS command-line interface: `aws SERVICE OPERATION`. */
-      type: 'aws_cli'
+      readonly type: 'aws_cli'
       /** Such as `ec2`. Not empty, and not starting with `-`. */
-      service: string
+      readonly service: string
       /** Such as `describe-instances`. Not empty, and not starting with `-`. */
-      operation: string
+      readonly operation: string
       /** Further arguments. Default: none. */
-      args?: string[]
+      readonly args?: readonly string[] | undefined
       /** Passed as `--profile`. */
-      profile?: string
+      readonly profile?: string | undefined
       /** Passed as `--region`. */
-      region?: string
+      readonly region?: string | undefined
     }
 
 /**
  * What to run, and the circumstances it runs in.
  *
  * A request is checked before anything is started. One that cannot be accepted is refused with an
- * {@link ExecutionError} of code `VALIDATION`, whose `field` is the path of the culprit, such as
- * `command.args[2]`. Unknown keys are refused too. Only what an object has itself counts, not what it inherits; each
- * property is read once, in the call, and may be changed after it. Values of `env` and `stdin` are in no message.
+ * {@link ExecutionError} of code `VALIDATION`, whose `field` is the path of the culprit, such as `command.args[2]`.
+ * Unknown keys are refused too.
  */
 export interface ExecutionRequest {
   /** A UUID. Default: a random one. One that the engine remembers is refused with `DUPLICATE_ID`. */
-  id?: string
+  readonly id?: string | undefined
   /** What to run. */
-  command: Command
+  readonly command: Command
   /**
-   * Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`,
-   * the id of its execution.
+   * Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id of
+   * its execution.
    */
-  env?: Record<string, string>
-  /** Whether the child inherits `process.env`, as it is when the request is made. Default: `true`. */
-  inheritEnv?: boolean
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`. */
+  readonly inheritEnv?: boolean | undefined
   /** The directory that the command runs in. It must exist. Default: that of the host when the request is made. */
-  workingDir?: string
+  readonly workingDir?: string | undefined
   /** What the command reads. Default: the null device, so that a command which reads sees its end at once. */
-  stdin?: string | Uint8Array
+  readonly stdin?: string | Uint8Array | undefined
   /**
    * The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
    * {@link ExecutionConfig.defaultTimeoutMs}. More than {@link ExecutionConfig.maxTimeoutMs} is refused.
    */
-  timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
-  outputLogPath?: string
+  readonly outputLogPath?: string | undefined
   /**
    * Whether what the command leaves running is left alone. Default: `false`: it is ended with the command, and
-   * {@link ExecutionResult.leftoverProcesses} tells of it.
+   * {@link Result.leftoverProcesses} tells of it.
    */
-  keepBackground?: boolean
-  /** What the request says about itself. The engine only passes it on, to {@link ExecutionResult.metadata}. */
-  metadata?: {
-    /** Where the request came from, such as `ui`. */
-    source?: string
-    /** The conversation it belongs to. */
-    conversationId?: string
-    /** Anything else. */
-    tags?: Record<string, string>
-  }
+  readonly keepBackground?: boolean | undefined
+  /** What the request says about itself. The engine only passes it on, to {@link Result.metadata}. */
+  readonly metadata?:
+    | {
+        /** Where the request came from, such as `ui`. */
+        readonly source?: string | undefined
+        /** The conversation it belongs to. */
+        readonly conversationId?: string | undefined
+        /** Anything else; empty if there is nothing. */
+        readonly tags?: Readonly<Record<string, string>> | undefined
+      }
+    | undefined
 }
 
 /**
@@ -113,97 +115,103 @@ export interface ExecutionRequest {
  * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
  * as events; `onEvent` is told of all else.
  */
-export interface ExecuteOptions {
+export interface ExecuteOptions<Event = ExecutionEvent> {
   /**
    * Called with each line of standard output, without its end. A line ends at `\n`; a `\r` before it is dropped.
    * A line longer than {@link ExecutionConfig.maxLineSizeBytes} comes in pieces.
    */
-  onStdout?: (line: string) => void | Promise<void>
+  readonly onStdout?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
-  onStderr?: (line: string) => void | Promise<void>
+  readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
-  onEvent?: (event: ExecutionEvent) => void | Promise<void>
+  readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
-  signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
+/** The same for a plan, which is told of its own events and those of its steps. */
+export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
+
 /**
- * How an engine behaves. Every field is optional; unknown ones are refused with `INVALID_CONFIG`, as is a number that
- * is not a positive integer.
+ * How an {@link ExecutionEngine} behaves.
+ *
+ * In JSON and in JavaScript every field is optional; unknown ones are refused, as is a number that is not a positive
+ * integer.
  */
 export interface ExecutionConfig {
   /** The deadline of a request that names none, in milliseconds. Default: 300 000. */
-  defaultTimeoutMs?: number
+  readonly defaultTimeoutMs?: number | undefined
   /** The longest deadline that a request may ask for, in milliseconds. Default: 3 600 000. */
-  maxTimeoutMs?: number
+  readonly maxTimeoutMs?: number | undefined
   /** How many executions may run at once. Default: 100. */
-  maxConcurrentExecutions?: number
+  readonly maxConcurrentExecutions?: number | undefined
   /**
    * How many executions may wait for a slot, with the status `pending`. Default: 0: at the limit a request is refused
    * with `CONCURRENCY_LIMIT_REACHED`.
    */
-  maxQueuedExecutions?: number
+  readonly maxQueuedExecutions?: number | undefined
   /**
    * How many finished executions are remembered, at any time. A plan and its steps are remembered and forgotten
    * together; the one that ended last is remembered however many steps it has. Default: 1000.
    */
-  maxInMemoryExecutions?: number
+  readonly maxInMemoryExecutions?: number | undefined
   /** How long a finished execution is remembered, in seconds. Default: 3600. */
-  executionRetentionSecs?: number
+  readonly executionRetentionSecs?: number | undefined
   /** Whether finished executions past their retention are dropped in the background, every 60 s. Default: `true`. */
-  enableAutoCleanup?: boolean
+  readonly enableAutoCleanup?: boolean | undefined
   /**
-   * Whether lines are delivered, to callbacks and as events. Default: `true`. With `false` what was printed is only in
-   * the result; the events of the start and the end come all the same.
+   * Whether lines are delivered while a command runs. Default: `true`. With `false` what was printed is only in the
+   * result; the events of the start and the end come all the same.
    */
-  streamOutput?: boolean
+  readonly streamOutput?: boolean | undefined
   /**
-   * How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. At most what fits into a
-   * string, some 500 million: {@link ExecutionEngine.config} tells what is in force.
+   * How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. In JavaScript at most what
+   * fits into a string, some 500 million: {@link ExecutionEngine.config} tells what is in force.
    */
-  maxOutputSizeBytes?: number
+  readonly maxOutputSizeBytes?: number | undefined
   /**
-   * What happens to output beyond {@link ExecutionConfig.maxOutputSizeBytes}:
+   * What happens to output beyond {@link ExecutionConfig.maxOutputSizeBytes}. Default: `truncate_with_warning`.
    *
-   * - `truncate_with_warning`, the default: the first bytes are kept, and one line of warning says how much was
-   *   printed. The command runs on.
+   * - `truncate_with_warning`: the first bytes are kept, and one line of warning says how much was printed. The command
+   *   runs on.
    * - `fail_execution`: the command is ended. Its status is `failed`, its error code `OUTPUT_SIZE_EXCEEDED`.
    * - `stream_to_file`: the first bytes are kept, and the rest is written to a file.
    */
-  oversizedOutputStrategy?: 'truncate_with_warning' | 'fail_execution' | 'stream_to_file'
+  readonly oversizedOutputStrategy?: 'truncate_with_warning' | 'fail_execution' | 'stream_to_file' | undefined
   /**
-   * The longest line that is delivered in one piece, in bytes, at least 4. Default: 1 048 576. At most what fits into a
-   * string, as for {@link ExecutionConfig.maxOutputSizeBytes}.
+   * The longest line that is delivered in one piece, in bytes, at least 4. Default: 1 048 576. In JavaScript at most
+   * what fits into a string, as for {@link ExecutionConfig.maxOutputSizeBytes}.
    */
-  maxLineSizeBytes?: number
+  readonly maxLineSizeBytes?: number | undefined
   /** Whether output is logged, one file per execution that prints anything. Default: `true`. */
-  logOutput?: boolean
+  readonly logOutput?: boolean | undefined
   /**
-   * The directory of log and overflow files. It is created if it is missing, the directories above it are not. Default:
-   * `cloudops-executions` in the system's temporary directory.
+   * The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
+   * system's temporary directory.
    */
-  logDir?: string
+  readonly logDir?: string | undefined
   /** The largest size of one log file, in bytes. Default: 104 857 600. */
-  maxLogSizeBytes?: number
+  readonly maxLogSizeBytes?: number | undefined
   /** The time between asking a process to end and ending it, in milliseconds. Default: 5 000. */
-  terminationGraceMs?: number
+  readonly terminationGraceMs?: number | undefined
   /**
    * How long output may be silent, after the command itself has ended, before it is read no longer, in milliseconds.
    * Default: 250.
    */
-  drainIdleMs?: number
+  readonly drainIdleMs?: number | undefined
   /** How long output is read at most after the command itself has ended, in milliseconds. Default: 2 000. */
-  drainMaxMs?: number
+  readonly drainMaxMs?: number | undefined
   /** Whether nothing may outlive the host process. Default: `true`. */
-  orphanProtection?: boolean
+  readonly orphanProtection?: boolean | undefined
 }
 
 /**
- * Where an execution stands. `pending` and `running` are followed by exactly one of the others.
+ * Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
  *
- * - `pending`: it waits for a slot.
+ * - `pending`: it waits for a slot, or for descriptors.
+ * - `running`: its process runs, or its output is still being read.
  * - `completed`: the command exited with code 0.
- * - `failed`: it exited with another code, was ended by a signal, or could not be started.
+ * - `failed`: it exited with another code, was ended by a signal, could not be started, or printed more than it may.
  * - `cancelled`: it was cancelled, whatever its exit code.
  * - `timeout`: its deadline passed, whatever its exit code.
  * - `skipped`: a step of a plan that was not started, because another one failed; `error` names that one.
@@ -211,23 +219,26 @@ export interface ExecutionConfig {
 export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'
 
 /** How an execution ended. */
-export interface ExecutionResult {
+export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
+
+/** How an execution ended. */
+export interface Result {
   /** The id of the execution. */
   id: string
-  /** How it ended: never `pending` or `running`. */
-  status: ExecutionStatus
+  /** How it ended: the first cause that ended it. */
+  status: FinalStatus
   /** Whether `status` is `completed`. */
   success: boolean
   /** The exit code of the command. `null` if a signal ended it, or if it was not started. */
   exitCode: number | null
-  /** The signal that ended the command, such as `SIGTERM`, or `null`. It is never told as 128 + n in `exitCode`. */
+  /** The signal that ended the command, such as `SIGTERM`, or `null`. It is never told as 128 + n in the exit code. */
   signal: string | null
   /**
    * What was printed to standard output, trailing newline included, up to {@link ExecutionConfig.maxOutputSizeBytes}.
    * Invalid UTF-8 becomes U+FFFD.
    */
   stdout: string
-  /** What was printed to standard error, as {@link ExecutionResult.stdout}. */
+  /** What was printed to standard error, as {@link Result.stdout}. */
   stderr: string
   /** How much was printed to standard output, kept or not, in bytes. */
   stdoutBytes: number
@@ -239,13 +250,13 @@ export interface ExecutionResult {
   stdoutOverflowFile: string | null
   /** The file with the rest of standard error, or `null`. Only with the strategy `stream_to_file`. */
   stderrOverflowFile: string | null
-  /** The command, for display: shell-quoted, control characters escaped. */
+  /** The command, shell-quoted, for display. */
   command: string
   /** The process id of the command, or `null` if it was not started. */
   pid: number | null
-  /** When the process was started, in ISO 8601 and UTC, or `null` if it was not. */
+  /** When the process was started, in UTC, or `null` if it was not. */
   startedAt: string | null
-  /** When the execution ended, in ISO 8601 and UTC. */
+  /** When the execution ended, in UTC. */
   completedAt: string
   /** The time from the start of the process to the end of the execution, in milliseconds, queue excluded. */
   durationMs: number
@@ -254,7 +265,7 @@ export interface ExecutionResult {
    * plan. Of one that was not started, the time to its end.
    */
   queuedMs: number
-  /** Whether it had to be killed after {@link ExecutionConfig.terminationGraceMs}. */
+  /** Whether something had to be killed after {@link ExecutionConfig.terminationGraceMs}. */
   forced: boolean
   /** Whether the command had left something running, which was ended. */
   leftoverProcesses: boolean
@@ -263,147 +274,238 @@ export interface ExecutionResult {
   /** What went wrong, in words, or `null`. */
   error: string | null
   /**
-   * What went wrong, for programs, or `null`:
+   * What went wrong beyond the exit of the command, for programs, or `null`.
    *
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
-   * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of
-   *   the command all the same.
+   * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
+   *   command all the same.
    */
   errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null
   /** What the request said about itself. */
   metadata: {
-    /** Where the request came from. */
+    /** Where the request came from, such as `ui`. */
     source?: string
     /** The conversation it belongs to. */
     conversationId?: string
-    /** Anything else; empty if there was nothing. */
+    /** Anything else; empty if there is nothing. */
     tags: Record<string, string>
   }
 }
 
-/** One line of {@link ExecutionEngine.listExecutions}. */
+/** How an execution ended: {@link Result}, which `success` narrows. */
+export type ExecutionResult = Result &
+  (
+    | {
+        /** It is completed. */
+        success: true
+        /** How it ended. */
+        status: 'completed'
+        /** Of a command that has completed there is one. */
+        exitCode: number
+      }
+    | {
+        /** It is not completed. */
+        success: false
+        /** How it ended. */
+        status: Exclude<FinalStatus, 'completed'>
+      }
+  )
+
+/** One line about an execution. */
 export interface ExecutionSummary {
   /** The id of the execution. */
   id: string
   /** Where it stands. */
   status: ExecutionStatus
-  /** The command, for display: shell-quoted, control characters escaped. */
+  /** The command, shell-quoted, for display. */
   command: string
-  /** When the process was started, in ISO 8601 and UTC, or `null` if it was not yet, or never. */
+  /** When the process was started, in UTC, or `null` if it was not yet, or never. */
   startedAt: string | null
   /** How long it took, in milliseconds, or `null` if it has not finished. */
   durationMs: number | null
 }
 
-/**
- * Something that happened. Each execution has exactly one terminal event, whose type is its final status; only a step
- * that was skipped has none. All timestamps are ISO 8601, in UTC.
- */
-export type ExecutionEvent =
-  | {
-      /** The process was started. */
-      eventType: 'started'
-      /** The execution. */
-      executionId: string
-      /** The command, for display: shell-quoted, control characters escaped. */
-      command: string
-      /** The process id of the command. */
-      pid: number
-      /** When it was started. */
-      timestamp: string
-    }
-  | {
-      /** A line was printed, to the stream of that name. */
-      eventType: 'stdout' | 'stderr'
-      /** The execution. */
-      executionId: string
-      /** The line, without its end. */
-      line: string
-      /** Whether the line goes on in the next event of that stream. */
-      partial: boolean
-      /** When it was read. */
-      timestamp: string
-    }
-  | {
-      /** The execution ended so. */
-      eventType: 'completed' | 'failed' | 'cancelled' | 'timeout'
-      /** The execution. */
-      executionId: string
-      /** How it ended. */
-      result: ExecutionResult
-      /** When it ended. */
-      timestamp: string
-    }
-  | {
-      /** A step of a plan ended, in whatever way. */
-      eventType: 'progress'
-      /** The plan. */
-      planId: string
-      /** How many steps have ended. */
-      completed: number
-      /** How many steps the plan has. */
-      total: number
-      /** The command of the step that was started last, of those that run now, shell-quoted; `null` if none does. */
-      currentCommand: string | null
-      /** When. */
-      timestamp: string
-    }
-  | {
-      /** A plan ended. */
-      eventType: 'plan_completed'
-      /** The plan. */
-      planId: string
-      /** How it ended. */
-      result: PlanExecutionResult
-      /** When it ended. */
-      timestamp: string
-    }
+/** The process was started. */
+export interface StartedEvent {
+  /** What it tells of. */
+  eventType: 'started'
+  /** The execution. */
+  executionId: string
+  /** The command, shell-quoted, for display. */
+  command: string
+  /** The process id of the command. */
+  pid: number
+  /** When it was started. */
+  timestamp: string
+}
+
+/** A line was printed to standard output. */
+export interface StdoutEvent {
+  /** What it tells of. */
+  eventType: 'stdout'
+  /** The execution. */
+  executionId: string
+  /** The line, without its end. */
+  line: string
+  /** Whether the line goes on in the next event of that stream. */
+  partial: boolean
+  /** When it was read. */
+  timestamp: string
+}
+
+/** A line was printed to standard error. */
+export interface StderrEvent {
+  /** What it tells of. */
+  eventType: 'stderr'
+  /** The execution. */
+  executionId: string
+  /** The line, without its end. */
+  line: string
+  /** Whether the line goes on in the next event of that stream. */
+  partial: boolean
+  /** When it was read. */
+  timestamp: string
+}
+
+/** The command exited with code 0. */
+export interface CompletedEvent {
+  /** What it tells of. */
+  eventType: 'completed'
+  /** The execution. */
+  executionId: string
+  /** How it ended. */
+  result: ExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
+
+/** The execution failed. */
+export interface FailedEvent {
+  /** What it tells of. */
+  eventType: 'failed'
+  /** The execution. */
+  executionId: string
+  /** How it ended. */
+  result: ExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
+
+/** The execution was cancelled. */
+export interface CancelledEvent {
+  /** What it tells of. */
+  eventType: 'cancelled'
+  /** The execution. */
+  executionId: string
+  /** How it ended. */
+  result: ExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
+
+/** The deadline of the execution passed. */
+export interface TimeoutEvent {
+  /** What it tells of. */
+  eventType: 'timeout'
+  /** The execution. */
+  executionId: string
+  /** How it ended. */
+  result: ExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
+
+/** A step of a plan ended, in whatever way. */
+export interface ProgressEvent {
+  /** What it tells of. */
+  eventType: 'progress'
+  /** The plan. */
+  planId: string
+  /** How many steps have ended. */
+  completed: number
+  /** How many steps the plan has. */
+  total: number
+  /** The command of the step that was started last, of those that run now, shell-quoted; `null` if none does. */
+  currentCommand: string | null
+  /** When. */
+  timestamp: string
+}
+
+/** A plan ended, in whatever way. */
+export interface PlanCompletedEvent {
+  /** What it tells of. */
+  eventType: 'plan_completed'
+  /** The plan. */
+  planId: string
+  /** How it ended. */
+  result: PlanExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
 
 /**
- * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the
- * engine like any other.
+ * Something that happened to an execution. Each has exactly one terminal event, whose type is its final status; only a
+ * step of a plan that was skipped has none. All timestamps are ISO 8601, in UTC.
+ */
+export type ExecutionEvent =
+  StartedEvent | StdoutEvent | StderrEvent | CompletedEvent | FailedEvent | CancelledEvent | TimeoutEvent
+
+/** Something that happened to a plan as a whole. */
+export type PlanEvent = ProgressEvent | PlanCompletedEvent
+
+/**
+ * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the engine
+ * like any other.
  */
 export interface ExecutionPlan {
   /** A UUID. Default: a random one. */
-  id?: string
+  readonly id?: string | undefined
   /** For display. Default: empty. */
-  description?: string
+  readonly description?: string | undefined
   /** In which order the commands run, and what a failure means for the others. */
-  strategy:
+  readonly strategy:
     | {
         /** One after the other. */
-        type: 'serial'
+        readonly type: 'serial'
         /** Whether a failure skips the rest. Default: `true`. */
-        stopOnError?: boolean
+        readonly stopOnError?: boolean | undefined
       }
     | {
         /** All at once. */
-        type: 'parallel'
+        readonly type: 'parallel'
         /** How many steps of this plan run at once. Default: as many as the engine has slots. */
-        maxConcurrency?: number
+        readonly maxConcurrency?: number | undefined
         /** Whether after a failure nothing more is started. Default: `false`. */
-        stopOnError?: boolean
+        readonly stopOnError?: boolean | undefined
       }
     | {
         /** Each step once those it depends on have completed. A failure skips what depends on the step. */
-        type: 'dependency_graph'
-        /** For the index of a step in `commands`, the indices of those it waits for. No cycles. */
-        dependencies: Record<number, number[]>
+        readonly type: 'dependency_graph'
+        /** For the index of a step in {@link ExecutionPlan.commands}, the indices of those it waits for. No cycles. */
+        readonly dependencies: Readonly<Record<number, readonly number[]>>
         /** How many steps of this plan run at once. Default: as many as the engine has slots. */
-        maxConcurrency?: number
+        readonly maxConcurrency?: number | undefined
         /** Whether after a failure nothing more is started. Default: `false`. */
-        stopOnError?: boolean
+        readonly stopOnError?: boolean | undefined
       }
   /** The steps. */
-  commands: ExecutionRequest[]
+  readonly commands: readonly ExecutionRequest[]
   /**
-   * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the
-   * steps.
+   * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
-  timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   /** What the plan says about itself. */
-  metadata?: ExecutionRequest['metadata']
+  readonly metadata?:
+    | {
+        /** Where the request came from, such as `ui`. */
+        readonly source?: string | undefined
+        /** The conversation it belongs to. */
+        readonly conversationId?: string | undefined
+        /** Anything else; empty if there is nothing. */
+        readonly tags?: Readonly<Record<string, string>> | undefined
+      }
+    | undefined
 }
 
 /** How a plan ended. */
@@ -412,9 +514,7 @@ export interface PlanExecutionResult {
   planId: string
   /** The description of the plan; empty if it had none. */
   description: string
-  /**
-   * `completed` if all steps are, `cancelled` or `timeout` if that ended the plan, `failed` otherwise.
-   */
+  /** `completed` if all steps are, `cancelled` or `timeout` if that ended the plan, `failed` otherwise. */
   status: ExecutionStatus
   /** Whether `status` is `completed`. */
   success: boolean
@@ -440,10 +540,10 @@ export interface PlanExecutionResult {
 }
 
 /**
- * Why the engine refused a call:
+ * Why the engine refused a call, as it is told to programs: {@link ExecutionError.code}.
  *
  * - `VALIDATION`: an argument, request or plan is not as it must be; `field` says which part. Nothing was started.
- * - `INVALID_CONFIG`: a field of the configuration is not as it must be.
+ * - `INVALID_CONFIG`: a field of the configuration is not as it must be; `field` says which one.
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
@@ -473,7 +573,11 @@ export type ErrorCode =
 /** Why the engine refused a call. What happens to a process is never an error: it is in the {@link ExecutionResult}. */
 export class ExecutionError extends Error {
   /** The engine makes these; a program may, to stand in for it in tests. */
-  constructor(code: ErrorCode, message: string, about?: { field?: string; executionId?: string })
+  constructor(
+    code: ErrorCode,
+    message: string,
+    about?: { readonly field?: string | undefined; readonly executionId?: string | undefined },
+  )
   /** What kind of refusal it is. */
   code: ErrorCode
   /** For `VALIDATION`, `INVALID_CONFIG` and `DUPLICATE_ID`: the path of the culprit, such as `command.args[2]`. */
@@ -484,6 +588,9 @@ export class ExecutionError extends Error {
 
 /**
  * Runs commands, and owns every process that they start.
+ *
+ * What is passed is read in the call, each property once, and may be changed after it; only what an object has itself
+ * counts, not what it inherits. Values of `env` and `stdin` are in no message.
  *
  * A method that returns a promise never throws: bad arguments reject it with an {@link ExecutionError}. An execution
  * that runs or waits, and a promise that has not settled, keep the host's event loop alive. An idle engine does not.
@@ -544,20 +651,23 @@ export class ExecutionEngine {
    *
    * The loop throws an {@link ExecutionError} if the request cannot be accepted, as {@link ExecutionEngine.execute}.
    */
-  stream(request: ExecutionRequest, options?: { signal?: AbortSignal }): AsyncGenerator<ExecutionEvent, void, undefined>
+  stream(
+    request: ExecutionRequest,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<ExecutionEvent, void, undefined>
 
   /**
    * Accepts a plan and returns its id, without waiting for the commands.
    *
    * Rejects with `VALIDATION` (a cycle in the dependencies is spelled out), `DUPLICATE_ID` or `SHUT_DOWN`.
    */
-  executePlan(plan: ExecutionPlan, options?: ExecuteOptions): Promise<string>
+  executePlan(plan: ExecutionPlan, options?: PlanOptions): Promise<string>
 
   /**
    * Runs a plan and waits for its end. Rejects as {@link ExecutionEngine.executePlan} does; what happens to the steps
    * is in the result.
    */
-  runPlan(plan: ExecutionPlan, options?: ExecuteOptions): Promise<PlanExecutionResult>
+  runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
 
   /**
    * Where an execution or a plan stands.
@@ -614,7 +724,7 @@ export class ExecutionEngine {
    *
    * Rejects with `NOT_FOUND` if there is no log of that id, `IO` if it cannot be read, or `VALIDATION`.
    */
-  readLogs(id: string, options?: { maxBytes?: number }): Promise<string>
+  readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
   /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.
@@ -645,7 +755,7 @@ export class ExecutionEngine {
    * @returns The unsubscriber. Calling it again does nothing.
    * @throws {@link ExecutionError} `VALIDATION` if `handler` is no function.
    */
-  onEvent(handler: (event: ExecutionEvent) => void): () => void
+  onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
 
   /**
    * Cancels everything that runs or waits, accepts nothing more, and resolves once nothing is left running. Calling it
@@ -657,7 +767,7 @@ export class ExecutionEngine {
   [Symbol.asyncDispose](): Promise<void>
 
   /** The configuration, with its defaults filled in. */
-  readonly config: Required<ExecutionConfig>
+  readonly config: { readonly [Key in keyof ExecutionConfig]-?: Exclude<ExecutionConfig[Key], undefined> }
   /** How many executions hold a slot. */
   readonly runningCount: number
   /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */

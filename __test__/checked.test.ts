@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { ExecutionEngine, type ExecutionError, type ExecutionEvent } from '../index.js'
+import { ExecutionEngine, type ExecutionError, type ExecutionEvent, type PlanEvent } from '../index.js'
 import { exec, host, newEngine, temporary } from './support.js'
 
 /** Runs a program whose prototypes have been changed, in a host of its own: a test runner would stumble over them. */
@@ -175,7 +175,7 @@ test('initGlobal reads a configuration as the constructor does', async () => {
 test('everyone who is told has a result and events of their own', async () => {
   const engine = newEngine()
   const seen: string[] = []
-  const spoil = (event: ExecutionEvent) => {
+  const spoil = (event: ExecutionEvent | PlanEvent) => {
     seen.push('line' in event ? event.line : 'result' in event && 'stdout' in event.result ? event.result.stdout : '')
     if ('line' in event) event.line = 'spoilt'
     if ('result' in event && 'stdout' in event.result) {
@@ -240,7 +240,7 @@ test('the stack of a refusal begins at the line of the caller', async () => {
     () => ExecutionEngine.global(),
   ]
   const here = fileURLToPath(import.meta.url)
-  for (const call of calls) expect(await firstFrame(call), String(call)).toContain(here)
+  for (const call of calls) expect([String(call), await firstFrame(call)].join()).toContain(here)
 })
 
 test('also where the promise is not awaited at once, or goes through a helper', async () => {

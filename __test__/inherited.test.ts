@@ -7,11 +7,11 @@ import { expect, test } from 'vitest'
 import { ExecutionEngine } from '../index.js'
 import { host, packagePath, temporary } from './support.js'
 
-/** Changes the variables for 20 ms, and makes the list of them grow, which moves it. */
+/** Changes the variables for 10 ms, and makes the list of them grow, which moves it. */
 const change = `
   let changes = 0
   const change = () => {
-    for (const end = performance.now() + 20; performance.now() < end; changes++) {
+    for (const end = performance.now() + 10; performance.now() < end; changes++) {
       process.env['CHANGED_' + (changes % 500)] = 'x'.repeat(changes % 97)
       if (changes % 500 === 0) for (let i = 0; i < 500; i++) delete process.env['CHANGED_' + i]
     }
@@ -50,7 +50,7 @@ test('the main thread runs commands while a worker that shares its variables cha
     // Read by Rust, as long as there is no worker.
     engine.run({ command: { type: 'exec', program: 'true' } }).then(() => {
       const { Worker, SHARE_ENV } = require('node:worker_threads')
-      const source = ${JSON.stringify(`${change}; setInterval(change); require('node:worker_threads').parentPort.postMessage('')`)}
+      const source = ${JSON.stringify(`${change}; setInterval(change, 15); require('node:worker_threads').parentPort.postMessage('')`)}
       const worker = new Worker(source, { eval: true, env: SHARE_ENV })
       worker.once('message', async () => {
         console.log(await work())

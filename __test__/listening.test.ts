@@ -3,7 +3,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
-import { type ExecutionEvent } from '../index.js'
+import { type ExecutionEvent, type PlanEvent } from '../index.js'
 import { exec, host, newEngine, newMark, shell, survivors, until, untilThere } from './support.js'
 
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length
@@ -154,7 +154,7 @@ test('AbortSignal.timeout and any other signal are signals', async () => {
 test('two subscribers hear each event, the same function twice; one leaves without the other, twice', async () => {
   const engine = newEngine()
   const heard: string[] = []
-  const subscriber = (event: ExecutionEvent) => void heard.push(event.eventType)
+  const subscriber = (event: ExecutionEvent | PlanEvent) => void heard.push(event.eventType)
   const leave = engine.onEvent(subscriber)
   engine.onEvent(subscriber)
   await engine.run(exec('true'))
@@ -251,7 +251,7 @@ test('a callback sees the asynchronous context of its call, also after it has wa
   const listen = (name: string) => ({
     onStdout: () => note(name),
     onStderr: () => note(name),
-    onEvent: (event: ExecutionEvent) => note(`${name} ${'executionId' in event}`),
+    onEvent: (event: ExecutionEvent | PlanEvent) => note(`${name} ${'executionId' in event}`),
   })
   const command = shell('echo out; echo out; echo err >&2')
   const plan = { strategy: { type: 'parallel' as const }, commands: [command, command] }

@@ -122,6 +122,7 @@ test('the package lists what belongs to it and nothing else', { timeout: 60_000 
       'binding.js',
       'index.d.ts',
       'index.js',
+      'schema.json',
       ...readdirSync(join(root, 'lib')).map((name) => `lib/${name}`),
       'package.json',
     ].sort(),

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
-import type { ExecutionEvent, ExecutionPlan, ExecutionRequest } from '../index.js'
+import type { ExecutionEvent, ExecutionPlan, ExecutionRequest, PlanEvent } from '../index.js'
 import {
   exec,
   newEngine,
@@ -26,7 +26,7 @@ const statuses = ({ results }: { results: { status: string }[] }) => results.map
 
 test('a diamond runs in the order of its dependencies, with one result', async () => {
   const engine = newEngine()
-  const events: ExecutionEvent[] = []
+  const events: (ExecutionEvent | PlanEvent)[] = []
   const lines: string[] = []
   const plan: ExecutionPlan = {
     description: 'a diamond',
@@ -60,7 +60,7 @@ test('a diamond runs in the order of its dependencies, with one result', async (
 
 test('progress comes after every step that ended, in order, and never goes back', async () => {
   const engine = newEngine()
-  const seen: ExecutionEvent[] = []
+  const seen: (ExecutionEvent | PlanEvent)[] = []
   engine.onEvent((event) => seen.push(event))
   const { planId } = await engine.runPlan({ strategy: parallel, commands: [ok, ok, exec('false'), ok, ok] })
   const progress = seen.filter((event) => event.eventType === 'progress')

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { ExecutionEngine, type ExecutionEvent } from '../index.js'
+import { ExecutionEngine, type ExecutionEvent, type PlanEvent } from '../index.js'
 import { exec, host, newEngine, newMark, shell, survivors } from './support.js'
 
 test('queries tell where an execution stands', async () => {
@@ -51,7 +51,7 @@ test('cleanup removes what finished longer ago than the retention', async () => 
 
 test('onEvent hears of every execution until it is unsubscribed', async () => {
   const engine = newEngine()
-  const events: ExecutionEvent[] = []
+  const events: (ExecutionEvent | PlanEvent)[] = []
   const unsubscribe = engine.onEvent((event) => void events.push(event))
   const { id } = await engine.run(exec('echo', 'hi'))
   unsubscribe()

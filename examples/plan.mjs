@@ -8,7 +8,7 @@ import { styleText } from 'node:util'
 import { ExecutionEngine } from '@escher-dbai/execution-engine'
 import logUpdate from 'log-update'
 
-/** @typedef {import('@escher-dbai/execution-engine').ExecutionEvent} ExecutionEvent */
+/** @typedef {import('@escher-dbai/execution-engine').ExecutionEvent | import('@escher-dbai/execution-engine').PlanEvent} PlanOrStepEvent */
 
 const folder = mkdtempSync(join(tmpdir(), 'execution-engine-plan-'))
 const engine = new ExecutionEngine({ logDir: join(folder, 'logs') })
@@ -38,7 +38,7 @@ const plan = {
 
 let ended = 0
 
-/** @param {ExecutionEvent} event */
+/** @param {PlanOrStepEvent} event */
 function note(event) {
   if (event.eventType === 'progress') ended = event.completed
   const step = 'executionId' in event && steps.find(({ id }) => id === event.executionId)
@@ -80,7 +80,7 @@ function view() {
   return [...steps.map(lineOf), `${bar} ${ended} of ${steps.length}`].join('\n')
 }
 
-/** @param {ExecutionEvent} event */
+/** @param {PlanOrStepEvent} event */
 function tell(event) {
   const step = 'executionId' in event && steps.find(({ id }) => id === event.executionId)
   if (step) console.log(`${step.name}: ${event.eventType === 'stdout' ? event.line : event.eventType}`)

@@ -8,10 +8,10 @@ const native = require('./native')
 const { onAbort } = require('./abort')
 const { fromFailure } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
-const { iso, toPlanResult, toResult } = require('./result')
+const { toPlanResult, toResult } = require('./result')
+const { iso } = require('./time')
 
-/** What an execution wants to be told; the bits of `src/node/handler.rs`. */
-const WANTS = { stdout: 1, stderr: 2, result: 4, started: 8, accepted: 16, nothing: 32 }
+const { Told, Wanted } = native
 
 const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
 
@@ -41,10 +41,24 @@ const runs = new Map()
 const questions = new Map()
 let lastToken = 0
 
-const handlers = [output, started, ended, accepted, settled, warning, progress, planEnded]
+/** @type {Record<keyof typeof Told, (...values: any[]) => void>} */
+const handlersByKind = {
+  Output: output,
+  Started: started,
+  Ended: ended,
+  Accepted: accepted,
+  Settled: settled,
+  Warning: warning,
+  Progress: progress,
+  PlanEnded: planEnded,
+}
+
+/** By the number that comes with a message. @type {((...values: any[]) => void)[]} */
+const handlers = []
+for (const [kind, handler] of Object.entries(handlersByKind)) handlers[Told[/** @type {'Output'} */ (kind)]] = handler
 
 const door = new native.Door((kind, token, ...values) => {
-  const handler = /** @type {any} */ (handlers[kind])
+  const handler = /** @type {(...values: any[]) => void} */ (handlers[kind])
   const context = runs.get(token)?.context
   if (context) context.runInAsyncScope(handler, undefined, token, ...values)
   else handler(token, ...values)
@@ -329,12 +343,12 @@ function warning(_, text) {
 function wantsOf(run, signal) {
   let wants = 0
   const events = run.onEvent || run.onEvents
-  if (run.onStdout || events) wants |= WANTS.stdout
-  if (run.onStderr || events) wants |= WANTS.stderr
-  if (run.ended || events) wants |= WANTS.result
-  if (events) wants |= WANTS.started
-  if (run.accepted) wants |= WANTS.accepted
-  if (signal?.aborted) wants |= WANTS.nothing
+  if (run.onStdout || events) wants |= Wanted.Stdout
+  if (run.onStderr || events) wants |= Wanted.Stderr
+  if (run.ended || events) wants |= Wanted.Result
+  if (events) wants |= Wanted.Started
+  if (run.accepted) wants |= Wanted.Accepted
+  if (signal?.aborted) wants |= Wanted.Nothing
   return wants
 }
 

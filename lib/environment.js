@@ -10,8 +10,8 @@ const { ExecutionError } = require('./error')
 const { ownKeys, set } = Reflect
 
 /**
- * Whether this is the only thread with JavaScript. There may be others where the module was loaded that makes them, or
- * where nobody tells what was loaded.
+ * Whether this is the only thread with JavaScript. There may be others where the module was loaded that makes them, as it
+ * is in each of these, or where nobody tells what was loaded.
  */
 let isAlone = hasLoaded('internal/worker') === false
 

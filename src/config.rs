@@ -16,61 +16,81 @@ const LONGEST_CHARACTER: usize = 4;
 
 /// What happens to the output of one stream beyond [`ExecutionConfig::max_output_size_bytes`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OversizedOutputStrategy {
-    /// Keep the first bytes, and add one line of warning that says how much was printed. The command runs on.
+    /// The first bytes are kept, and one line of warning says how much was printed. The command runs on.
     #[default]
     TruncateWithWarning,
-    /// End the command; its status is `failed`, its error code `OUTPUT_SIZE_EXCEEDED`.
+    /// The command is ended. Its status is `failed`, its error code `OUTPUT_SIZE_EXCEEDED`.
     FailExecution,
-    /// Keep the first bytes and write the rest to a file.
+    /// The first bytes are kept, and the rest is written to a file.
     StreamToFile,
 }
 
-/// The configuration of an [`ExecutionEngine`](crate::ExecutionEngine).
+/// How an [`ExecutionEngine`](crate::ExecutionEngine) behaves.
 ///
-/// In serialized form every field is optional and has the default that [`ExecutionConfig::default`] gives it.
+/// In JSON and in JavaScript every field is optional; unknown ones are refused, as is a number that is not a positive
+/// integer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default = "ExecutionConfig::without_log_dir", deny_unknown_fields)]
 pub struct ExecutionConfig {
-    /// The deadline of a request that names none, in milliseconds. Default 300 000.
+    /// The deadline of a request that names none, in milliseconds. Default: 300 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub default_timeout_ms: u64,
-    /// The longest deadline a request may ask for, in milliseconds. Default 3 600 000.
+    /// The longest deadline that a request may ask for, in milliseconds. Default: 3 600 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_timeout_ms: u64,
-    /// How many executions may run at once. Default 100.
+    /// How many executions may run at once. Default: 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_concurrent_executions: usize,
-    /// How many executions may wait for a slot. Default 0: at the limit, `execute` refuses.
+    /// How many executions may wait for a slot, with the status `pending`. Default: 0: at the limit a request is refused
+    /// with `CONCURRENCY_LIMIT_REACHED`.
     pub max_queued_executions: usize,
-    /// How many finished executions are remembered, at any time. Default 1000.
+    /// How many finished executions are remembered, at any time. A plan and its steps are remembered and forgotten
+    /// together; the one that ended last is remembered however many steps it has. Default: 1000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_in_memory_executions: usize,
-    /// How long a finished execution is remembered, in seconds. Default 3600.
+    /// How long a finished execution is remembered, in seconds. Default: 3600.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub execution_retention_secs: u64,
-    /// Whether finished executions past their retention are dropped in the background, every 60 s. Default true.
+    /// Whether finished executions past their retention are dropped in the background, every 60 s. Default: `true`.
     pub enable_auto_cleanup: bool,
-    /// Whether lines are delivered while a command runs. Default true; false: there is only the result.
+    /// Whether lines are delivered while a command runs. Default: `true`. With `false` what was printed is only in the
+    /// result; the events of the start and the end come all the same.
     pub stream_output: bool,
-    /// How much of each stream is kept in memory for the result, in bytes. Default 10 485 760.
+    /// How much of each stream is kept in memory for the result, in bytes. Default: 10 485 760. In JavaScript at most what
+    /// fits into a string, some 500 million: [`ExecutionEngine::config`](crate::ExecutionEngine::config) tells what is in
+    /// force.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("x-in-memory" = true)))]
     pub max_output_size_bytes: usize,
-    /// What happens to output beyond that. Default: truncate with a warning.
+    /// What happens to output beyond [`ExecutionConfig::max_output_size_bytes`]. Default: `truncate_with_warning`.
     pub oversized_output_strategy: OversizedOutputStrategy,
-    /// The longest line that is delivered in one piece, in bytes, at least 4. Default 1 048 576.
+    /// The longest line that is delivered in one piece, in bytes, at least 4. Default: 1 048 576. In JavaScript at most what fits into
+    /// a string, as for [`ExecutionConfig::max_output_size_bytes`].
+    #[cfg_attr(feature = "schema", schemars(range(min = 4), extend("x-in-memory" = true)))]
     pub max_line_size_bytes: usize,
-    /// Whether output is written to a log file, one per execution that prints anything. Default true.
+    /// Whether output is logged, one file per execution that prints anything. Default: `true`.
     pub log_output: bool,
     /// The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
     /// system's temporary directory.
     #[serde(default = "default_log_dir", serialize_with = "path_as_text")]
     pub log_dir: PathBuf,
-    /// The largest size of one log file, in bytes. Default 104 857 600.
+    /// The largest size of one log file, in bytes. Default: 104 857 600.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_log_size_bytes: u64,
-    /// The time between asking a process to end and ending it, in milliseconds. Default 5 000.
+    /// The time between asking a process to end and ending it, in milliseconds. Default: 5 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub termination_grace_ms: u64,
-    /// How long the streams may be silent, after the command itself has ended, before they are let go,
-    /// in milliseconds. Default 250.
+    /// How long output may be silent, after the command itself has ended, before it is read no longer, in milliseconds.
+    /// Default: 250.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub drain_idle_ms: u64,
-    /// How long the streams are read, after the command itself has ended, in milliseconds. Default 2 000.
+    /// How long output is read at most after the command itself has ended, in milliseconds. Default: 2 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub drain_max_ms: u64,
-    /// Whether nothing may outlive the host process. Default true.
+    /// Whether nothing may outlive the host process. Default: `true`.
     pub orphan_protection: bool,
 }
 

@@ -11,6 +11,59 @@ use uuid::Uuid;
 /// The result of the engine's verbs.
 pub type Result<T> = std::result::Result<T, ExecutionError>;
 
+/// Why the engine refused a call, as it is told to programs: [`ExecutionError::code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// An argument, request or plan is not as it must be; `field` says which part. Nothing was started.
+    Validation,
+    /// A field of the configuration is not as it must be; `field` says which one.
+    InvalidConfig,
+    /// No execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of a plan where
+    /// that of an execution is due, or the other way round.
+    NotFound,
+    /// The execution still runs or waits.
+    NotFinished,
+    /// What was to be cancelled has ended.
+    AlreadyFinished,
+    /// The id of the request is that of an execution the engine remembers.
+    DuplicateId,
+    /// All slots are taken and the queue is full.
+    ConcurrencyLimitReached,
+    /// The global engine exists.
+    AlreadyInitialized,
+    /// The global engine does not exist yet.
+    NotInitialized,
+    /// The engine has been shut down.
+    ShutDown,
+    /// A log could not be read.
+    Io,
+    /// A defect of the engine.
+    Internal,
+}
+
+impl ErrorCode {
+    /// Its spelling in JSON and in JavaScript.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Validation => "VALIDATION",
+            Self::InvalidConfig => "INVALID_CONFIG",
+            Self::NotFound => "NOT_FOUND",
+            Self::NotFinished => "NOT_FINISHED",
+            Self::AlreadyFinished => "ALREADY_FINISHED",
+            Self::DuplicateId => "DUPLICATE_ID",
+            Self::ConcurrencyLimitReached => "CONCURRENCY_LIMIT_REACHED",
+            Self::AlreadyInitialized => "ALREADY_INITIALIZED",
+            Self::NotInitialized => "NOT_INITIALIZED",
+            Self::ShutDown => "SHUT_DOWN",
+            Self::Io => "IO",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
 /// Why the engine refused a call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -86,19 +139,23 @@ impl ExecutionError {
     /// The code that TypeScript sees in `ExecutionError.code`.
     #[must_use]
     pub fn code(&self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    fn kind(&self) -> ErrorCode {
         match self {
-            Self::Validation(_) => "VALIDATION",
-            Self::InvalidConfig(_) => "INVALID_CONFIG",
-            Self::NotFound(_) | Self::IsPlan(_) | Self::IsExecution(_) => "NOT_FOUND",
-            Self::NotFinished(_) => "NOT_FINISHED",
-            Self::AlreadyFinished(_) => "ALREADY_FINISHED",
-            Self::DuplicateId { .. } => "DUPLICATE_ID",
-            Self::ConcurrencyLimitReached { .. } => "CONCURRENCY_LIMIT_REACHED",
-            Self::AlreadyInitialized => "ALREADY_INITIALIZED",
-            Self::NotInitialized => "NOT_INITIALIZED",
-            Self::ShutDown => "SHUT_DOWN",
-            Self::Io { .. } => "IO",
-            Self::Internal(_) => "INTERNAL",
+            Self::Validation(_) => ErrorCode::Validation,
+            Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
+            Self::NotFound(_) | Self::IsPlan(_) | Self::IsExecution(_) => ErrorCode::NotFound,
+            Self::NotFinished(_) => ErrorCode::NotFinished,
+            Self::AlreadyFinished(_) => ErrorCode::AlreadyFinished,
+            Self::DuplicateId { .. } => ErrorCode::DuplicateId,
+            Self::ConcurrencyLimitReached { .. } => ErrorCode::ConcurrencyLimitReached,
+            Self::AlreadyInitialized => ErrorCode::AlreadyInitialized,
+            Self::NotInitialized => ErrorCode::NotInitialized,
+            Self::ShutDown => ErrorCode::ShutDown,
+            Self::Io { .. } => ErrorCode::Io,
+            Self::Internal(_) => ErrorCode::Internal,
         }
     }
 

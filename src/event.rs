@@ -33,59 +33,60 @@ impl OutputStream {
 
 /// Something that happened to an execution or a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExecutionEvent {
-    /// Its process was started.
+    /// The process was started.
     Started {
         /// The execution.
         execution_id: Uuid,
         /// The command, shell-quoted, for display.
         command: String,
-        /// The number of the process.
+        /// The process id of the command.
         pid: u32,
-        /// When.
+        /// When it was started.
         timestamp: DateTime<Utc>,
     },
-    /// It printed a line to standard output.
+    /// A line was printed to standard output.
     Stdout {
         /// The execution.
         execution_id: Uuid,
         /// The line, without its end.
         line: String,
-        /// Whether the line goes on in the next event.
+        /// Whether the line goes on in the next event of that stream.
         partial: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
-    /// It printed a line to standard error.
+    /// A line was printed to standard error.
     Stderr {
         /// The execution.
         execution_id: Uuid,
         /// The line, without its end.
         line: String,
-        /// Whether the line goes on in the next event.
+        /// Whether the line goes on in the next event of that stream.
         partial: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
-    /// It exited with code 0.
+    /// The command exited with code 0.
     Completed(Ended),
-    /// It failed.
+    /// The execution failed.
     Failed(Ended),
-    /// It was cancelled.
+    /// The execution was cancelled.
     Cancelled(Ended),
-    /// Its deadline passed.
+    /// The deadline of the execution passed.
     Timeout(Ended),
-    /// A step of a plan ended.
+    /// A step of a plan ended, in whatever way.
     Progress {
         /// The plan.
         plan_id: Uuid,
-        /// How many of its steps have ended, in whatever way.
+        /// How many steps have ended.
         completed: usize,
-        /// How many steps it has.
+        /// How many steps the plan has.
         total: usize,
-        /// The command of the step that was started last, of those that run now, shell-quoted.
+        /// The command of the step that was started last, of those that run now, shell-quoted; `null` if none does.
         current_command: Option<String>,
         /// When.
         timestamp: DateTime<Utc>,
@@ -96,19 +97,20 @@ pub enum ExecutionEvent {
         plan_id: Uuid,
         /// How it ended.
         result: Arc<PlanExecutionResult>,
-        /// When.
+        /// When it ended.
         timestamp: DateTime<Utc>,
     },
 }
 
 /// The end of an execution; there is exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ended {
     /// The execution.
     pub execution_id: Uuid,
     /// How it ended.
     pub result: Arc<ExecutionResult>,
-    /// When.
+    /// When it ended.
     pub timestamp: DateTime<Utc>,
 }
 

@@ -38,7 +38,7 @@ mod tail;
 
 pub use config::{ExecutionConfig, OversizedOutputStrategy};
 pub use engine::{ExecuteOptions, ExecutionEngine};
-pub use error::{ExecutionError, Result, ValidationError};
+pub use error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 pub use plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use process::environment::Environment;

@@ -10,15 +10,16 @@ use crate::config::ExecutionConfig;
 use crate::error::ValidationError;
 use crate::quote;
 
-/// A command to run.
+/// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// A program and its arguments, passed as they are, without a shell.
+    /// A program and its arguments, without a shell.
     Exec {
-        /// The program: a path, or a name that is searched on the child's `PATH`.
+        /// A path, or a name that is looked up on the `PATH` of the child.
         program: String,
-        /// Its arguments.
+        /// Default: none.
         #[serde(default)]
         args: Vec<String>,
     },
@@ -32,22 +33,22 @@ pub enum Command {
     },
     /// A script file.
     Script {
-        /// The file. A relative path is relative to the working directory of the request.
+        /// The file. A relative path is relative to [`ExecutionRequest::working_dir`].
         path: PathBuf,
         /// What runs it. Default: its `#!` line, else its extension, else a shell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interpreter: Option<String>,
-        /// Arguments for the script.
+        /// Arguments for the script. Default: none.
         #[serde(default)]
         args: Vec<String>,
     },
     /// A call of the AWS command-line interface: `aws SERVICE OPERATION`.
     AwsCli {
-        /// Such as `ec2`.
+        /// Such as `ec2`. Not empty, and not starting with `-`.
         service: String,
-        /// Such as `describe-instances`.
+        /// Such as `describe-instances`. Not empty, and not starting with `-`.
         operation: String,
-        /// Further arguments.
+        /// Further arguments. Default: none.
         #[serde(default)]
         args: Vec<String>,
         /// Passed as `--profile`.
@@ -179,6 +180,7 @@ fn words<'a, const N: usize>(first: [&'a str; N], args: &'a [String]) -> Vec<&'a
 
 /// What a request says about itself; the engine only passes it on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecutionMetadata {
     /// Where the request came from, such as `ui`.
@@ -187,46 +189,60 @@ pub struct ExecutionMetadata {
     /// The conversation it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<String>,
-    /// Anything else.
+    /// Anything else; empty if there is nothing.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A request to run one command.
+/// What to run, and the circumstances it runs in.
+///
+/// A request is checked before anything is started. One that cannot be accepted is refused with an
+/// [`ExecutionError`](crate::ExecutionError) of code `VALIDATION`, whose `field` is the path of the culprit, such as
+/// `command.args[2]`. Unknown keys are refused too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExecutionRequest {
-    /// The id of the execution. In serialized form optional: made up when absent.
+    /// A UUID. Default: a random one. One that the engine remembers is refused with `DUPLICATE_ID`.
     #[serde(default = "Uuid::new_v4")]
     pub id: Uuid,
     /// What to run.
     pub command: Command,
-    /// Variables on top of the inherited environment.
+    /// Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id
+    /// of its execution.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-secret" = true)))]
     pub env: HashMap<String, String>,
-    /// Whether the child inherits the environment of the host. Default true.
+    /// Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`.
     #[serde(default = "yes")]
     pub inherit_env: bool,
-    /// The directory the command runs in. Default: that of the host when `execute` is called.
+    /// The directory that the command runs in. It must exist. Default: that of the host when the request is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<PathBuf>,
-    /// What the command reads. Default: the null device. In serialized form a text or a list of bytes.
+    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", extend("x-secret" = true, "x-bytes" = true))
+    )]
     #[serde(
         default,
         deserialize_with = "text_or_bytes",
         skip_serializing_if = "Option::is_none"
     )]
     pub stdin: Option<Vec<u8>>,
-    /// The deadline in milliseconds, counted from the start of the process. Default:
-    /// [`ExecutionConfig::default_timeout_ms`]; above [`ExecutionConfig::max_timeout_ms`] it is refused.
+    /// The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
+    /// [`ExecutionConfig::default_timeout_ms`]. More than [`ExecutionConfig::max_timeout_ms`] is refused.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// A file to which the raw bytes of both streams are appended as they arrive.
+    /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
-    /// Whether what the command leaves running is left alone. Default false: it is ended with the command.
+    /// Whether what the command leaves running is left alone. Default: `false`: it is ended with the command, and
+    /// [`ExecutionResult::leftover_processes`](crate::ExecutionResult::leftover_processes) tells of it.
     #[serde(default)]
     pub keep_background: bool,
-    /// What the request says about itself.
+    /// What the request says about itself. The engine only passes it on, to
+    /// [`ExecutionResult::metadata`](crate::ExecutionResult::metadata).
     #[serde(default)]
     pub metadata: ExecutionMetadata,
 }

@@ -1,5 +1,6 @@
 //! How an execution ended, and what is told of it meanwhile.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -8,23 +9,24 @@ use uuid::Uuid;
 
 use crate::request::ExecutionMetadata;
 
-/// Where an execution or a plan stands.
+/// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionStatus {
-    /// Accepted, not started: it waits for a slot, or for descriptors.
+    /// It waits for a slot, or for descriptors.
     Pending,
     /// Its process runs, or its output is still being read.
     Running,
-    /// It exited with code 0.
+    /// The command exited with code 0.
     Completed,
-    /// It could not be started, exited with another code, was killed, or printed more than it may.
+    /// It exited with another code, was ended by a signal, could not be started, or printed more than it may.
     Failed,
-    /// It was cancelled.
+    /// It was cancelled, whatever its exit code.
     Cancelled,
-    /// Its deadline passed.
+    /// Its deadline passed, whatever its exit code.
     Timeout,
-    /// A step of a plan that was not started, because another one failed.
+    /// A step of a plan that was not started, because another one failed; `error` names that one.
     Skipped,
 }
 
@@ -52,104 +54,103 @@ impl ExecutionStatus {
 
 /// What went wrong with an execution beyond the exit of its command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ResultErrorCode {
-    /// The program could not be started.
+    /// The command could not be started. `error` names it.
     SpawnFailed,
-    /// It printed more than [`max_output_size_bytes`](crate::ExecutionConfig::max_output_size_bytes)
-    /// under [`FailExecution`](crate::OversizedOutputStrategy::FailExecution).
+    /// It printed too much for the strategy `fail_execution`.
     OutputSizeExceeded,
-    /// A log or overflow file, a pipe or a process could not be handled; [`ExecutionResult::error`] says which.
+    /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
+    /// all the same.
     Io,
 }
 
 /// How an execution ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecutionResult {
-    /// The id of the request.
+    /// The id of the execution.
     pub id: Uuid,
     /// How it ended: the first cause that ended it.
+    #[cfg_attr(feature = "schema", schemars(extend("x-typescript" = "FinalStatus")))]
     pub status: ExecutionStatus,
     /// Whether `status` is `completed`.
     pub success: bool,
-    /// The exit code, unless a signal ended the process or it never ran.
+    /// The exit code of the command. `null` if a signal ended it, or if it was not started.
     pub exit_code: Option<i64>,
-    /// The signal that ended the process, such as `SIGTERM`.
+    /// The signal that ended the command, such as `SIGTERM`, or `null`. It is never told as 128 + n in the exit code.
     pub signal: Option<String>,
-    /// What was printed to standard output, up to the limit; invalid UTF-8 is replaced by U+FFFD.
+    /// What was printed to standard output, trailing newline included, up to
+    /// [`ExecutionConfig::max_output_size_bytes`](crate::ExecutionConfig::max_output_size_bytes). Invalid UTF-8 becomes
+    /// U+FFFD.
+    #[serde(serialize_with = "unless_apart")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
     pub stdout: String,
-    /// What was printed to standard error, up to the limit; invalid UTF-8 is replaced by U+FFFD.
+    /// What was printed to standard error, as [`ExecutionResult::stdout`].
+    #[serde(serialize_with = "unless_apart")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
     pub stderr: String,
-    /// How many bytes were printed to standard output, kept or not.
+    /// How much was printed to standard output, kept or not, in bytes.
     pub stdout_bytes: u64,
-    /// How many bytes were printed to standard error, kept or not.
+    /// How much was printed to standard error, kept or not, in bytes.
     pub stderr_bytes: u64,
-    /// Whether `stdout` or `stderr` holds less than was printed.
+    /// Whether `stdout` or `stderr` lacks something that was printed.
     pub truncated: bool,
-    /// Where the rest of standard output is.
+    /// The file with the rest of standard output, or `null`. Only with the strategy `stream_to_file`.
     #[serde(serialize_with = "path_or_none_as_text")]
     pub stdout_overflow_file: Option<PathBuf>,
-    /// Where the rest of standard error is.
+    /// The file with the rest of standard error, or `null`. Only with the strategy `stream_to_file`.
     #[serde(serialize_with = "path_or_none_as_text")]
     pub stderr_overflow_file: Option<PathBuf>,
     /// The command, shell-quoted, for display.
     pub command: String,
-    /// The number of the process, if it was started.
+    /// The process id of the command, or `null` if it was not started.
     pub pid: Option<u32>,
-    /// When the process was started.
+    /// When the process was started, in UTC, or `null` if it was not.
     pub started_at: Option<DateTime<Utc>>,
-    /// When the execution was settled.
+    /// When the execution ended, in UTC.
     pub completed_at: DateTime<Utc>,
-    /// From the start of the process until the execution was settled, in milliseconds.
+    /// The time from the start of the process to the end of the execution, in milliseconds, queue excluded.
     pub duration_ms: u64,
-    /// From `execute` until the start of the process, in milliseconds.
+    /// The time from the request to the start of the process, in milliseconds: the wait for a slot, and for its turn in a
+    /// plan. Of one that was not started, the time to its end.
     pub queued_ms: u64,
-    /// Whether something had to be killed after the grace period.
+    /// Whether something had to be killed after
+    /// [`ExecutionConfig::termination_grace_ms`](crate::ExecutionConfig::termination_grace_ms).
     pub forced: bool,
     /// Whether the command had left something running, which was ended.
     pub leftover_processes: bool,
-    /// The log file, if anything was logged.
+    /// The log file, or `null` if nothing was logged.
     #[serde(serialize_with = "path_or_none_as_text")]
     pub log_path: Option<PathBuf>,
-    /// What went wrong, in words.
+    /// What went wrong, in words, or `null`.
     pub error: Option<String>,
-    /// What went wrong beyond the exit of the command.
+    /// What went wrong beyond the exit of the command, for programs, or `null`.
     pub error_code: Option<ResultErrorCode>,
     /// What the request said about itself.
     pub metadata: ExecutionMetadata,
 }
 
+#[cfg(feature = "node")]
 impl ExecutionResult {
-    /// All of it but what was printed, which may be megabytes.
-    #[cfg(feature = "node")]
-    pub(crate) fn without_output(&self) -> Self {
-        Self {
-            id: self.id,
-            status: self.status,
-            success: self.success,
-            exit_code: self.exit_code,
-            signal: self.signal.clone(),
-            stdout: String::new(),
-            stderr: String::new(),
-            stdout_bytes: self.stdout_bytes,
-            stderr_bytes: self.stderr_bytes,
-            truncated: self.truncated,
-            stdout_overflow_file: self.stdout_overflow_file.clone(),
-            stderr_overflow_file: self.stderr_overflow_file.clone(),
-            command: self.command.clone(),
-            pid: self.pid,
-            started_at: self.started_at,
-            completed_at: self.completed_at,
-            duration_ms: self.duration_ms,
-            queued_ms: self.queued_ms,
-            forced: self.forced,
-            leftover_processes: self.leftover_processes,
-            log_path: self.log_path.clone(),
-            error: self.error.clone(),
-            error_code: self.error_code,
-            metadata: self.metadata.clone(),
-        }
+    /// As JSON, with nothing in place of what was printed, which may be megabytes.
+    pub(crate) fn json_without_output(&self) -> String {
+        OUTPUT_IS_APART.set(true);
+        let json = serde_json::to_string(self);
+        OUTPUT_IS_APART.set(false);
+        // It has string keys and no fallible conversions.
+        json.unwrap_or_default()
     }
+}
+
+thread_local! {
+    /// Whether what was printed goes another way than the rest of a result.
+    static OUTPUT_IS_APART: Cell<bool> = const { Cell::new(false) };
+}
+
+fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
 }
 
 /// A path as text. What is no UTF-8 in it becomes U+FFFD, as in output: a directory with such a name is no reason to
@@ -171,6 +172,7 @@ fn path_or_none_as_text<S: Serializer>(
 
 /// One line about an execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecutionSummary {
     /// The id of the execution.
     pub id: Uuid,
@@ -178,8 +180,8 @@ pub struct ExecutionSummary {
     pub status: ExecutionStatus,
     /// The command, shell-quoted, for display.
     pub command: String,
-    /// When its process was started.
+    /// When the process was started, in UTC, or `null` if it was not yet, or never.
     pub started_at: Option<DateTime<Utc>>,
-    /// How long it took, in milliseconds, once it has finished.
+    /// How long it took, in milliseconds, or `null` if it has not finished.
     pub duration_ms: Option<u64>,
 }

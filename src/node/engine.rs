@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::door::{Door, Shared};
 use super::failure::Failure;
-use super::handler::{Handler, PlanHandler, Wants};
+use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
 use super::runtime;
 use crate::config::ExecutionConfig;
@@ -464,7 +464,7 @@ fn decided(
     wants: Wants,
 ) -> impl FnOnce(Result<Uuid>) + Send + 'static {
     move |decision| match decision {
-        Ok(_) if wants.has(Wants::ACCEPTED) => door.send(Message::Accepted { token }),
+        Ok(_) if wants.has(Wanted::Accepted) => door.send(Message::Accepted { token }),
         Ok(_) => {}
         Err(error) => refuse(&door, token, error),
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use napi_derive::napi;
 use tokio::sync::Notify;
 
 use super::door::Shared;
@@ -16,29 +17,36 @@ use crate::process::guardian;
 /// the same time, little enough that a stuck one costs nothing to speak of.
 const WINDOW: usize = 1024 * 1024;
 
-/// What JavaScript wants to be told of an execution; the bits are those of `lib/door.js`.
+/// What JavaScript may want to be told of an execution: one bit each.
+#[napi]
+pub enum Wanted {
+    /// Lines of standard output.
+    Stdout = 1,
+    /// Lines of standard error.
+    Stderr = 2,
+    /// How it ended.
+    Result = 4,
+    /// Events besides lines and the end: the start, and the progress of a plan.
+    Started = 8,
+    /// Whether the promise of `execute` is to be settled.
+    Accepted = 16,
+    /// It was cancelled before it was asked for: it is never started.
+    Nothing = 32,
+}
+
+/// What JavaScript wants to be told of an execution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wants(pub u32);
 
 impl Wants {
-    const STDOUT: u32 = 1;
-    const STDERR: u32 = 2;
-    const RESULT: u32 = 4;
-    /// Events besides lines and the end: the start, and the progress of a plan.
-    const STARTED: u32 = 8;
-    /// Whether the promise of `execute` is to be settled.
-    pub const ACCEPTED: u32 = 16;
-    /// It was cancelled before it was asked for: it is never started.
-    pub const NOTHING: u32 = 32;
-
-    pub fn has(self, bit: u32) -> bool {
-        self.0 & bit != 0
+    pub fn has(self, wanted: Wanted) -> bool {
+        self.0 & wanted as u32 != 0
     }
 
     /// What it is asked to begin with.
     pub fn stop(self) -> Arc<Stop> {
         let stop = Arc::<Stop>::default();
-        if self.has(Self::NOTHING) {
+        if self.has(Wanted::Nothing) {
             stop.ask(Cause::Cancel);
         }
         stop
@@ -97,8 +105,8 @@ impl Handler {
         }
     }
 
-    fn wants(&self, bit: u32) -> bool {
-        self.wants.has(bit) || self.subscribers.load(Ordering::Relaxed) > 0
+    fn wants(&self, wanted: Wanted) -> bool {
+        self.wants.has(wanted) || self.subscribers.load(Ordering::Relaxed) > 0
     }
 
     async fn in_flight_at_most(&self, bytes: usize) {
@@ -128,7 +136,7 @@ impl EventHandler for Handler {
                 if let Some(problem) = guardian::problem() {
                     warn_once(&self.door, &problem);
                 }
-                if self.wants(Wants::STARTED) {
+                if self.wants(Wanted::Started) {
                     self.door.send(Message::Started {
                         token,
                         pid,
@@ -143,7 +151,7 @@ impl EventHandler for Handler {
             | ExecutionEvent::Timeout(ended) => {
                 self.door.forget(token);
                 let result = self
-                    .wants(Wants::RESULT)
+                    .wants(Wanted::Result)
                     .then(|| wire_result(&ended.result));
                 self.door.send(Message::Ended { token, result });
             }
@@ -172,8 +180,8 @@ impl EventHandler for Handler {
 
     fn wants_output(&self, stream: OutputStream) -> bool {
         self.wants(match stream {
-            OutputStream::Stdout => Wants::STDOUT,
-            OutputStream::Stderr => Wants::STDERR,
+            OutputStream::Stdout => Wanted::Stdout,
+            OutputStream::Stderr => Wanted::Stderr,
         })
     }
 
@@ -199,8 +207,8 @@ pub(super) struct PlanHandler {
 }
 
 impl PlanHandler {
-    fn wants(&self, bit: u32) -> bool {
-        self.wants.has(bit) || self.subscribers.load(Ordering::Relaxed) > 0
+    fn wants(&self, wanted: Wanted) -> bool {
+        self.wants.has(wanted) || self.subscribers.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -221,7 +229,7 @@ impl EventHandler for PlanHandler {
                 current_command: command,
                 timestamp,
                 ..
-            } if self.wants(Wants::STARTED) => self.door.send(Message::Progress {
+            } if self.wants(Wanted::Started) => self.door.send(Message::Progress {
                 token,
                 completed,
                 total,
@@ -232,7 +240,7 @@ impl EventHandler for PlanHandler {
                 result, timestamp, ..
             } => {
                 self.door.forget(token);
-                let result = self.wants(Wants::RESULT).then(|| wire_plan(&result));
+                let result = self.wants(Wanted::Result).then(|| wire_plan(&result));
                 self.door.send(Message::PlanEnded {
                     token,
                     result,

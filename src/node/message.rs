@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::{FnArgs, ToNapiValue};
 use napi::{Env, sys};
+use napi_derive::napi;
 
 use super::failure::Failure;
 use super::handler::Receipt;
@@ -15,7 +16,28 @@ use crate::result::ExecutionResult;
 /// One call of the dispatcher in `lib/door.js`: what, for whom, and up to five values.
 pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 
-/// What is told. The numbers are those of `lib/door.js`.
+/// The kinds of messages, as JavaScript knows them.
+#[napi]
+pub enum Told {
+    /// A batch of lines.
+    Output,
+    /// The start of an execution.
+    Started,
+    /// The end of an execution.
+    Ended,
+    /// A request or plan was accepted.
+    Accepted,
+    /// The answer to a question, or why there is none.
+    Settled,
+    /// Something to warn of.
+    Warning,
+    /// How far a plan is.
+    Progress,
+    /// The end of a plan.
+    PlanEnded,
+}
+
+/// What is told.
 #[derive(Debug)]
 pub(super) enum Message {
     Output {
@@ -88,10 +110,10 @@ impl Message {
     /// Called on the JavaScript thread.
     pub fn into_args(self) -> Args {
         let (kind, token, [first, second, third, fourth, fifth]) = self.into_parts();
-        (kind, token, first, second, third, fourth, fifth).into()
+        (kind as u32, token, first, second, third, fourth, fifth).into()
     }
 
-    fn into_parts(self) -> (u32, u32, [Value; 5]) {
+    fn into_parts(self) -> (Told, u32, [Value; 5]) {
         use Value::{Number, Numbers, Undefined};
         match self {
             Self::Output {
@@ -110,11 +132,8 @@ impl Message {
                 };
                 let stream = Number(f64::from(stream as u8));
                 let size = Number(number(size));
-                (
-                    0,
-                    token,
-                    [stream, Value::Text(text), partial, Number(at), size],
-                )
+                let values = [stream, Value::Text(text), partial, Number(at), size];
+                (Told::Output, token, values)
             }
             Self::Started {
                 token,
@@ -123,19 +142,19 @@ impl Message {
                 at,
             } => {
                 let values = [Number(pid.into()), Value::text(command), Number(at)];
-                (1, token, filled_up(values))
+                (Told::Started, token, filled_up(values))
             }
             Self::Ended { token, result } => {
                 let result = result.map(|result| filled_up(result.map(Value::Text)));
-                (2, token, result.unwrap_or_else(|| filled_up([])))
+                (Told::Ended, token, result.unwrap_or_else(|| filled_up([])))
             }
-            Self::Accepted { token } => (3, token, filled_up([])),
+            Self::Accepted { token } => (Told::Accepted, token, filled_up([])),
             Self::Settled { token, outcome } => {
                 let values = match outcome {
                     Ok(value) => [Undefined, value],
                     Err(failure) => [Value::Failure(failure), Undefined],
                 };
-                (4, token, filled_up(values))
+                (Told::Settled, token, filled_up(values))
             }
             Self::Progress {
                 token,
@@ -146,13 +165,17 @@ impl Message {
             } => {
                 let command = command.map_or(Undefined, Value::text);
                 let [completed, total] = [completed, total].map(|count| Number(number(count)));
-                (6, token, filled_up([completed, total, command, Number(at)]))
+                (
+                    Told::Progress,
+                    token,
+                    filled_up([completed, total, command, Number(at)]),
+                )
             }
             Self::PlanEnded { token, result, at } => {
                 let result = result.map_or(Undefined, Value::Texts);
-                (7, token, filled_up([result, Number(at)]))
+                (Told::PlanEnded, token, filled_up([result, Number(at)]))
             }
-            Self::Warning(text) => (5, 0, filled_up([Value::text(text)])),
+            Self::Warning(text) => (Told::Warning, 0, filled_up([Value::text(text)])),
         }
     }
 }
@@ -164,11 +187,9 @@ fn filled_up<const N: usize>(values: [Value; N]) -> [Value; 5] {
 
 /// A result as JSON without its output, and its output.
 pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Text; 3] {
-    // It has string keys and no fallible conversions.
-    let json = serde_json::to_string(&result.without_output()).unwrap_or_default();
     let output = |stream| Text::output(result, stream);
     [
-        json.into(),
+        result.json_without_output().into(),
         output(OutputStream::Stdout),
         output(OutputStream::Stderr),
     ]
@@ -181,7 +202,7 @@ pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<Text> {
         description: plan.description.clone(),
         ..*plan
     };
-    // As for a result.
+    // It has string keys and no fallible conversions.
     let json = serde_json::to_string(&own).unwrap_or_default();
     let steps = plan.results.iter().flat_map(wire_result);
     [json.into()].into_iter().chain(steps).collect()

@@ -22,9 +22,10 @@ mod schedule;
 /// Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of
 /// the engine like any other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExecutionPlan {
-    /// The id of the plan. In serialized form optional: made up when absent.
+    /// A UUID. Default: a random one.
     #[serde(default = "Uuid::new_v4")]
     pub id: Uuid,
     /// For display. Default: empty.
@@ -34,8 +35,8 @@ pub struct ExecutionPlan {
     pub strategy: ExecutionStrategy,
     /// The steps.
     pub commands: Vec<ExecutionRequest>,
-    /// The deadline of the whole plan in milliseconds, counted from its acceptance. Default: none but those of
-    /// its steps.
+    /// The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// What the plan says about itself.
@@ -60,20 +61,22 @@ impl ExecutionPlan {
 
 /// In which order the steps of a plan run. A step fails when it ends in any way but `completed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ExecutionStrategy {
     /// One after the other.
     Serial {
-        /// Whether a failure skips the rest. Default true.
+        /// Whether a failure skips the rest. Default: `true`.
         #[serde(default = "yes")]
         stop_on_error: bool,
     },
     /// All at once.
     Parallel {
         /// How many steps of this plan run at once. Default: as many as the engine has slots.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_concurrency: Option<usize>,
-        /// Whether after a failure nothing more is started. Default false.
+        /// Whether after a failure nothing more is started. Default: `false`.
         #[serde(default)]
         stop_on_error: bool,
     },
@@ -83,9 +86,10 @@ pub enum ExecutionStrategy {
         #[serde(deserialize_with = "indices")]
         dependencies: BTreeMap<usize, Vec<usize>>,
         /// How many steps of this plan run at once. Default: as many as the engine has slots.
+        #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_concurrency: Option<usize>,
-        /// Whether after a failure nothing more is started. Default false.
+        /// Whether after a failure nothing more is started. Default: `false`.
         #[serde(default)]
         stop_on_error: bool,
     },
@@ -111,6 +115,7 @@ fn indices<'de, D: Deserializer<'de>>(
 
 /// How a plan ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanExecutionResult {
     /// The id of the plan.
     pub plan_id: Uuid,
@@ -122,7 +127,7 @@ pub struct PlanExecutionResult {
     pub success: bool,
     /// One per command, in the order of [`ExecutionPlan::commands`].
     pub results: Vec<Arc<ExecutionResult>>,
-    /// From the acceptance of the plan to its end, in milliseconds.
+    /// The time from the acceptance of the plan to its end, in milliseconds.
     pub total_duration_ms: u64,
     /// How many steps ended in which way.
     pub stats: ExecutionStats,
@@ -130,6 +135,7 @@ pub struct PlanExecutionResult {
 
 /// How many steps of a plan ended in which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecutionStats {
     /// All of them.
     pub total: usize,

@@ -52,6 +52,7 @@ pub(crate) struct Invocation {
     pub words: Vec<OsString>,
     pub variables: Variables,
     /// The directory that the child goes to first: that of the host at the call. `None`: where the host is at the start.
+    #[cfg_attr(windows, expect(dead_code, reason = "there is never one"))]
     pub directory: Option<Arc<Directory>>,
     /// The path that it goes to from there, if any.
     pub working_dir: Option<PathBuf>,

@@ -58,6 +58,7 @@ impl Directory {
         None
     }
 
+    #[cfg(feature = "node")]
     pub fn is_current(&self) -> bool {
         match *self {}
     }

@@ -4,7 +4,9 @@
 import {
   ExecutionEngine,
   ExecutionError,
+  type CancelledEvent,
   type Command,
+  type CompletedEvent,
   type ErrorCode,
   type ExecuteOptions,
   type ExecutionConfig,
@@ -14,7 +16,17 @@ import {
   type ExecutionResult,
   type ExecutionStatus,
   type ExecutionSummary,
+  type FailedEvent,
+  type FinalStatus,
+  type PlanCompletedEvent,
+  type PlanEvent,
   type PlanExecutionResult,
+  type PlanOptions,
+  type ProgressEvent,
+  type StartedEvent,
+  type StderrEvent,
+  type StdoutEvent,
+  type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
 
 /** Whether two types are the same; `any` is only the same as itself. */
@@ -42,8 +54,12 @@ new ExecutionEngine({ oversizedOutputStrategy: 'drop' })
 ExecutionEngine()
 expectType<ExecutionEngine>()(ExecutionEngine.initGlobal({ logOutput: false }))
 expectType<ExecutionEngine>()(ExecutionEngine.global())
-expectType<Required<ExecutionConfig>>()(engine.config)
 expectType<number>()(engine.config.defaultTimeoutMs)
+expectType<'truncate_with_warning' | 'fail_execution' | 'stream_to_file'>()(engine.config.oversizedOutputStrategy)
+expectType<string>()(engine.config.logDir)
+const copyOfConfig: ExecutionConfig = engine.config
+// @ts-expect-error what is in force cannot be set
+engine.config.logDir = '/'
 // @ts-expect-error counts cannot be set
 engine.runningCount = 1
 const counts: number[] = [engine.runningCount, engine.queuedCount, engine.totalCount, engine.availablePermits]
@@ -92,6 +108,50 @@ const numberStdin: ExecutionRequest = { command: exec, stdin: 5 }
 // @ts-expect-error milliseconds are a number
 const textTimeout: ExecutionRequest = { command: exec, timeoutMs: '1s' }
 
+// What is passed may be read only, and undefined where it may be absent
+const frozen = Object.freeze({
+  command: Object.freeze({ type: 'exec', program: 'ls', args: Object.freeze(['-l']) } as const),
+  env: Object.freeze({ LANG: 'C' }),
+  metadata: Object.freeze({ tags: Object.freeze({ a: 'b' }) }),
+})
+void engine.run(frozen, Object.freeze({ onStdout: () => {} }))
+const frozenPlan = Object.freeze({
+  strategy: Object.freeze({
+    type: 'dependency_graph',
+    dependencies: Object.freeze({ 1: Object.freeze([0]) }),
+  } as const),
+  commands: Object.freeze([frozen, frozen]),
+})
+void engine.runPlan(frozenPlan)
+const absent: ExecutionRequest = {
+  id: undefined,
+  command: { type: 'shell', command: 'ls', shell: undefined },
+  env: undefined,
+  inheritEnv: undefined,
+  workingDir: undefined,
+  stdin: undefined,
+  timeoutMs: undefined,
+  outputLogPath: undefined,
+  keepBackground: undefined,
+  metadata: { source: undefined, conversationId: undefined, tags: undefined },
+}
+void engine.run(absent, { onStdout: undefined, onStderr: undefined, onEvent: undefined, signal: undefined })
+engine.stream(absent, { signal: undefined })
+void engine.readLogs(id, { maxBytes: undefined })
+new ExecutionEngine({ logDir: undefined, oversizedOutputStrategy: undefined })
+const absentInPlan: ExecutionPlan = {
+  id: undefined,
+  description: undefined,
+  strategy: { type: 'parallel', maxConcurrency: undefined, stopOnError: undefined },
+  commands: [],
+  timeoutMs: undefined,
+  metadata: undefined,
+}
+// @ts-expect-error null is no value
+const nothing: ExecutionRequest = { command: exec, workingDir: null }
+// @ts-expect-error what is passed is not changed by who is given it
+absent.timeoutMs = 5
+
 // Running
 expectType<Promise<string>>()(engine.execute(request))
 expectType<Promise<ExecutionResult>>()(engine.run(request))
@@ -102,6 +162,8 @@ const options: ExecuteOptions = {
   signal: AbortSignal.timeout(1000),
 }
 void engine.run(request, options)
+// @ts-expect-error an execution has no progress
+void engine.run(request, { onEvent: (event: ProgressEvent) => event })
 // @ts-expect-error a line is a text
 void engine.run(request, { onStdout: (line: number) => line })
 // @ts-expect-error an unknown option
@@ -117,7 +179,18 @@ engine.stream(request, { onStdout: () => {} })
 
 // Results
 function results(result: ExecutionResult, summary: ExecutionSummary): void {
-  expectType<ExecutionStatus>()(result.status)
+  expectType<FinalStatus>()(result.status)
+  expectType<'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'>()(result.status)
+  if (result.success) {
+    expectType<'completed'>()(result.status)
+    expectType<number>()(result.exitCode)
+  } else {
+    expectType<'failed' | 'cancelled' | 'timeout' | 'skipped'>()(result.status)
+    expectType<number | null>()(result.exitCode)
+    // @ts-expect-error what did not succeed has not completed
+    if (result.status === 'completed') return
+  }
+  if (result.status === 'completed') expectType<true>()(result.success)
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
   expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null>()(result.errorCode)
@@ -146,13 +219,8 @@ async function events(): Promise<void> {
         expectType<string>()(event.line)
         expectType<boolean>()(event.partial)
         break
+      // @ts-expect-error an execution has no progress
       case 'progress':
-        expectType<string | null>()(event.currentCommand)
-        // @ts-expect-error progress is that of a plan
-        event.executionId
-        break
-      case 'plan_completed':
-        expectType<PlanExecutionResult>()(event.result)
         break
       default:
         expectType<'completed' | 'failed' | 'cancelled' | 'timeout'>()(event.eventType)
@@ -160,6 +228,25 @@ async function events(): Promise<void> {
     }
   }
 }
+
+// One type for each event
+expectType<StartedEvent | StdoutEvent | StderrEvent | CompletedEvent | FailedEvent | CancelledEvent | TimeoutEvent>()(
+  {} as ExecutionEvent,
+)
+expectType<ProgressEvent | PlanCompletedEvent>()({} as PlanEvent)
+expectType<CompletedEvent>()({} as Extract<ExecutionEvent, { eventType: 'completed' }>)
+expectType<StderrEvent>()({} as Extract<ExecutionEvent, { eventType: 'stderr' }>)
+function planEvents(event: PlanEvent): void {
+  if (event.eventType === 'progress') expectType<string | null>()(event.currentCommand)
+  else expectType<PlanExecutionResult>()(event.result)
+  expectType<string>()(event.planId)
+  // @ts-expect-error it is told of a plan
+  event.executionId
+}
+const planOptions: PlanOptions = { onEvent: (event) => expectType<ExecutionEvent | PlanEvent>()(event) }
+void engine.runPlan({ strategy: { type: 'serial' }, commands: [] }, planOptions)
+// @ts-expect-error a plan tells more than an execution
+void engine.runPlan({ strategy: { type: 'serial' }, commands: [] }, { onEvent: (event: ExecutionEvent) => event })
 
 // Plans
 const plans: ExecutionPlan[] = [
@@ -196,7 +283,7 @@ expectType<string>()(engine.getLogPath(id))
 expectType<Promise<void>>()(engine.cancel(id))
 expectType<Promise<void>>()(engine.removeExecution(id))
 expectType<Promise<number>>()(engine.cleanup())
-expectType<() => void>()(engine.onEvent((event) => expectType<ExecutionEvent>()(event)))
+expectType<() => void>()(engine.onEvent((event) => expectType<ExecutionEvent | PlanEvent>()(event)))
 // @ts-expect-error an id is a text
 void engine.getStatus(1)
 // @ts-expect-error an unknown option

@@ -1,0 +1,294 @@
+'use strict'
+
+// What `lib/check.js` checks with.
+//
+// A checker takes a value and its path, throws an ExecutionError, and returns a copy as the engine reads it: with the
+// keys of Rust. Only what an object has itself counts, and it is read once: what was checked is what is sent. The copy
+// inherits nothing, so that no `toJSON` which a program has added somewhere is called when it is made text.
+
+const { constants } = require('node:buffer')
+const { isUint8Array } = require('node:util').types
+const { ExecutionError } = require('./error')
+
+const { create, entries, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object
+const { isArray } = Array
+const { toString } = Object.prototype
+
+/** @typedef {(value: any, path: string, code: 'VALIDATION' | 'INVALID_CONFIG') => any} Checker */
+
+/** @type {(path: string, expected: string, found: string, code?: 'VALIDATION' | 'INVALID_CONFIG') => never} */
+function refuse(path, expected, found, code = 'VALIDATION') {
+  throw new ExecutionError(code, `${path}: expected ${expected}, found ${found}`, { field: path })
+}
+
+/** @param {any} value */
+function describe(value) {
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+    case 'bigint':
+      return `${value}n`
+    case 'number':
+    case 'boolean':
+      return String(value)
+    default:
+      return describeType(value)
+  }
+}
+
+/** What may be a secret is not told: only what it is. @param {any} value */
+function describeType(value) {
+  if (value === null || value === undefined) return String(value)
+  if (isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'object') return `an object of type ${getPrototypeOf(value)?.constructor?.name ?? 'null'}`
+  return `a ${typeof value}`
+}
+
+/**
+ * A copy of an object, as yet empty. Its prototype is an empty one: without any, V8 takes three times as long.
+ *
+ * @type {new () => Record<string, any>}
+ */
+const Copy = /** @type {any} */ (function Copy() {})
+Copy.prototype = create(null)
+
+/** A copy of an array, as yet empty. @returns {any[]} */
+const copyOfArray = () => setPrototypeOf([], null)
+
+/** What an object has itself. @param {any} value @param {string | number} key */
+const own = (value, key) => (hasOwn(value, key) ? value[key] : undefined)
+
+/** @type {Checker} */
+function text(value, path, code) {
+  if (typeof value !== 'string') return refuse(path, 'a string', describe(value), code)
+  // No half of a pair.
+  if (/** @type {any} */ (value).isWellFormed()) return value
+  return refuse(path, 'text of whole Unicode characters', describe(value), code)
+}
+
+/** @type {Checker} */
+const flag = (value, path, code) =>
+  typeof value === 'boolean' ? value : refuse(path, 'a boolean', describe(value), code)
+
+/** @type {Checker} */
+function positive(value, path, code) {
+  if (Number.isSafeInteger(value) && value > 0) return value
+  return refuse(path, 'a positive integer up to 2^53 - 1', describe(value), code)
+}
+
+/** @type {Checker} */
+function count(value, path, code) {
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  return refuse(path, 'zero or a positive integer up to 2^53 - 1', describe(value), code)
+}
+
+/**
+ * How many bytes fit into one string, which a stream of a result, a line and a log are in JavaScript. What is left is
+ * room for other lines of the same read, and for a line of warning.
+ */
+const LONGEST_TEXT = constants.MAX_STRING_LENGTH - 2 ** 20
+
+/** @type {Checker} */
+const textSize = (value, path, code) => Math.min(positive(value, path, code), LONGEST_TEXT)
+
+/** @type {(least: number) => Checker} */
+const sizeOfAtLeast = (least) => (value, path, code) => {
+  if (!(Number.isSafeInteger(value) && value >= least)) {
+    refuse(path, `an integer of at least ${least}, up to 2^53 - 1`, describe(value), code)
+  }
+  return textSize(value, path, code)
+}
+
+/** @type {(...names: string[]) => Checker} */
+const oneOf =
+  (...names) =>
+  (value, path, code) =>
+    names.includes(value) ? value : refuse(path, names.map((name) => `"${name}"`).join(' or '), describe(value), code)
+
+/** @type {(item: Checker) => Checker} */
+const listOf = (item) => (value, path, code) => {
+  if (!isArray(value)) refuse(path, 'an array', describe(value), code)
+  const items = copyOfArray()
+  const { length } = value
+  // A plain loop sees the holes that `map` skips.
+  for (let i = 0; i < length; i++) items[i] = item(own(value, i), `${path}[${i}]`, code)
+  return items
+}
+
+/** @type {(item: Checker, describe: (value: any) => string) => Checker} */
+const textsOf = (item, describe) => (value, path, code) => {
+  if (!isObject(value)) refuse(path, 'an object with string values', describe(value), code)
+  const checked = new Copy()
+  for (const key of keys(value)) {
+    const place = `${path}.${key}`
+    checked[text(key, place, code)] = item(value[key], place, code)
+  }
+  return checked
+}
+
+const texts = textsOf(text, describe)
+
+/** The value of a variable. @type {Checker} */
+function secretText(value, path, code) {
+  if (typeof value !== 'string') return refuse(path, 'a string', describeType(value), code)
+  if (/** @type {any} */ (value).isWellFormed()) return value
+  return refuse(path, 'text of whole Unicode characters', 'a string with half of one', code)
+}
+
+const secretTexts = textsOf(secretText, describeType)
+
+/**
+ * Whether it is an object for the sake of its keys, such as a literal, an instance of a class or a module. A `Map`, or a
+ * promise that nobody awaited, has none, and would pass for an empty one.
+ *
+ * @param {any} value
+ */
+function isObject(value) {
+  if (typeof value !== 'object' || value === null) return false
+  if (getPrototypeOf(value) === Object.prototype) return true
+  const tag = toString.call(value)
+  return tag === '[object Object]' || tag === '[object Module]'
+}
+
+/** What tells objects apart: checked, and read, by `byType`. @type {Checker} */
+const tag = (value) => value
+
+/** @param {string} key */
+const rustName = (key) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+/**
+ * An object with these keys and no others; a key with `?` may be absent or undefined. `name` is what it is called
+ * where it has no path; `spell` how the copy spells its keys.
+ *
+ * @type {(shape: Record<string, Checker>, expected: string, about?: { name?: string, spell?: (key: string) => string }) => Checker}
+ */
+function object(shape, expected, { name: whole = 'request', spell = rustName } = {}) {
+  const all = entries(shape).map(([key, check]) => {
+    const name = key.replace('?', '')
+    return { name, copied: spell(name), required: name === key, check }
+  })
+  const fields = all.filter(({ check }) => check !== tag)
+  const known = new Set(all.map(({ name }) => name))
+  return (value, path, code) => {
+    const within = path === '' ? '' : `${path}.`
+    if (!isObject(value)) refuse(path === '' ? whole : path, expected, describe(value), code)
+    for (const key of keys(value)) {
+      if (!known.has(key)) refuseKey(within + key, key, known, code)
+    }
+    const checked = new Copy()
+    for (const { name, copied, required, check } of fields) {
+      const found = own(value, name)
+      if (found !== undefined) checked[copied] = check(found, within + name, code)
+      else if (required) check(undefined, within + name, code)
+    }
+    return checked
+  }
+}
+
+/** @type {(path: string, key: string, known: Set<string>, code: 'VALIDATION' | 'INVALID_CONFIG') => never} */
+function refuseKey(path, key, known, code) {
+  // No known key is longer, and all of a very long one would take seconds.
+  const start = key.slice(0, 30)
+  const nearest = [...known].sort((a, b) => distance(start, a) - distance(start, b))
+  const isClose = distance(start, nearest[0]) <= nearest[0].length / 2
+  // A guess far off, "id" for "cwd", helps less than the choice there is.
+  const expected = isClose ? `a known key, such as "${nearest[0]}"` : `one of the keys ${[...known].join(', ')}`
+  return refuse(path, expected, describe(key), code)
+}
+
+/**
+ * How many letters have to be changed, added or dropped.
+ *
+ * @param {string} a
+ * @param {string} b
+ */
+function distance(a, b) {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1].toLowerCase() === b[j - 1].toLowerCase() ? 0 : 1
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + same)
+    }
+    row = next
+  }
+  return row[b.length]
+}
+
+/**
+ * One of several objects, told apart by `type`.
+ *
+ * @type {(types: Record<string, Checker>, expected: string) => Checker}
+ */
+function byType(types, expected) {
+  const type = oneOf(...keys(types))
+  return (value, path, code) => {
+    if (!isObject(value)) refuse(path, expected, describe(value), code)
+    const found = type(own(value, 'type'), `${path}.type`, code)
+    const checked = types[found](value, path, code)
+    checked.type = found
+    return checked
+  }
+}
+
+/** @type {Checker} */
+function uuid(value, path, code) {
+  const form = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+  return typeof value === 'string' && form.test(value)
+    ? value.toLowerCase()
+    : refuse(path, 'a UUID', describe(value), code)
+}
+
+/** @type {Checker} */
+function bytes(value, path, code) {
+  // Also an array of another realm, as under Jest.
+  const works = typeof value === 'string' || isUint8Array(value)
+  return works ? value : refuse(path, 'a string or a Uint8Array', describeType(value), code)
+}
+
+/** @type {(item: Checker) => Checker} */
+const indicesOf = (item) => (value, path, code) => {
+  if (!isObject(value)) refuse(path, 'an object from indices to arrays of indices', describe(value), code)
+  const checked = new Copy()
+  for (const key of keys(value)) {
+    if (!/^(0|[1-9][0-9]{0,14})$/.test(key)) refuse(`${path}[${key}]`, 'the index of a command', describe(key), code)
+    checked[key] = item(value[key], `${path}[${key}]`, code)
+  }
+  return checked
+}
+
+/** @type {Checker} */
+function callback(value, path, code) {
+  return typeof value === 'function' ? value : refuse(path, 'a function', describe(value), code)
+}
+
+/** @type {Checker} */
+function abortSignal(value, path, code) {
+  const works =
+    typeof value?.aborted === 'boolean' &&
+    typeof value.addEventListener === 'function' &&
+    typeof value.removeEventListener === 'function'
+  return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
+}
+
+module.exports = {
+  abortSignal,
+  byType,
+  bytes,
+  callback,
+  count,
+  flag,
+  indicesOf,
+  isObject,
+  listOf,
+  object,
+  oneOf,
+  positive,
+  secretTexts,
+  tag,
+  text,
+  sizeOfAtLeast,
+  textSize,
+  texts,
+  uuid,
+}

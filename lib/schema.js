@@ -1,0 +1,86 @@
+'use strict'
+
+// Generated from the types of Rust by `npm run contract`: which keys there are, and of which kind. `lib/check.js` knows
+// the kinds; a key with `?` may be absent.
+
+const metadata = {
+  expected: 'a metadata object',
+  fields: { 'source?': 'text', 'conversationId?': 'text', 'tags?': 'texts' },
+}
+
+const command = {
+  expected: 'a command object',
+  types: {
+    exec: { fields: { program: 'text', 'args?': { list: 'text' } } },
+    shell: { fields: { command: 'text', 'shell?': 'text' } },
+    script: { fields: { path: 'text', 'interpreter?': 'text', 'args?': { list: 'text' } } },
+    aws_cli: {
+      fields: { service: 'text', operation: 'text', 'args?': { list: 'text' }, 'profile?': 'text', 'region?': 'text' },
+    },
+  },
+}
+
+const request = {
+  expected: 'a request object',
+  fields: {
+    'id?': 'uuid',
+    command: command,
+    'env?': 'secretTexts',
+    'inheritEnv?': 'flag',
+    'workingDir?': 'text',
+    'stdin?': 'bytes',
+    'timeoutMs?': 'positive',
+    'outputLogPath?': 'text',
+    'keepBackground?': 'flag',
+    'metadata?': metadata,
+  },
+}
+
+const strategy = {
+  expected: 'a strategy object',
+  types: {
+    serial: { fields: { 'stopOnError?': 'flag' } },
+    parallel: { fields: { 'maxConcurrency?': 'positive', 'stopOnError?': 'flag' } },
+    dependency_graph: {
+      fields: { dependencies: { indices: { list: 'count' } }, 'maxConcurrency?': 'positive', 'stopOnError?': 'flag' },
+    },
+  },
+}
+
+const plan = {
+  expected: 'a plan object',
+  fields: {
+    'id?': 'uuid',
+    'description?': 'text',
+    strategy: strategy,
+    commands: { list: request },
+    'timeoutMs?': 'positive',
+    'metadata?': metadata,
+  },
+}
+
+const config = {
+  expected: 'a configuration object',
+  fields: {
+    'defaultTimeoutMs?': 'positive',
+    'maxTimeoutMs?': 'positive',
+    'maxConcurrentExecutions?': 'positive',
+    'maxQueuedExecutions?': 'count',
+    'maxInMemoryExecutions?': 'positive',
+    'executionRetentionSecs?': 'positive',
+    'enableAutoCleanup?': 'flag',
+    'streamOutput?': 'flag',
+    'maxOutputSizeBytes?': 'textSize',
+    'oversizedOutputStrategy?': { oneOf: ['truncate_with_warning', 'fail_execution', 'stream_to_file'] },
+    'maxLineSizeBytes?': { atLeast: 4 },
+    'logOutput?': 'flag',
+    'logDir?': 'text',
+    'maxLogSizeBytes?': 'positive',
+    'terminationGraceMs?': 'positive',
+    'drainIdleMs?': 'positive',
+    'drainMaxMs?': 'positive',
+    'orphanProtection?': 'flag',
+  },
+}
+
+module.exports = { metadata, command, request, strategy, plan, config }

@@ -1,0 +1,85 @@
+'use strict'
+
+// Generated from the types of Rust by `npm run contract`: from its JSON, with its names, to what TypeScript sees.
+
+const { inMillis, inMillisOrNull } = require('./time')
+
+/**
+ * @param {any} found
+ * @param {any} stdout
+ * @param {any} stderr
+ */
+const readResult = (found, stdout, stderr) => ({
+  id: found.id,
+  status: found.status,
+  success: found.success,
+  exitCode: found.exit_code,
+  signal: found.signal,
+  stdout,
+  stderr,
+  stdoutBytes: found.stdout_bytes,
+  stderrBytes: found.stderr_bytes,
+  truncated: found.truncated,
+  stdoutOverflowFile: found.stdout_overflow_file,
+  stderrOverflowFile: found.stderr_overflow_file,
+  command: found.command,
+  pid: found.pid,
+  startedAt: inMillisOrNull(found.started_at),
+  completedAt: inMillis(found.completed_at),
+  durationMs: found.duration_ms,
+  queuedMs: found.queued_ms,
+  forced: found.forced,
+  leftoverProcesses: found.leftover_processes,
+  logPath: found.log_path,
+  error: found.error,
+  errorCode: found.error_code,
+  metadata: readMetadata(found.metadata),
+})
+
+/**
+ * @param {any} found
+ */
+const readMetadata = (found) => ({
+  ...(found.source === undefined ? {} : { source: found.source }),
+  ...(found.conversation_id === undefined ? {} : { conversationId: found.conversation_id }),
+  tags: found.tags,
+})
+
+/**
+ * @param {any} found
+ */
+const readSummary = (found) => ({
+  id: found.id,
+  status: found.status,
+  command: found.command,
+  startedAt: inMillisOrNull(found.started_at),
+  durationMs: found.duration_ms,
+})
+
+/**
+ * @param {any} found
+ * @param {any} results
+ */
+const readPlanResult = (found, results) => ({
+  planId: found.plan_id,
+  description: found.description,
+  status: found.status,
+  success: found.success,
+  results,
+  totalDurationMs: found.total_duration_ms,
+  stats: readStats(found.stats),
+})
+
+/**
+ * @param {any} found
+ */
+const readStats = (found) => ({
+  total: found.total,
+  completed: found.completed,
+  failed: found.failed,
+  cancelled: found.cancelled,
+  timeout: found.timeout,
+  skipped: found.skipped,
+})
+
+module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats }

@@ -1,0 +1,292 @@
+// The public types of the package. Those that Rust has as well are generated from it by `npm run contract`, into what is
+// written in `scripts/contract/template.d.ts`. `binding.d.ts` is internal.
+
+declare global {
+  // What `lib.esnext.disposable` and `@types/node` declare as well; for programs that compile with neither.
+  interface SymbolConstructor {
+    readonly asyncDispose: unique symbol
+  }
+}
+
+// generated: Command
+
+// generated: ExecutionRequest
+
+/**
+ * Who is told while a command runs.
+ *
+ * A callback has seen every line before {@link ExecutionEngine.run}, {@link ExecutionEngine.waitForCompletion} or
+ * the terminal event is seen. One that returns a promise is awaited before the next line is delivered; the command
+ * blocks on its pipe meanwhile, and the deadline and a cancel are kept. One that has not returned
+ * {@link ExecutionConfig.drainMaxMs} after these is given up: no further line is delivered, and the `error` of the
+ * result says so.
+ *
+ * What a callback throws or rejects does not stop the execution. It surfaces as an uncaught exception or an
+ * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
+ * context of the call: it sees what an `AsyncLocalStorage` held there.
+ *
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
+ * as events; `onEvent` is told of all else.
+ */
+export interface ExecuteOptions<Event = ExecutionEvent> {
+  /**
+   * Called with each line of standard output, without its end. A line ends at `\n`; a `\r` before it is dropped.
+   * A line longer than {@link ExecutionConfig.maxLineSizeBytes} comes in pieces.
+   */
+  readonly onStdout?: ((line: string) => void | Promise<void>) | undefined
+  /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
+  readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
+  /** Called with each event of this execution or plan, the terminal one included. */
+  readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
+  /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The same for a plan, which is told of its own events and those of its steps. */
+export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
+
+// generated: ExecutionConfig
+
+// generated: ExecutionStatus
+
+/** How an execution ended. */
+export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
+
+// generated: ExecutionResult as Result
+
+/** How an execution ended: {@link Result}, which `success` narrows. */
+export type ExecutionResult = Result &
+  (
+    | {
+        /** It is completed. */
+        success: true
+        /** How it ended. */
+        status: 'completed'
+        /** Of a command that has completed there is one. */
+        exitCode: number
+      }
+    | {
+        /** It is not completed. */
+        success: false
+        /** How it ended. */
+        status: Exclude<FinalStatus, 'completed'>
+      }
+  )
+
+// generated: ExecutionSummary
+
+// generated: events
+
+// generated: ExecutionPlan
+
+// generated: PlanExecutionResult
+
+// generated: ErrorCode
+
+/** Why the engine refused a call. What happens to a process is never an error: it is in the {@link ExecutionResult}. */
+export class ExecutionError extends Error {
+  /** The engine makes these; a program may, to stand in for it in tests. */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    about?: { readonly field?: string | undefined; readonly executionId?: string | undefined },
+  )
+  /** What kind of refusal it is. */
+  code: ErrorCode
+  /** For `VALIDATION`, `INVALID_CONFIG` and `DUPLICATE_ID`: the path of the culprit, such as `command.args[2]`. */
+  field?: string
+  /** The execution or plan that the call was about, if there is one. */
+  executionId?: string
+}
+
+/**
+ * Runs commands, and owns every process that they start.
+ *
+ * What is passed is read in the call, each property once, and may be changed after it; only what an object has itself
+ * counts, not what it inherits. Values of `env` and `stdin` are in no message.
+ *
+ * A method that returns a promise never throws: bad arguments reject it with an {@link ExecutionError}. An execution
+ * that runs or waits, and a promise that has not settled, keep the host's event loop alive. An idle engine does not.
+ *
+ * @example
+ * ```ts
+ * import { ExecutionEngine } from '@escher-dbai/execution-engine'
+ *
+ * const engine = new ExecutionEngine()
+ * const result = await engine.run(
+ *   { command: { type: 'exec', program: 'git', args: ['status', '--short'] }, timeoutMs: 10_000 },
+ *   { onStdout: (line) => console.log(line) },
+ * )
+ * ```
+ */
+export class ExecutionEngine {
+  /**
+   * @throws {@link ExecutionError} `INVALID_CONFIG`, with the `field`.
+   */
+  constructor(config?: ExecutionConfig)
+
+  /**
+   * Makes the engine that {@link ExecutionEngine.global} returns; each Node environment (main thread, worker) has its
+   * own. It runs one execution at a time: `maxConcurrentExecutions` is 1, whatever `config` says.
+   *
+   * @throws {@link ExecutionError} `ALREADY_INITIALIZED` if it exists; `INVALID_CONFIG`, with the `field`.
+   */
+  static initGlobal(config?: ExecutionConfig): ExecutionEngine
+
+  /**
+   * The engine that {@link ExecutionEngine.initGlobal} made.
+   *
+   * @throws {@link ExecutionError} `NOT_INITIALIZED` before that.
+   */
+  static global(): ExecutionEngine
+
+  /**
+   * Accepts a request and returns the id of the execution, without waiting for the command.
+   *
+   * Rejects with `VALIDATION`, `DUPLICATE_ID`, `CONCURRENCY_LIMIT_REACHED` or `SHUT_DOWN`. A program that does not
+   * exist is no rejection: the result says `failed` and `SPAWN_FAILED`.
+   */
+  execute(request: ExecutionRequest, options?: ExecuteOptions): Promise<string>
+
+  /**
+   * Runs a command and waits for its end.
+   *
+   * Rejects only if the request cannot be accepted, as {@link ExecutionEngine.execute} does. Whatever happens to the
+   * process (an exit code, a signal, the deadline, a cancel, a failed start) is in the result.
+   */
+  run(request: ExecutionRequest, options?: ExecuteOptions): Promise<ExecutionResult>
+
+  /**
+   * Runs a command and yields its events; the last one is the terminal event. It is started by the first `next()`.
+   * Output that is not taken yet is held back in the command; what is not taken for
+   * {@link ExecutionConfig.drainMaxMs} after a deadline or a cancel is only in the result, whose `error` says so.
+   * Leaving the loop early cancels the execution.
+   *
+   * The loop throws an {@link ExecutionError} if the request cannot be accepted, as {@link ExecutionEngine.execute}.
+   */
+  stream(
+    request: ExecutionRequest,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<ExecutionEvent, void, undefined>
+
+  /**
+   * Accepts a plan and returns its id, without waiting for the commands.
+   *
+   * Rejects with `VALIDATION` (a cycle in the dependencies is spelled out), `DUPLICATE_ID` or `SHUT_DOWN`.
+   */
+  executePlan(plan: ExecutionPlan, options?: PlanOptions): Promise<string>
+
+  /**
+   * Runs a plan and waits for its end. Rejects as {@link ExecutionEngine.executePlan} does; what happens to the steps
+   * is in the result.
+   */
+  runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
+
+  /**
+   * Where an execution or a plan stands.
+   *
+   * Rejects with `NOT_FOUND`, or with `VALIDATION` if `id` is no UUID.
+   */
+  getStatus(id: string): Promise<ExecutionStatus>
+
+  /**
+   * How an execution ended.
+   *
+   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   */
+  getResult(id: string): Promise<ExecutionResult>
+
+  /**
+   * Waits for the end of an execution; returns at once if it has ended.
+   *
+   * Rejects with `NOT_FOUND`, or with `VALIDATION` if `id` is no UUID.
+   */
+  waitForCompletion(id: string): Promise<ExecutionResult>
+
+  /**
+   * How a plan ended.
+   *
+   * Rejects with `NOT_FINISHED` while it runs, `NOT_FOUND`, or `VALIDATION` if `planId` is no UUID.
+   */
+  getPlanResult(planId: string): Promise<PlanExecutionResult>
+
+  /**
+   * Waits for the end of a plan; returns at once if it has ended.
+   *
+   * Rejects with `NOT_FOUND`, or with `VALIDATION` if `planId` is no UUID.
+   */
+  waitForPlan(planId: string): Promise<PlanExecutionResult>
+
+  /** All executions that the engine remembers, newest first. */
+  listExecutions(): Promise<ExecutionSummary[]>
+
+  /**
+   * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never
+   * starts. Processes are asked to end first, and killed after {@link ExecutionConfig.terminationGraceMs}. A second
+   * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
+   * read, what it left is ended, and the status is that of its end.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   */
+  cancel(id: string): Promise<void>
+
+  /**
+   * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
+   * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
+   * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, `IO` if it cannot be read, or `VALIDATION`.
+   */
+  readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
+
+  /**
+   * Where the log of an execution is, or would be: the file exists once the command has printed something.
+   *
+   * @throws {@link ExecutionError} `VALIDATION` if `id` is no UUID.
+   */
+  getLogPath(id: string): string
+
+  /**
+   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
+   *
+   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   */
+  removeExecution(id: string): Promise<void>
+
+  /**
+   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Their log files
+   * stay.
+   *
+   * @returns How many it forgot.
+   */
+  cleanup(): Promise<number>
+
+  /**
+   * Calls `handler` with every event of every execution and plan of this engine, until the returned function is
+   * called. What the handler throws surfaces as an uncaught exception.
+   *
+   * @returns The unsubscriber. Calling it again does nothing.
+   * @throws {@link ExecutionError} `VALIDATION` if `handler` is no function.
+   */
+  onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
+
+  /**
+   * Cancels everything that runs or waits, accepts nothing more, and resolves once nothing is left running. Calling it
+   * again is allowed. What has ended can still be asked for.
+   */
+  shutdown(): Promise<void>
+
+  /** The same as {@link ExecutionEngine.shutdown}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+
+  /** The configuration, with its defaults filled in. */
+  readonly config: { readonly [Key in keyof ExecutionConfig]-?: Exclude<ExecutionConfig[Key], undefined> }
+  /** How many executions hold a slot. */
+  readonly runningCount: number
+  /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */
+  readonly queuedCount: number
+  /** How many executions the engine remembers: running, waiting and finished ones. */
+  readonly totalCount: number
+  /** How many more executions could start now. */
+  readonly availablePermits: number
+}
