@@ -4,12 +4,12 @@ use std::pin::Pin;
 
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::Handlers;
-use super::pump::Progress;
-use super::stop::{Cause, Stop};
-use crate::config::ExecutionConfig;
+use super::handlers::Handlers;
+use super::output::reader::Progress;
+use crate::api::config::ExecutionConfig;
 use crate::process::tree::Tree;
 use crate::process::{Child, ExitStatus, TreeEnd};
+use crate::state::cancellation::{Cause, Stop};
 
 /// How the processes of an execution ended.
 #[derive(Debug)]

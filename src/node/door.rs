@@ -13,8 +13,8 @@ use napi_derive::napi;
 
 use super::handler::Handler;
 use super::message::{Args, Message};
-use crate::error::ExecutionError;
-use crate::execution::stop::{Cause, Stop};
+use crate::api::error::ExecutionError;
+use crate::state::cancellation::{Cause, Stop};
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
 type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;

@@ -17,15 +17,15 @@ use super::failure::Failure;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
 use super::runtime;
-use crate::config::ExecutionConfig;
+use crate::api::config::ExecutionConfig;
+use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::event::EventHandler;
+use crate::api::plan::ExecutionPlan;
+use crate::api::request::ExecutionRequest;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
-use crate::error::{ExecutionError, Result, ValidationError};
-use crate::event::EventHandler;
-use crate::execution::stop::Stop;
-use crate::plan::ExecutionPlan;
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
-use crate::request::ExecutionRequest;
+use crate::state::cancellation::Stop;
 
 /// What a question is answered with: one of the two.
 #[napi(object)]

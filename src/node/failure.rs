@@ -2,7 +2,7 @@
 
 use napi_derive::napi;
 
-use crate::error::{ExecutionError, ValidationError};
+use crate::api::error::{ExecutionError, ValidationError};
 
 /// What becomes an `ExecutionError` in JavaScript.
 #[napi(object)]

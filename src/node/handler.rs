@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 
 use super::door::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
-use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
-use crate::execution::stop::{Cause, Stop};
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
+use crate::state::cancellation::{Cause, Stop};
 
 /// How many bytes of output may be on their way to a callback: enough that the reader and the callback work at
 /// the same time, little enough that a stuck one costs nothing to speak of.

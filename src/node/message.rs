@@ -9,9 +9,9 @@ use napi_derive::napi;
 use super::failure::Failure;
 use super::handler::Receipt;
 use super::text::Text;
-use crate::event::OutputStream;
-use crate::plan::PlanExecutionResult;
-use crate::result::ExecutionResult;
+use crate::api::event::OutputStream;
+use crate::api::plan::PlanExecutionResult;
+use crate::api::result::ExecutionResult;
 
 /// One call of the dispatcher in `lib/door.js`: what, for whom, and up to five values.
 pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use napi::{Env, Status, check_status, sys};
 
-use crate::event::OutputStream;
-use crate::result::ExecutionResult;
-use crate::spare;
+use crate::api::event::OutputStream;
+use crate::api::result::ExecutionResult;
+use crate::execution::output::buffers;
 
 /// A text in the form that JavaScript makes its string from the fastest. Found out before the text is queued, off the
 /// JavaScript thread.
@@ -38,7 +38,7 @@ impl Source {
     /// What is not needed any more may be of use for the next read.
     fn give_back(self) {
         if let Self::Own(text) = self {
-            spare::give(text.into_bytes());
+            buffers::give(text.into_bytes());
         }
     }
 }

@@ -8,16 +8,17 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::capture::Capture;
 use super::lines::{LineSplitter, Lines};
 use super::log::{Files, FilesState};
-use super::output::Capture;
-use super::stop::Cause;
 use super::writer::{Chunk, Writer};
-use super::{Execution, Handlers};
-use crate::config::{ExecutionConfig, OversizedOutputStrategy};
-use crate::event::{OutputBatch, OutputStream};
+use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
+use crate::api::event::{OutputBatch, OutputStream};
+use crate::execution::handlers::Handlers;
+use crate::execution::output::buffers::{self, READ_SIZE};
 use crate::process::PipeReader;
-use crate::spare::{self, READ_SIZE};
+use crate::state::cancellation::Cause;
+use crate::state::execution::Execution;
 
 /// What a pipe is grown to once a command fills it: fewer turns between writer and reader. More did not pay: the
 /// bytes leave the cache before they are read.
@@ -26,7 +27,7 @@ const BUSY_PIPE_SIZE: i32 = 256 * 1024;
 /// How much of each stream is still taken when reading is cut short: more than a pipe holds.
 const LAST_READS: usize = 2 * 1024 * 1024;
 
-/// What the supervisor sees of the pump, and tells it.
+/// What the supervisor sees of the reader, and tells it.
 #[derive(Debug)]
 pub(crate) struct Progress {
     begun: Instant,
@@ -75,7 +76,7 @@ impl Progress {
 }
 
 /// Reads what a command prints.
-pub(crate) struct Pump {
+pub(crate) struct Reader {
     execution: Arc<Execution>,
     streams: [Stream; 2],
     writer: Writer,
@@ -97,7 +98,7 @@ struct Stream {
     is_busy: bool,
 }
 
-impl Pump {
+impl Reader {
     pub fn new(
         execution: Arc<Execution>,
         readers: [PipeReader; 2],
@@ -229,7 +230,7 @@ impl Pump {
         }
         let name = stream.name;
         if self.writes || (exceeding && self.overflows) {
-            let mut chunk = spare::take();
+            let mut chunk = buffers::take();
             chunk.extend_from_slice(&bytes[old..]);
             let chunk = Chunk {
                 stream: name,
@@ -243,7 +244,7 @@ impl Pump {
             let lines = self.streams[index].lines.push(bytes, old);
             self.deliver(name, lines).await;
         } else {
-            spare::give(bytes);
+            buffers::give(bytes);
         }
     }
 

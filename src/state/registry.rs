@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::error::{ExecutionError, Result};
-use crate::execution::Execution;
-use crate::execution::life::refuse;
-use crate::execution::stop::Stop;
-use crate::plan::Plan;
-use crate::result::ExecutionStatus;
+use crate::api::error::{ExecutionError, Result};
+use crate::api::result::ExecutionStatus;
+use crate::state::cancellation::Stop;
+use crate::state::execution::Execution;
+use crate::state::execution::refuse;
+use crate::state::plan::Plan;
 
 /// How many executions are forgotten under one hold of the lock: some 10 us, so that a query on the
 /// JavaScript thread does not wait longer.

@@ -6,12 +6,12 @@ use tokio::sync::Notify;
 
 /// How something ended, once it has.
 #[derive(Debug)]
-pub(crate) struct Outcome<T> {
+pub(crate) struct Completion<T> {
     result: OnceLock<Arc<T>>,
     announced: Notify,
 }
 
-impl<T> Default for Outcome<T> {
+impl<T> Default for Completion<T> {
     fn default() -> Self {
         Self {
             result: OnceLock::new(),
@@ -20,7 +20,7 @@ impl<T> Default for Outcome<T> {
     }
 }
 
-impl<T> Outcome<T> {
+impl<T> Completion<T> {
     pub fn get(&self) -> Option<&Arc<T>> {
         self.result.get()
     }

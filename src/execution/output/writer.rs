@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
+use super::capture::Excess;
 use super::log::{Files, FilesState};
-use super::output::Excess;
-use crate::event::OutputStream;
+use crate::api::event::OutputStream;
+use crate::execution::output::buffers;
 use crate::process::pool;
-use crate::spare;
 
 /// How many bytes may wait to be written: beyond that, reading waits, and so does the command in the end.
 const MOST_WAITING: usize = 1024 * 1024;
@@ -117,7 +117,7 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
     let written = catch_unwind(AssertUnwindSafe(|| {
         for chunk in chunks {
             files.append(chunk.stream, &chunk.bytes, &chunk.excess, chunk.at);
-            spare::give(chunk.bytes);
+            buffers::give(chunk.bytes);
         }
         files
     }));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::error::ExecutionError;
+use crate::api::error::ExecutionError;
 
 /// The slots of one engine.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::request::ExecutionMetadata;
+use crate::api::request::ExecutionMetadata;
 
 /// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

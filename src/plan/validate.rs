@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{ExecutionPlan, ExecutionStrategy};
-use crate::config::ExecutionConfig;
-use crate::error::ValidationError;
+use crate::api::config::ExecutionConfig;
+use crate::api::error::ValidationError;
+use crate::api::plan::{ExecutionPlan, ExecutionStrategy};
+use crate::api::request::Command;
+use crate::execution::resolve::check_files;
 use crate::process::environment::Environment;
-use crate::request::Command;
-use crate::resolve::check_files;
 
 impl ExecutionPlan {
     /// Checks what can be checked without looking at the file system.

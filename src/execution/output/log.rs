@@ -11,8 +11,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use memchr::memchr_iter;
 
-use super::output::Excess;
-use crate::event::OutputStream;
+use super::capture::Excess;
+use crate::api::event::OutputStream;
 use crate::process::files::{create_dirs, open_private, private_dir};
 use crate::process::is_scarce;
 

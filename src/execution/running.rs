@@ -7,29 +7,30 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::log::{AppendFile, Files, FilesState, Log};
-use super::pump::{Progress, Pump};
-use super::stop::Cause;
+use super::handlers::Handlers;
+use super::output::log::{AppendFile, Files, Log};
+use super::output::reader::{Progress, Reader};
+use super::result::Moment;
 pub(crate) use super::supervise::deadline_after;
-use super::supervise::{Deadline, Ending, Supervisor};
-use super::{Execution, Handlers};
-use crate::config::{ExecutionConfig, OversizedOutputStrategy};
-use crate::event::{Ended, ExecutionEvent};
+use super::supervise::{Deadline, Supervisor};
+use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
+use crate::api::event::{Ended, ExecutionEvent};
+use crate::api::request::{ExecutionMetadata, ExecutionRequest};
+use crate::api::result::{ExecutionResult, ExecutionStatus};
 use crate::process::scarcity::{self, Lack};
-use crate::process::{self, ExitStatus, Invocation, SpawnError, Spawned, pool};
-use crate::registry::{Registry, Unit};
-use crate::request::{ExecutionMetadata, ExecutionRequest};
-use crate::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
-use crate::slots::{Slot, Ticket};
+use crate::process::{self, Invocation, SpawnError, Spawned, pool};
+use crate::state::cancellation::Cause;
+use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
+use crate::state::registry::{Registry, Unit};
+use crate::state::slots::{Slot, Ticket};
 
 /// How long a try to start may take before it is taken for one that hangs with its file system.
 const HANGING: Duration = Duration::from_secs(1);
 
 /// What an execution needs for its life.
-pub(crate) struct Life {
+pub(crate) struct Running {
     pub execution: Arc<Execution>,
     pub registry: Arc<Registry>,
     pub config: Arc<ExecutionConfig>,
@@ -67,7 +68,7 @@ pub(crate) fn log_path(config: &ExecutionConfig, id: uuid::Uuid) -> std::path::P
     config.log_dir.join(format!("{id}.log"))
 }
 
-impl Life {
+impl Running {
     pub fn new(
         execution: Arc<Execution>,
         registry: Arc<Registry>,
@@ -145,9 +146,9 @@ impl Life {
             }
         };
         let result = match self.start(Arc::new(*invocation), tried).await {
-            Start::Started(spawned) => self.supervise(spawned).await,
-            Start::Stopped(cause) => self.stopped_before_start(cause),
-            Start::Failed(error) => self.not_started(error),
+            Attempt::Started(spawned) => self.supervise(spawned).await,
+            Attempt::Stopped(cause) => self.stopped_before_start(cause),
+            Attempt::Failed(error) => self.not_started(error),
         };
         (result, Some(slot))
     }
@@ -157,21 +158,21 @@ impl Life {
         &self,
         invocation: Arc<Invocation>,
         mut tried: Option<Result<Spawned, SpawnError>>,
-    ) -> Start {
+    ) -> Attempt {
         let mut lack = None;
         loop {
             let end_of_another = scarcity::next_end();
             let outcome = if tried.is_some() {
                 tried.take()
             } else if let Some(cause) = self.execution.stop.cause() {
-                return Start::Stopped(cause);
+                return Attempt::Stopped(cause);
             } else {
                 try_to_start(Arc::clone(&invocation), &mut lack).await
             };
             let error = match outcome {
-                Some(Ok(spawned)) => return Start::Started(spawned),
+                Some(Ok(spawned)) => return Attempt::Started(spawned),
                 Some(Err(error)) => error,
-                None => return Start::Failed("the start panicked".into()),
+                None => return Attempt::Failed("the start panicked".into()),
             };
             if matches!(error, SpawnError::Scarce(_)) {
                 let again = lack.get_or_insert_with(Lack::new).next_try(end_of_another);
@@ -184,7 +185,7 @@ impl Life {
                 }
             }
             let program = invocation.program.display();
-            return Start::Failed(format!(
+            return Attempt::Failed(format!(
                 "program not started: \"{program}\": {}",
                 error.error()
             ));
@@ -217,7 +218,7 @@ impl Life {
         self.execution.set_running(start.at);
         let progress = Progress::new();
         let files = std::mem::take(&mut self.files);
-        let mut pump = Pump::new(
+        let mut reader = Reader::new(
             Arc::clone(&self.execution),
             readers,
             &self.config,
@@ -246,7 +247,7 @@ impl Life {
                 };
                 let read = async {
                     handlers.on_event(started).await;
-                    pump.run(&progress).await;
+                    reader.run(&progress).await;
                 };
                 // A command that closed its output may still read its input.
                 tokio::select! {
@@ -257,137 +258,12 @@ impl Life {
             tokio::pin!(work);
             supervisor.run(child, work).await
         };
-        let result = self.result(&start, queued_ms, &mut pump, &ending);
-        if ending.cause.is_none() && pump.is_open() {
+        let result = self.result(&start, queued_ms, &mut reader, &ending);
+        if ending.cause.is_none() && reader.is_open() {
             // What the command has left running goes on to print.
-            tokio::spawn(pump.read_on());
+            tokio::spawn(reader.read_on());
         }
         result
-    }
-
-    fn result(
-        self,
-        start: &Moment,
-        queued_ms: u64,
-        pump: &mut Pump,
-        ending: &Ending,
-    ) -> ExecutionResult {
-        let ([stdout, stderr], files) = pump.take_printed();
-        let problems = problems(ending, files.as_ref());
-        let files = files.unwrap_or_default();
-        let truncated = stdout.is_truncated() || stderr.is_truncated();
-        let verdict = self.verdict(ending, truncated, !problems.is_empty());
-        let warn =
-            self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
-        let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
-        words.extend(files.log_limit_note);
-        let [stdout_overflow_file, stderr_overflow_file] = files.overflow_paths;
-        ExecutionResult {
-            status: verdict.status,
-            success: verdict.status == ExecutionStatus::Completed,
-            exit_code: match ending.exit {
-                ExitStatus::Code(code) => Some(code),
-                _ => None,
-            },
-            signal: match ending.exit {
-                ExitStatus::Signal(signal) => Some(process::signal_name(signal)),
-                _ => None,
-            },
-            stdout_bytes: stdout.printed(),
-            stderr_bytes: stderr.printed(),
-            truncated,
-            stdout: stdout.into_text(warn),
-            stderr: stderr.into_text(warn),
-            stdout_overflow_file,
-            stderr_overflow_file,
-            pid: Some(start.pid),
-            started_at: Some(start.at),
-            duration_ms: millis(start.instant.elapsed()),
-            queued_ms,
-            forced: ending.forced,
-            leftover_processes: ending.leftovers,
-            log_path: files.log_path,
-            error: (!words.is_empty()).then(|| words.join("; ")),
-            error_code: verdict.code,
-            ..self.unstarted()
-        }
-    }
-
-    fn verdict(&self, ending: &Ending, truncated: bool, has_problems: bool) -> Verdict {
-        let fails_over_limit =
-            self.config.oversized_output_strategy == OversizedOutputStrategy::FailExecution;
-        let cause = match ending.cause {
-            // The command may have ended by itself before that was seen.
-            None if truncated && fails_over_limit => Some(Cause::OutputLimit),
-            cause => cause,
-        };
-        let (status, error) = match (cause, ending.exit) {
-            (Some(cause), _) => self.stopped(cause),
-            (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None),
-            (None, ExitStatus::Code(code)) => (
-                ExecutionStatus::Failed,
-                Some(format!("exited with code {code}")),
-            ),
-            (None, ExitStatus::Signal(signal)) => {
-                let error = format!("ended by {}", process::signal_name(signal));
-                (ExecutionStatus::Failed, Some(error))
-            }
-            (None, ExitStatus::Lost | ExitStatus::Alive) => (ExecutionStatus::Failed, None),
-        };
-        Verdict {
-            status,
-            error,
-            code: match cause {
-                Some(Cause::OutputLimit) => Some(ResultErrorCode::OutputSizeExceeded),
-                _ => has_problems.then_some(ResultErrorCode::Io),
-            },
-        }
-    }
-
-    /// What a cause makes of the status, and in words.
-    fn stopped(&self, cause: Cause) -> (ExecutionStatus, Option<String>) {
-        let (status, error) = match cause {
-            Cause::Cancel => (ExecutionStatus::Cancelled, "cancelled".into()),
-            Cause::Deadline(ms) => (ExecutionStatus::Timeout, format!("timed out after {ms} ms")),
-            Cause::PlanDeadline(ms) => {
-                let error = format!("its plan timed out after {ms} ms");
-                (ExecutionStatus::Timeout, error)
-            }
-            Cause::OutputLimit => {
-                let limit = self.config.max_output_size_bytes;
-                let error =
-                    format!("ended because it printed more than {limit} bytes to one stream");
-                (ExecutionStatus::Failed, error)
-            }
-        };
-        (status, Some(error))
-    }
-
-    fn not_started(&self, error: String) -> ExecutionResult {
-        ExecutionResult {
-            error: Some(error),
-            error_code: Some(ResultErrorCode::SpawnFailed),
-            ..self.unstarted()
-        }
-    }
-
-    fn stopped_before_start(&self, cause: Cause) -> ExecutionResult {
-        let (status, error) = self.stopped(cause);
-        let error = error.unwrap_or_default();
-        let comma = if cause == Cause::Cancel { "" } else { "," };
-        self.never_started(status, format!("{error}{comma} before it was started"))
-    }
-
-    fn never_started(&self, status: ExecutionStatus, error: String) -> ExecutionResult {
-        ExecutionResult {
-            status,
-            error: Some(error),
-            ..self.unstarted()
-        }
-    }
-
-    fn unstarted(&self) -> ExecutionResult {
-        empty_result(&self.execution, self.metadata.clone())
     }
 }
 
@@ -424,95 +300,16 @@ fn panicked(execution: &Execution) -> ExecutionResult {
     }
 }
 
-/// The result of an execution that failed before anything was started.
-pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
-    ExecutionResult {
-        id: execution.id,
-        status: ExecutionStatus::Failed,
-        success: false,
-        exit_code: None,
-        signal: None,
-        stdout: String::new(),
-        stderr: String::new(),
-        stdout_bytes: 0,
-        stderr_bytes: 0,
-        truncated: false,
-        stdout_overflow_file: None,
-        stderr_overflow_file: None,
-        command: execution.command.clone(),
-        pid: None,
-        started_at: None,
-        completed_at: Utc::now(),
-        duration_ms: 0,
-        queued_ms: millis(execution.accepted.elapsed()),
-        forced: false,
-        leftover_processes: false,
-        log_path: None,
-        error: None,
-        error_code: None,
-        metadata,
-    }
-}
-
-enum Start {
+enum Attempt {
     Started(Spawned),
     Stopped(Cause),
     Failed(String),
 }
 
-/// When a process was started, on both clocks.
-struct Moment {
-    pid: u32,
-    at: DateTime<Utc>,
-    instant: Instant,
-}
-
-impl Moment {
-    fn now(pid: u32) -> Self {
-        Self {
-            pid,
-            at: Utc::now(),
-            instant: Instant::now(),
-        }
-    }
-}
-
-struct Verdict {
-    status: ExecutionStatus,
-    error: Option<String>,
-    code: Option<ResultErrorCode>,
-}
-
-/// What could not be handled, in words.
-fn problems(ending: &Ending, files: Option<&FilesState>) -> Vec<String> {
-    let mut problems = Vec::new();
-    if ending.exit == ExitStatus::Lost {
-        problems.push("the exit status is not known: another part of the host took it".into());
-    }
-    if !ending.survivors.is_empty() {
-        let pids = &ending.survivors;
-        problems.push(format!(
-            "processes {pids:?} could not be ended: they do not react to SIGKILL, or belong to another user"
-        ));
-    }
-    if ending.is_unknown {
-        problems.push("whether anything is left running could not be found out".into());
-    }
-    if !ending.delivered {
-        problems.push("not all output was delivered: a callback had not returned by then".into());
-    }
-    match files {
-        Some(files) => problems.extend_from_slice(&files.problems),
-        None => problems
-            .push("output may not have been logged: a write had not returned by then".into()),
-    }
-    problems
-}
-
 fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     ExecutionEvent::Started {
-        execution_id: execution.id,
-        command: execution.command.clone(),
+        execution_id: execution.id(),
+        command: execution.command().to_owned(),
         pid: start.pid,
         timestamp: start.at,
     }
@@ -532,10 +329,6 @@ fn terminal_event(result: &Arc<ExecutionResult>) -> Option<ExecutionEvent> {
         ExecutionStatus::Skipped => None,
         _ => Some(ExecutionEvent::Failed(ended)),
     }
-}
-
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
@@ -562,29 +355,5 @@ impl Drop for Settling {
             self.settle(ended_with_runtime(&self.execution));
         }
         self.execution.announce();
-    }
-}
-
-/// The result of an execution; of one that has none yet, that it ended with the runtime.
-pub(crate) fn ended_with_runtime(execution: &Execution) -> Arc<ExecutionResult> {
-    execution.outcome.get_or_set(|| {
-        let error =
-            "the runtime of the engine ended before the execution; its processes were killed";
-        Arc::new(cancelled(execution, error))
-    })
-}
-
-/// Settles an execution that was refused after it had been entered, for those who wait for it already.
-pub(crate) fn refuse(execution: &Execution) {
-    let result = cancelled(execution, "refused before it was started");
-    execution.outcome.set(Arc::new(result));
-    execution.outcome.announce();
-}
-
-fn cancelled(execution: &Execution, error: &str) -> ExecutionResult {
-    ExecutionResult {
-        status: ExecutionStatus::Cancelled,
-        error: Some(error.to_owned()),
-        ..empty_result(execution, ExecutionMetadata::default())
     }
 }

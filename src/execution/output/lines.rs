@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use crate::spare;
+use crate::execution::output::buffers;
 
 /// An unfinished line up to this size is copied in front of the next read; a longer one is appended to where it is,
 /// as otherwise each small write to a long line would copy all of it.
@@ -39,7 +39,7 @@ impl Lines {
 
     fn unless_empty(self) -> Option<Self> {
         if self.bytes.is_empty() {
-            spare::give(self.bytes);
+            buffers::give(self.bytes);
             return None;
         }
         Some(self)
@@ -83,7 +83,7 @@ impl LineSplitter {
         if self.unfinished.len() > COPIED {
             return std::mem::take(&mut self.unfinished);
         }
-        let mut buffer = spare::take();
+        let mut buffer = buffers::take();
         buffer.append(&mut self.unfinished);
         buffer
     }
@@ -95,7 +95,7 @@ impl LineSplitter {
             return;
         }
         self.unfinished.extend_from_slice(&buffer);
-        spare::give(buffer);
+        buffers::give(buffer);
     }
 
     /// Takes the unfinished line with what was read behind it, from `old` on; returns the lines that it completes.
@@ -115,7 +115,7 @@ impl LineSplitter {
             Lines::of(bytes)
         } else {
             let lines = self.cut_each(&bytes);
-            spare::give(bytes);
+            buffers::give(bytes);
             lines
         };
         self.cut_unfinished(&mut lines);
@@ -133,7 +133,7 @@ impl LineSplitter {
     }
 
     fn cut_each(&self, complete: &[u8]) -> Lines {
-        let mut lines = Lines::of(spare::take());
+        let mut lines = Lines::of(buffers::take());
         lines.bytes.reserve(complete.len());
         let mut start = 0;
         for end in memchr_iter(b'\n', complete) {

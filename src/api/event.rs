@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::plan::PlanExecutionResult;
-use crate::result::ExecutionResult;
+use crate::api::plan::PlanExecutionResult;
+use crate::api::result::ExecutionResult;
 
 /// One of the two streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::error::ValidationError;
+use crate::api::error::ValidationError;
+use crate::api::request::{Command, ExecutionRequest};
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::process::program::{self, Forms};
 use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
-use crate::request::{Command, ExecutionRequest};
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::config::ExecutionConfig;
-use crate::error::ValidationError;
-use crate::quote;
+use crate::api::config::ExecutionConfig;
+use crate::api::error::ValidationError;
+use crate::api::quote;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::config::ExecutionConfig;
-use crate::error::{ExecutionError, Result, ValidationError};
-use crate::execution::life::{Begun, Life, PlanDeadline};
-use crate::execution::{Execution, Handlers};
+use crate::api::config::ExecutionConfig;
+use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::request::ExecutionRequest;
+use crate::api::result::ExecutionStatus;
+use crate::execution::handlers::Handlers;
+use crate::execution::resolve::{Unresolved, resolve};
+use crate::execution::running::{Begun, PlanDeadline, Running};
 use crate::process::environment::Environment;
 use crate::process::{Invocation, spawn};
-use crate::registry::Registry;
-use crate::request::ExecutionRequest;
-use crate::resolve::{Unresolved, resolve};
-use crate::result::ExecutionStatus;
-use crate::slots::{Slot, Ticket};
+use crate::state::execution::Execution;
+use crate::state::registry::Registry;
+use crate::state::slots::{Slot, Ticket};
 
 /// An execution on its way to its process.
-pub(crate) struct Launch {
+pub(crate) struct Start {
     pub config: Arc<ExecutionConfig>,
     pub registry: Arc<Registry>,
     pub execution: Arc<Execution>,
@@ -27,7 +28,7 @@ pub(crate) struct Launch {
     pub runtime: Handle,
 }
 
-impl Launch {
+impl Start {
     /// Resolves a request, and starts it if it need not wait.
     pub fn decide(
         self,
@@ -101,15 +102,15 @@ impl Launch {
     }
 
     fn live(self, mut request: ExecutionRequest, begun: Begun, deadline: Option<PlanDeadline>) {
-        let mut life = Life::new(
+        let mut running = Running::new(
             self.execution,
             self.registry,
             self.config,
             self.handlers,
             &mut request,
         );
-        life.plan_deadline = deadline;
-        self.runtime.spawn(life.live(begun));
+        running.plan_deadline = deadline;
+        self.runtime.spawn(running.live(begun));
     }
 }
 
