@@ -134,13 +134,12 @@ pub struct ExecutionResult {
 
 #[cfg(feature = "node")]
 impl ExecutionResult {
-    /// As JSON, with nothing in place of what was printed, which may be megabytes.
-    pub(crate) fn json_without_output(&self) -> String {
+    /// Writes it with nothing in place of what was printed, which may be megabytes.
+    pub(crate) fn without_output<T>(&self, write: impl FnOnce(&Self) -> T) -> T {
         OUTPUT_IS_APART.set(true);
-        let json = serde_json::to_string(self);
+        let written = write(self);
         OUTPUT_IS_APART.set(false);
-        // It has string keys and no fallible conversions.
-        json.unwrap_or_default()
+        written
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use napi_derive::napi;
 use tokio::sync::Notify;
 
-use super::door::Shared;
+use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
@@ -72,7 +72,7 @@ impl Receipt {
 #[derive(Debug)]
 pub(super) struct Handler {
     token: u32,
-    door: Arc<Shared>,
+    channel: Arc<Shared>,
     wants: Wants,
     /// How many listeners the engine as a whole has.
     subscribers: Arc<AtomicUsize>,
@@ -83,10 +83,15 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    pub fn new(token: u32, door: Arc<Shared>, wants: Wants, subscribers: Arc<AtomicUsize>) -> Self {
+    pub fn new(
+        token: u32,
+        channel: Arc<Shared>,
+        wants: Wants,
+        subscribers: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             token,
-            door,
+            channel,
             wants,
             subscribers,
             in_flight: AtomicUsize::new(0),
@@ -100,7 +105,7 @@ impl Handler {
     pub fn acknowledge(&self, bytes: usize) {
         self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
         self.taken.notify_one();
-        if self.door.is_closed() {
+        if self.channel.is_closed() {
             self.receipt.changed.notify_one();
         }
     }
@@ -110,7 +115,7 @@ impl Handler {
     }
 
     async fn in_flight_at_most(&self, bytes: usize) {
-        while self.in_flight.load(Ordering::Acquire) > bytes && !self.door.is_closed() {
+        while self.in_flight.load(Ordering::Acquire) > bytes && !self.channel.is_closed() {
             self.taken.notified().await;
         }
     }
@@ -118,7 +123,7 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        self.door.abandon(self.token);
+        self.channel.abandon(self.token);
     }
 }
 
@@ -134,10 +139,10 @@ impl EventHandler for Handler {
                 ..
             } => {
                 if let Some(problem) = guardian::problem() {
-                    warn_once(&self.door, &problem);
+                    warn_once(&self.channel, &problem);
                 }
                 if self.wants(Wanted::Started) {
-                    self.door.send(Message::Started {
+                    self.channel.send(Message::Started {
                         token,
                         pid,
                         command,
@@ -149,11 +154,11 @@ impl EventHandler for Handler {
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
             | ExecutionEvent::Timeout(ended) => {
-                self.door.forget(token);
+                self.channel.forget(token);
                 let result = self
                     .wants(Wanted::Result)
                     .then(|| wire_result(&ended.result));
-                self.door.send(Message::Ended { token, result });
+                self.channel.send(Message::Ended { token, result });
             }
             ExecutionEvent::Stdout { .. }
             | ExecutionEvent::Stderr { .. }
@@ -167,7 +172,7 @@ impl EventHandler for Handler {
         let size = batch.text.len();
         self.in_flight.fetch_add(size, Ordering::AcqRel);
         self.sent.fetch_add(size, Ordering::AcqRel);
-        self.door.send(Message::Output {
+        self.channel.send(Message::Output {
             token: self.token,
             stream: batch.stream,
             text: batch.text.into(),
@@ -187,7 +192,7 @@ impl EventHandler for Handler {
 
     async fn reached(&self) {
         let received = || self.receipt.bytes.load(Ordering::Acquire);
-        while received() != self.sent.load(Ordering::Acquire) && !self.door.is_closed() {
+        while received() != self.sent.load(Ordering::Acquire) && !self.channel.is_closed() {
             self.receipt.changed.notified().await;
         }
     }
@@ -201,7 +206,7 @@ impl EventHandler for Handler {
 #[derive(Debug)]
 pub(super) struct PlanHandler {
     pub token: u32,
-    pub door: Arc<Shared>,
+    pub channel: Arc<Shared>,
     pub wants: Wants,
     pub subscribers: Arc<AtomicUsize>,
 }
@@ -214,7 +219,7 @@ impl PlanHandler {
 
 impl Drop for PlanHandler {
     fn drop(&mut self) {
-        self.door.abandon(self.token);
+        self.channel.abandon(self.token);
     }
 }
 
@@ -229,7 +234,7 @@ impl EventHandler for PlanHandler {
                 current_command: command,
                 timestamp,
                 ..
-            } if self.wants(Wanted::Started) => self.door.send(Message::Progress {
+            } if self.wants(Wanted::Started) => self.channel.send(Message::Progress {
                 token,
                 completed,
                 total,
@@ -239,9 +244,9 @@ impl EventHandler for PlanHandler {
             ExecutionEvent::PlanCompleted {
                 result, timestamp, ..
             } => {
-                self.door.forget(token);
+                self.channel.forget(token);
                 let result = self.wants(Wanted::Result).then(|| wire_plan(&result));
-                self.door.send(Message::PlanEnded {
+                self.channel.send(Message::PlanEnded {
                     token,
                     result,
                     at: millis(timestamp),
@@ -257,10 +262,10 @@ impl EventHandler for PlanHandler {
 }
 
 /// Once in the life of the process, however many engines it has.
-fn warn_once(door: &Shared, problem: &str) {
+fn warn_once(channel: &Shared, problem: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
-        door.send(Message::Warning(format!(
+        channel.send(Message::Warning(format!(
             "commands may outlive this process if it is killed: their guardian cannot be started at present: {problem}"
         )));
     }

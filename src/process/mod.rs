@@ -8,10 +8,14 @@
 //! with the host. What the two systems have in common is here, under the same names.
 #![expect(
     unsafe_code,
-    reason = "the operating system is called here, and only here and in the Node door"
+    reason = "the operating system is called here, and only here and in the Node binding"
 )]
 
 pub(crate) mod environment;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 pub(crate) mod pool;
 pub(crate) mod scarcity;
 pub(crate) mod tag;

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use super::looker::{Part, Reader};
 use super::signal::{open_pidfd, signal_member};
-#[cfg(not(target_os = "macos"))]
-use super::{adopter::adopter, procfs as system};
-#[cfg(target_os = "macos")]
-use super::{darwin as system, darwin::adopter};
+use super::system;
 use crate::process::tag;
 
 /// How often a look goes on with what was started meanwhile.
@@ -19,7 +16,7 @@ const MOST_ROUNDS: usize = 1000;
 
 /// A process, as one look saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Process {
+pub(in crate::process) struct Process {
     pub pid: i32,
     pub parent: i32,
     pub group: i32,
@@ -203,7 +200,9 @@ impl Look<'_> {
     }
 
     fn adopter(&self) -> i32 {
-        let asked = self.reader.read(0, Part::Adopter, || Ok(Some(adopter())));
+        let asked = self
+            .reader
+            .read(0, Part::Adopter, || Ok(Some(system::adopter())));
         asked.unwrap_or(1)
     }
 
@@ -354,7 +353,7 @@ impl<'a> Family<'a> {
 /// Where this host itself adopts orphans, nobody else takes their status. Those in the group or session of an execution
 /// are its own, and those that were members while they lived. Of the rest it is not known whose they are: another part
 /// of the host may wait for them.
-fn reap(seen: &[Process], found: &[Found], queries: &[Query], oldest: u64) {
+pub(super) fn reap(seen: &[Process], found: &[Found], queries: &[Query], oldest: u64) {
     static MEMBERS: Mutex<Option<HashMap<i32, u64>>> = Mutex::new(None);
 
     let mut members = MEMBERS.lock().unwrap_or_else(PoisonError::into_inner);

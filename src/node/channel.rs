@@ -110,12 +110,12 @@ impl Shared {
 
 /// One evaluation of the package in one environment.
 #[napi]
-pub struct Door {
+pub struct Channel {
     pub(super) shared: Arc<Shared>,
 }
 
 #[napi]
-impl Door {
+impl Channel {
     /// `dispatch` is called with every message.
     #[napi(constructor)]
     pub fn new(

@@ -12,22 +12,23 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::process_scan::Process;
 use crate::process::environment::Assignment;
 use crate::process::tag;
+use crate::process::unix::process_scan::Process;
 
 /// Of `spawn.h`: a session of its own.
 const POSIX_SPAWN_SETSID: c_int = 0x0400;
 
 /// How every process is started: in a session of its own, with no descriptors but those that are named.
-pub(super) const SPAWN_FLAGS: c_int = POSIX_SPAWN_SETSID | libc::POSIX_SPAWN_CLOEXEC_DEFAULT;
+pub(in crate::process) const SPAWN_FLAGS: c_int =
+    POSIX_SPAWN_SETSID | libc::POSIX_SPAWN_CLOEXEC_DEFAULT;
 
 /// How a guarded one is started, besides: stopped, until the guardian knows of it.
-pub(super) const STOPPED: c_int = libc::POSIX_SPAWN_START_SUSPENDED;
+pub(in crate::process) const STOPPED: c_int = libc::POSIX_SPAWN_START_SUSPENDED;
 
 /// A descriptor that becomes readable when the process ends. A process that has ended already is an error; one that
 /// ends in this moment may be missed, so the caller looks once more.
-pub(super) fn watch_exit(pid: libc::pid_t) -> io::Result<OwnedFd> {
+pub(in crate::process) fn watch_exit(pid: libc::pid_t) -> io::Result<OwnedFd> {
     // SAFETY: takes nothing and returns a descriptor or -1.
     let queue = unsafe { libc::kqueue() };
     if queue < 0 {
@@ -61,7 +62,7 @@ pub(super) fn watch_exit(pid: libc::pid_t) -> io::Result<OwnedFd> {
 }
 
 /// The numbers of all processes.
-pub(super) fn all_pids() -> io::Result<Vec<i32>> {
+pub(in crate::process) fn all_pids() -> io::Result<Vec<i32>> {
     // SAFETY: asks for the count.
     let count = unsafe { libc::proc_listallpids(ptr::null_mut(), 0) };
     // Some more may start meanwhile.
@@ -78,33 +79,33 @@ pub(super) fn all_pids() -> io::Result<Vec<i32>> {
 
 /// Threads have no numbers among those of processes.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it is read")]
-pub(super) fn is_process(_: i32) -> io::Result<bool> {
+pub(in crate::process) fn is_process(_: i32) -> io::Result<bool> {
     Ok(true)
 }
 
 /// The number that was given out last is not told here.
-pub(super) fn last_pid() -> Option<i32> {
+pub(in crate::process) fn last_pid() -> Option<i32> {
     None
 }
 
 /// Processes can always be looked at.
-pub(super) fn can_look() -> bool {
+pub(in crate::process) fn can_look() -> bool {
     true
 }
 
 /// There are no control groups.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it is read")]
-pub(super) fn is_in_own_cgroup(_: i32) -> io::Result<bool> {
+pub(in crate::process) fn is_in_own_cgroup(_: i32) -> io::Result<bool> {
     Ok(true)
 }
 
 /// Orphans become children of process 1.
-pub(super) fn adopter() -> i32 {
+pub(in crate::process) fn adopter() -> i32 {
     1
 }
 
 /// The time in the unit and on the clock of [`Process::started`]: microseconds since 1970.
-pub(super) fn now() -> u64 {
+pub(in crate::process) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
@@ -113,7 +114,7 @@ pub(super) fn now() -> u64 {
 
 /// `None` if it is gone, or of another user.
 #[expect(clippy::unnecessary_wraps, reason = "elsewhere it is read")]
-pub(super) fn read_process(pid: i32) -> io::Result<Option<Process>> {
+pub(in crate::process) fn read_process(pid: i32) -> io::Result<Option<Process>> {
     /// Of `sys/proc_info.h`: on its way out.
     const EXITING: u32 = 4;
 
@@ -158,7 +159,7 @@ pub(crate) fn inherited_tags() -> Vec<Assignment> {
 }
 
 /// The variables of a process, each with a NUL behind it.
-pub(super) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
+pub(in crate::process) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
     variables(pid).ok_or_else(|| io::ErrorKind::PermissionDenied.into())
 }
 
@@ -248,7 +249,7 @@ impl Roll {
 
 /// What is told of one execution, and taken back with it. It waits before its first instruction until it was told.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::process) struct Entry {
     serial: u64,
     /// 0: not known yet, or reaped.
     group: AtomicI32,
@@ -285,13 +286,13 @@ impl Drop for Entry {
 }
 
 /// Makes a write to a pipe that nobody reads any more an error, and no signal, which would end the host.
-pub(super) fn hold_sigpipe(pipe: &OwnedFd) {
+pub(in crate::process) fn hold_sigpipe(pipe: &OwnedFd) {
     // SAFETY: the descriptor is open.
     unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETNOSIGPIPE, 1) };
 }
 
 /// Tells a new guardian of all there are.
-pub(super) fn introduce(guardian: OwnedFd) {
+pub(in crate::process) fn introduce(guardian: OwnedFd) {
     hold_sigpipe(&guardian);
     let mut roll = roll();
     roll.guardian = Some(File::from(guardian));

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use super::{helper_pipe, procfs, reap, spawn_helper};
+use super::procfs;
+use crate::process::unix::{helper_pipe, reap, spawn_helper};
 
 /// The orphan waits until it is one: its first parent, `$$`, ends at once. It tells its own number, and its parent's.
 const SCRIPT: &str = r#"
@@ -22,7 +23,7 @@ const FIRST: i32 = 1;
 static KNOWN: Mutex<Option<(i32, u64, u32)>> = Mutex::new(None);
 
 /// The number of the process that adopts orphans. Blocks, the first time for some milliseconds.
-pub(super) fn adopter() -> i32 {
+pub(in crate::process) fn adopter() -> i32 {
     if procfs::adopts_orphans() {
         return std::process::id().cast_signed();
     }

@@ -57,7 +57,7 @@ const handlersByKind = {
 const handlers = []
 for (const [kind, handler] of Object.entries(handlersByKind)) handlers[Told[/** @type {'Output'} */ (kind)]] = handler
 
-const door = new native.Door((kind, token, ...values) => {
+const channel = new native.Channel((kind, token, ...values) => {
   const handler = /** @type {(...values: any[]) => void} */ (handlers[kind])
   const context = runs.get(token)?.context
   if (context) context.runInAsyncScope(handler, undefined, token, ...values)
@@ -70,7 +70,7 @@ function enter(map, entry) {
   do {
     lastToken = (lastToken + 1) >>> 0
   } while (runs.has(lastToken) || questions.has(lastToken))
-  if (runs.size + questions.size === 0) door.hold(true)
+  if (runs.size + questions.size === 0) channel.hold(true)
   map.set(lastToken, entry)
   return lastToken
 }
@@ -78,12 +78,12 @@ function enter(map, entry) {
 /** @template T @param {Map<number, T>} map @param {number} token */
 function leave(map, token) {
   const entry = map.get(token)
-  if (map.delete(token) && runs.size + questions.size === 0) door.hold(false)
+  if (map.delete(token) && runs.size + questions.size === 0) channel.hold(false)
   return entry
 }
 
 /**
- * Starts something whose answer comes through the door.
+ * Starts something whose answer comes through the channel.
  *
  * @param {(token: number) => import('../binding').Failure | null | undefined | void} start
  * @returns {Promise<any>}
@@ -149,7 +149,7 @@ function acknowledge(token, size) {
 }
 
 function acknowledgeAll() {
-  for (const [token, size] of delivered) door.acknowledge(token, size)
+  for (const [token, size] of delivered) channel.acknowledge(token, size)
   delivered.clear()
 }
 
@@ -399,10 +399,10 @@ function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  run.forget = onAbort(signal, () => door.stop(token))
+  run.forget = onAbort(signal, () => channel.stop(token))
 }
 
 /** @param {string} config as JSON */
-const open = (config) => new native.NativeEngine(door, config)
+const open = (config) => new native.NativeEngine(channel, config)
 
 module.exports = { ask, open, submit, submitPlan }

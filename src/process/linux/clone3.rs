@@ -13,10 +13,10 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
-use super::image::Image;
 use super::roll::{GROUP_DIGITS, Place};
-use super::signal::open_pidfd;
-use super::{check, is_scarce, reap};
+use crate::process::unix::exec_args::ExecArgs;
+use crate::process::unix::signal::open_pidfd;
+use crate::process::unix::{check, is_scarce, reap};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;
@@ -35,7 +35,7 @@ thread_local! {
 
 /// What the child is to do, and how it failed.
 struct Order<'a> {
-    image: &'a Image<'a>,
+    args: &'a ExecArgs<'a>,
     /// The signals whose dispositions it has to reset.
     reset: u64,
     /// What it has to close one by one, where the kernel cannot close all of them at once.
@@ -73,9 +73,9 @@ impl Failure {
 
 /// Starts a program in a session of its own, with default signal dispositions, an empty signal mask, and no
 /// descriptors but the three. Blocks until the child has executed it.
-pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
+pub(in crate::process) fn start(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut order = Order {
-        image,
+        args,
         reset: ignored_signals(),
         inherited: inherited(),
         failure: None,
@@ -234,7 +234,7 @@ extern "C" fn run(order: *mut c_void) -> c_int {
 
 /// Does what is to be done before, and executes the program. Returns why that failed.
 fn execute(order: &Order<'_>) -> Failure {
-    let image = order.image;
+    let args = order.args;
     reset_signals(order.reset);
     // SAFETY: these take numbers, and strings and lists that live through the calls.
     unsafe {
@@ -242,17 +242,17 @@ fn execute(order: &Order<'_>) -> Failure {
         if libc::setsid() < 0 {
             return Failure::last();
         }
-        if let Some(place) = image.place {
+        if let Some(place) = args.place {
             enter(place);
         }
-        for (target, source) in (0..).zip(image.stdio) {
+        for (target, source) in (0..).zip(args.stdio) {
             if let Err(failure) = connect(target, source) {
                 return failure;
             }
         }
         // Before the directory is entered, which may hang with its file system: pipes of other executions, of which
         // this child has copies, must not be held open by it.
-        let kept = image.directory().unwrap_or(FIRST_FOREIGN - 1);
+        let kept = args.directory().unwrap_or(FIRST_FOREIGN - 1);
         libc::syscall(libc::SYS_close_range, kept + 1, c_int::MAX, 0);
         if kept > FIRST_FOREIGN {
             libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, kept - 1, 0);
@@ -261,17 +261,17 @@ fn execute(order: &Order<'_>) -> Failure {
             libc::close(*fd);
         }
         // Its descriptor is closed when the program is executed.
-        if let Some(dir) = image.directory()
+        if let Some(dir) = args.directory()
             && libc::fchdir(dir) < 0
         {
             return Failure::last();
         }
-        if let Some(dir) = image.working_dir()
+        if let Some(dir) = args.working_dir()
             && libc::chdir(dir.as_ptr()) < 0
         {
             return Failure::last();
         }
-        libc::execve(image.program().as_ptr(), image.argv(), image.envp());
+        libc::execve(args.program().as_ptr(), args.argv(), args.envp());
     }
     Failure::last()
 }

@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 use super::Entry;
-#[cfg(not(target_os = "macos"))]
-use super::roll::Place;
 use crate::process::environment::Assignment;
+#[cfg(not(target_os = "macos"))]
+use crate::process::linux::Place;
 use crate::process::{Directory, Invocation};
 
 /// Program, arguments, variables and directory as C has them, and the three descriptors.
-pub(super) struct Image<'a> {
+pub(in crate::process) struct ExecArgs<'a> {
     program: CString,
     directory: Option<RawFd>,
     working_dir: Option<CString>,
@@ -34,7 +34,7 @@ pub(super) struct Image<'a> {
     pub stopped: bool,
 }
 
-impl<'a> Image<'a> {
+impl<'a> ExecArgs<'a> {
     pub fn new(
         invocation: &'a Invocation,
         stdio: [Option<RawFd>; 3],

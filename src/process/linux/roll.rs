@@ -11,24 +11,24 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::pipe::above_stdio;
+use crate::process::unix::pipe::above_stdio;
 
 /// Digits of a group, at the beginning of its line; zeros: not known yet, or reaped.
-pub(super) const GROUP_DIGITS: usize = 10;
+pub(in crate::process) const GROUP_DIGITS: usize = 10;
 
 /// How long a line is: a group, a serial and two times, spaces between them, and a newline.
 const LINE: usize = GROUP_DIGITS + 16 + 20 + 20 + 4;
 
 /// Where a child fills its group in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(in crate::process) struct Place {
     pub file: RawFd,
     pub offset: libc::off_t,
 }
 
 /// The line of one execution, which is taken out with it.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::process) struct Entry {
     index: usize,
 }
 
@@ -133,7 +133,7 @@ impl Entry {
         let mut roll = roll();
         let line = Line {
             group,
-            before: super::now(),
+            before: super::procfs::now(),
             ..roll.lines[self.index]
         };
         roll.set(self.index, line);
@@ -159,7 +159,7 @@ impl Drop for Entry {
 }
 
 /// The file, for a guardian.
-pub(super) fn file() -> io::Result<OwnedFd> {
+pub(in crate::process) fn file() -> io::Result<OwnedFd> {
     let mut roll = roll();
     roll.open()?.try_clone().map(OwnedFd::from)
 }

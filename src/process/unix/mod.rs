@@ -3,29 +3,17 @@
 //! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
 //! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
 
-#[cfg(not(target_os = "macos"))]
-mod adopter;
 mod child;
-#[cfg(not(target_os = "macos"))]
-mod clone;
-#[cfg(target_os = "macos")]
-mod darwin;
 mod directory;
 mod escapees;
+pub(super) mod exec_args;
 pub(crate) mod files;
 pub(crate) mod guardian;
-mod image;
 mod looker;
-mod pipe;
-#[cfg(target_os = "macos")]
-mod posix_spawn;
-mod process_scan;
-#[cfg(not(target_os = "macos"))]
-mod procfs;
+pub(super) mod pipe;
+pub(super) mod process_scan;
 pub(crate) mod program;
-#[cfg(not(target_os = "macos"))]
-mod roll;
-mod signal;
+pub(super) mod signal;
 pub(crate) mod tree;
 
 use std::ffi::{CString, c_int};
@@ -36,30 +24,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::environment::Assignment;
+#[cfg(not(target_os = "macos"))]
+use super::linux as system;
+#[cfg(target_os = "macos")]
+use super::macos as system;
 use super::scarcity::{self, Share};
 use super::{ExitStatus, Invocation, SpawnError};
 pub(crate) use child::Child;
 use child::{Held, Leader};
-#[cfg(not(target_os = "macos"))]
-use clone::start;
-#[cfg(target_os = "macos")]
-pub(crate) use darwin::inherited_tags;
-#[cfg(target_os = "macos")]
-use darwin::{Entry, now};
 pub(crate) use directory::{Directory, is_at};
-use image::Image;
+use exec_args::ExecArgs;
 pub(crate) use pipe::PipeReader;
 use pipe::{pipe, set_nonblocking};
-#[cfg(target_os = "macos")]
-use posix_spawn::start;
-#[cfg(not(target_os = "macos"))]
-pub(crate) use procfs::inherited_tags;
-#[cfg(not(target_os = "macos"))]
-use procfs::now;
 use program::is_executable;
-#[cfg(not(target_os = "macos"))]
-use roll::Entry;
 pub(crate) use signal::signal_name;
+pub(crate) use system::inherited_tags;
+use system::{Entry, now, start};
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.
 const HEADROOM: usize = 16;
@@ -100,8 +80,8 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let entry = invocation
         .guarded
         .then(|| Entry::new(invocation.serial, started));
-    let image = Image::new(invocation, child_ends, entry.as_ref())?;
-    let (pid, pidfd) = start_patiently(&image).map_err(|error| explained(invocation, error))?;
+    let args = ExecArgs::new(invocation, child_ends, entry.as_ref())?;
+    let (pid, pidfd) = start_patiently(&args).map_err(|error| explained(invocation, error))?;
     if let Some(entry) = &entry {
         entry.set_group(pid);
     }
@@ -138,10 +118,10 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
 
 /// A text file that another thread of some process still has open for writing is refused for a moment: when
 /// a script was written just before, and a fork elsewhere holds a copy of its descriptor.
-fn start_patiently(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
+fn start_patiently(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     let mut pause = Duration::from_millis(1);
     loop {
-        match start(image) {
+        match start(args) {
             Err(error)
                 if error.raw_os_error() == Some(libc::ETXTBSY)
                     && pause < Duration::from_millis(100) =>
@@ -230,22 +210,22 @@ pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
 }
 
 /// Starts a helper of the engine itself, with what becomes its standard input and output; `None`: the null device.
-pub(super) fn spawn_helper(
+pub(in crate::process) fn spawn_helper(
     words: Vec<CString>,
     input: Option<&OwnedFd>,
     output: Option<&OwnedFd>,
     variables: &[Assignment],
 ) -> io::Result<libc::pid_t> {
     let stdio = [input, output, None].map(|end| end.map(AsRawFd::as_raw_fd));
-    start(&Image::helper(words, variables, stdio)?).map(|(pid, _)| pid)
+    start(&ExecArgs::helper(words, variables, stdio)?).map(|(pid, _)| pid)
 }
 
 /// A pipe for a helper: what it reads, and the end that dies with this process.
-pub(super) fn helper_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(in crate::process) fn helper_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     pipe().map(|pipe| (pipe.read, pipe.write))
 }
 
-pub(super) fn check(code: c_int) -> io::Result<c_int> {
+pub(in crate::process) fn check(code: c_int) -> io::Result<c_int> {
     if code == -1 {
         Err(io::Error::last_os_error())
     } else {
@@ -254,7 +234,7 @@ pub(super) fn check(code: c_int) -> io::Result<c_int> {
 }
 
 /// Blocks until a child of this process has ended, and takes its status.
-fn reap(pid: libc::pid_t) -> ExitStatus {
+pub(in crate::process) fn reap(pid: libc::pid_t) -> ExitStatus {
     let mut status = 0;
     // SAFETY: `status` has room for the answer.
     while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {

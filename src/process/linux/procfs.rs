@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::process_scan::Process;
 use crate::process::environment::Assignment;
 use crate::process::tag;
+use crate::process::unix::process_scan::Process;
 
 /// The kernel's unit of the times at which processes were started, on every architecture: 10 ms.
 const TICK_NANOS: u64 = 10_000_000;
@@ -47,7 +47,7 @@ pub(crate) fn inherited_tags() -> Vec<Assignment> {
 }
 
 /// The time in the unit and on the clock of [`Process::started`].
-pub(super) fn now() -> u64 {
+pub(in crate::process) fn now() -> u64 {
     let mut time = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: there is room for the answer, which is all zeros where the call fails.
     let time = unsafe {
@@ -60,13 +60,13 @@ pub(super) fn now() -> u64 {
 
 /// Whether processes can be looked at: there is a `/proc`, and it numbers them as this process does. In a namespace of
 /// processes it may still be that of the system around, and its numbers those of strangers.
-pub(super) fn can_look() -> bool {
+pub(in crate::process) fn can_look() -> bool {
     let own = std::process::id().to_string();
     fs::read_link(root().join("self")).is_ok_and(|found| found.as_os_str() == own.as_str())
 }
 
 /// The numbers of all processes.
-pub(super) fn all_pids() -> io::Result<Vec<i32>> {
+pub(in crate::process) fn all_pids() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir(root())? {
         pids.extend(
@@ -80,20 +80,20 @@ pub(super) fn all_pids() -> io::Result<Vec<i32>> {
 }
 
 /// Whether a number is that of a process, and not of one of its threads.
-pub(super) fn is_process(pid: i32) -> io::Result<bool> {
+pub(in crate::process) fn is_process(pid: i32) -> io::Result<bool> {
     let status = fs::read(root().join(format!("{pid}/status")))?;
     let line = format!("\nTgid:\t{pid}\n");
     Ok(memchr::memmem::find(&status, line.as_bytes()).is_some())
 }
 
 /// The number that was given out last, to a process or a thread. They go up, and begin anew from time to time.
-pub(super) fn last_pid() -> Option<i32> {
+pub(in crate::process) fn last_pid() -> Option<i32> {
     let load = fs::read_to_string(root().join("loadavg")).ok()?;
     load.trim_end().rsplit(' ').next()?.parse().ok()
 }
 
 /// `None` for a thread of the kernel.
-pub(super) fn read_process(pid: i32) -> io::Result<Option<Process>> {
+pub(in crate::process) fn read_process(pid: i32) -> io::Result<Option<Process>> {
     let stat = fs::read(root().join(format!("{pid}/stat")))?;
     Ok(parse(pid, &stat))
 }
@@ -137,13 +137,13 @@ fn thread(pid: i32) -> io::Result<PathBuf> {
 }
 
 /// Its variables, each with a NUL behind it. Empty in the middle of executing a program.
-pub(super) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
+pub(in crate::process) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
     fs::read(thread(pid)?.join("environ"))
 }
 
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is
 /// in another.
-pub(super) fn is_in_own_cgroup(pid: i32) -> io::Result<bool> {
+pub(in crate::process) fn is_in_own_cgroup(pid: i32) -> io::Result<bool> {
     let own = match fs::read_to_string(root().join("self/cgroup")) {
         Ok(own) => own,
         // A kernel without control groups.
@@ -174,7 +174,7 @@ fn is_within(found: &str, own: &str) -> bool {
 }
 
 /// Whether orphans among the descendants of this process become its children.
-pub(super) fn adopts_orphans() -> bool {
+pub(in crate::process) fn adopts_orphans() -> bool {
     let mut is_subreaper: libc::c_int = 0;
     // SAFETY: there is room for the answer; elsewhere the option is not known, and the answer stays no.
     unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut is_subreaper) };

@@ -8,14 +8,14 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use super::darwin::{SPAWN_FLAGS, STOPPED};
-use super::image::Image;
-use super::signal::open_pidfd;
+use crate::process::unix::exec_args::ExecArgs;
+use crate::process::unix::signal::open_pidfd;
 
 /// Starts a program in a session of its own, with default signal dispositions, an empty signal mask, and no
 /// descriptors but the three. Blocks until the child has executed it.
-pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
-    let actions = FileActions::new(image)?;
-    let attributes = Attributes::new(if image.stopped {
+pub(in crate::process) fn start(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
+    let actions = FileActions::new(args)?;
+    let attributes = Attributes::new(if args.stopped {
         SPAWN_FLAGS | STOPPED
     } else {
         SPAWN_FLAGS
@@ -26,11 +26,11 @@ pub(super) fn start(image: &Image<'_>) -> io::Result<(libc::pid_t, Option<OwnedF
     check_code(unsafe {
         libc::posix_spawn(
             &raw mut pid,
-            image.program().as_ptr(),
+            args.program().as_ptr(),
             &raw const actions.0,
             &raw const attributes.0,
-            image.argv().cast(),
-            image.envp().cast(),
+            args.argv().cast(),
+            args.envp().cast(),
         )
     })?;
     Ok((pid, open_pidfd(pid).ok()))
@@ -66,23 +66,23 @@ fn extension(name: &CStr) -> *mut c_void {
 struct FileActions(libc::posix_spawn_file_actions_t);
 
 impl FileActions {
-    fn new(image: &Image<'_>) -> io::Result<Self> {
+    fn new(args: &ExecArgs<'_>) -> io::Result<Self> {
         let mut raw = MaybeUninit::uninit();
         // SAFETY: `raw` has room for the actions.
         check_code(unsafe { libc::posix_spawn_file_actions_init(raw.as_mut_ptr()) })?;
         // SAFETY: initialized just now.
         let mut actions = Self(unsafe { raw.assume_init() });
         // Before its descriptor is replaced by one of the three. Without the extension the child stays where the host is.
-        if let Some(dir) = image.directory()
+        if let Some(dir) = args.directory()
             && let Some(add) = add_fchdir()
         {
             // SAFETY: the actions are initialized; the call takes a number.
             check_code(unsafe { add(&raw mut actions.0, dir) })?;
         }
-        for (target, source) in (0..).zip(image.stdio) {
+        for (target, source) in (0..).zip(args.stdio) {
             actions.connect(target, source)?;
         }
-        if let Some(dir) = image.working_dir() {
+        if let Some(dir) = args.working_dir() {
             let add = add_chdir().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
             // SAFETY: the actions are initialized, `dir` is NUL-terminated and copied by the call.
             check_code(unsafe { add(&raw mut actions.0, dir.as_ptr()) })?;
