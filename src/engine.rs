@@ -20,7 +20,7 @@ use crate::execution::running::log_path;
 use crate::execution::start::{Decision, Start};
 use crate::plan::run::{PlanContext, Run, steps_of};
 use crate::process::environment::Environment;
-use crate::process::{guardian, pool, tree};
+use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
 use crate::state::plan::Plan;
@@ -511,7 +511,7 @@ impl ExecutionEngine {
         for unit in plans.iter().chain(&executions) {
             unit.wait().await;
         }
-        tree::end_escapees_now().await;
+        escapees::end_now().await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::error::ValidationError;
-use crate::api::result::path_as_text;
+use crate::api::path::path_as_text;
 
 /// The largest duration a field may name, in milliseconds: 2^53 - 1, what a JavaScript number holds exactly.
 const MAX_MILLIS: u64 = (1 << 53) - 1;

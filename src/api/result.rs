@@ -1,12 +1,13 @@
 //! How an execution ended, and what is told of it meanwhile.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::api::path::path_or_none_as_text;
 use crate::api::request::ExecutionMetadata;
 
 /// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
@@ -150,23 +151,6 @@ thread_local! {
 
 fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
-}
-
-/// A path as text. What is no UTF-8 in it becomes U+FFFD, as in output: a directory with such a name is no reason to
-/// withhold a result.
-pub(crate) fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
-}
-
-#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
-fn path_or_none_as_text<S: Serializer>(
-    path: &Option<PathBuf>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match path {
-        Some(path) => path_as_text(path, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 /// One line about an execution.

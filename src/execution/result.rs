@@ -1,34 +1,14 @@
 //! What the end of an execution comes to.
 
-use chrono::{DateTime, Utc};
-use tokio::time::Instant;
-
 use super::output::log::FilesState;
 use super::output::reader::Reader;
-use super::running::Running;
+use super::running::{Moment, Running};
 use super::supervise::Ending;
 use crate::api::config::OversizedOutputStrategy;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::process::{self, ExitStatus};
 use crate::state::cancellation::Cause;
 use crate::state::execution::{empty_result, millis};
-
-/// When a process was started, on both clocks.
-pub(super) struct Moment {
-    pub pid: u32,
-    pub at: DateTime<Utc>,
-    pub instant: Instant,
-}
-
-impl Moment {
-    pub fn now(pid: u32) -> Self {
-        Self {
-            pid,
-            at: Utc::now(),
-            instant: Instant::now(),
-        }
-    }
-}
 
 struct Verdict {
     status: ExecutionStatus,

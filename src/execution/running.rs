@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::handlers::Handlers;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::reader::{Progress, Reader};
-use super::result::Moment;
 pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
@@ -304,6 +304,23 @@ enum Attempt {
     Started(Spawned),
     Stopped(Cause),
     Failed(String),
+}
+
+/// When a process was started, on both clocks.
+pub(super) struct Moment {
+    pub pid: u32,
+    pub at: DateTime<Utc>,
+    pub instant: Instant,
+}
+
+impl Moment {
+    pub fn now(pid: u32) -> Self {
+        Self {
+            pid,
+            at: Utc::now(),
+            instant: Instant::now(),
+        }
+    }
 }
 
 fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {

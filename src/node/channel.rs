@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{
@@ -11,8 +11,8 @@ use napi::threadsafe_function::{
 use napi::{Env, Status, check_status, sys};
 use napi_derive::napi;
 
-use super::handler::Handler;
 use super::message::{Args, Message};
+use super::window::Window;
 use crate::api::error::ExecutionError;
 use crate::state::cancellation::{Cause, Stop};
 
@@ -36,9 +36,8 @@ impl std::fmt::Debug for Shared {
 }
 
 struct Live {
-    /// A plan has none: its output is that of its steps. Weak, so that a handler which nobody holds any more can tell
-    /// that there will be no end.
-    handler: Weak<Handler>,
+    /// That of a plan stays empty: its output is that of its steps.
+    window: Arc<Window>,
     stop: Arc<Stop>,
 }
 
@@ -62,14 +61,15 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Enters an execution before it is submitted: its handler may be called at once.
-    pub fn enter(&self, token: u32, handler: Weak<Handler>, stop: &Arc<Stop>) {
+    /// Enters an execution before it is submitted: it may be told of at once.
+    pub fn enter(&self, token: u32, window: &Arc<Window>, stop: &Arc<Stop>) {
         let live = Live {
-            handler,
+            window: Arc::clone(window),
             stop: Arc::clone(stop),
         };
         self.live().insert(token, live);
         if self.is_closed() {
+            window.close();
             stop.ask(Cause::Cancel);
         }
     }
@@ -89,21 +89,12 @@ impl Shared {
         }
     }
 
-    fn handler(&self, token: u32) -> Option<Arc<Handler>> {
-        self.live().get(&token)?.handler.upgrade()
-    }
-
     /// The environment is gone: its executions are ended, and nothing waits for its callbacks any more.
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let mut handlers = Vec::new();
         for live in self.live().values() {
-            handlers.extend(live.handler.upgrade());
+            live.window.close();
             live.stop.ask(Cause::Cancel);
-        }
-        // Without the lock, which the last holder of a handler takes.
-        for handler in handlers {
-            handler.acknowledge(0);
         }
     }
 }
@@ -154,8 +145,8 @@ impl Channel {
     /// The callbacks have returned for that many bytes of output.
     #[napi(catch_unwind)]
     pub fn acknowledge(&self, token: u32, bytes: u32) {
-        if let Some(handler) = self.shared.handler(token) {
-            handler.acknowledge(bytes as usize);
+        if let Some(live) = self.shared.live().get(&token) {
+            live.window.take(bytes as usize);
         }
     }
 

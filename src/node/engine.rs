@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 use napi::Either;
 use napi::bindgen_prelude::Uint8Array;
@@ -120,7 +120,7 @@ impl NativeEngine {
             subscribers,
         ));
         let stop = wants.stop();
-        self.channel.enter(token, Arc::downgrade(&handler), &stop);
+        self.channel.enter(token, handler.window(), &stop);
         let options = ExecuteOptions {
             handler: Some(Arc::clone(&handler) as _),
             environment: Some(environment(variables)),
@@ -160,7 +160,7 @@ impl NativeEngine {
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
         let stop = wants.stop();
-        self.channel.enter(token, Weak::new(), &stop);
+        self.channel.enter(token, &Arc::default(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
             channel: Arc::clone(&self.channel),
@@ -448,7 +448,7 @@ impl PlanSubmission {
             let subscribers = Arc::clone(&self.subscribers);
             let handler = Handler::new(token, Arc::clone(&channel), step_wants, subscribers);
             let handler = Arc::new(handler);
-            channel.enter(token, Arc::downgrade(&handler), &stop_of_steps);
+            channel.enter(token, handler.window(), &stop_of_steps);
             Some(handler)
         };
         self.engine

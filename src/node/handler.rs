@@ -5,17 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use napi_derive::napi;
-use tokio::sync::Notify;
 
 use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
+use super::window::Window;
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
-
-/// How many bytes of output may be on their way to a callback: enough that the reader and the callback work at
-/// the same time, little enough that a stuck one costs nothing to speak of.
-const WINDOW: usize = 1024 * 1024;
 
 /// What JavaScript may want to be told of an execution: one bit each.
 #[napi]
@@ -53,21 +49,6 @@ impl Wants {
     }
 }
 
-/// How much of the output of an execution the JavaScript thread has received, whether or not callbacks have taken it.
-#[derive(Debug, Default)]
-pub(super) struct Receipt {
-    bytes: AtomicUsize,
-    changed: Notify,
-}
-
-impl Receipt {
-    /// Called on the JavaScript thread.
-    pub fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.changed.notify_one();
-    }
-}
-
 /// Passes on what happens to one execution, no faster than it is taken.
 #[derive(Debug)]
 pub(super) struct Handler {
@@ -76,10 +57,7 @@ pub(super) struct Handler {
     wants: Wants,
     /// How many listeners the engine as a whole has.
     subscribers: Arc<AtomicUsize>,
-    in_flight: AtomicUsize,
-    taken: Notify,
-    sent: AtomicUsize,
-    receipt: Arc<Receipt>,
+    window: Arc<Window>,
 }
 
 impl Handler {
@@ -94,30 +72,16 @@ impl Handler {
             channel,
             wants,
             subscribers,
-            in_flight: AtomicUsize::new(0),
-            taken: Notify::new(),
-            sent: AtomicUsize::new(0),
-            receipt: Arc::default(),
+            window: Arc::default(),
         }
     }
 
-    /// The callbacks have returned for that many bytes.
-    pub fn acknowledge(&self, bytes: usize) {
-        self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
-        self.taken.notify_one();
-        if self.channel.is_closed() {
-            self.receipt.changed.notify_one();
-        }
+    pub fn window(&self) -> &Arc<Window> {
+        &self.window
     }
 
     fn wants(&self, wanted: Wanted) -> bool {
         self.wants.has(wanted) || self.subscribers.load(Ordering::Relaxed) > 0
-    }
-
-    async fn in_flight_at_most(&self, bytes: usize) {
-        while self.in_flight.load(Ordering::Acquire) > bytes && !self.channel.is_closed() {
-            self.taken.notified().await;
-        }
     }
 }
 
@@ -168,10 +132,9 @@ impl EventHandler for Handler {
     }
 
     async fn on_output(&self, batch: OutputBatch) {
-        self.in_flight_at_most(WINDOW).await;
+        self.window.room().await;
         let size = batch.text.len();
-        self.in_flight.fetch_add(size, Ordering::AcqRel);
-        self.sent.fetch_add(size, Ordering::AcqRel);
+        self.window.send(size);
         self.channel.send(Message::Output {
             token: self.token,
             stream: batch.stream,
@@ -179,7 +142,7 @@ impl EventHandler for Handler {
             partial: batch.partial,
             at: millis(batch.timestamp),
             size,
-            receipt: Arc::clone(&self.receipt),
+            window: Arc::clone(&self.window),
         });
     }
 
@@ -191,14 +154,11 @@ impl EventHandler for Handler {
     }
 
     async fn reached(&self) {
-        let received = || self.receipt.bytes.load(Ordering::Acquire);
-        while received() != self.sent.load(Ordering::Acquire) && !self.channel.is_closed() {
-            self.receipt.changed.notified().await;
-        }
+        self.window.all_received().await;
     }
 
     async fn flush(&self) {
-        self.in_flight_at_most(0).await;
+        self.window.all_taken().await;
     }
 }
 

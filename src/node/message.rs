@@ -7,8 +7,8 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::error::Failure;
-use super::handler::Receipt;
 use super::js_string::Text;
+use super::window::Window;
 use crate::api::event::OutputStream;
 use crate::api::plan::PlanExecutionResult;
 use crate::api::result::ExecutionResult;
@@ -47,7 +47,7 @@ pub(super) enum Message {
         partial: Vec<u32>,
         at: f64,
         size: usize,
-        receipt: Arc<Receipt>,
+        window: Arc<Window>,
     },
     Started {
         token: u32,
@@ -101,8 +101,8 @@ impl Value {
 impl Message {
     /// Notes that it has come to the JavaScript thread, on which this is called.
     pub fn received(self) -> Self {
-        if let Self::Output { size, receipt, .. } = &self {
-            receipt.add(*size);
+        if let Self::Output { size, window, .. } = &self {
+            window.receive(*size);
         }
         self
     }

@@ -15,3 +15,4 @@ mod handler;
 mod js_string;
 mod message;
 mod runtime;
+mod window;

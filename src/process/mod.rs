@@ -34,7 +34,7 @@ pub(crate) use system::has_variables;
 pub(crate) use system::{
     Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
 };
-pub(crate) use system::{files, guardian, program, tree};
+pub(crate) use system::{escapees, files, guardian, program, tree};
 
 use std::ffi::OsString;
 use std::io;

@@ -5,14 +5,16 @@
 
 mod child;
 mod directory;
-mod escapees;
+pub(crate) mod escapees;
 pub(super) mod exec_args;
 pub(crate) mod files;
 pub(crate) mod guardian;
+mod leader;
 mod looker;
 pub(super) mod pipe;
 pub(super) mod process_scan;
 pub(crate) mod program;
+mod reads;
 pub(super) mod signal;
 pub(crate) mod tree;
 

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::looker::{Part, Reader};
+use super::reads::{Part, Reader};
 use super::signal::{open_pidfd, signal_member};
 use super::system;
 use crate::process::tag;
@@ -128,8 +128,9 @@ pub(super) fn look(reader: &Reader, queries: &[Query]) -> Option<Vec<Found>> {
         .iter()
         .map(|query| look.confirm_all(query, &family, &tags))
         .collect();
+    let has_failed = reader.take_failed();
     for found in &mut found {
-        found.has_missed |= reader.has_failed();
+        found.has_missed |= has_failed;
     }
     if orphans_of == std::process::id().cast_signed() {
         reap(&seen, &found, queries, oldest);
@@ -484,7 +485,7 @@ mod tests {
     fn a_process_is_confirmed_only_as_the_one_that_was_seen() {
         let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
         let pid = child.id().cast_signed();
-        let reader = Reader::for_test();
+        let reader = Reader::default();
         let look = Look { reader: &reader };
         let seen = look.process(pid).expect("its facts");
         let own = Mark {

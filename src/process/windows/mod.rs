@@ -4,6 +4,7 @@
 //! tree: whatever the process starts is in it, and it ends as one. It ends with the host too, whose end closes its
 //! last handle.
 
+pub(crate) mod escapees;
 pub(crate) mod files;
 mod job;
 mod pipe;
