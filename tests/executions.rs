@@ -1124,3 +1124,24 @@ async fn a_shutdown_does_not_wait_for_a_request_that_is_refused_meanwhile() {
         assert_eq!(engine.total_count(), 0);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_shell_reads_from_the_command_of_a_result_what_was_run() {
+    let word: String = (1..=0xa0)
+        .chain(0x2020..=0x2070)
+        .filter_map(char::from_u32)
+        .chain("\u{61c}1f".chars())
+        .collect();
+    let (engine, _dir) = engine();
+    let request = ExecutionRequest::new(Command::exec("printf", ["%s", &word]));
+    let first = run(&engine, request).await;
+    assert_eq!(first.stdout, word);
+    // `bash` takes bytes and characters as it is told by its locale.
+    let shell = std::process::Command::new("bash")
+        .args(["-c", &first.command])
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("a shell");
+    assert_eq!(String::from_utf8_lossy(&shell.stdout), word);
+}

@@ -1,5 +1,6 @@
 //! What is told of an execution while it runs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -121,8 +122,8 @@ pub struct OutputBatch {
     pub execution_id: Uuid,
     /// The stream.
     pub stream: OutputStream,
-    /// The lines, each followed by a newline. Invalid UTF-8 is replaced by U+FFFD.
-    pub text: String,
+    /// The lines as they were printed, each followed by a newline.
+    pub bytes: Vec<u8>,
     /// The indices of those lines that go on in the next one, ascending.
     pub partial: Vec<u32>,
     /// When they were read.
@@ -130,13 +131,24 @@ pub struct OutputBatch {
 }
 
 impl OutputBatch {
-    /// The lines without their ends, each with whether it goes on in the next one.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, bool)> {
+    /// The lines as text, each followed by a newline. Invalid UTF-8 is replaced by U+FFFD.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        String::from_utf8(self.bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    /// The lines as text, without their ends, each with whether it goes on in the next one. Invalid UTF-8 is replaced by
+    /// U+FFFD.
+    pub fn lines(&self) -> impl Iterator<Item = (Cow<'_, str>, bool)> {
         let mut partial = self.partial.iter().copied().peekable();
-        let text = self.text.strip_suffix('\n').unwrap_or(&self.text);
+        let bytes = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         (0_u32..)
-            .zip(text.split('\n'))
-            .map(move |(index, line)| (line, partial.next_if_eq(&index).is_some()))
+            .zip(bytes.split(|byte| *byte == b'\n'))
+            .map(move |(index, line)| {
+                let is_partial = partial.next_if_eq(&index).is_some();
+                (String::from_utf8_lossy(line), is_partial)
+            })
     }
 }
 
@@ -158,7 +170,7 @@ pub trait EventHandler: Send + Sync {
             ..
         } = batch;
         for (line, partial) in batch.lines() {
-            let line = line.to_owned();
+            let line = line.into_owned();
             self.on_event(match batch.stream {
                 OutputStream::Stdout => ExecutionEvent::Stdout {
                     execution_id,

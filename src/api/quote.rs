@@ -85,22 +85,4 @@ mod tests {
             r#"echo 'a\n' "$HOME"\n\techo \e]0;x\x07\u200fé"#
         );
     }
-
-    /// In `bash`, which takes bytes and characters as it is told by its locale.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_shell_reads_from_the_escapes_what_was_escaped() {
-        let word: String = (1..=0xa0)
-            .chain(0x2020..=0x2070)
-            .filter_map(char::from_u32)
-            .chain("\u{61c}1f".chars())
-            .collect();
-        let line = format!("printf %s {}", quoted([word.as_str()]));
-        let shell = std::process::Command::new("bash")
-            .args(["-c", &line])
-            .env("LC_ALL", "C.UTF-8")
-            .output()
-            .expect("a shell");
-        assert_eq!(String::from_utf8_lossy(&shell.stdout), word);
-    }
 }

@@ -131,16 +131,19 @@ impl EventHandler for Handler {
         }
     }
 
-    async fn on_output(&self, batch: OutputBatch) {
+    async fn on_output(&self, mut batch: OutputBatch) {
         self.window.room().await;
-        let size = batch.text.len();
+        let (stream, at) = (batch.stream, millis(batch.timestamp));
+        let partial = std::mem::take(&mut batch.partial);
+        let text = batch.into_text();
+        let size = text.len();
         self.window.send(size);
         self.channel.send(Message::Output {
             token: self.token,
-            stream: batch.stream,
-            text: batch.text.into(),
-            partial: batch.partial,
-            at: millis(batch.timestamp),
+            stream,
+            text: text.into(),
+            partial,
+            at,
             size,
             window: Arc::clone(&self.window),
         });

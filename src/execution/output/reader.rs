@@ -257,12 +257,10 @@ impl Reader {
 
     async fn deliver(&self, stream: OutputStream, lines: Option<Lines>) {
         let Some(lines) = lines else { return };
-        let text = String::from_utf8(lines.bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         let batch = OutputBatch {
             execution_id: self.execution.id(),
             stream,
-            text,
+            bytes: lines.bytes,
             partial: lines.partial,
             timestamp: Utc::now(),
         };
