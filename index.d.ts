@@ -269,6 +269,11 @@ export interface Result {
   forced: boolean
   /** Whether the command had left something running, which was ended. */
   leftoverProcesses: boolean
+  /**
+   * The process ids of what could not be ended, because it does not react to `SIGKILL` or belongs to another user;
+   * `error` tells of it, too. Else empty.
+   */
+  survivors: readonly number[]
   /** The log file, or `null` if nothing was logged. */
   logPath: string | null
   /** What went wrong, in words, or `null`. */

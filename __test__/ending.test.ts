@@ -103,6 +103,7 @@ test('what cannot be ended is told after five seconds, and nobody waits for it a
   await engine.cancel(id)
   const result = await engine.getResult(id)
   expect(result).toMatchObject({ status: 'cancelled', forced: true, exitCode: null, signal: null, errorCode: 'IO' })
+  expect(result.survivors).toEqual([pid])
   expect(result.error).toContain(`cancelled; processes [${pid}] could not be ended`)
   process.kill(stopped, 'SIGKILL')
   await until(() => !existsSync(`/proc/${pid}`), 'nothing left of it, not even a zombie')

@@ -39,7 +39,7 @@ test('this host is not root, and its program is', async () => {
   const lease = newLease()
   const { engine, id } = await started(`'${rooted}' '${lease}'`, lease)
   rmSync(lease)
-  expect(await engine.waitForCompletion(id)).toMatchObject({ status: 'completed', error: null })
+  expect(await engine.waitForCompletion(id)).toMatchObject({ status: 'completed', error: null, survivors: [] })
 })
 
 test('a member that may not be signalled is told in the result, the others are ended, and nothing waits for long', async () => {
@@ -54,7 +54,7 @@ test('a member that may not be signalled is told in the result, the others are e
   await engine.cancel(id)
   expect(Date.now() - asked).toBeLessThan(300 + PATIENCE)
   const result = await engine.getResult(id)
-  expect(result).toMatchObject({ status: 'cancelled', errorCode: 'IO' })
+  expect(result).toMatchObject({ status: 'cancelled', errorCode: 'IO', survivors: [pid] })
   expect(result.error).toContain(String(pid))
   expect(survivors(mark)).toEqual([])
   expect(survivors(lease)).toEqual([pid])
@@ -67,7 +67,7 @@ test('a command that may not be signalled itself is told in the result, and noth
   await engine.cancel(id)
   expect(Date.now() - asked).toBeLessThan(300 + PATIENCE)
   const result = await engine.getResult(id)
-  expect(result).toMatchObject({ status: 'cancelled', exitCode: null, pid, errorCode: 'IO' })
+  expect(result).toMatchObject({ status: 'cancelled', exitCode: null, pid, errorCode: 'IO', survivors: [pid] })
   expect(result.error).toContain(String(pid))
   // What cannot be ended holds nobody else up.
   expect(await engine.run(shell('echo next'))).toMatchObject({ status: 'completed', stdout: 'next\n', error: null })

@@ -197,6 +197,7 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
         begun.elapsed()
     );
     assert_eq!(survivors(&mark), [0; 0]);
+    assert_eq!(result.survivors, [0; 0]);
 }
 
 #[cfg(target_os = "linux")]
@@ -1104,6 +1105,7 @@ async fn a_result_is_snake_case_json() {
     assert_eq!(json["status"], "completed");
     assert_eq!(json["exit_code"], 0);
     assert_eq!(json["command"], "echo \"it's\"");
+    assert_eq!(json["survivors"], serde_json::json!([]));
     assert!(serde_json::from_str::<ExecutionRequest>(r#"{"comand":{}}"#).is_err());
 }
 

@@ -306,6 +306,11 @@ impl Life {
             queued_ms,
             forced: ending.forced,
             leftover_processes: ending.leftovers,
+            survivors: ending
+                .survivors
+                .iter()
+                .map(|pid| pid.cast_unsigned())
+                .collect(),
             log_path: files.log_path,
             error: (!words.is_empty()).then(|| words.join("; ")),
             error_code: verdict.code,
@@ -447,6 +452,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         queued_ms: millis(execution.accepted.elapsed()),
         forced: false,
         leftover_processes: false,
+        survivors: Vec::new(),
         log_path: None,
         error: None,
         error_code: None,
