@@ -44,6 +44,8 @@ const requests: [unknown, string, string][] = [
   [{ command: ok, timeoutMs: '5' }, 'timeoutMs', '"5"'],
   [{ command: ok, timeoutMs: 2 ** 60 }, 'timeoutMs', String(2 ** 60)],
   [{ command: ok, timeoutMs: 3_600_001 }, 'timeoutMs', '3600001'],
+  [{ command: ok, terminationGraceMs: 0 }, 'terminationGraceMs', '0'],
+  [{ command: ok, terminationGraceMs: 2 ** 53 }, 'terminationGraceMs', String(2 ** 53)],
   [{ command: ok, env: { A: 1 } }, 'env.A', 'a number'],
   [{ command: ok, env: { 'A=B': '' } }, 'env.A=B', 'A=B'],
   [{ command: ok, env: { A: 'x\0' } }, 'env.A', 'NUL'],

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
+import type { ExecutionConfig, ExecutionRequest } from '../index.js'
 import { exec, host, newEngine, newMark, packagePath, shell, survivors, until, untilThere } from './support.js'
 
 test('the count of survivors works', async () => {
@@ -27,14 +28,34 @@ test('a timeout ends the whole tree, also what left the group', async () => {
   expect(survivors(mark)).toEqual([])
 })
 
-test('what ignores SIGTERM is killed after the grace, children with redirected output included', async () => {
+/** Whose grace counts: that of the configuration, and that of the request before it. */
+const graces: [string, ExecutionConfig, Partial<ExecutionRequest>][] = [
+  ['the configuration', { terminationGraceMs: 300 }, {}],
+  ['the request', { terminationGraceMs: 60_000 }, { terminationGraceMs: 300 }],
+]
+
+test.each(graces)(
+  'what ignores SIGTERM is killed after the grace of %s, children with redirected output included',
+  async (_, config, own) => {
+    const mark = newMark()
+    const engine = newEngine(config)
+    const stubborn = `sh -c "trap '' TERM; sleep ${mark}; sleep ${mark}" >/dev/null 2>&1 & sleep ${mark}`
+    const begun = Date.now()
+    const result = await engine.run(shell(stubborn, { timeoutMs: 200, ...own }))
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(490)
+    expect(Date.now() - begun).toBeLessThan(1500)
+    expect(result).toMatchObject({ status: 'timeout', forced: true, survivors: [] })
+    expect(survivors(mark)).toEqual([])
+  },
+)
+
+test.each(graces)('what a command leaves running has the grace of %s', async (_, config, own) => {
   const mark = newMark()
-  const engine = newEngine({ terminationGraceMs: 300 })
-  const stubborn = `sh -c "trap '' TERM; sleep ${mark}; sleep ${mark}" >/dev/null 2>&1 & sleep ${mark}`
+  const stubborn = `sh -c "trap '' TERM; echo on; while :; do sleep 0.01; : ${mark}; done" & sleep 0.1`
   const begun = Date.now()
-  const result = await engine.run(shell(stubborn, { timeoutMs: 200 }))
-  expect(Date.now() - begun).toBeLessThan(1500)
-  expect(result).toMatchObject({ status: 'timeout', forced: true })
+  const result = await newEngine(config).run(shell(stubborn, own))
+  expect(Date.now() - begun).toBeLessThan(3500)
+  expect(result).toMatchObject({ status: 'completed', forced: true, leftoverProcesses: true })
   expect(survivors(mark)).toEqual([])
 })
 

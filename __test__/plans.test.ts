@@ -207,6 +207,19 @@ test('the deadline of a plan ends it', async () => {
   expect(survivors(mark)).toEqual([])
 })
 
+test('each step has its own grace', async () => {
+  const stubborn = "trap '' TERM; while :; do sleep 0.01; done"
+  const commands = [shell(stubborn, { terminationGraceMs: 100 }), shell(stubborn, { terminationGraceMs: 700 })]
+  const plan: ExecutionPlan = { strategy: parallel, commands, timeoutMs: 200 }
+  const { results } = await newEngine({ terminationGraceMs: 60_000 }).runPlan(plan)
+  expect(results.map(({ status, forced }) => [status, forced])).toEqual([
+    ['timeout', true],
+    ['timeout', true],
+  ])
+  const [short = 0, long = 0] = results.map(({ durationMs }) => durationMs)
+  expect(long - short).toBeGreaterThan(300)
+})
+
 test('a callback that has not returned holds back its own step, not the others', async () => {
   const engine = newEngine()
   let release = () => {}
@@ -267,6 +280,7 @@ const refused: [unknown, string, string][] = [
   [{ strategy: serial, commands: [{ ...ok, workingDir: '/no/such' }] }, 'commands[0].workingDir', '/no/such'],
   [{ strategy: serial, commands: [{ ...ok, env: { A_B: '\0' } }] }, 'commands[0].env.A_B', 'NUL'],
   [{ strategy: serial, commands: [ok], timeoutMs: 0 }, 'timeoutMs', '0'],
+  [{ strategy: serial, commands: [ok, { ...ok, terminationGraceMs: 0 }] }, 'commands[1].terminationGraceMs', '0'],
   [{ strategy: serial, commands: [ok], timeout: 1 }, 'timeout', '"timeout"'],
   [
     {

@@ -92,6 +92,7 @@ const request: ExecutionRequest = {
   workingDir: '/',
   stdin: new Uint8Array([1, 2]),
   timeoutMs: 1000,
+  terminationGraceMs: 100,
   outputLogPath: '/tmp/out',
   keepBackground: true,
   metadata: { source: 'ui', conversationId: 'c', tags: { team: 'a' } },
@@ -131,6 +132,7 @@ const absent: ExecutionRequest = {
   workingDir: undefined,
   stdin: undefined,
   timeoutMs: undefined,
+  terminationGraceMs: undefined,
   outputLogPath: undefined,
   keepBackground: undefined,
   metadata: { source: undefined, conversationId: undefined, tags: undefined },
@@ -193,6 +195,7 @@ function results(result: ExecutionResult, summary: ExecutionSummary): void {
   if (result.status === 'completed') expectType<true>()(result.success)
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
+  expectType<readonly number[]>()(result.survivors)
   expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null>()(result.errorCode)
   expectType<Record<string, string>>()(result.metadata.tags)
   expectType<number | null>()(summary.durationMs)

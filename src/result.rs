@@ -117,7 +117,7 @@ pub struct ExecutionResult {
     /// plan. Of one that was not started, the time to its end.
     pub queued_ms: u64,
     /// Whether something had to be killed after
-    /// [`ExecutionConfig::termination_grace_ms`](crate::ExecutionConfig::termination_grace_ms).
+    /// [`ExecutionRequest::termination_grace_ms`](crate::ExecutionRequest::termination_grace_ms).
     pub forced: bool,
     /// Whether the command had left something running, which was ended.
     pub leftover_processes: bool,
