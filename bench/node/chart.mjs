@@ -6,7 +6,7 @@ import { own } from './rows/types.mjs'
 import { lines, linear, logarithmic } from './plot.mjs'
 import { summary } from './statistics.mjs'
 
-const folder = new URL('../docs/assets/', import.meta.url)
+const folder = new URL('../../docs/assets/', import.meta.url)
 
 /** Each with its colour on a light ground, and on a dark one. */
 const contenders = [

@@ -3,11 +3,11 @@
 import { createRequire } from 'node:module'
 
 /**
- * @param {{ config?: import('../..').ExecutionConfig, byName?: string }} spec `byName`: the directory to put in front
+ * @param {{ config?: import('../../..').ExecutionConfig, byName?: string }} spec `byName`: the directory to put in front
  *   of the PATH and to run in, where the program is given by its bare name
  */
 export function open({ config, byName }) {
-  const { ExecutionEngine } = /** @type {typeof import('../..')} */ (createRequire(import.meta.url)('../..'))
+  const { ExecutionEngine } = /** @type {typeof import('../../..')} */ (createRequire(import.meta.url)('../../..'))
   const engine = new ExecutionEngine({ logOutput: false, ...config })
   const start = byName
     ? {

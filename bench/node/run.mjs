@@ -50,7 +50,7 @@ function measureAll(rows, { quick, rounds }, complete) {
   const results = resultsOf(measured)
   const file = complete ? 'results.json' : 'results.partial.json'
   writeResults(new URL(file, import.meta.url), about, results)
-  console.log(`every sample: bench/${file}`)
+  console.log(`every sample: bench/node/${file}`)
   if (!quick && drawStarts(results)) console.log('the chart: docs/assets/starts.svg')
   if (measured.some(({ missing }) => Object.values(missing).some(isFailure))) process.exitCode = 1
 }

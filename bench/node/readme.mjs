@@ -1,10 +1,10 @@
-// `node bench/readme.mjs`: puts figures of bench/results.json into the README, and draws the chart from them.
+// `node bench/node/readme.mjs`: puts figures of bench/node/results.json into the README, and draws the chart from them.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { drawStarts } from './chart.mjs'
 import { own } from './rows/types.mjs'
 
-const readme = new URL('../README.md', import.meta.url)
+const readme = new URL('../../README.md', import.meta.url)
 const results = JSON.parse(readFileSync(new URL('results.json', import.meta.url), 'utf8'))
 
 /** The rows of the short table: where a figure is, and what it is called there. */
@@ -34,7 +34,7 @@ function cell(row, names, digits) {
 function table() {
   const lines = shown.map(([id, title, digits, byHand, how]) => {
     const row = results.rows.find((/** @type {any} */ row) => row.id === id)
-    if (row === undefined) throw new Error(`bench/results.json has no row ${id}`)
+    if (row === undefined) throw new Error(`bench/node/results.json has no row ${id}`)
     const cells = columns.map((names) => cell(row, names, Number(digits)))
     const last = byHand === undefined ? '' : `${cell(row, [String(byHand)], Number(digits))} (${how})`
     return `| ${[title, ...cells, last].join(' | ')} |`
@@ -48,7 +48,7 @@ function caption() {
   return `Medians of ${rounds} rounds on ${machine.cpus} × ${machine.cpu}, ${machine.system}, Node ${versions.node}.`
 }
 
-const begin = '<!-- bench/readme.mjs writes from here -->'
+const begin = '<!-- bench/node/readme.mjs writes from here -->'
 const end = '<!-- to here -->'
 const text = readFileSync(readme, 'utf8')
 const [from, to] = [text.indexOf(begin), text.indexOf(end)]

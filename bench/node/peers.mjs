@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { npm } from '../scripts/run.mjs'
+import { npm } from '../../scripts/run.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 

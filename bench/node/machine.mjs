@@ -31,7 +31,7 @@ export function describeMachine() {
 
 /** @returns {Record<string, string | undefined>} */
 export const versions = () => ({
-  'this package': JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version,
+  'this package': JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version,
   commit: firstLine('git', 'describe', '--always', '--dirty'),
   node: process.versions.node,
   ...peerVersions(),
