@@ -79,6 +79,11 @@ export interface ExecutionRequest {
    * {@link ExecutionConfig.defaultTimeoutMs}. More than {@link ExecutionConfig.maxTimeoutMs} is refused.
    */
   readonly timeoutMs?: number | undefined
+  /**
+   * The time between asking a process to end and ending it, in milliseconds. Default:
+   * {@link ExecutionConfig.terminationGraceMs}.
+   */
+  readonly terminationGraceMs?: number | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -265,10 +270,15 @@ export interface Result {
    * plan. Of one that was not started, the time to its end.
    */
   queuedMs: number
-  /** Whether something had to be killed after {@link ExecutionConfig.terminationGraceMs}. */
+  /** Whether something had to be killed after {@link ExecutionRequest.terminationGraceMs}. */
   forced: boolean
   /** Whether the command had left something running, which was ended. */
   leftoverProcesses: boolean
+  /**
+   * The process ids of what could not be ended, because it does not react to `SIGKILL` or belongs to another user;
+   * `error` tells of it, too. Else empty.
+   */
+  survivors: readonly number[]
   /** The log file, or `null` if nothing was logged. */
   logPath: string | null
   /** What went wrong, in words, or `null`. */

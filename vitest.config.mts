@@ -2,9 +2,9 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['__test__/**/*.test.ts'],
+    include: ['__test__/package/**/*.test.ts'],
     // It needs a program that root has made for another user: see scripts/other-user.mjs.
-    exclude: process.env['ROOTED_PROGRAM'] === undefined ? ['__test__/unprivileged.test.ts'] : [],
+    exclude: process.env['ROOTED_PROGRAM'] === undefined ? ['__test__/package/unprivileged.test.ts'] : [],
     // A process of its own per file: the addon is loaded as a program loads it, and what one file leaves behind
     // cannot reach another.
     pool: 'forks',

@@ -30,6 +30,7 @@ const request = {
     'workingDir?': 'text',
     'stdin?': 'bytes',
     'timeoutMs?': 'positive',
+    'terminationGraceMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
     'metadata?': metadata,

@@ -30,6 +30,7 @@ const readResult = (found, stdout, stderr) => ({
   queuedMs: found.queued_ms,
   forced: found.forced,
   leftoverProcesses: found.leftover_processes,
+  survivors: found.survivors,
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,

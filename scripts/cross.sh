@@ -75,9 +75,9 @@ node_of() {
 # stage DIR ADDON: the package, with the addon of another platform, and the portable tests.
 stage() {
   rm -rf "$1"
-  mkdir -p "$1/__test__"
+  mkdir -p "$1/__test__/package"
   cp -r index.js lib package.json "$1/"
-  cp __test__/portable.mjs "$1/__test__/"
+  cp __test__/package/portable.mjs "$1/__test__/package/"
   cp "$2" "$1/execution-engine.node"
   echo "module.exports = require('./execution-engine.node')" >"$1/binding.js"
 }

@@ -12,7 +12,7 @@ const ID = 65_534
 
 /** The files whose tests depend on the user, and the one that only such a user can run. */
 export const files = ['ending', 'lifetime', 'starting', 'records', 'unprivileged'].map(
-  (name) => `__test__/${name}.test.ts`,
+  (name) => `__test__/package/${name}.test.ts`,
 )
 
 /**

@@ -7,7 +7,7 @@
 
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { npm, root, run } from './run.mjs'
 
 const LICENCES = ['LICENSE-MIT', 'LICENSE-APACHE']
@@ -205,8 +205,8 @@ async function tryOut(packages) {
     if (installed.length !== 1) throw new Error(`expected one package of a platform, found ${installed.join(', ')}`)
     console.log(`release: ${installed[0]} is installed`)
 
-    const tests = '__test__/portable.mjs'
-    mkdirSync(join(main, '__test__'))
+    const tests = '__test__/package/portable.mjs'
+    mkdirSync(dirname(join(main, tests)), { recursive: true })
     copyFileSync(join(root, tests), join(main, tests))
     const status = await run(process.execPath, [join(main, tests)], { cwd: dir })
     if (status !== 0) throw new Error(`the portable tests failed with exit code ${status}`)

@@ -28,7 +28,7 @@ node=$(node_of linux-arm64 bin/node) || exit 0
 stage "$work/arm64-package" "$CARGO_TARGET_DIR/$target/debug/libexecution_engine.so"
 cd "$work/arm64-package" || exit 1
 export ENGINE_TEST_NODE="[\"qemu-aarch64\", \"-L\", \"$root_of_target\", \"$node\"]"
-qemu-aarch64 -L "$root_of_target" "$node" --test-reporter=tap __test__/portable.mjs 2>&1 | tee "$work/node.log" |
+qemu-aarch64 -L "$root_of_target" "$node" --test-reporter=tap __test__/package/portable.mjs 2>&1 | tee "$work/node.log" |
   grep -E '^(# (tests|pass|fail) |not ok)|[eE]rror'
 add_node "$work/node.log" "${PIPESTATUS[0]}"
 finish

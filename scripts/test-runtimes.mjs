@@ -80,7 +80,7 @@ for (const runtime of runtimes) {
     const path = await install(runtime)
     const version = /\d+\.\d+\.\d+/.exec((await output(path, ['--version'])).stdout)?.[0] ?? runtime.version
     title = `${runtime.title.split(' ')[0]} ${version}`
-    const { code, stdout, stderr } = await output(path, [...(runtime.args ?? []), 'runtimes/smoke.cjs'])
+    const { code, stdout, stderr } = await output(path, [...(runtime.args ?? []), '__test__/runtimes/smoke.cjs'])
     for (const line of stdout.split('\n').filter((line) => line.startsWith('{'))) {
       const { promise, error } = JSON.parse(line)
       kept.set(promise, error)

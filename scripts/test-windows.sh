@@ -52,6 +52,6 @@ cp "$work/dlls/bcryptprimitives.dll" "$work/stubs/libnode.dll" "$(dirname "$node
 stage "$work/windows-package" "$CARGO_TARGET_DIR/$target/debug/execution_engine.dll"
 cp "$work/dlls/bcryptprimitives.dll" "$work/windows-package/"
 cd "$work/windows-package" || exit 1
-NODE_SKIP_PLATFORM_CHECK=1 in_wine 300 "$work/node.log" "$node" --test-reporter=tap __test__/portable.mjs
+NODE_SKIP_PLATFORM_CHECK=1 in_wine 300 "$work/node.log" "$node" --test-reporter=tap __test__/package/portable.mjs
 add_node "$work/node.log" $?
 finish

@@ -81,11 +81,7 @@ async function otherUserTest() {
  * @returns {Promise<Outcome>}
  */
 async function typeTest() {
-  const status = await run(process.execPath, [
-    join(root, 'node_modules/typescript/bin/tsc'),
-    '-p',
-    'tsconfig.types.json',
-  ])
+  const status = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '__test__/types'])
   return { status, count: { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 } }
 }
 
@@ -96,7 +92,7 @@ async function typeTest() {
  */
 async function soakTest() {
   let output = ''
-  const status = await run(process.execPath, ['soak/run.mjs', '--quick'], {
+  const status = await run(process.execPath, ['__test__/soak/run.mjs', '--quick'], {
     onOutput: (text) => (output += text),
   })
   const [, passed = 0, failed = 0, skipped = 0] =
@@ -116,7 +112,7 @@ const suites = [
     () =>
       jsTest('jest', (report) => [
         'node_modules/jest/bin/jest.js',
-        '--config=jest/jest.config.cjs',
+        '--config=__test__/package/jest/jest.config.cjs',
         '--json',
         `--outputFile=${report}`,
       ]),

@@ -182,13 +182,28 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
         termination_grace_ms: 200,
         ..ExecutionConfig::default()
     });
+    is_killed_early(&engine, None).await;
+}
+
+#[tokio::test]
+async fn the_grace_of_a_request_goes_before_that_of_the_configuration() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        termination_grace_ms: 60_000,
+        ..ExecutionConfig::default()
+    });
+    is_killed_early(&engine, Some(200)).await;
+    assert_eq!(engine.config().termination_grace_ms, 60_000);
+}
+
+async fn is_killed_early(engine: &ExecutionEngine, termination_grace_ms: Option<u64>) {
     let mark = mark();
     let request = ExecutionRequest {
         timeout_ms: Some(100),
+        termination_grace_ms,
         ..shell(&format!("trap '' TERM; sleep {mark} & wait; sleep {mark}"))
     };
     let begun = Instant::now();
-    let result = run(&engine, request).await;
+    let result = run(engine, request).await;
     assert_eq!(result.status, ExecutionStatus::Timeout);
     assert!(result.forced);
     assert!(
@@ -197,6 +212,7 @@ async fn what_ignores_the_request_to_end_is_killed_after_the_grace() {
         begun.elapsed()
     );
     assert_eq!(survivors(&mark), [0; 0]);
+    assert_eq!(result.survivors, [0; 0]);
 }
 
 #[cfg(target_os = "linux")]
@@ -803,6 +819,20 @@ async fn bad_requests_are_refused_before_anything_is_started() {
         ),
         (
             ExecutionRequest {
+                termination_grace_ms: Some(0),
+                ..shell("true")
+            },
+            "termination_grace_ms",
+        ),
+        (
+            ExecutionRequest {
+                termination_grace_ms: Some(1 << 53),
+                ..shell("true")
+            },
+            "termination_grace_ms",
+        ),
+        (
+            ExecutionRequest {
                 working_dir: Some("/no/such".into()),
                 ..shell("true")
             },
@@ -1104,6 +1134,7 @@ async fn a_result_is_snake_case_json() {
     assert_eq!(json["status"], "completed");
     assert_eq!(json["exit_code"], 0);
     assert_eq!(json["command"], "echo \"it's\"");
+    assert_eq!(json["survivors"], serde_json::json!([]));
     assert!(serde_json::from_str::<ExecutionRequest>(r#"{"comand":{}}"#).is_err());
 }
 

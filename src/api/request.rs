@@ -1,5 +1,6 @@
 //! What a user asks for: one command and the circumstances it runs in.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
@@ -234,6 +235,11 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The time between asking a process to end and ending it, in milliseconds. Default:
+    /// [`ExecutionConfig::termination_grace_ms`].
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_grace_ms: Option<u64>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -276,9 +282,22 @@ impl ExecutionRequest {
             working_dir: None,
             stdin: None,
             timeout_ms: None,
+            termination_grace_ms: None,
             output_log_path: None,
             keep_background: false,
             metadata: ExecutionMetadata::default(),
+        }
+    }
+
+    /// The configuration of its execution, where it asks for something else than that of the engine says.
+    pub(crate) fn own_config(&self, engine: &ExecutionConfig) -> Option<ExecutionConfig> {
+        let mut config = Cow::Borrowed(engine);
+        if let Some(grace) = self.termination_grace_ms {
+            config.to_mut().termination_grace_ms = grace;
+        }
+        match config {
+            Cow::Owned(own) => Some(own),
+            Cow::Borrowed(_) => None,
         }
     }
 
@@ -297,6 +316,9 @@ impl ExecutionRequest {
         }
         if let Some(path) = &self.output_log_path {
             check_text("output_log_path", &path.to_string_lossy())?;
+        }
+        if let Some(own) = self.own_config(config) {
+            own.validate()?;
         }
         match self.timeout_ms {
             Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {

@@ -118,10 +118,17 @@ pub struct ExecutionResult {
     /// plan. Of one that was not started, the time to its end.
     pub queued_ms: u64,
     /// Whether something had to be killed after
-    /// [`ExecutionConfig::termination_grace_ms`](crate::ExecutionConfig::termination_grace_ms).
+    /// [`ExecutionRequest::termination_grace_ms`](crate::ExecutionRequest::termination_grace_ms).
     pub forced: bool,
     /// Whether the command had left something running, which was ended.
     pub leftover_processes: bool,
+    /// The process ids of what could not be ended, because it does not react to `SIGKILL` or belongs to another user;
+    /// `error` tells of it, too. Else empty.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "readonly number[]"))
+    )]
+    pub survivors: Vec<u32>,
     /// The log file, or `null` if nothing was logged.
     #[serde(serialize_with = "path_or_none_as_text")]
     pub log_path: Option<PathBuf>,

@@ -58,6 +58,11 @@ impl Running {
             queued_ms,
             forced: ending.forced,
             leftover_processes: ending.leftovers,
+            survivors: ending
+                .survivors
+                .iter()
+                .map(|pid| pid.cast_unsigned())
+                .collect(),
             log_path: files.log_path,
             error: (!words.is_empty()).then(|| words.join("; ")),
             error_code: verdict.code,

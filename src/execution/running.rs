@@ -76,6 +76,7 @@ impl Running {
         handlers: Handlers,
         request: &mut ExecutionRequest,
     ) -> Self {
+        let config = request.own_config(&config).map_or(config, Arc::new);
         let id = request.id;
         let overflow = |name: &str| {
             (config.oversized_output_strategy == OversizedOutputStrategy::StreamToFile)

@@ -143,6 +143,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         queued_ms: millis(execution.accepted.elapsed()),
         forced: false,
         leftover_processes: false,
+        survivors: Vec::new(),
         log_path: None,
         error: None,
         error_code: None,
