@@ -4,7 +4,7 @@ const { AsyncResource } = require('node:async_hooks')
 const native = require('./lib/native')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
-const door = require('./lib/door')
+const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
 const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
@@ -108,7 +108,7 @@ class ExecutionEngine {
       const json = stringify(fields)
       const failure = native.NativeEngine.check(json)
       if (failure) throw fromFailure(failure)
-      this.#native = door.open(json)
+      this.#native = channel.open(json)
     } catch (error) {
       throw seenFrom(error, ExecutionEngine)
     }
@@ -189,7 +189,7 @@ class ExecutionEngine {
       stdin,
       variables: checked.inherit_env === false ? '' : variables(),
     }
-    door.submit(this.#native, run, submission, signal)
+    channel.submit(this.#native, run, submission, signal)
   }
 
   /**
@@ -223,7 +223,7 @@ class ExecutionEngine {
       variables: variables(),
     }
     this.#enter(run, known)
-    door.submitPlan(this.#native, run, submission, signal)
+    channel.submitPlan(this.#native, run, submission, signal)
   }
 
   /**
@@ -309,7 +309,7 @@ class ExecutionEngine {
   async waitForCompletion(id) {
     const checked = check.id(id)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    const [json, stdout, stderr] = await door.ask((token) => this.#native.wait(token, checked))
+    const [json, stdout, stderr] = await channel.ask((token) => this.#native.wait(token, checked))
     return toResult(json, stdout, stderr)
   }
 
@@ -317,14 +317,14 @@ class ExecutionEngine {
   async getPlanResult(planId) {
     const checked = check.planId(planId)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return toPlanResult(await door.ask((token) => this.#native.planResult(token, checked)))
+    return toPlanResult(await channel.ask((token) => this.#native.planResult(token, checked)))
   }
 
   /** @param {string} planId */
   async waitForPlan(planId) {
     const checked = check.planId(planId)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return toPlanResult(await door.ask((token) => this.#native.waitForPlan(token, checked)))
+    return toPlanResult(await channel.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
   async listExecutions() {
@@ -338,7 +338,7 @@ class ExecutionEngine {
   async cancel(id) {
     const checked = check.id(id)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return door.ask((token) => this.#native.cancel(token, checked))
+    return channel.ask((token) => this.#native.cancel(token, checked))
   }
 
   /**
@@ -350,7 +350,7 @@ class ExecutionEngine {
     const checked = check.id(id)
     const { maxBytes } = check.logOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return door.ask((token) => this.#native.readLogs(token, checked, maxBytes))
+    return channel.ask((token) => this.#native.readLogs(token, checked, maxBytes))
   }
 
   /**
@@ -374,7 +374,7 @@ class ExecutionEngine {
 
   /** @returns {Promise<number>} */
   cleanup() {
-    return door.ask((token) => this.#native.cleanup(token))
+    return channel.ask((token) => this.#native.cleanup(token))
   }
 
   /** @param {(event: import('./index').ExecutionEvent) => void} handler */
@@ -396,7 +396,7 @@ class ExecutionEngine {
 
   /** @returns {Promise<void>} */
   shutdown() {
-    return door.ask((token) => this.#native.shutdown(token))
+    return channel.ask((token) => this.#native.shutdown(token))
   }
 
   async [Symbol.asyncDispose]() {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::error::Result;
-use crate::execution::{Execution, lines, output};
-use crate::{registry, spare};
+use crate::api::error::Result;
+use crate::execution::output::{buffers, capture, lines};
+use crate::state::execution::Execution;
+use crate::state::registry;
 
 /// From bytes to lines.
 #[derive(Debug)]
@@ -33,19 +34,19 @@ impl LineSplitter {
 
     /// Takes the lines back, for the next read.
     pub fn give_back(lines: Vec<u8>) {
-        spare::give(lines);
+        buffers::give(lines);
     }
 }
 
 /// What is kept of a stream.
 #[derive(Debug)]
-pub struct Capture(output::Capture);
+pub struct Capture(capture::Capture);
 
 impl Capture {
     /// For that many bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self(output::Capture::new(limit))
+        Self(capture::Capture::new(limit))
     }
 
     /// Takes what was read; returns where in it the limit was passed.

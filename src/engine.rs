@@ -9,21 +9,23 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::config::ExecutionConfig;
-use crate::error::{ExecutionError, Result};
-use crate::event::EventHandler;
-use crate::execution::life::log_path;
-use crate::execution::stop::{Cause, Stop};
-use crate::execution::{Execution, Handlers};
-use crate::launch::{Decision, Launch};
-use crate::plan::run::{House, Run};
-use crate::plan::{self, ExecutionPlan, Plan, PlanExecutionResult};
+use crate::api::config::ExecutionConfig;
+use crate::api::error::{ExecutionError, Result};
+use crate::api::event::EventHandler;
+use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
+use crate::api::request::ExecutionRequest;
+use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::execution::handlers::Handlers;
+use crate::execution::running::log_path;
+use crate::execution::start::{Decision, Start};
+use crate::plan::run::{PlanContext, Run, steps_of};
 use crate::process::environment::Environment;
-use crate::process::{guardian, pool, tree};
-use crate::registry::{Registry, Unit};
-use crate::request::ExecutionRequest;
-use crate::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
-use crate::slots::Slots;
+use crate::process::{escapees, guardian, pool};
+use crate::state::cancellation::{Cause, Stop};
+use crate::state::execution::Execution;
+use crate::state::plan::Plan;
+use crate::state::registry::{Registry, Unit};
+use crate::state::slots::Slots;
 
 /// Between two looks for executions to forget.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
@@ -199,7 +201,7 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
-        let launch = Launch {
+        let start = Start {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             execution: Arc::clone(&execution),
@@ -207,7 +209,7 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        pool::STARTS.submit(move || launch.decide(request, &environment, ticket, decision));
+        pool::STARTS.submit(move || start.decide(request, &environment, ticket, decision));
         Ok(execution)
     }
 
@@ -281,14 +283,14 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()?;
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let (plan, news) = plan::run::steps_of(&request, stop);
+        let (plan, news) = steps_of(&request, stop);
         inner.registry.enter_plan(&plan)?;
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
-        let house = House {
+        let context = PlanContext {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
@@ -299,7 +301,7 @@ impl ExecutionEngine {
         let run = Run::new(
             Arc::clone(&plan),
             news,
-            house,
+            context,
             self.handlers(options.handler),
         );
         pool::STARTS.submit(move || run.decide(request, decision));
@@ -418,7 +420,7 @@ impl ExecutionEngine {
         let path = self.get_log_path(id);
         let max_bytes = max_bytes.unwrap_or(DEFAULT_LOG_TAIL);
         let read = pool::FILES
-            .run(move || crate::tail::read_tail(&path, max_bytes))
+            .run(move || crate::execution::output::tail::read_tail(&path, max_bytes))
             .await;
         let panicked = || ExecutionError::Internal("reading the log panicked".into());
         match read.ok_or_else(panicked)? {
@@ -509,7 +511,7 @@ impl ExecutionEngine {
         for unit in plans.iter().chain(&executions) {
             unit.wait().await;
         }
-        tree::end_escapees_now().await;
+        escapees::end_now().await;
     }
 }
 
@@ -526,7 +528,7 @@ async fn clean_up(engine: Weak<Inner>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Command;
+    use crate::api::request::Command;
 
     fn engine(config: ExecutionConfig) -> ExecutionEngine {
         ExecutionEngine::new(ExecutionConfig {

@@ -13,37 +13,26 @@
 //! # }
 //! ```
 
+mod api;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench_support;
-mod config;
 mod engine;
-mod error;
-mod event;
 mod execution;
-mod launch;
 #[cfg(feature = "node")]
 mod node;
-mod outcome;
 mod plan;
 mod process;
-mod quote;
-mod registry;
-mod request;
-mod resolve;
-mod result;
-mod slots;
-mod spare;
-mod tail;
+mod state;
 
-pub use config::{ExecutionConfig, OversizedOutputStrategy};
+pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
+pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
+pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
+pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
+pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
 pub use engine::{ExecuteOptions, ExecutionEngine};
-pub use error::{ErrorCode, ExecutionError, Result, ValidationError};
-pub use event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
-pub use plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use process::environment::Environment;
-pub use request::{Command, ExecutionMetadata, ExecutionRequest};
-pub use result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
 
 /// `cargo test` runs the examples of the README too.
 #[cfg(doctest)]

@@ -4,12 +4,12 @@ use std::pin::Pin;
 
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::Handlers;
-use super::pump::Progress;
-use super::stop::{Cause, Stop};
-use crate::config::ExecutionConfig;
+use super::handlers::Handlers;
+use super::output::reader::Progress;
+use crate::api::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Child, ExitStatus, TreeEnd};
+use crate::process::{Child, ExitStatus, TreeEnd, escapees};
+use crate::state::cancellation::{Cause, Stop};
 
 /// How the processes of an execution ended.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl Supervisor<'_> {
     ) -> TreeEnd {
         let grace = self.config.termination_grace();
         if !left_company && self.progress.reached_end() {
-            tree.end_escapees_soon(grace);
+            escapees::end_soon(tree, grace);
             return TreeEnd::default();
         }
         let kill_at = Instant::now() + grace;

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 use napi::Either;
 use napi::bindgen_prelude::Uint8Array;
@@ -12,20 +12,20 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::door::{Door, Shared};
-use super::failure::Failure;
+use super::channel::{Channel, Shared};
+use super::error::Failure;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
 use super::runtime;
-use crate::config::ExecutionConfig;
+use crate::api::config::ExecutionConfig;
+use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::event::EventHandler;
+use crate::api::plan::ExecutionPlan;
+use crate::api::request::ExecutionRequest;
 use crate::engine::{ExecuteOptions, ExecutionEngine};
-use crate::error::{ExecutionError, Result, ValidationError};
-use crate::event::EventHandler;
-use crate::execution::stop::Stop;
-use crate::plan::ExecutionPlan;
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
-use crate::request::ExecutionRequest;
+use crate::state::cancellation::Stop;
 
 /// What a question is answered with: one of the two.
 #[napi(object)]
@@ -51,7 +51,7 @@ impl Answer {
 #[napi]
 pub struct NativeEngine {
     engine: ExecutionEngine,
-    door: Arc<Shared>,
+    channel: Arc<Shared>,
     subscribers: Arc<AtomicUsize>,
 }
 
@@ -75,17 +75,17 @@ impl NativeEngine {
 
     /// `json` has passed `check`.
     #[napi(constructor)]
-    pub fn new(door: &Door, json: String) -> napi::Result<Self> {
+    pub fn new(channel: &Channel, json: String) -> napi::Result<Self> {
         let engine = parse_config(&json).and_then(ExecutionEngine::new);
         runtime::prepare();
         Ok(Self {
             engine: engine.map_err(|error| napi::Error::from_reason(error.to_string()))?,
-            door: Arc::clone(&door.shared),
+            channel: Arc::clone(&channel.shared),
             subscribers: Arc::default(),
         })
     }
 
-    /// Starts an execution; what becomes of it is told through the door, to `token`. `variables`: each as `NAME=value`
+    /// Starts an execution; what becomes of it is told through the channel, to `token`. `variables`: each as `NAME=value`
     /// and a NUL byte; without them, those of the process are read, which is only for a thread that alone changes them.
     #[napi(catch_unwind)]
     pub fn execute(
@@ -115,19 +115,19 @@ impl NativeEngine {
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
-            Arc::clone(&self.door),
+            Arc::clone(&self.channel),
             wants,
             subscribers,
         ));
         let stop = wants.stop();
-        self.door.enter(token, Arc::downgrade(&handler), &stop);
+        self.channel.enter(token, handler.window(), &stop);
         let options = ExecuteOptions {
             handler: Some(Arc::clone(&handler) as _),
             environment: Some(environment(variables)),
         };
         let submission = Submission {
             engine: self.engine.clone(),
-            door: Arc::clone(&self.door),
+            channel: Arc::clone(&self.channel),
             request,
             options,
             token,
@@ -142,7 +142,7 @@ impl NativeEngine {
         Ok(())
     }
 
-    /// Starts a plan; what becomes of it is told through the door, to `token`, and what becomes of its steps to
+    /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
     /// `tokens`, in their order; `wants` of the plan and of each step.
     #[napi(catch_unwind)]
     pub fn execute_plan(
@@ -160,10 +160,10 @@ impl NativeEngine {
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
         let stop = wants.stop();
-        self.door.enter(token, Weak::new(), &stop);
+        self.channel.enter(token, &Arc::default(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
-            door: Arc::clone(&self.door),
+            channel: Arc::clone(&self.channel),
             subscribers: Arc::clone(&self.subscribers),
             environment: environment(variables),
             token,
@@ -178,7 +178,7 @@ impl NativeEngine {
                 // A long plan takes milliseconds to read.
                 pool::STARTS.submit(move || submission.submit(&plan, stdins, &runtime));
             }
-            Err(error) => refuse(&submission.door, token, without_runtime(error)),
+            Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
     }
 
@@ -335,10 +335,10 @@ impl NativeEngine {
     }
 
     fn answer(&self, token: u32, question: impl Future<Output = Result<Value>> + Send + 'static) {
-        let door = Arc::clone(&self.door);
+        let channel = Arc::clone(&self.channel);
         let answer = move |outcome: Result<Value>| {
             let outcome = outcome.map_err(Failure::from);
-            door.send(Message::Settled { token, outcome });
+            channel.send(Message::Settled { token, outcome });
         };
         runtime::once_there(move |runtime| match runtime {
             Ok(runtime) => drop(runtime.spawn(async move { answer(question.await) })),
@@ -350,7 +350,7 @@ impl NativeEngine {
 /// An execution on its way to the engine.
 struct Submission {
     engine: ExecutionEngine,
-    door: Arc<Shared>,
+    channel: Arc<Shared>,
     request: ExecutionRequest,
     options: ExecuteOptions,
     token: u32,
@@ -361,27 +361,27 @@ struct Submission {
 }
 
 impl Submission {
-    /// Enters it, and tells through the door if it is refused.
+    /// Enters it, and tells through the channel if it is refused.
     fn submit(self, runtime: std::result::Result<&Handle, &std::io::Error>) {
-        let (door, token) = (Arc::clone(&self.door), self.token);
+        let (channel, token) = (Arc::clone(&self.channel), self.token);
         let handler = Arc::clone(&self.handler);
         let entered = match runtime {
             Ok(runtime) => self.enter(runtime),
             Err(error) => Err(without_runtime(error)),
         };
         if let Err(error) = entered {
-            refuse(&door, token, error);
+            refuse(&channel, token, error);
         }
         drop(handler);
     }
 
     fn enter(self, runtime: &Handle) -> Result<()> {
-        let (door, token, wants) = (self.door, self.token, self.wants);
-        let decided = decided(Arc::clone(&door), token, wants);
+        let (channel, token, wants) = (self.channel, self.token, self.wants);
+        let decided = decided(Arc::clone(&channel), token, wants);
         self.engine
             .submit(self.request, self.options, runtime, self.stop, decided)
             .inspect_err(|_| {
-                door.forget(token);
+                channel.forget(token);
             })?;
         Ok(())
     }
@@ -399,7 +399,7 @@ pub struct StepInput {
 /// A plan on its way to the engine.
 struct PlanSubmission {
     engine: ExecutionEngine,
-    door: Arc<Shared>,
+    channel: Arc<Shared>,
     subscribers: Arc<AtomicUsize>,
     environment: Environment,
     token: u32,
@@ -411,16 +411,16 @@ struct PlanSubmission {
 
 impl PlanSubmission {
     fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
-        let (door, token) = (Arc::clone(&self.door), self.token);
+        let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
             token,
-            door: Arc::clone(&door),
+            channel: Arc::clone(&channel),
             wants: self.wants,
             subscribers: Arc::clone(&self.subscribers),
         });
         if let Err(error) = self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
-            refuse(&door, token, error);
+            refuse(&channel, token, error);
         }
     }
 
@@ -435,20 +435,20 @@ impl PlanSubmission {
         for (step, request) in plan.commands.iter_mut().enumerate() {
             request.stdin = stdins.remove(&step);
         }
-        let (door, token, wants) = (self.door, self.token, self.wants);
+        let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;
         let options = ExecuteOptions {
             handler: Some(handler),
             environment: Some(self.environment),
         };
-        let decided = decided(Arc::clone(&door), token, wants);
+        let decided = decided(Arc::clone(&channel), token, wants);
         let (stop, stop_of_steps) = (Arc::clone(&self.stop), self.stop);
         let handler_of_step = move |step: usize| -> Option<Arc<dyn EventHandler>> {
             let token = *self.tokens.get(step)?;
             let subscribers = Arc::clone(&self.subscribers);
-            let handler = Handler::new(token, Arc::clone(&door), step_wants, subscribers);
+            let handler = Handler::new(token, Arc::clone(&channel), step_wants, subscribers);
             let handler = Arc::new(handler);
-            door.enter(token, Arc::downgrade(&handler), &stop_of_steps);
+            channel.enter(token, handler.window(), &stop_of_steps);
             Some(handler)
         };
         self.engine
@@ -459,21 +459,21 @@ impl PlanSubmission {
 
 /// What is told JavaScript when a request or a plan was accepted or refused.
 fn decided(
-    door: Arc<Shared>,
+    channel: Arc<Shared>,
     token: u32,
     wants: Wants,
 ) -> impl FnOnce(Result<Uuid>) + Send + 'static {
     move |decision| match decision {
-        Ok(_) if wants.has(Wanted::Accepted) => door.send(Message::Accepted { token }),
+        Ok(_) if wants.has(Wanted::Accepted) => channel.send(Message::Accepted { token }),
         Ok(_) => {}
-        Err(error) => refuse(&door, token, error),
+        Err(error) => refuse(&channel, token, error),
     }
 }
 
-fn refuse(door: &Shared, token: u32, error: ExecutionError) {
-    door.forget(token);
+fn refuse(channel: &Shared, token: u32, error: ExecutionError) {
+    channel.forget(token);
     let outcome = Err(error.into());
-    door.send(Message::Settled { token, outcome });
+    channel.send(Message::Settled { token, outcome });
 }
 
 fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {

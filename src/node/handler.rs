@@ -5,17 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use napi_derive::napi;
-use tokio::sync::Notify;
 
-use super::door::Shared;
+use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
-use crate::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
-use crate::execution::stop::{Cause, Stop};
+use super::window::Window;
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
-
-/// How many bytes of output may be on their way to a callback: enough that the reader and the callback work at
-/// the same time, little enough that a stuck one costs nothing to speak of.
-const WINDOW: usize = 1024 * 1024;
+use crate::state::cancellation::{Cause, Stop};
 
 /// What JavaScript may want to be told of an execution: one bit each.
 #[napi]
@@ -53,72 +49,45 @@ impl Wants {
     }
 }
 
-/// How much of the output of an execution the JavaScript thread has received, whether or not callbacks have taken it.
-#[derive(Debug, Default)]
-pub(super) struct Receipt {
-    bytes: AtomicUsize,
-    changed: Notify,
-}
-
-impl Receipt {
-    /// Called on the JavaScript thread.
-    pub fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.changed.notify_one();
-    }
-}
-
 /// Passes on what happens to one execution, no faster than it is taken.
 #[derive(Debug)]
 pub(super) struct Handler {
     token: u32,
-    door: Arc<Shared>,
+    channel: Arc<Shared>,
     wants: Wants,
     /// How many listeners the engine as a whole has.
     subscribers: Arc<AtomicUsize>,
-    in_flight: AtomicUsize,
-    taken: Notify,
-    sent: AtomicUsize,
-    receipt: Arc<Receipt>,
+    window: Arc<Window>,
 }
 
 impl Handler {
-    pub fn new(token: u32, door: Arc<Shared>, wants: Wants, subscribers: Arc<AtomicUsize>) -> Self {
+    pub fn new(
+        token: u32,
+        channel: Arc<Shared>,
+        wants: Wants,
+        subscribers: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             token,
-            door,
+            channel,
             wants,
             subscribers,
-            in_flight: AtomicUsize::new(0),
-            taken: Notify::new(),
-            sent: AtomicUsize::new(0),
-            receipt: Arc::default(),
+            window: Arc::default(),
         }
     }
 
-    /// The callbacks have returned for that many bytes.
-    pub fn acknowledge(&self, bytes: usize) {
-        self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
-        self.taken.notify_one();
-        if self.door.is_closed() {
-            self.receipt.changed.notify_one();
-        }
+    pub fn window(&self) -> &Arc<Window> {
+        &self.window
     }
 
     fn wants(&self, wanted: Wanted) -> bool {
         self.wants.has(wanted) || self.subscribers.load(Ordering::Relaxed) > 0
     }
-
-    async fn in_flight_at_most(&self, bytes: usize) {
-        while self.in_flight.load(Ordering::Acquire) > bytes && !self.door.is_closed() {
-            self.taken.notified().await;
-        }
-    }
 }
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        self.door.abandon(self.token);
+        self.channel.abandon(self.token);
     }
 }
 
@@ -134,10 +103,10 @@ impl EventHandler for Handler {
                 ..
             } => {
                 if let Some(problem) = guardian::problem() {
-                    warn_once(&self.door, &problem);
+                    warn_once(&self.channel, &problem);
                 }
                 if self.wants(Wanted::Started) {
-                    self.door.send(Message::Started {
+                    self.channel.send(Message::Started {
                         token,
                         pid,
                         command,
@@ -149,11 +118,11 @@ impl EventHandler for Handler {
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
             | ExecutionEvent::Timeout(ended) => {
-                self.door.forget(token);
+                self.channel.forget(token);
                 let result = self
                     .wants(Wanted::Result)
                     .then(|| wire_result(&ended.result));
-                self.door.send(Message::Ended { token, result });
+                self.channel.send(Message::Ended { token, result });
             }
             ExecutionEvent::Stdout { .. }
             | ExecutionEvent::Stderr { .. }
@@ -163,18 +132,17 @@ impl EventHandler for Handler {
     }
 
     async fn on_output(&self, batch: OutputBatch) {
-        self.in_flight_at_most(WINDOW).await;
+        self.window.room().await;
         let size = batch.text.len();
-        self.in_flight.fetch_add(size, Ordering::AcqRel);
-        self.sent.fetch_add(size, Ordering::AcqRel);
-        self.door.send(Message::Output {
+        self.window.send(size);
+        self.channel.send(Message::Output {
             token: self.token,
             stream: batch.stream,
             text: batch.text.into(),
             partial: batch.partial,
             at: millis(batch.timestamp),
             size,
-            receipt: Arc::clone(&self.receipt),
+            window: Arc::clone(&self.window),
         });
     }
 
@@ -186,14 +154,11 @@ impl EventHandler for Handler {
     }
 
     async fn reached(&self) {
-        let received = || self.receipt.bytes.load(Ordering::Acquire);
-        while received() != self.sent.load(Ordering::Acquire) && !self.door.is_closed() {
-            self.receipt.changed.notified().await;
-        }
+        self.window.all_received().await;
     }
 
     async fn flush(&self) {
-        self.in_flight_at_most(0).await;
+        self.window.all_taken().await;
     }
 }
 
@@ -201,7 +166,7 @@ impl EventHandler for Handler {
 #[derive(Debug)]
 pub(super) struct PlanHandler {
     pub token: u32,
-    pub door: Arc<Shared>,
+    pub channel: Arc<Shared>,
     pub wants: Wants,
     pub subscribers: Arc<AtomicUsize>,
 }
@@ -214,7 +179,7 @@ impl PlanHandler {
 
 impl Drop for PlanHandler {
     fn drop(&mut self) {
-        self.door.abandon(self.token);
+        self.channel.abandon(self.token);
     }
 }
 
@@ -229,7 +194,7 @@ impl EventHandler for PlanHandler {
                 current_command: command,
                 timestamp,
                 ..
-            } if self.wants(Wanted::Started) => self.door.send(Message::Progress {
+            } if self.wants(Wanted::Started) => self.channel.send(Message::Progress {
                 token,
                 completed,
                 total,
@@ -239,9 +204,9 @@ impl EventHandler for PlanHandler {
             ExecutionEvent::PlanCompleted {
                 result, timestamp, ..
             } => {
-                self.door.forget(token);
+                self.channel.forget(token);
                 let result = self.wants(Wanted::Result).then(|| wire_plan(&result));
-                self.door.send(Message::PlanEnded {
+                self.channel.send(Message::PlanEnded {
                     token,
                     result,
                     at: millis(timestamp),
@@ -257,10 +222,10 @@ impl EventHandler for PlanHandler {
 }
 
 /// Once in the life of the process, however many engines it has.
-fn warn_once(door: &Shared, problem: &str) {
+fn warn_once(channel: &Shared, problem: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
-        door.send(Message::Warning(format!(
+        channel.send(Message::Warning(format!(
             "commands may outlive this process if it is killed: their guardian cannot be started at present: {problem}"
         )));
     }

@@ -6,14 +6,14 @@ use napi::bindgen_prelude::{FnArgs, ToNapiValue};
 use napi::{Env, sys};
 use napi_derive::napi;
 
-use super::failure::Failure;
-use super::handler::Receipt;
-use super::text::Text;
-use crate::event::OutputStream;
-use crate::plan::PlanExecutionResult;
-use crate::result::ExecutionResult;
+use super::error::Failure;
+use super::js_string::Text;
+use super::window::Window;
+use crate::api::event::OutputStream;
+use crate::api::plan::PlanExecutionResult;
+use crate::api::result::ExecutionResult;
 
-/// One call of the dispatcher in `lib/door.js`: what, for whom, and up to five values.
+/// One call of the dispatcher in `lib/channel.js`: what, for whom, and up to five values.
 pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 
 /// The kinds of messages, as JavaScript knows them.
@@ -47,7 +47,7 @@ pub(super) enum Message {
         partial: Vec<u32>,
         at: f64,
         size: usize,
-        receipt: Arc<Receipt>,
+        window: Arc<Window>,
     },
     Started {
         token: u32,
@@ -101,8 +101,8 @@ impl Value {
 impl Message {
     /// Notes that it has come to the JavaScript thread, on which this is called.
     pub fn received(self) -> Self {
-        if let Self::Output { size, receipt, .. } = &self {
-            receipt.add(*size);
+        if let Self::Output { size, window, .. } = &self {
+            window.receive(*size);
         }
         self
     }
@@ -189,7 +189,9 @@ fn filled_up<const N: usize>(values: [Value; N]) -> [Value; 5] {
 pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Text; 3] {
     let output = |stream| Text::output(result, stream);
     [
-        result.json_without_output().into(),
+        result
+            .without_output(|result| serde_json::to_string(result).unwrap_or_default())
+            .into(),
         output(OutputStream::Stdout),
         output(OutputStream::Stderr),
     ]

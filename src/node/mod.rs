@@ -1,4 +1,4 @@
-//! The Node door: what `index.js` and `lib/` call, and how the engine calls back.
+//! The Node channel: what `index.js` and `lib/` call, and how the engine calls back.
 //!
 //! Everything that goes to JavaScript goes through one queue per evaluation of the package, in order: lines,
 //! events, results, answers. So a promise never settles before the lines that came before it were seen.
@@ -8,10 +8,11 @@
     reason = "Node-API hands over values, not references"
 )]
 
-mod door;
+mod channel;
 mod engine;
-mod failure;
+mod error;
 mod handler;
+mod js_string;
 mod message;
 mod runtime;
-mod text;
+mod window;

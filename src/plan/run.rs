@@ -10,26 +10,29 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::check::path_of;
 use super::schedule::Schedule;
-use super::{ExecutionPlan, Plan, PlanExecutionResult};
-use crate::config::ExecutionConfig;
-use crate::error::Result;
-use crate::event::ExecutionEvent;
-use crate::execution::life::{PlanDeadline, deadline_after, millis};
-use crate::execution::stop::{Cause, Stop};
-use crate::execution::{Execution, Handlers, Step, StepNews};
-use crate::launch::{Decision, Launch};
-use crate::outcome::Outcome;
+use super::validate::path_of;
+use crate::api::config::ExecutionConfig;
+use crate::api::error::Result;
+use crate::api::event::ExecutionEvent;
+use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
+use crate::api::request::ExecutionRequest;
+use crate::api::result::ExecutionStatus;
+use crate::execution::handlers::Handlers;
+use crate::execution::running::{PlanDeadline, deadline_after};
+use crate::execution::start::{Decision, Start};
 use crate::process::environment::Environment;
 use crate::process::pool;
-use crate::registry::{Registry, Unit};
-use crate::request::ExecutionRequest;
-use crate::result::ExecutionStatus;
-use crate::slots::{Slot, Slots, Ticket};
+use crate::state::cancellation::{Cause, Stop};
+use crate::state::completion::Completion;
+use crate::state::execution::millis;
+use crate::state::execution::{Execution, Step, StepNews};
+use crate::state::plan::Plan;
+use crate::state::registry::{Registry, Unit};
+use crate::state::slots::{Slot, Slots, Ticket};
 
 /// What a plan needs of its engine and its caller.
-pub(crate) struct House {
+pub(crate) struct PlanContext {
     pub config: Arc<ExecutionConfig>,
     pub registry: Arc<Registry>,
     pub slots: Arc<Slots>,
@@ -58,7 +61,7 @@ pub(crate) fn steps_of(
         id: request.id,
         steps: steps.collect(),
         stop,
-        outcome: Outcome::default(),
+        outcome: Completion::default(),
     };
     (Arc::new(plan), news)
 }
@@ -67,7 +70,7 @@ pub(crate) fn steps_of(
 pub(crate) struct Run {
     plan: Arc<Plan>,
     news: UnboundedReceiver<StepNews>,
-    house: House,
+    context: PlanContext,
     handlers: Handlers,
     accepted: Instant,
 }
@@ -76,13 +79,13 @@ impl Run {
     pub fn new(
         plan: Arc<Plan>,
         news: UnboundedReceiver<StepNews>,
-        house: House,
+        context: PlanContext,
         handlers: Handlers,
     ) -> Self {
         Self {
             plan,
             news,
-            house,
+            context,
             handlers,
             accepted: Instant::now(),
         }
@@ -90,11 +93,11 @@ impl Run {
 
     /// Checks what needs the file system, which may block, and lets the plan live.
     pub fn decide(self, request: ExecutionPlan, decision: Decision<impl FnOnce(Result<Uuid>)>) {
-        if let Err(error) = request.check_files(&self.house.environment) {
+        if let Err(error) = request.check_files(&self.context.environment) {
             return decision.refuse(error.into());
         }
         decision.accept();
-        let runtime = self.house.runtime.clone();
+        let runtime = self.context.runtime.clone();
         runtime.spawn(self.live(request));
     }
 
@@ -103,13 +106,13 @@ impl Run {
     fn live(self, request: ExecutionPlan) -> impl Future<Output = ()> + Send {
         let settling = Settling {
             plan: Arc::clone(&self.plan),
-            registry: Arc::clone(&self.house.registry),
+            registry: Arc::clone(&self.context.registry),
             description: request.description.clone(),
             accepted: self.accepted,
         };
         async move {
-            let drain_max = self.house.config.drain_max();
-            let teller = Teller::new(self.handlers, &self.house.runtime);
+            let drain_max = self.context.config.drain_max();
+            let teller = Teller::new(self.handlers, &self.context.runtime);
             let mut steps = Steps {
                 schedule: Schedule::new(&request.strategy, request.commands.len()),
                 starts: vec![0; request.commands.len()],
@@ -120,7 +123,7 @@ impl Run {
                 }),
                 plan: self.plan,
                 news: self.news,
-                house: self.house,
+                context: self.context,
                 ticket: None,
                 running: BTreeMap::new(),
                 last_start: 0,
@@ -153,7 +156,7 @@ struct Steps {
     requests: Vec<Option<ExecutionRequest>>,
     schedule: Schedule,
     news: UnboundedReceiver<StepNews>,
-    house: House,
+    context: PlanContext,
     deadline: Option<PlanDeadline>,
     /// For the next step; one at a time, so that a long plan does not keep others out of the line.
     ticket: Option<Ticket>,
@@ -191,7 +194,7 @@ impl Steps {
         if !self.schedule.has_next() {
             self.ticket = None;
         } else if self.ticket.is_none() {
-            self.ticket = Some(self.house.slots.take_for_plan());
+            self.ticket = Some(self.context.slots.take_for_plan());
         }
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
@@ -246,10 +249,10 @@ impl Steps {
         self.last_start += 1;
         self.starts[step] = self.last_start;
         self.running.insert(self.last_start, step);
-        let launch = self.launch(step, (self.house.handlers_of_step)(step));
-        let environment = self.house.environment.clone();
+        let start = self.start_of(step, (self.context.handlers_of_step)(step));
+        let environment = self.context.environment.clone();
         let deadline = self.deadline;
-        pool::STARTS.submit(move || launch.start_step(request, &environment, slot, deadline));
+        pool::STARTS.submit(move || start.start_step(request, &environment, slot, deadline));
     }
 
     fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
@@ -259,19 +262,19 @@ impl Steps {
         // The end of a step that was skipped is no event of its own.
         let handlers = match status {
             ExecutionStatus::Skipped => Handlers::default(),
-            _ => (self.house.handlers_of_step)(step),
+            _ => (self.context.handlers_of_step)(step),
         };
-        self.launch(step, handlers)
+        self.start_of(step, handlers)
             .never_start(request, status, error.to_owned());
     }
 
-    fn launch(&self, step: usize, handlers: Handlers) -> Launch {
-        Launch {
-            config: Arc::clone(&self.house.config),
-            registry: Arc::clone(&self.house.registry),
+    fn start_of(&self, step: usize, handlers: Handlers) -> Start {
+        Start {
+            config: Arc::clone(&self.context.config),
+            registry: Arc::clone(&self.context.registry),
             execution: Arc::clone(&self.plan.steps[step]),
             handlers,
-            runtime: self.house.runtime.clone(),
+            runtime: self.context.runtime.clone(),
         }
     }
 

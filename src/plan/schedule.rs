@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ExecutionStrategy;
+use crate::api::plan::ExecutionStrategy;
 
 /// The steps of a plan, and how far each has come.
 #[derive(Debug)]

@@ -8,10 +8,14 @@
 //! with the host. What the two systems have in common is here, under the same names.
 #![expect(
     unsafe_code,
-    reason = "the operating system is called here, and only here and in the Node door"
+    reason = "the operating system is called here, and only here and in the Node binding"
 )]
 
 pub(crate) mod environment;
+#[cfg(all(unix, not(target_os = "macos")))]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 pub(crate) mod pool;
 pub(crate) mod scarcity;
 pub(crate) mod tag;
@@ -30,7 +34,7 @@ pub(crate) use system::has_variables;
 pub(crate) use system::{
     Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
 };
-pub(crate) use system::{files, guardian, program, tree};
+pub(crate) use system::{escapees, files, guardian, program, tree};
 
 use std::ffi::OsString;
 use std::io;

@@ -39,7 +39,7 @@ fn with_waiting<T>(act: impl FnOnce(&mut Waiting) -> T) -> T {
 }
 
 /// Looks for what an execution may have left quietly, soon, and ends it.
-pub(super) fn end_soon(tree: Tree, grace: Duration) {
+pub(crate) fn end_soon(tree: Tree, grace: Duration) {
     let runtime = Handle::current();
     wait(Ended {
         tree,

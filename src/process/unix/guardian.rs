@@ -14,13 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{helper_pipe, reap, signal_name, spawn_helper};
+use super::{helper_pipe, reap, signal_name, spawn_helper, system};
 use crate::process::{ExitStatus, tag};
-
-#[cfg(not(target_os = "macos"))]
-const SCRIPT: &str = include_str!("guardian.sh");
-#[cfg(target_os = "macos")]
-const SCRIPT: &str = include_str!("guardian.macos.sh");
 
 /// A guardian that lives so long has found what it needs.
 const PROVEN: Duration = Duration::from_secs(1);
@@ -117,7 +112,7 @@ fn start() -> io::Result<(libc::pid_t, OwnedFd)> {
     let words = [
         "/bin/sh",
         "-c",
-        SCRIPT,
+        system::GUARDIAN,
         "escher-guardian",
         tag::name(),
         &host,
@@ -130,12 +125,12 @@ fn start() -> io::Result<(libc::pid_t, OwnedFd)> {
     #[cfg(target_os = "macos")]
     let told = write.try_clone()?;
     #[cfg(not(target_os = "macos"))]
-    let roll = Some(super::roll::file()?);
+    let roll = Some(system::roll()?);
     #[cfg(target_os = "macos")]
     let roll: Option<OwnedFd> = None;
     let pid = spawn_helper(words, Some(&read), roll.as_ref(), tag::outer())?;
     #[cfg(target_os = "macos")]
-    super::darwin::introduce(told);
+    system::introduce(told);
     Ok((pid, write))
 }
 

@@ -13,12 +13,12 @@ use tokio::io::unix::AsyncFd;
 
 use super::check;
 
-pub(super) struct Pipe {
+pub(in crate::process) struct Pipe {
     pub read: OwnedFd,
     pub write: OwnedFd,
 }
 
-pub(super) fn pipe() -> io::Result<Pipe> {
+pub(in crate::process) fn pipe() -> io::Result<Pipe> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for the two descriptors.
     #[cfg(target_os = "linux")]
@@ -36,7 +36,7 @@ pub(super) fn pipe() -> io::Result<Pipe> {
 
 /// In a host whose own standard streams are closed, a pipe may take their numbers; the child's file actions
 /// would then overwrite one end with the other. And what a host prints must not get into a file of the engine.
-pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(in crate::process) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if cfg!(target_os = "linux") && fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
@@ -46,7 +46,7 @@ pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(higher) })
 }
 
-pub(super) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+pub(in crate::process) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     // SAFETY: `fd` is open. The flag is of this end alone: the child's end is another open file.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
 }
@@ -56,7 +56,7 @@ pub(super) fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
 pub(crate) struct PipeReader(AsyncFd<OwnedFd>);
 
 impl PipeReader {
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+    pub(in crate::process) fn new(fd: OwnedFd) -> io::Result<Self> {
         register(fd, Interest::READABLE).map(Self)
     }
 
@@ -112,9 +112,9 @@ impl PipeReader {
 pub(crate) struct PipeWriter(AsyncFd<OwnedFd>);
 
 impl PipeWriter {
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+    pub(in crate::process) fn new(fd: OwnedFd) -> io::Result<Self> {
         #[cfg(target_os = "macos")]
-        super::darwin::hold_sigpipe(&fd);
+        crate::process::macos::hold_sigpipe(&fd);
         register(fd, Interest::WRITABLE).map(Self)
     }
 
@@ -216,7 +216,10 @@ fn set_of(signal: c_int) -> libc::sigset_t {
 }
 
 /// Makes a descriptor known to the current runtime.
-pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+pub(in crate::process) fn register(
+    fd: OwnedFd,
+    interest: Interest,
+) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor stays open, and the same, until its owner is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }

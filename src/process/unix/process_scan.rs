@@ -6,12 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::looker::{Part, Reader};
+use super::reads::{Part, Reader};
 use super::signal::{open_pidfd, signal_member};
-#[cfg(not(target_os = "macos"))]
-use super::{adopter::adopter, procfs as system};
-#[cfg(target_os = "macos")]
-use super::{darwin as system, darwin::adopter};
+use super::system;
 use crate::process::tag;
 
 /// How often a look goes on with what was started meanwhile.
@@ -19,7 +16,7 @@ const MOST_ROUNDS: usize = 1000;
 
 /// A process, as one look saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Process {
+pub(in crate::process) struct Process {
     pub pid: i32,
     pub parent: i32,
     pub group: i32,
@@ -131,8 +128,9 @@ pub(super) fn look(reader: &Reader, queries: &[Query]) -> Option<Vec<Found>> {
         .iter()
         .map(|query| look.confirm_all(query, &family, &tags))
         .collect();
+    let has_failed = reader.take_failed();
     for found in &mut found {
-        found.has_missed |= reader.has_failed();
+        found.has_missed |= has_failed;
     }
     if orphans_of == std::process::id().cast_signed() {
         reap(&seen, &found, queries, oldest);
@@ -203,7 +201,9 @@ impl Look<'_> {
     }
 
     fn adopter(&self) -> i32 {
-        let asked = self.reader.read(0, Part::Adopter, || Ok(Some(adopter())));
+        let asked = self
+            .reader
+            .read(0, Part::Adopter, || Ok(Some(system::adopter())));
         asked.unwrap_or(1)
     }
 
@@ -354,7 +354,7 @@ impl<'a> Family<'a> {
 /// Where this host itself adopts orphans, nobody else takes their status. Those in the group or session of an execution
 /// are its own, and those that were members while they lived. Of the rest it is not known whose they are: another part
 /// of the host may wait for them.
-fn reap(seen: &[Process], found: &[Found], queries: &[Query], oldest: u64) {
+pub(super) fn reap(seen: &[Process], found: &[Found], queries: &[Query], oldest: u64) {
     static MEMBERS: Mutex<Option<HashMap<i32, u64>>> = Mutex::new(None);
 
     let mut members = MEMBERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -485,7 +485,7 @@ mod tests {
     fn a_process_is_confirmed_only_as_the_one_that_was_seen() {
         let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
         let pid = child.id().cast_signed();
-        let reader = Reader::for_test();
+        let reader = Reader::default();
         let look = Look { reader: &reader };
         let seen = look.process(pid).expect("its facts");
         let own = Mark {

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
-pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
+pub(in crate::process) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: takes two numbers and returns a descriptor or -1.
@@ -23,7 +23,7 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     }
     #[cfg(target_os = "macos")]
     {
-        super::darwin::watch_exit(pid)
+        crate::process::macos::watch_exit(pid)
     }
     #[cfg(not(any(target_os = "linux", target_os = "macos")))]
     {
@@ -35,7 +35,11 @@ pub(super) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
 /// Signals a process that was found, by its descriptor: no other that may have its number by now is reached. Where a
 /// descriptor cannot be had, or may be opened but not used (there are such systems, and filters of system calls), by its
 /// number. Returns false if this user may not signal it; one that is gone is no error.
-pub(super) fn signal_member(pid: libc::pid_t, pidfd: Option<&OwnedFd>, signal: c_int) -> bool {
+pub(in crate::process) fn signal_member(
+    pid: libc::pid_t,
+    pidfd: Option<&OwnedFd>,
+    signal: c_int,
+) -> bool {
     match pidfd {
         Some(pidfd) if descriptors_can_signal() => {
             send(pidfd, signal).raw_os_error() != Some(libc::EPERM)
@@ -81,7 +85,7 @@ fn send(pidfd: &OwnedFd, signal: c_int) -> io::Error {
 }
 
 /// Signals all of a group at once. Its leader must not be reaped: its number may be another's from then on.
-pub(super) fn signal_group(group: libc::pid_t, signal: c_int) {
+pub(in crate::process) fn signal_group(group: libc::pid_t, signal: c_int) {
     // SAFETY: takes two numbers. A group that is gone is no error.
     unsafe { libc::kill(-group, signal) };
 }
@@ -98,7 +102,7 @@ fn signal_process(pid: libc::pid_t, signal: c_int) -> bool {
 ///
 /// No call asks just that. But a descriptor, any at all, takes only a number as its owner that the kernel knows, as
 /// that of a process, a group or a session. Where that cannot be asked, the group is.
-pub(super) fn number_is_taken(pid: libc::pid_t, any: Option<&OwnedFd>) -> bool {
+pub(in crate::process) fn number_is_taken(pid: libc::pid_t, any: Option<&OwnedFd>) -> bool {
     #[cfg(target_os = "linux")]
     if let Some(any) = any {
         /// Of `fcntl.h`.

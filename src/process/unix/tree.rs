@@ -7,9 +7,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::child::{is_dead, may_have_company};
-use super::escapees;
-pub(crate) use super::escapees::end_now as end_escapees_now;
+use super::leader::{is_dead, may_have_company};
 use super::looker;
 use super::pipe::register;
 use super::process_scan::{Found, Leader, Mark, Member, Query};
@@ -254,12 +252,6 @@ impl Tree {
             self.signal(&found.members, libc::SIGKILL);
             std::thread::sleep(LOOK_AGAIN);
         }
-    }
-
-    /// Sees to what has left the group and the session quietly, and was not looked for: soon, with that of all others that
-    /// end meanwhile.
-    pub fn end_escapees_soon(self, grace: Duration) {
-        escapees::end_soon(self, grace);
     }
 }
 

@@ -17,10 +17,6 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Nothing leaves a job.
-    #[expect(clippy::unused_self, reason = "elsewhere there are escapees")]
-    pub fn end_escapees_soon(self, _grace: Duration) {}
-
     /// Kills all of it, the leader included, whose end `exited` tells: Windows has no way to ask a process that does not
     /// share a console with the host, and to wait for what was not asked for would help nobody.
     pub async fn end_all(
@@ -56,10 +52,6 @@ impl Tree {
         }
     }
 }
-
-/// Nothing leaves a job.
-#[expect(clippy::unused_async, reason = "elsewhere it takes a look")]
-pub(crate) async fn end_escapees_now() {}
 
 /// Resolves when all of them are dead.
 async fn all_gone(members: Vec<Member>) {

@@ -1,0 +1,192 @@
+//! What is told of an execution while it runs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::api::plan::PlanExecutionResult;
+use crate::api::result::ExecutionResult;
+
+/// One of the two streams of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl OutputStream {
+    /// Its spelling in JSON and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// Something that happened to an execution or a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "event_type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExecutionEvent {
+    /// The process was started.
+    Started {
+        /// The execution.
+        execution_id: Uuid,
+        /// The command, shell-quoted, for display.
+        command: String,
+        /// The process id of the command.
+        pid: u32,
+        /// When it was started.
+        timestamp: DateTime<Utc>,
+    },
+    /// A line was printed to standard output.
+    Stdout {
+        /// The execution.
+        execution_id: Uuid,
+        /// The line, without its end.
+        line: String,
+        /// Whether the line goes on in the next event of that stream.
+        partial: bool,
+        /// When it was read.
+        timestamp: DateTime<Utc>,
+    },
+    /// A line was printed to standard error.
+    Stderr {
+        /// The execution.
+        execution_id: Uuid,
+        /// The line, without its end.
+        line: String,
+        /// Whether the line goes on in the next event of that stream.
+        partial: bool,
+        /// When it was read.
+        timestamp: DateTime<Utc>,
+    },
+    /// The command exited with code 0.
+    Completed(Ended),
+    /// The execution failed.
+    Failed(Ended),
+    /// The execution was cancelled.
+    Cancelled(Ended),
+    /// The deadline of the execution passed.
+    Timeout(Ended),
+    /// A step of a plan ended, in whatever way.
+    Progress {
+        /// The plan.
+        plan_id: Uuid,
+        /// How many steps have ended.
+        completed: usize,
+        /// How many steps the plan has.
+        total: usize,
+        /// The command of the step that was started last, of those that run now, shell-quoted; `null` if none does.
+        current_command: Option<String>,
+        /// When.
+        timestamp: DateTime<Utc>,
+    },
+    /// A plan ended, in whatever way.
+    PlanCompleted {
+        /// The plan.
+        plan_id: Uuid,
+        /// How it ended.
+        result: Arc<PlanExecutionResult>,
+        /// When it ended.
+        timestamp: DateTime<Utc>,
+    },
+}
+
+/// The end of an execution; there is exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Ended {
+    /// The execution.
+    pub execution_id: Uuid,
+    /// How it ended.
+    pub result: Arc<ExecutionResult>,
+    /// When it ended.
+    pub timestamp: DateTime<Utc>,
+}
+
+/// Lines of one stream that were read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputBatch {
+    /// The execution.
+    pub execution_id: Uuid,
+    /// The stream.
+    pub stream: OutputStream,
+    /// The lines, each followed by a newline. Invalid UTF-8 is replaced by U+FFFD.
+    pub text: String,
+    /// The indices of those lines that go on in the next one, ascending.
+    pub partial: Vec<u32>,
+    /// When they were read.
+    pub timestamp: DateTime<Utc>,
+}
+
+impl OutputBatch {
+    /// The lines without their ends, each with whether it goes on in the next one.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, bool)> {
+        let mut partial = self.partial.iter().copied().peekable();
+        let text = self.text.strip_suffix('\n').unwrap_or(&self.text);
+        (0_u32..)
+            .zip(text.split('\n'))
+            .map(move |(index, line)| (line, partial.next_if_eq(&index).is_some()))
+    }
+}
+
+/// Is told what happens.
+///
+/// Its methods are awaited: while one has not returned, the engine does not read on, and the command
+/// blocks on its pipe once that is full. Deadlines and cancellation work meanwhile. A panic ends the execution, which
+/// has failed then.
+#[async_trait]
+pub trait EventHandler: Send + Sync {
+    /// Is told of one event.
+    async fn on_event(&self, event: ExecutionEvent);
+
+    /// Is told of lines that were read together. By default each becomes an event of its own.
+    async fn on_output(&self, batch: OutputBatch) {
+        let OutputBatch {
+            execution_id,
+            timestamp,
+            ..
+        } = batch;
+        for (line, partial) in batch.lines() {
+            let line = line.to_owned();
+            self.on_event(match batch.stream {
+                OutputStream::Stdout => ExecutionEvent::Stdout {
+                    execution_id,
+                    line,
+                    partial,
+                    timestamp,
+                },
+                OutputStream::Stderr => ExecutionEvent::Stderr {
+                    execution_id,
+                    line,
+                    partial,
+                    timestamp,
+                },
+            })
+            .await;
+        }
+    }
+
+    /// Whether lines of this stream are wanted at present. Where they are not, none are made.
+    fn wants_output(&self, _stream: OutputStream) -> bool {
+        true
+    }
+
+    /// Returns once whoever is told in the end could have taken what was told so far. For handlers that pass events on to
+    /// a thread that may be busy with something else: as long as it is, it is not taken for one that is stuck.
+    async fn reached(&self) {}
+
+    /// Returns once everything that was told has been dealt with; awaited before an execution is settled.
+    /// For handlers that pass events on through a queue.
+    async fn flush(&self) {}
+}

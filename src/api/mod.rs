@@ -1,0 +1,10 @@
+//! What users pass and get. It knows nothing of the rest of the crate.
+
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod path;
+pub(crate) mod plan;
+pub(crate) mod quote;
+pub(crate) mod request;
+pub(crate) mod result;

@@ -1,0 +1,378 @@
+//! What a user asks for: one command and the circumstances it runs in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+use crate::api::config::ExecutionConfig;
+use crate::api::error::ValidationError;
+use crate::api::quote;
+
+/// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// A program and its arguments, without a shell.
+    Exec {
+        /// A path, or a name that is looked up on the `PATH` of the child.
+        program: String,
+        /// Default: none.
+        #[serde(default)]
+        args: Vec<String>,
+    },
+    /// A line for a shell.
+    Shell {
+        /// What the shell is to run.
+        command: String,
+        /// The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shell: Option<String>,
+    },
+    /// A script file.
+    Script {
+        /// The file. A relative path is relative to [`ExecutionRequest::working_dir`].
+        path: PathBuf,
+        /// What runs it. Default: its `#!` line, else its extension, else a shell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interpreter: Option<String>,
+        /// Arguments for the script. Default: none.
+        #[serde(default)]
+        args: Vec<String>,
+    },
+    /// A call of the AWS command-line interface: `aws SERVICE OPERATION`.
+    AwsCli {
+        /// Such as `ec2`. Not empty, and not starting with `-`.
+        service: String,
+        /// Such as `describe-instances`. Not empty, and not starting with `-`.
+        operation: String,
+        /// Further arguments. Default: none.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Passed as `--profile`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<String>,
+        /// Passed as `--region`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+    },
+}
+
+impl Command {
+    /// A program and its arguments.
+    pub fn exec<A: Into<String>>(
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Self::Exec {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    /// A line for the default shell.
+    pub fn shell(command: impl Into<String>) -> Self {
+        Self::Shell {
+            command: command.into(),
+            shell: None,
+        }
+    }
+
+    /// Checks what can be checked without looking at the file system.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is empty where a text is due, holds a NUL byte, or, for an AWS service or
+    /// operation, starts with `-`.
+    pub fn validate(&self) -> Result<(), ValidationError> {
+        match self {
+            Self::Exec { program, args } => {
+                check_text("command.program", program)?;
+                check_args(args)
+            }
+            Self::Shell { command, shell } => {
+                check_text("command.command", command)?;
+                check_optional("command.shell", shell.as_deref())
+            }
+            Self::Script {
+                path,
+                interpreter,
+                args,
+            } => {
+                check_text("command.path", &path.to_string_lossy())?;
+                check_optional("command.interpreter", interpreter.as_deref())?;
+                check_args(args)
+            }
+            Self::AwsCli {
+                service,
+                operation,
+                args,
+                profile,
+                region,
+            } => {
+                check_aws_word("command.service", service)?;
+                check_aws_word("command.operation", operation)?;
+                check_optional("command.profile", profile.as_deref())?;
+                check_optional("command.region", region.as_deref())?;
+                check_args(args)
+            }
+        }
+    }
+
+    /// The command as one would type it, shell-quoted, without what a terminal would obey.
+    pub(crate) fn display(&self) -> String {
+        let words: Vec<&str> = match self {
+            Self::Exec { program, args } => words([program.as_str()], args),
+            Self::Shell { command, .. } => return quote::visible(command),
+            Self::Script {
+                path,
+                interpreter,
+                args,
+            } => {
+                let path = path.to_str().unwrap_or_default();
+                interpreter.as_deref().map_or_else(
+                    || words([path], args),
+                    |interpreter| words([interpreter, path], args),
+                )
+            }
+            Self::AwsCli {
+                service, operation, ..
+            } => {
+                let mut all = vec!["aws", service, operation];
+                all.extend(self.aws_options());
+                all
+            }
+        };
+        quote::quoted(words)
+    }
+
+    /// What follows service and operation on the AWS command line.
+    pub(crate) fn aws_options(&self) -> Vec<&str> {
+        let Self::AwsCli {
+            args,
+            profile,
+            region,
+            ..
+        } = self
+        else {
+            return Vec::new();
+        };
+        let mut options = Vec::new();
+        if let Some(profile) = profile {
+            options.extend(["--profile", profile]);
+        }
+        if let Some(region) = region {
+            options.extend(["--region", region]);
+        }
+        options.extend(args.iter().map(String::as_str));
+        options
+    }
+}
+
+fn words<'a, const N: usize>(first: [&'a str; N], args: &'a [String]) -> Vec<&'a str> {
+    first
+        .into_iter()
+        .chain(args.iter().map(String::as_str))
+        .collect()
+}
+
+/// What a request says about itself; the engine only passes it on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutionMetadata {
+    /// Where the request came from, such as `ui`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The conversation it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+    /// Anything else; empty if there is nothing.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What to run, and the circumstances it runs in.
+///
+/// A request is checked before anything is started. One that cannot be accepted is refused with an
+/// [`ExecutionError`](crate::ExecutionError) of code `VALIDATION`, whose `field` is the path of the culprit, such as
+/// `command.args[2]`. Unknown keys are refused too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionRequest {
+    /// A UUID. Default: a random one. One that the engine remembers is refused with `DUPLICATE_ID`.
+    #[serde(default = "Uuid::new_v4")]
+    pub id: Uuid,
+    /// What to run.
+    pub command: Command,
+    /// Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id
+    /// of its execution.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-secret" = true)))]
+    pub env: HashMap<String, String>,
+    /// Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`.
+    #[serde(default = "yes")]
+    pub inherit_env: bool,
+    /// The directory that the command runs in. It must exist. Default: that of the host when the request is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<PathBuf>,
+    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", extend("x-secret" = true, "x-bytes" = true))
+    )]
+    #[serde(
+        default,
+        deserialize_with = "text_or_bytes",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stdin: Option<Vec<u8>>,
+    /// The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
+    /// [`ExecutionConfig::default_timeout_ms`]. More than [`ExecutionConfig::max_timeout_ms`] is refused.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_log_path: Option<PathBuf>,
+    /// Whether what the command leaves running is left alone. Default: `false`: it is ended with the command, and
+    /// [`ExecutionResult::leftover_processes`](crate::ExecutionResult::leftover_processes) tells of it.
+    #[serde(default)]
+    pub keep_background: bool,
+    /// What the request says about itself. The engine only passes it on, to
+    /// [`ExecutionResult::metadata`](crate::ExecutionResult::metadata).
+    #[serde(default)]
+    pub metadata: ExecutionMetadata,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn text_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum TextOrBytes {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+    Ok(Option::deserialize(from)?.map(|stdin| match stdin {
+        TextOrBytes::Text(text) => text.into_bytes(),
+        TextOrBytes::Bytes(bytes) => bytes,
+    }))
+}
+
+impl ExecutionRequest {
+    /// A request with a new id and every other field at its default.
+    #[must_use]
+    pub fn new(command: Command) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            command,
+            env: HashMap::new(),
+            inherit_env: true,
+            working_dir: None,
+            stdin: None,
+            timeout_ms: None,
+            output_log_path: None,
+            keep_background: false,
+            metadata: ExecutionMetadata::default(),
+        }
+    }
+
+    /// Checks what can be checked without looking at the file system.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is not as it must be, with what was expected and what was found.
+    pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
+        self.command.validate()?;
+        for (name, value) in &self.env {
+            check_variable(name, value)?;
+        }
+        if let Some(dir) = &self.working_dir {
+            check_text("working_dir", &dir.to_string_lossy())?;
+        }
+        if let Some(path) = &self.output_log_path {
+            check_text("output_log_path", &path.to_string_lossy())?;
+        }
+        match self.timeout_ms {
+            Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {
+                let expected = format!(
+                    "a positive integer up to max_timeout_ms, {}",
+                    config.max_timeout_ms
+                );
+                Err(ValidationError::new(
+                    "timeout_ms",
+                    expected,
+                    timeout.to_string(),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_args(args: &[String]) -> Result<(), ValidationError> {
+    args.iter()
+        .enumerate()
+        .try_for_each(|(i, arg)| check_nul(&format!("command.args[{i}]"), arg))
+}
+
+fn check_optional(field: &str, text: Option<&str>) -> Result<(), ValidationError> {
+    text.map_or(Ok(()), |text| check_text(field, text))
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), ValidationError> {
+    if text.trim().is_empty() {
+        let found = if text.is_empty() {
+            "an empty string"
+        } else {
+            "only white space"
+        };
+        return Err(ValidationError::new(
+            field,
+            "a text that is not empty",
+            found,
+        ));
+    }
+    check_nul(field, text)
+}
+
+fn check_nul(field: &str, text: &str) -> Result<(), ValidationError> {
+    match text.find('\0') {
+        Some(at) => {
+            let found = format!("one with a NUL byte at index {at}");
+            Err(ValidationError::new(
+                field,
+                "a text without NUL bytes",
+                found,
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_aws_word(field: &str, word: &str) -> Result<(), ValidationError> {
+    check_text(field, word)?;
+    if word.starts_with('-') {
+        let found = format!("\"{word}\"");
+        return Err(ValidationError::new(
+            field,
+            "a name that does not start with \"-\"",
+            found,
+        ));
+    }
+    Ok(())
+}
+
+fn check_variable(name: &str, value: &str) -> Result<(), ValidationError> {
+    let field = format!("env.{}", name.replace('\0', "\\0"));
+    if name.is_empty() || name.contains(['=', '\0']) {
+        let expected = "a variable name that is not empty and holds neither \"=\" nor NUL bytes";
+        return Err(ValidationError::new(field, expected, format!("{name:?}")));
+    }
+    check_nul(&field, value)
+}

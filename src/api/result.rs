@@ -1,0 +1,170 @@
+//! How an execution ended, and what is told of it meanwhile.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::api::path::path_or_none_as_text;
+use crate::api::request::ExecutionMetadata;
+
+/// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionStatus {
+    /// It waits for a slot, or for descriptors.
+    Pending,
+    /// Its process runs, or its output is still being read.
+    Running,
+    /// The command exited with code 0.
+    Completed,
+    /// It exited with another code, was ended by a signal, could not be started, or printed more than it may.
+    Failed,
+    /// It was cancelled, whatever its exit code.
+    Cancelled,
+    /// Its deadline passed, whatever its exit code.
+    Timeout,
+    /// A step of a plan that was not started, because another one failed; `error` names that one.
+    Skipped,
+}
+
+impl ExecutionStatus {
+    /// Whether nothing can follow it.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+
+    /// Its spelling in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Timeout => "timeout",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What went wrong with an execution beyond the exit of its command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResultErrorCode {
+    /// The command could not be started. `error` names it.
+    SpawnFailed,
+    /// It printed too much for the strategy `fail_execution`.
+    OutputSizeExceeded,
+    /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
+    /// all the same.
+    Io,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExecutionResult {
+    /// The id of the execution.
+    pub id: Uuid,
+    /// How it ended: the first cause that ended it.
+    #[cfg_attr(feature = "schema", schemars(extend("x-typescript" = "FinalStatus")))]
+    pub status: ExecutionStatus,
+    /// Whether `status` is `completed`.
+    pub success: bool,
+    /// The exit code of the command. `null` if a signal ended it, or if it was not started.
+    pub exit_code: Option<i64>,
+    /// The signal that ended the command, such as `SIGTERM`, or `null`. It is never told as 128 + n in the exit code.
+    pub signal: Option<String>,
+    /// What was printed to standard output, trailing newline included, up to
+    /// [`ExecutionConfig::max_output_size_bytes`](crate::ExecutionConfig::max_output_size_bytes). Invalid UTF-8 becomes
+    /// U+FFFD.
+    #[serde(serialize_with = "unless_apart")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
+    pub stdout: String,
+    /// What was printed to standard error, as [`ExecutionResult::stdout`].
+    #[serde(serialize_with = "unless_apart")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
+    pub stderr: String,
+    /// How much was printed to standard output, kept or not, in bytes.
+    pub stdout_bytes: u64,
+    /// How much was printed to standard error, kept or not, in bytes.
+    pub stderr_bytes: u64,
+    /// Whether `stdout` or `stderr` lacks something that was printed.
+    pub truncated: bool,
+    /// The file with the rest of standard output, or `null`. Only with the strategy `stream_to_file`.
+    #[serde(serialize_with = "path_or_none_as_text")]
+    pub stdout_overflow_file: Option<PathBuf>,
+    /// The file with the rest of standard error, or `null`. Only with the strategy `stream_to_file`.
+    #[serde(serialize_with = "path_or_none_as_text")]
+    pub stderr_overflow_file: Option<PathBuf>,
+    /// The command, shell-quoted, for display.
+    pub command: String,
+    /// The process id of the command, or `null` if it was not started.
+    pub pid: Option<u32>,
+    /// When the process was started, in UTC, or `null` if it was not.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the execution ended, in UTC.
+    pub completed_at: DateTime<Utc>,
+    /// The time from the start of the process to the end of the execution, in milliseconds, queue excluded.
+    pub duration_ms: u64,
+    /// The time from the request to the start of the process, in milliseconds: the wait for a slot, and for its turn in a
+    /// plan. Of one that was not started, the time to its end.
+    pub queued_ms: u64,
+    /// Whether something had to be killed after
+    /// [`ExecutionConfig::termination_grace_ms`](crate::ExecutionConfig::termination_grace_ms).
+    pub forced: bool,
+    /// Whether the command had left something running, which was ended.
+    pub leftover_processes: bool,
+    /// The log file, or `null` if nothing was logged.
+    #[serde(serialize_with = "path_or_none_as_text")]
+    pub log_path: Option<PathBuf>,
+    /// What went wrong, in words, or `null`.
+    pub error: Option<String>,
+    /// What went wrong beyond the exit of the command, for programs, or `null`.
+    pub error_code: Option<ResultErrorCode>,
+    /// What the request said about itself.
+    pub metadata: ExecutionMetadata,
+}
+
+#[cfg(feature = "node")]
+impl ExecutionResult {
+    /// Writes it with nothing in place of what was printed, which may be megabytes.
+    pub(crate) fn without_output<T>(&self, write: impl FnOnce(&Self) -> T) -> T {
+        OUTPUT_IS_APART.set(true);
+        let written = write(self);
+        OUTPUT_IS_APART.set(false);
+        written
+    }
+}
+
+thread_local! {
+    /// Whether what was printed goes another way than the rest of a result.
+    static OUTPUT_IS_APART: Cell<bool> = const { Cell::new(false) };
+}
+
+fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
+}
+
+/// One line about an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExecutionSummary {
+    /// The id of the execution.
+    pub id: Uuid,
+    /// Where it stands.
+    pub status: ExecutionStatus,
+    /// The command, shell-quoted, for display.
+    pub command: String,
+    /// When the process was started, in UTC, or `null` if it was not yet, or never.
+    pub started_at: Option<DateTime<Utc>>,
+    /// How long it took, in milliseconds, or `null` if it has not finished.
+    pub duration_ms: Option<u64>,
+}

@@ -1,0 +1,334 @@
+//! From what a user asks for to what the operating system is told: the program found, the script's interpreter,
+//! the arguments, the environment; and the checks that need the file system.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::api::error::ValidationError;
+use crate::api::request::{Command, ExecutionRequest};
+use crate::process::environment::{Assignment, Environment, Variables};
+use crate::process::program::{self, Forms};
+use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
+
+/// Why a request does not become an invocation.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    /// The request is refused.
+    Invalid(ValidationError),
+    /// The request is accepted, and fails: the program cannot be started.
+    Unstartable(String),
+}
+
+impl From<ValidationError> for Unresolved {
+    fn from(error: ValidationError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+/// Resolves a request whose fields have been checked.
+pub(crate) fn resolve(
+    request: &ExecutionRequest,
+    environment: &Environment,
+    guarded: bool,
+) -> Result<Invocation, Unresolved> {
+    let base = working_dir(request, environment)?;
+    let serial = tag::next_serial();
+    let variables = variables(request, environment, serial);
+    let search = Search::of_child(&variables, &base);
+    let words = words(&request.command, &search)?;
+    let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
+    check_words(&request.command, &program, &words)?;
+    // A path from the root leads there from everywhere.
+    let is_complete = request.working_dir.is_some() && base.is_absolute();
+    let directory = environment.directory().filter(|_| !is_complete);
+    let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
+    Ok(Invocation {
+        program,
+        variables,
+        words,
+        directory,
+        working_dir: (!stays).then_some(base),
+        stdin: request.stdin.is_some(),
+        serial,
+        guarded,
+        files: 0,
+    })
+}
+
+/// Checks what is refused after a look at the file system, for a request that is resolved only later.
+pub(crate) fn check_files(
+    request: &ExecutionRequest,
+    environment: &Environment,
+) -> Result<(), ValidationError> {
+    let base = working_dir(request, environment)?;
+    if matches!(request.command, Command::Script { .. }) {
+        let variables = variables(request, environment, 0);
+        words(&request.command, &Search::of_child(&variables, &base))?;
+    }
+    Ok(())
+}
+
+fn working_dir(
+    request: &ExecutionRequest,
+    environment: &Environment,
+) -> Result<PathBuf, ValidationError> {
+    let inherited = environment.working_dir().unwrap_or(Path::new(""));
+    let Some(asked) = &request.working_dir else {
+        return Ok(inherited.to_owned());
+    };
+    let dir = inherited.join(asked);
+    let found = match dir.metadata() {
+        Ok(metadata) if metadata.is_dir() => return Ok(dir),
+        Ok(_) => format!("\"{}\", which is not a directory", dir.display()),
+        Err(error) => format!("\"{}\": {}", dir.display(), describe(&error)),
+    };
+    Err(ValidationError::new(
+        "working_dir",
+        "a directory that exists",
+        found,
+    ))
+}
+
+fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64) -> Variables {
+    let own = request
+        .env
+        .iter()
+        .map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref()));
+    // The tags are the engine's, and those of the engines around it.
+    let mut own: Vec<_> = own.filter(|own| !tag::is_tag(own)).collect();
+    own.retain(|own| !own.is_named(EXECUTION_ID.as_bytes()));
+    let id = request.id.to_string();
+    own.push(Assignment::new(EXECUTION_ID.as_ref(), id.as_ref()));
+    own.push(tag::assignment(serial));
+    own.extend_from_slice(tag::outer());
+    let is_hidden = |variable: &Assignment| {
+        tag::is_tag(variable) || own.iter().any(|own| own.is_named(variable.name()))
+    };
+    let inherited = environment.variables().iter().enumerate();
+    let hidden = inherited
+        .filter(|(_, variable)| is_hidden(variable))
+        .map(|(index, _)| index);
+    Variables {
+        hidden: hidden.collect(),
+        inherited: request.inherit_env.then(|| environment.clone()),
+        own,
+    }
+}
+
+/// Where programs are found: on the child's `PATH`, seen from the child's directory.
+struct Search<'a> {
+    path: OsString,
+    forms: Forms,
+    base: &'a Path,
+}
+
+impl<'a> Search<'a> {
+    fn of_child(variables: &Variables, base: &'a Path) -> Self {
+        Self {
+            path: variables
+                .value("PATH")
+                .unwrap_or_else(program::default_path),
+            forms: Forms::of_child(variables),
+            base,
+        }
+    }
+
+    fn find(&self, program: &OsStr) -> Result<PathBuf, String> {
+        let shown = program.display();
+        if program::is_path(program) {
+            let forms = self.forms.of(self.base.join(program));
+            let path = forms.iter().find(|form| form.is_file());
+            let path = path.unwrap_or(&forms[0]);
+            return match path.metadata() {
+                Err(error) => Err(format!(
+                    "program not started: \"{shown}\": {}",
+                    describe(&error)
+                )),
+                Ok(found) if found.is_dir() => {
+                    Err(format!("program not started: \"{shown}\" is a directory"))
+                }
+                Ok(_) => Ok(path.clone()),
+            };
+        }
+        let mut unusable = None;
+        for dir in std::env::split_paths(&self.path) {
+            for candidate in self.forms.of(self.base.join(dir).join(program)) {
+                if candidate.is_file() {
+                    if program::is_executable(&candidate) {
+                        return Ok(candidate);
+                    }
+                    unusable.get_or_insert(candidate);
+                }
+            }
+        }
+        Err(match unusable {
+            Some(found) => format!(
+                "program not started: \"{}\" is not executable",
+                found.display()
+            ),
+            // The directories themselves may be hundreds, and are told to nobody who did not ask.
+            None => match std::env::split_paths(&self.path).count() {
+                1 => format!("program not found: \"{shown}\" is not in the one directory of PATH"),
+                dirs => format!(
+                    "program not found: \"{shown}\" is in none of the {dirs} directories of PATH"
+                ),
+            },
+        })
+    }
+
+    fn has(&self, program: &str) -> bool {
+        self.find(OsStr::new(program)).is_ok()
+    }
+}
+
+/// Program and arguments. The program is not yet found.
+fn words(command: &Command, search: &Search<'_>) -> Result<Vec<OsString>, ValidationError> {
+    Ok(match command {
+        Command::Exec { program, args } => sequence([program], args),
+        Command::Shell { command, shell } => {
+            let default = || program::default_shell(|name| search.has(name));
+            program::shell_words(shell.as_deref().unwrap_or_else(default), command)
+        }
+        Command::Script {
+            path,
+            interpreter,
+            args,
+        } => {
+            let mut words = script(path, interpreter.as_deref(), search)?;
+            words.extend(args.iter().map(OsString::from));
+            words
+        }
+        Command::AwsCli {
+            service, operation, ..
+        } => sequence(["aws", service, operation], command.aws_options()),
+    })
+}
+
+fn sequence<S: AsRef<OsStr>, T: AsRef<OsStr>>(
+    first: impl IntoIterator<Item = S>,
+    rest: impl IntoIterator<Item = T>,
+) -> Vec<OsString> {
+    let mut words: Vec<OsString> = first.into_iter().map(|word| word.as_ref().into()).collect();
+    words.extend(rest.into_iter().map(|word| word.as_ref().into()));
+    words
+}
+
+fn script(
+    path: &Path,
+    interpreter: Option<&str>,
+    search: &Search<'_>,
+) -> Result<Vec<OsString>, ValidationError> {
+    let full = search.base.join(path);
+    let start = read_start(&full).map_err(|found| {
+        ValidationError::new("command.path", "a script file that can be read", found)
+    })?;
+    let startable = |interpreter: &OsStr| {
+        search.find(interpreter).map_err(|found| {
+            ValidationError::new(
+                "command.interpreter",
+                "an interpreter that can be started",
+                found,
+            )
+        })
+    };
+    let mut words = match interpreter {
+        Some(interpreter) => program::interpreter_named(interpreter),
+        None if start.starts_with(b"#!") && program::is_executable(&full) => {
+            // The system reads the line itself, but would blame the script for an interpreter that is missing.
+            if let Some(line) = shebang(&start) {
+                startable(&line[0])?;
+            }
+            return Ok(vec![full.into()]);
+        }
+        None if start.starts_with(b"\x7fELF") => {
+            let found = format!("\"{}\", which is a binary program", full.display());
+            return Err(ValidationError::new("command.path", "a script", found));
+        }
+        None => shebang(&start)
+            .map(|line| program::interpreter_of_line(&line))
+            .map_or_else(|| by_extension(path, search), Ok)?,
+    };
+    if words.is_empty() {
+        return Ok(vec![full.into()]);
+    }
+    startable(&words[0])?;
+    words.push(full.into());
+    Ok(words)
+}
+
+/// The first bytes of a script: enough for a `#!` line, which the kernel cuts at 256.
+fn read_start(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let metadata = path
+        .metadata()
+        .map_err(|error| format!("\"{shown}\": {}", describe(&error)))?;
+    if !metadata.is_file() {
+        return Err(format!("\"{shown}\", which is not a regular file"));
+    }
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(256).read_to_end(&mut start))
+        .map_err(|error| format!("\"{shown}\": {}", describe(&error)))?;
+    Ok(start)
+}
+
+/// The interpreter of a `#!` line and its one argument, as the kernel reads them.
+fn shebang(start: &[u8]) -> Option<Vec<OsString>> {
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let (interpreter, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let words = [interpreter, argument.trim()]
+        .into_iter()
+        .filter(|word| !word.is_empty());
+    let words: Vec<OsString> = words.map(OsString::from).collect();
+    (!words.is_empty()).then_some(words)
+}
+
+fn by_extension(path: &Path, search: &Search<'_>) -> Result<Vec<OsString>, ValidationError> {
+    let extension = path.extension().and_then(OsStr::to_str);
+    program::interpreter_of_extension(extension, |name| search.has(name)).ok_or_else(|| {
+        let shown = path.display();
+        ValidationError::new(
+            "command.interpreter",
+            "the name of an interpreter",
+            format!("none, and neither a #! line nor a known extension in \"{shown}\""),
+        )
+    })
+}
+
+/// Checks that every word can be passed to the program as it is.
+fn check_words(
+    command: &Command,
+    program: &Path,
+    words: &[OsString],
+) -> Result<(), ValidationError> {
+    let Some((index, expected)) = program::refused_word(program, words) else {
+        return Ok(());
+    };
+    let args = match command {
+        Command::Shell { .. } => 0,
+        Command::Exec { args, .. }
+        | Command::Script { args, .. }
+        | Command::AwsCli { args, .. } => args.len(),
+    };
+    let field = match (command, index.checked_sub(words.len() - args)) {
+        (Command::Shell { .. }, _) => "command.command".into(),
+        (_, Some(arg)) => format!("command.args[{arg}]"),
+        (_, None) => "command".into(),
+    };
+    let found = format!("\"{}\"", words[index].display());
+    Err(ValidationError::new(&field, expected, found))
+}
+
+/// An error of the operating system without its number.
+fn describe(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or directory".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}

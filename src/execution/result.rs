@@ -1,0 +1,170 @@
+//! What the end of an execution comes to.
+
+use super::output::log::FilesState;
+use super::output::reader::Reader;
+use super::running::{Moment, Running};
+use super::supervise::Ending;
+use crate::api::config::OversizedOutputStrategy;
+use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
+use crate::process::{self, ExitStatus};
+use crate::state::cancellation::Cause;
+use crate::state::execution::{empty_result, millis};
+
+struct Verdict {
+    status: ExecutionStatus,
+    error: Option<String>,
+    code: Option<ResultErrorCode>,
+}
+
+impl Running {
+    pub(super) fn result(
+        self,
+        start: &Moment,
+        queued_ms: u64,
+        reader: &mut Reader,
+        ending: &Ending,
+    ) -> ExecutionResult {
+        let ([stdout, stderr], files) = reader.take_printed();
+        let problems = problems(ending, files.as_ref());
+        let files = files.unwrap_or_default();
+        let truncated = stdout.is_truncated() || stderr.is_truncated();
+        let verdict = self.verdict(ending, truncated, !problems.is_empty());
+        let warn =
+            self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
+        let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
+        words.extend(files.log_limit_note);
+        let [stdout_overflow_file, stderr_overflow_file] = files.overflow_paths;
+        ExecutionResult {
+            status: verdict.status,
+            success: verdict.status == ExecutionStatus::Completed,
+            exit_code: match ending.exit {
+                ExitStatus::Code(code) => Some(code),
+                _ => None,
+            },
+            signal: match ending.exit {
+                ExitStatus::Signal(signal) => Some(process::signal_name(signal)),
+                _ => None,
+            },
+            stdout_bytes: stdout.printed(),
+            stderr_bytes: stderr.printed(),
+            truncated,
+            stdout: stdout.into_text(warn),
+            stderr: stderr.into_text(warn),
+            stdout_overflow_file,
+            stderr_overflow_file,
+            pid: Some(start.pid),
+            started_at: Some(start.at),
+            duration_ms: millis(start.instant.elapsed()),
+            queued_ms,
+            forced: ending.forced,
+            leftover_processes: ending.leftovers,
+            log_path: files.log_path,
+            error: (!words.is_empty()).then(|| words.join("; ")),
+            error_code: verdict.code,
+            ..self.unstarted()
+        }
+    }
+
+    fn verdict(&self, ending: &Ending, truncated: bool, has_problems: bool) -> Verdict {
+        let fails_over_limit =
+            self.config.oversized_output_strategy == OversizedOutputStrategy::FailExecution;
+        let cause = match ending.cause {
+            // The command may have ended by itself before that was seen.
+            None if truncated && fails_over_limit => Some(Cause::OutputLimit),
+            cause => cause,
+        };
+        let (status, error) = match (cause, ending.exit) {
+            (Some(cause), _) => self.stopped(cause),
+            (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None),
+            (None, ExitStatus::Code(code)) => (
+                ExecutionStatus::Failed,
+                Some(format!("exited with code {code}")),
+            ),
+            (None, ExitStatus::Signal(signal)) => {
+                let error = format!("ended by {}", process::signal_name(signal));
+                (ExecutionStatus::Failed, Some(error))
+            }
+            (None, ExitStatus::Lost | ExitStatus::Alive) => (ExecutionStatus::Failed, None),
+        };
+        Verdict {
+            status,
+            error,
+            code: match cause {
+                Some(Cause::OutputLimit) => Some(ResultErrorCode::OutputSizeExceeded),
+                _ => has_problems.then_some(ResultErrorCode::Io),
+            },
+        }
+    }
+
+    /// What a cause makes of the status, and in words.
+    fn stopped(&self, cause: Cause) -> (ExecutionStatus, Option<String>) {
+        let (status, error) = match cause {
+            Cause::Cancel => (ExecutionStatus::Cancelled, "cancelled".into()),
+            Cause::Deadline(ms) => (ExecutionStatus::Timeout, format!("timed out after {ms} ms")),
+            Cause::PlanDeadline(ms) => {
+                let error = format!("its plan timed out after {ms} ms");
+                (ExecutionStatus::Timeout, error)
+            }
+            Cause::OutputLimit => {
+                let limit = self.config.max_output_size_bytes;
+                let error =
+                    format!("ended because it printed more than {limit} bytes to one stream");
+                (ExecutionStatus::Failed, error)
+            }
+        };
+        (status, Some(error))
+    }
+
+    pub(super) fn not_started(&self, error: String) -> ExecutionResult {
+        ExecutionResult {
+            error: Some(error),
+            error_code: Some(ResultErrorCode::SpawnFailed),
+            ..self.unstarted()
+        }
+    }
+
+    pub(super) fn stopped_before_start(&self, cause: Cause) -> ExecutionResult {
+        let (status, error) = self.stopped(cause);
+        let error = error.unwrap_or_default();
+        let comma = if cause == Cause::Cancel { "" } else { "," };
+        self.never_started(status, format!("{error}{comma} before it was started"))
+    }
+
+    pub(super) fn never_started(&self, status: ExecutionStatus, error: String) -> ExecutionResult {
+        ExecutionResult {
+            status,
+            error: Some(error),
+            ..self.unstarted()
+        }
+    }
+
+    fn unstarted(&self) -> ExecutionResult {
+        empty_result(&self.execution, self.metadata.clone())
+    }
+}
+
+/// What could not be handled, in words.
+fn problems(ending: &Ending, files: Option<&FilesState>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if ending.exit == ExitStatus::Lost {
+        problems.push("the exit status is not known: another part of the host took it".into());
+    }
+    if !ending.survivors.is_empty() {
+        let pids = &ending.survivors;
+        problems.push(format!(
+            "processes {pids:?} could not be ended: they do not react to SIGKILL, or belong to another user"
+        ));
+    }
+    if ending.is_unknown {
+        problems.push("whether anything is left running could not be found out".into());
+    }
+    if !ending.delivered {
+        problems.push("not all output was delivered: a callback had not returned by then".into());
+    }
+    match files {
+        Some(files) => problems.extend_from_slice(&files.problems),
+        None => problems
+            .push("output may not have been logged: a write had not returned by then".into()),
+    }
+    problems
+}

@@ -1,0 +1,160 @@
+//! From a request that was accepted to a process: resolved and started on a thread that may block.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::api::config::ExecutionConfig;
+use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::request::ExecutionRequest;
+use crate::api::result::ExecutionStatus;
+use crate::execution::handlers::Handlers;
+use crate::execution::resolve::{Unresolved, resolve};
+use crate::execution::running::{Begun, PlanDeadline, Running};
+use crate::process::environment::Environment;
+use crate::process::{Invocation, spawn};
+use crate::state::execution::Execution;
+use crate::state::registry::Registry;
+use crate::state::slots::{Slot, Ticket};
+
+/// An execution on its way to its process.
+pub(crate) struct Start {
+    pub config: Arc<ExecutionConfig>,
+    pub registry: Arc<Registry>,
+    pub execution: Arc<Execution>,
+    pub handlers: Handlers,
+    pub runtime: Handle,
+}
+
+impl Start {
+    /// Resolves a request, and starts it if it need not wait.
+    pub fn decide(
+        self,
+        request: ExecutionRequest,
+        environment: &Environment,
+        ticket: Ticket,
+        decision: Decision<impl FnOnce(Result<Uuid>)>,
+    ) {
+        let resolved = match self.resolve(&request, environment) {
+            Err(Unresolved::Invalid(error)) => {
+                // Who is told of the refusal may want the slot at once.
+                drop(ticket);
+                return decision.refuse(error.into());
+            }
+            Err(Unresolved::Unstartable(error)) => Err(error),
+            Ok(invocation) => Ok(invocation),
+        };
+        decision.accept();
+        let begun = unless_it_panics(|| self.begin(resolved, ticket));
+        self.live(request, begun, None);
+    }
+
+    /// The same for a step of a plan, whose files were checked when the plan was accepted.
+    pub fn start_step(
+        self,
+        request: ExecutionRequest,
+        environment: &Environment,
+        slot: Slot,
+        deadline: Option<PlanDeadline>,
+    ) {
+        let begun = unless_it_panics(|| {
+            let resolved = self.resolve(&request, environment);
+            let resolved = resolved.map_err(|unresolved| match unresolved {
+                // In a result no field is named: Rust and TypeScript spell it differently.
+                Unresolved::Invalid(ValidationError {
+                    expected, found, ..
+                }) => format!("not started: expected {expected}, found {found}"),
+                Unresolved::Unstartable(error) => error,
+            });
+            self.begin(resolved, Ticket::Slot(slot))
+        });
+        self.live(request, begun, deadline);
+    }
+
+    /// Settles an execution that is never to be started.
+    pub fn never_start(self, request: ExecutionRequest, status: ExecutionStatus, error: String) {
+        self.live(request, Begun::Never(status, error), None);
+    }
+
+    fn resolve(
+        &self,
+        request: &ExecutionRequest,
+        environment: &Environment,
+    ) -> std::result::Result<Invocation, Unresolved> {
+        let mut invocation = resolve(request, environment, self.config.orphan_protection)?;
+        invocation.files =
+            usize::from(self.config.log_output) + usize::from(request.output_log_path.is_some());
+        Ok(invocation)
+    }
+
+    fn begin(&self, resolved: std::result::Result<Invocation, String>, ticket: Ticket) -> Begun {
+        match (resolved, ticket) {
+            // With the error the slot is given back: who is told of the failure may want it at once.
+            (Err(error), _) => Begun::Unstartable(error),
+            (Ok(invocation), Ticket::Slot(slot)) if self.execution.stop.cause().is_none() => {
+                let tried = spawn(&invocation);
+                Begun::Tried(Box::new(invocation), slot, tried)
+            }
+            (Ok(invocation), ticket) => Begun::Waiting(Box::new(invocation), ticket),
+        }
+    }
+
+    fn live(self, mut request: ExecutionRequest, begun: Begun, deadline: Option<PlanDeadline>) {
+        let mut running = Running::new(
+            self.execution,
+            self.registry,
+            self.config,
+            self.handlers,
+            &mut request,
+        );
+        running.plan_deadline = deadline;
+        self.runtime.spawn(running.live(begun));
+    }
+}
+
+/// What was accepted is waited for, by its caller or its plan: it lives also if its start panics.
+fn unless_it_panics(begin: impl FnOnce() -> Begun) -> Begun {
+    catch_unwind(AssertUnwindSafe(begin))
+        .unwrap_or_else(|_| Begun::Unstartable("the start panicked".into()))
+}
+
+/// The answer to `execute`, given once; what is refused is forgotten.
+pub(crate) struct Decision<F: FnOnce(Result<Uuid>)> {
+    id: Uuid,
+    registry: Arc<Registry>,
+    decided: Option<F>,
+}
+
+impl<F: FnOnce(Result<Uuid>)> Decision<F> {
+    pub fn new(id: Uuid, registry: Arc<Registry>, decided: F) -> Self {
+        Self {
+            id,
+            registry,
+            decided: Some(decided),
+        }
+    }
+
+    pub fn accept(mut self) {
+        if let Some(decided) = self.decided.take() {
+            decided(Ok(self.id));
+        }
+    }
+
+    pub fn refuse(mut self, error: ExecutionError) {
+        self.registry.refuse(self.id);
+        if let Some(decided) = self.decided.take() {
+            decided(Err(error));
+        }
+    }
+}
+
+impl<F: FnOnce(Result<Uuid>)> Drop for Decision<F> {
+    fn drop(&mut self) {
+        if let Some(decided) = self.decided.take() {
+            self.registry.refuse(self.id);
+            decided(Err(ExecutionError::Internal("the start panicked".into())));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The queue to one evaluation of the package, and the executions it has started.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use napi::bindgen_prelude::Function;
+use napi::threadsafe_function::{
+    ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue,
+};
+use napi::{Env, Status, check_status, sys};
+use napi_derive::napi;
+
+use super::message::{Args, Message};
+use super::window::Window;
+use crate::api::error::ExecutionError;
+use crate::state::cancellation::{Cause, Stop};
+
+/// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
+type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;
+
+/// What the threads of the engine share with the JavaScript thread.
+#[derive(Default)]
+pub(super) struct Shared {
+    queue: OnceLock<Queue>,
+    closed: AtomicBool,
+    live: Mutex<HashMap<u32, Live>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Live {
+    /// That of a plan stays empty: its output is that of its steps.
+    window: Arc<Window>,
+    stop: Arc<Stop>,
+}
+
+impl Shared {
+    fn live(&self) -> MutexGuard<'_, HashMap<u32, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message; never blocks. What bounds the queue is that handlers wait for their callbacks.
+    pub fn send(&self, message: Message) {
+        let sent = self
+            .queue
+            .get()
+            .map(|queue| queue.call(message, ThreadsafeFunctionCallMode::NonBlocking));
+        if sent != Some(Status::Ok) {
+            self.close();
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Enters an execution before it is submitted: it may be told of at once.
+    pub fn enter(&self, token: u32, window: &Arc<Window>, stop: &Arc<Stop>) {
+        let live = Live {
+            window: Arc::clone(window),
+            stop: Arc::clone(stop),
+        };
+        self.live().insert(token, live);
+        if self.is_closed() {
+            window.close();
+            stop.ask(Cause::Cancel);
+        }
+    }
+
+    /// Returns whether it was known.
+    pub fn forget(&self, token: u32) -> bool {
+        self.live().remove(&token).is_some()
+    }
+
+    /// To be called when nobody is left who could tell of an execution or a plan. One whose end was not told has been
+    /// dropped by a panic, and whoever waits for it in JavaScript is told so.
+    pub fn abandon(&self, token: u32) {
+        if self.forget(token) && !self.is_closed() {
+            let error = "the execution was dropped by a panic".to_owned();
+            let outcome = Err(ExecutionError::Internal(error).into());
+            self.send(Message::Settled { token, outcome });
+        }
+    }
+
+    /// The environment is gone: its executions are ended, and nothing waits for its callbacks any more.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for live in self.live().values() {
+            live.window.close();
+            live.stop.ask(Cause::Cancel);
+        }
+    }
+}
+
+/// One evaluation of the package in one environment.
+#[napi]
+pub struct Channel {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[napi]
+impl Channel {
+    /// `dispatch` is called with every message.
+    #[napi(constructor)]
+    pub fn new(
+        env: Env,
+        #[napi(ts_arg_type = "(kind: number, token: number, ...values: any[]) => void")]
+        dispatch: Function<'_, Args, UnknownReturnValue>,
+    ) -> napi::Result<Self> {
+        let queue = dispatch
+            .build_threadsafe_function::<Message>()
+            .callee_handled::<false>()
+            .weak::<true>()
+            .build_callback(|context: ThreadsafeCallContext<Message>| {
+                Ok(context.value.received().into_args())
+            })?;
+        let shared = Arc::new(Shared::default());
+        drop(shared.queue.set(queue));
+        env.add_env_cleanup_hook(Arc::clone(&shared), |shared| shared.close())?;
+        Ok(Self { shared })
+    }
+
+    /// Keeps the event loop alive, or lets it go.
+    #[napi(catch_unwind)]
+    pub fn hold(&self, env: Env, alive: bool) -> napi::Result<()> {
+        let Some(queue) = self.shared.queue.get().filter(|queue| !queue.aborted()) else {
+            return Ok(());
+        };
+        let change = if alive {
+            sys::napi_ref_threadsafe_function
+        } else {
+            sys::napi_unref_threadsafe_function
+        };
+        // SAFETY: called on the JavaScript thread of this environment, with a queue that is not released.
+        check_status!(unsafe { change(env.raw(), queue.raw()) })
+    }
+
+    /// The callbacks have returned for that many bytes of output.
+    #[napi(catch_unwind)]
+    pub fn acknowledge(&self, token: u32, bytes: u32) {
+        if let Some(live) = self.shared.live().get(&token) {
+            live.window.take(bytes as usize);
+        }
+    }
+
+    /// Asks an execution or a plan to stop, if it runs.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, token: u32) {
+        if let Some(live) = self.shared.live().get(&token) {
+            live.stop.ask(Cause::Cancel);
+        }
+    }
+}

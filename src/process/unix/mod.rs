@@ -1,0 +1,267 @@
+//! Starting a process with its pipes, and watching it without `SIGCHLD`.
+//!
+//! Never `fork`: it copies page tables, about 32 us for each MiB of the host. Never `SIGCHLD`: Node's event
+//! loop replaces the handler without chaining. Never `waitpid(-1)`: it would steal the host's children.
+
+mod child;
+mod directory;
+pub(crate) mod escapees;
+pub(super) mod exec_args;
+pub(crate) mod files;
+pub(crate) mod guardian;
+mod leader;
+mod looker;
+pub(super) mod pipe;
+pub(super) mod process_scan;
+pub(crate) mod program;
+mod reads;
+pub(super) mod signal;
+pub(crate) mod tree;
+
+use std::ffi::{CString, c_int};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::environment::Assignment;
+#[cfg(not(target_os = "macos"))]
+use super::linux as system;
+#[cfg(target_os = "macos")]
+use super::macos as system;
+use super::scarcity::{self, Share};
+use super::{ExitStatus, Invocation, SpawnError};
+pub(crate) use child::Child;
+use child::{Held, Leader};
+pub(crate) use directory::{Directory, is_at};
+use exec_args::ExecArgs;
+pub(crate) use pipe::PipeReader;
+use pipe::{pipe, set_nonblocking};
+use program::is_executable;
+pub(crate) use signal::signal_name;
+pub(crate) use system::inherited_tags;
+use system::{Entry, now, start};
+
+/// Descriptors left to the host: a start that would reach into them waits for an execution to end.
+const HEADROOM: usize = 16;
+
+/// A process that was started, not yet known to a runtime.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    held: Held,
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    pidfd: Option<OwnedFd>,
+    share: Share,
+}
+
+/// Starts a process: own session and group, default signal dispositions, an empty signal mask, no descriptors
+/// but the three. Blocks until the child has executed its program.
+pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
+    looker::prepare();
+    if invocation.guarded {
+        guardian::ensure();
+    }
+    let stdin = if invocation.stdin {
+        Some(pipe()?)
+    } else {
+        None
+    };
+    let stdout = pipe()?;
+    let stderr = pipe()?;
+    check_headroom(&stderr.read)?;
+    let child_ends = [
+        stdin.as_ref().map(|p| &p.read),
+        Some(&stdout.write),
+        Some(&stderr.write),
+    ];
+    let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
+    let started = now();
+    let entry = invocation
+        .guarded
+        .then(|| Entry::new(invocation.serial, started));
+    let args = ExecArgs::new(invocation, child_ends, entry.as_ref())?;
+    let (pid, pidfd) = start_patiently(&args).map_err(|error| explained(invocation, error))?;
+    if let Some(entry) = &entry {
+        entry.set_group(pid);
+    }
+    let leader = Leader {
+        pid,
+        serial: invocation.serial,
+        started,
+        entry: entry.map(Arc::new),
+    };
+    #[cfg(target_os = "macos")]
+    if invocation.guarded {
+        leader.signal_group(libc::SIGCONT);
+    }
+    let held = Held {
+        leader,
+        status: None,
+    };
+    let stdin = stdin.map(|pipe| pipe.write);
+    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
+        .into_iter()
+        .flatten()
+    {
+        set_nonblocking(end)?;
+    }
+    Ok(Spawned {
+        stdin,
+        stdout: stdout.read,
+        stderr: stderr.read,
+        pidfd,
+        share: Share::take(invocation.files),
+        held,
+    })
+}
+
+/// A text file that another thread of some process still has open for writing is refused for a moment: when
+/// a script was written just before, and a fork elsewhere holds a copy of its descriptor.
+fn start_patiently(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match start(args) {
+            Err(error)
+                if error.raw_os_error() == Some(libc::ETXTBSY)
+                    && pause < Duration::from_millis(100) =>
+            {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Says what was wrong, where the answer of the system would blame the program for it.
+fn explained(invocation: &Invocation, error: io::Error) -> io::Error {
+    let about = match (error.raw_os_error(), &invocation.working_dir) {
+        (Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES), Some(dir)) if !is_executable(dir) => {
+            format!("its working directory \"{}\"", dir.display())
+        }
+        (Some(libc::ENOENT), _) if invocation.program.exists() => {
+            "the interpreter or loader that it names".into()
+        }
+        (Some(libc::ENOEXEC), _) => {
+            "it is neither a program for this system nor a script that begins with #!".into()
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{about}: {error}"))
+}
+
+fn check_headroom(latest: &OwnedFd) -> Result<(), SpawnError> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `limit` has room for the answer.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) } != 0 {
+        return Ok(());
+    }
+    // SAFETY: the call succeeded, so it is filled in.
+    let limit = usize::try_from(unsafe { limit.assume_init() }.rlim_cur).unwrap_or(usize::MAX);
+    let reach = usize::try_from(latest.as_raw_fd()).unwrap_or(0);
+    if scarcity::others_live() && reach + scarcity::promised_files() + HEADROOM > limit {
+        return Err(SpawnError::Scarce(io::Error::from_raw_os_error(
+            libc::EMFILE,
+        )));
+    }
+    Ok(())
+}
+
+/// Whether these are the variables of this process, in their order.
+///
+/// To be asked on the thread that changes them: a change on another one meanwhile is a race, as for `getenv`.
+#[cfg(feature = "node")]
+pub(crate) fn has_variables(variables: &[Assignment]) -> bool {
+    use std::ffi::{CStr, c_char};
+    use std::os::unix::ffi::OsStrExt;
+
+    #[cfg(not(target_os = "macos"))]
+    let mut next = {
+        unsafe extern "C" {
+            static environ: *const *const c_char;
+        }
+        // SAFETY: the pointer itself is changed by the thread that calls this, if at all.
+        unsafe { environ }
+    };
+    // A library of macOS has no such symbol.
+    #[cfg(target_os = "macos")]
+    // SAFETY: as above.
+    let mut next: *const *const c_char = unsafe { *libc::_NSGetEnviron() }.cast();
+    if next.is_null() {
+        return variables.is_empty();
+    }
+    for variable in variables {
+        // SAFETY: a list of strings that ends with null, which has not been reached.
+        let found = unsafe { *next };
+        if found.is_null() {
+            return false;
+        }
+        // SAFETY: a string of that list.
+        let found = unsafe { CStr::from_ptr(found) };
+        if found.to_bytes_with_nul() != variable.with_nul().as_bytes() {
+            return false;
+        }
+        // SAFETY: there is one more behind each that is not null.
+        next = unsafe { next.add(1) };
+    }
+    // SAFETY: as above.
+    unsafe { *next }.is_null()
+}
+
+/// Starts a helper of the engine itself, with what becomes its standard input and output; `None`: the null device.
+pub(in crate::process) fn spawn_helper(
+    words: Vec<CString>,
+    input: Option<&OwnedFd>,
+    output: Option<&OwnedFd>,
+    variables: &[Assignment],
+) -> io::Result<libc::pid_t> {
+    let stdio = [input, output, None].map(|end| end.map(AsRawFd::as_raw_fd));
+    start(&ExecArgs::helper(words, variables, stdio)?).map(|(pid, _)| pid)
+}
+
+/// A pipe for a helper: what it reads, and the end that dies with this process.
+pub(in crate::process) fn helper_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    pipe().map(|pipe| (pipe.read, pipe.write))
+}
+
+pub(in crate::process) fn check(code: c_int) -> io::Result<c_int> {
+    if code == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(code)
+    }
+}
+
+/// Blocks until a child of this process has ended, and takes its status.
+pub(in crate::process) fn reap(pid: libc::pid_t) -> ExitStatus {
+    let mut status = 0;
+    // SAFETY: `status` has room for the answer.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return ExitStatus::Lost;
+        }
+    }
+    if libc::WIFSIGNALED(status) {
+        ExitStatus::Signal(libc::WTERMSIG(status))
+    } else {
+        ExitStatus::Code(i64::from(libc::WEXITSTATUS(status)))
+    }
+}
+
+/// Takes the status of a child that is dead, which nobody else asks for.
+fn reap_if_dead(pid: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: `status` has room for the answer.
+    unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+}
+
+/// Whether it is a lack of descriptors, processes or memory, which may pass.
+pub(crate) fn is_scarce(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS)
+    )
+}

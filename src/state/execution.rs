@@ -1,0 +1,179 @@
+//! An execution, as long as it is remembered: pending, running, then one terminal status, once.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
+
+use super::cancellation::{Cause, Stop};
+use super::completion::Completion;
+use crate::api::error::{ExecutionError, Result};
+use crate::api::request::ExecutionMetadata;
+use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+
+/// What the registry knows of an execution.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    id: Uuid,
+    command: String,
+    /// When `execute` was called.
+    pub accepted: Instant,
+    pub started_at: OnceLock<DateTime<Utc>>,
+    pub outcome: Completion<ExecutionResult>,
+    pub stop: Arc<Stop>,
+    /// Its place in a plan.
+    step: Option<Step>,
+}
+
+/// A step of a plan, which tells the plan what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub index: usize,
+    pub reporter: UnboundedSender<StepNews>,
+}
+
+/// What a step tells its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepNews {
+    /// It was cancelled under its own id.
+    Cancelled(usize),
+    /// It has ended, and its end was told.
+    Ended(usize),
+}
+
+impl Step {
+    fn report(&self, news: fn(usize) -> StepNews) {
+        // A plan that is gone has settled its steps.
+        let _ = self.reporter.send(news(self.index));
+    }
+}
+
+impl Execution {
+    pub fn new(id: Uuid, command: String, stop: Arc<Stop>, place: Option<Step>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            command,
+            accepted: Instant::now(),
+            started_at: OnceLock::new(),
+            outcome: Completion::default(),
+            stop,
+            step: place,
+        })
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    pub fn is_step(&self) -> bool {
+        self.step.is_some()
+    }
+
+    pub fn status(&self) -> ExecutionStatus {
+        match (self.outcome.get(), self.started_at.get()) {
+            (Some(result), _) => result.status,
+            (None, Some(_)) => ExecutionStatus::Running,
+            (None, None) => ExecutionStatus::Pending,
+        }
+    }
+
+    pub fn result(&self) -> Result<Arc<ExecutionResult>> {
+        let result = self.outcome.get().cloned();
+        result.ok_or(ExecutionError::NotFinished(self.id))
+    }
+
+    pub fn summary(&self) -> ExecutionSummary {
+        let result = self.outcome.get();
+        ExecutionSummary {
+            id: self.id,
+            status: self.status(),
+            command: self.command.clone(),
+            started_at: self.started_at.get().copied(),
+            duration_ms: result.map(|result| result.duration_ms),
+        }
+    }
+
+    /// Asks it to stop, or asks again; also while it waits for its turn in a plan.
+    pub fn cancel(&self) {
+        self.stop.ask_again(Cause::Cancel);
+        if let Some(step) = &self.step {
+            step.report(StepNews::Cancelled);
+        }
+    }
+
+    pub fn set_running(&self, started_at: DateTime<Utc>) {
+        let _ = self.started_at.set(started_at);
+    }
+
+    /// Wakes who waits for it.
+    pub fn announce(&self) {
+        self.outcome.announce();
+        if let Some(step) = &self.step {
+            step.report(StepNews::Ended);
+        }
+    }
+}
+
+/// The result of an execution that failed before anything was started.
+pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
+    ExecutionResult {
+        id: execution.id,
+        status: ExecutionStatus::Failed,
+        success: false,
+        exit_code: None,
+        signal: None,
+        stdout: String::new(),
+        stderr: String::new(),
+        stdout_bytes: 0,
+        stderr_bytes: 0,
+        truncated: false,
+        stdout_overflow_file: None,
+        stderr_overflow_file: None,
+        command: execution.command.clone(),
+        pid: None,
+        started_at: None,
+        completed_at: Utc::now(),
+        duration_ms: 0,
+        queued_ms: millis(execution.accepted.elapsed()),
+        forced: false,
+        leftover_processes: false,
+        log_path: None,
+        error: None,
+        error_code: None,
+        metadata,
+    }
+}
+
+/// The result of an execution; of one that has none yet, that it ended with the runtime.
+pub(crate) fn ended_with_runtime(execution: &Execution) -> Arc<ExecutionResult> {
+    execution.outcome.get_or_set(|| {
+        let error =
+            "the runtime of the engine ended before the execution; its processes were killed";
+        Arc::new(cancelled(execution, error))
+    })
+}
+
+/// Settles an execution that was refused after it had been entered, for those who wait for it already.
+pub(crate) fn refuse(execution: &Execution) {
+    let result = cancelled(execution, "refused before it was started");
+    execution.outcome.set(Arc::new(result));
+    execution.outcome.announce();
+}
+
+fn cancelled(execution: &Execution, error: &str) -> ExecutionResult {
+    ExecutionResult {
+        status: ExecutionStatus::Cancelled,
+        error: Some(error.to_owned()),
+        ..empty_result(execution, ExecutionMetadata::default())
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,8 @@
+//! Who is there, who may run, why it ends, and who waits for that.
+
+pub(crate) mod cancellation;
+pub(crate) mod completion;
+pub(crate) mod execution;
+pub(crate) mod plan;
+pub(crate) mod registry;
+pub(crate) mod slots;

@@ -1,0 +1,74 @@
+//! A plan and its steps, as long as they are remembered.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::cancellation::Stop;
+use super::completion::Completion;
+use super::execution::{Execution, ended_with_runtime, refuse};
+use crate::api::error::{ExecutionError, Result};
+use crate::api::plan::{ExecutionStats, PlanExecutionResult};
+use crate::api::result::ExecutionStatus;
+
+/// What the registry knows of a plan.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub id: Uuid,
+    pub steps: Vec<Arc<Execution>>,
+    pub stop: Arc<Stop>,
+    pub outcome: Completion<PlanExecutionResult>,
+}
+
+impl Plan {
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub fn status(&self) -> ExecutionStatus {
+        let result = self.outcome.get();
+        result.map_or(ExecutionStatus::Running, |result| result.status)
+    }
+
+    pub fn result(&self) -> Result<Arc<PlanExecutionResult>> {
+        let result = self.outcome.get().cloned();
+        result.ok_or(ExecutionError::NotFinished(self.id))
+    }
+
+    /// The result of a plan whose steps have all ended; one that has not ends with the runtime.
+    pub fn result_of_steps(
+        &self,
+        description: String,
+        ended_by: Option<ExecutionStatus>,
+        total_duration_ms: u64,
+    ) -> PlanExecutionResult {
+        let steps = self.steps.iter();
+        let results: Vec<_> = steps.map(|step| ended_with_runtime(step)).collect();
+        let stats = ExecutionStats::of(&results);
+        let success = stats.completed == stats.total;
+        PlanExecutionResult {
+            plan_id: self.id,
+            description,
+            status: match (success, ended_by) {
+                (true, _) => ExecutionStatus::Completed,
+                (false, Some(cause)) => cause,
+                (false, None) => ExecutionStatus::Failed,
+            },
+            success,
+            results,
+            total_duration_ms,
+            stats,
+        }
+    }
+
+    /// Settles a plan that was refused after it had been entered, for those who wait for it already.
+    pub fn refuse(&self) {
+        for step in &self.steps {
+            refuse(step);
+        }
+        let cause = Some(ExecutionStatus::Cancelled);
+        let result = self.result_of_steps(String::new(), cause, 0);
+        self.outcome.set(Arc::new(result));
+        self.outcome.announce();
+    }
+}
