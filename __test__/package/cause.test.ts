@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import type { ExecutionEvent, PlanEvent } from '../index.js'
 import { exec, host, newEngine, newMark, shell, survivors, until } from './support.js'
 
 test('what is over the output limit is never completed, also when the command ended at once', async () => {
@@ -143,4 +144,73 @@ test('a stop before the command has exited ends also what keepBackground would l
   )
   expect(result.status).toBe('timeout')
   expect(survivors(mark)).toEqual([])
+})
+
+// Contract, section 2, 4 and 8.
+
+test('what waits for a callback as the last process ends is read to its end', async () => {
+  const engine = newEngine({ logOutput: false, drainIdleMs: 100, drainMaxMs: 200 })
+  const run = async (): Promise<[string, number, number]> => {
+    let lines = 0
+    // More than may be on its way to a callback; the rest fills the pipe, which somebody else holds open.
+    const { status, stdout } = await engine.run(shell(`sleep 60 & yes ${'x'.repeat(99)} | head -n 12000`), {
+      onStdout: async () => {
+        lines += 1
+        if (lines === 1) await sleep(1000)
+      },
+    })
+    return [status, stdout.length, lines]
+  }
+  // Whether the end of reading is noticed before all was read is a matter of chance.
+  const runs = await Promise.all(Array.from({ length: 6 }, run))
+  expect(runs).toEqual(runs.map(() => ['completed', 1_200_000, 12_000]))
+})
+
+test('a line waits for the promises of all callbacks that were told of the one before', async () => {
+  const engine = newEngine({ logOutput: false })
+  for (const slow of ['onStdout', 'onEvent', 'engine']) {
+    const order: string[] = []
+    const listen = (name: string) => async (line: string) => {
+      order.push(`${name} ${line}`)
+      await sleep(name === slow ? 50 : 1)
+      order.push(`${name} is done with ${line}`)
+    }
+    const onEvent = (name: string) => {
+      const told = listen(name)
+      return (event: ExecutionEvent | PlanEvent) => (event.eventType === 'stdout' ? told(event.line) : undefined)
+    }
+    const unsubscribe = engine.onEvent(onEvent('engine'))
+    await engine.run(shell('echo 1; sleep 0.02; echo 2'), { onStdout: listen('onStdout'), onEvent: onEvent('onEvent') })
+    unsubscribe()
+    const begun = order.findIndex((step) => step.endsWith(' 2') && !step.includes('done'))
+    const done = order.slice(0, begun).filter((step) => step.endsWith('is done with 1'))
+    const all = ['engine', 'onEvent', 'onStdout'].map((name) => `${name} is done with 1`)
+    expect([slow, ...done.sort()]).toEqual([slow, ...all])
+  }
+})
+
+// Contract, section 2, 11.
+
+test('what keepBackground leaves running is let go as the command exits, also if the host dies while it is still read', async () => {
+  const mark = newMark()
+  const { child, ended } = host(`
+    const patient = new ExecutionEngine({ logOutput: false, drainIdleMs: 60_000, drainMaxMs: 60_000 })
+    const command = 'sleep ${mark} & exit 0'
+    patient.execute({ command: { type: 'shell', command, shell: 'sh' }, keepBackground: true })`)
+  const kept = () => survivors(mark).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'sleep\n')
+  const parent = (pid: number) => Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1])
+  let leader = 0
+  await until(() => {
+    const [pid] = kept()
+    if (pid === undefined) return false
+    leader = Number(/\) \S \d+ (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1])
+    return parent(pid) !== leader
+  }, 'the command to exit')
+  await sleep(200)
+  child.kill('SIGKILL')
+  await ended
+  await sleep(900)
+  const left = kept()
+  for (const pid of left) process.kill(pid, 'SIGKILL')
+  expect(left).toHaveLength(1)
 })

@@ -447,3 +447,57 @@ impl Drop for Settling {
         self.plan.outcome.announce();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ExecutionStrategy;
+    use super::*;
+    use crate::request::Command;
+
+    #[tokio::test]
+    async fn the_end_of_a_step_past_the_deadline_of_its_plan_is_that_of_the_plan() {
+        let strategy = ExecutionStrategy::Serial {
+            stop_on_error: false,
+        };
+        let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
+        let request = ExecutionPlan::new(strategy, commands.into());
+        let (plan, news) = steps_of(&request, Arc::default());
+        let config = ExecutionConfig::default();
+        let mut steps = Steps {
+            schedule: Schedule::new(&request.strategy, request.commands.len()),
+            starts: vec![0; request.commands.len()],
+            requests: request.commands.into_iter().map(Some).collect(),
+            deadline: Some(PlanDeadline {
+                at: Instant::now(),
+                timeout_ms: 5,
+            }),
+            plan,
+            news,
+            house: House {
+                registry: Arc::new(Registry::new(config.max_in_memory_executions)),
+                slots: Slots::new(1, 0),
+                config: Arc::new(config),
+                environment: Environment::current(),
+                runtime: Handle::current(),
+                handlers_of_step: Box::new(|_| Handlers::default()),
+            },
+            ticket: None,
+            running: BTreeMap::new(),
+            last_start: 0,
+            asked: Asked::Nothing,
+            has_passed: false,
+            ended_by: None,
+        };
+        assert_eq!(steps.schedule.start_next(), Some(0));
+        // The plan has not been told of its deadline yet, only of the step.
+        steps.react(Happening::News(StepNews::Ended(0)));
+        assert!(!steps.schedule.has_next());
+        assert_eq!(steps.ended_by, Some(ExecutionStatus::Timeout));
+        for step in &steps.plan.steps[1..] {
+            let result = step.outcome.wait().await;
+            let error = "its plan timed out after 5 ms, before it was started";
+            assert_eq!(result.status, ExecutionStatus::Cancelled);
+            assert_eq!(result.error.as_deref(), Some(error));
+        }
+    }
+}

@@ -97,3 +97,32 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cause_stays_and_decides_also_if_the_end_is_seen_after_it() {
+        let stop = Stop::default();
+        stop.ask(Cause::Deadline(5));
+        stop.ask(Cause::Cancel);
+        stop.ask(Cause::OutputLimit);
+        assert_eq!(stop.end(), Some(Cause::Deadline(5)));
+        assert_eq!(stop.cause(), Some(Cause::Deadline(5)));
+        assert!(!stop.is_urgent());
+        stop.ask_again(Cause::Cancel);
+        assert!(stop.is_urgent());
+    }
+
+    #[test]
+    fn what_has_ended_by_itself_has_no_cause_any_more_and_is_only_hurried() {
+        let stop = Stop::default();
+        assert_eq!(stop.end(), None);
+        stop.ask(Cause::OutputLimit);
+        assert!(!stop.is_urgent());
+        stop.ask(Cause::Deadline(5));
+        assert!(stop.is_urgent());
+        assert_eq!(stop.cause(), None);
+    }
+}
