@@ -79,7 +79,7 @@ function explain(cause, name) {
 }
 
 /**
- * The addon of this platform, from where it is all but always: the generated loader, which also knows all other places,
+ * The addon of this platform, from the places where npm and a build put it: the generated loader, which knows all others,
  * takes longer to read than the addon itself.
  *
  * @param {string} name

@@ -193,7 +193,7 @@ impl ExecutionEngine {
         let environment = options.environment.unwrap_or_else(Environment::current);
         let execution = Execution::new(request.id, request.command.display(), stop, None);
         inner.registry.enter(&execution)?;
-        let ticket = inner
+        let maybe_slot = inner
             .slots
             .take()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
@@ -209,7 +209,7 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        pool::STARTS.submit(move || start.decide(request, &environment, ticket, decision));
+        pool::STARTS.submit(move || start.decide(request, &environment, maybe_slot, decision));
         Ok(execution)
     }
 

@@ -24,7 +24,7 @@ use crate::process::{self, Invocation, SpawnError, Spawned, pool};
 use crate::state::cancellation::Cause;
 use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
 use crate::state::registry::{Registry, Unit};
-use crate::state::slots::{Slot, Ticket};
+use crate::state::slots::{MaybeSlot, Slot};
 
 /// How long a try to start may take before it is taken for one that hangs with its file system.
 const HANGING: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub(crate) enum Begun {
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
-    Waiting(Box<Invocation>, Ticket),
+    Waiting(Box<Invocation>, MaybeSlot),
     /// The start was tried.
     Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
 }
@@ -133,11 +133,11 @@ impl Running {
             Begun::Never(status, error) => return (self.never_started(status, error), None),
             Begun::Unstartable(error) => return (self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
-            Begun::Waiting(invocation, mut ticket) => {
+            Begun::Waiting(invocation, mut maybe_slot) => {
                 let slot = tokio::select! {
                     biased;
                     cause = self.execution.stop.asked() => Err(cause),
-                    slot = ticket.slot() => slot.ok_or(Cause::Cancel),
+                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel),
                 };
                 let slot = match slot {
                     Ok(slot) => slot,

@@ -17,7 +17,7 @@ use crate::process::environment::Environment;
 use crate::process::{Invocation, spawn};
 use crate::state::execution::Execution;
 use crate::state::registry::Registry;
-use crate::state::slots::{Slot, Ticket};
+use crate::state::slots::{MaybeSlot, Slot};
 
 /// An execution on its way to its process.
 pub(crate) struct Start {
@@ -34,20 +34,20 @@ impl Start {
         self,
         request: ExecutionRequest,
         environment: &Environment,
-        ticket: Ticket,
+        maybe_slot: MaybeSlot,
         decision: Decision<impl FnOnce(Result<Uuid>)>,
     ) {
         let resolved = match self.resolve(&request, environment) {
             Err(Unresolved::Invalid(error)) => {
                 // Who is told of the refusal may want the slot at once.
-                drop(ticket);
+                drop(maybe_slot);
                 return decision.refuse(error.into());
             }
             Err(Unresolved::Unstartable(error)) => Err(error),
             Ok(invocation) => Ok(invocation),
         };
         decision.accept();
-        let begun = unless_it_panics(|| self.begin(resolved, ticket));
+        let begun = unless_it_panics(|| self.begin(resolved, maybe_slot));
         self.live(request, begun, None);
     }
 
@@ -68,7 +68,7 @@ impl Start {
                 }) => format!("not started: expected {expected}, found {found}"),
                 Unresolved::Unstartable(error) => error,
             });
-            self.begin(resolved, Ticket::Slot(slot))
+            self.begin(resolved, MaybeSlot::Slot(slot))
         });
         self.live(request, begun, deadline);
     }
@@ -89,15 +89,19 @@ impl Start {
         Ok(invocation)
     }
 
-    fn begin(&self, resolved: std::result::Result<Invocation, String>, ticket: Ticket) -> Begun {
-        match (resolved, ticket) {
+    fn begin(
+        &self,
+        resolved: std::result::Result<Invocation, String>,
+        maybe_slot: MaybeSlot,
+    ) -> Begun {
+        match (resolved, maybe_slot) {
             // With the error the slot is given back: who is told of the failure may want it at once.
             (Err(error), _) => Begun::Unstartable(error),
-            (Ok(invocation), Ticket::Slot(slot)) if self.execution.stop.cause().is_none() => {
+            (Ok(invocation), MaybeSlot::Slot(slot)) if self.execution.stop.cause().is_none() => {
                 let tried = spawn(&invocation);
                 Begun::Tried(Box::new(invocation), slot, tried)
             }
-            (Ok(invocation), ticket) => Begun::Waiting(Box::new(invocation), ticket),
+            (Ok(invocation), maybe_slot) => Begun::Waiting(Box::new(invocation), maybe_slot),
         }
     }
 

@@ -79,8 +79,8 @@ impl Shared {
         self.live().remove(&token).is_some()
     }
 
-    /// To be called when nobody is left who could tell of an execution or a plan. One whose end was not told has been
-    /// dropped by a panic, and whoever waits for it in JavaScript is told so.
+    /// Called when the handler of an execution or a plan is dropped. If its end was not told before, a panic has dropped
+    /// it, and whoever waits for it in JavaScript is told so.
     pub fn abandon(&self, token: u32) {
         if self.forget(token) && !self.is_closed() {
             let error = "the execution was dropped by a panic".to_owned();

@@ -29,7 +29,7 @@ use crate::state::execution::millis;
 use crate::state::execution::{Execution, Step, StepNews};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::slots::{Slot, Slots, Ticket};
+use crate::state::slots::{MaybeSlot, Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
 pub(crate) struct PlanContext {
@@ -124,7 +124,7 @@ impl Run {
                 plan: self.plan,
                 news: self.news,
                 context: self.context,
-                ticket: None,
+                maybe_slot: None,
                 running: BTreeMap::new(),
                 last_start: 0,
                 asked: Asked::Nothing,
@@ -159,7 +159,7 @@ struct Steps {
     context: PlanContext,
     deadline: Option<PlanDeadline>,
     /// For the next step; one at a time, so that a long plan does not keep others out of the line.
-    ticket: Option<Ticket>,
+    maybe_slot: Option<MaybeSlot>,
     /// Those that run, by the number of their start.
     running: BTreeMap<usize, usize>,
     /// For each step, the number of its start.
@@ -192,9 +192,9 @@ enum Happening {
 impl Steps {
     async fn next(&mut self) -> Happening {
         if !self.schedule.has_next() {
-            self.ticket = None;
-        } else if self.ticket.is_none() {
-            self.ticket = Some(self.context.slots.take_for_plan());
+            self.maybe_slot = None;
+        } else if self.maybe_slot.is_none() {
+            self.maybe_slot = Some(self.context.slots.take_for_plan());
         }
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
@@ -207,7 +207,7 @@ impl Steps {
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
-            slot = turn(&mut self.ticket) => Happening::Turn(slot),
+            slot = turn(&mut self.maybe_slot) => Happening::Turn(slot),
         }
     }
 
@@ -230,7 +230,7 @@ impl Steps {
                 return true;
             }
             Happening::Turn(slot) => {
-                self.ticket = None;
+                self.maybe_slot = None;
                 if let Some(slot) = slot {
                     self.start_next(slot);
                 }
@@ -370,10 +370,10 @@ async fn passed(deadline: Option<PlanDeadline>) -> u64 {
     }
 }
 
-/// Resolves when it is the turn of the ticket.
-async fn turn(ticket: &mut Option<Ticket>) -> Option<Slot> {
-    match ticket {
-        Some(ticket) => ticket.slot().await,
+/// Resolves when the slot is there.
+async fn turn(maybe_slot: &mut Option<MaybeSlot>) -> Option<Slot> {
+    match maybe_slot {
+        Some(maybe_slot) => maybe_slot.slot().await,
         None => std::future::pending().await,
     }
 }
@@ -481,7 +481,7 @@ mod tests {
                 runtime: Handle::current(),
                 handlers_of_step: Box::new(|_| Handlers::default()),
             },
-            ticket: None,
+            maybe_slot: None,
             running: BTreeMap::new(),
             last_start: 0,
             asked: Asked::Nothing,

@@ -33,7 +33,7 @@ pub(crate) struct Slot(Option<Arc<Slots>>);
 
 /// A place in the waiting line, left when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Waiting {
     slots: Arc<Slots>,
     who: Who,
     turn: oneshot::Receiver<Slot>,
@@ -47,17 +47,17 @@ enum Who {
 
 /// A slot, or a place in the waiting line.
 #[derive(Debug)]
-pub(crate) enum Ticket {
+pub(crate) enum MaybeSlot {
     Slot(Slot),
-    Place(Place),
+    Waiting(Waiting),
 }
 
-impl Ticket {
+impl MaybeSlot {
     /// Waits for its turn. May be called again after it was interrupted.
     pub async fn slot(&mut self) -> Option<Slot> {
         match self {
             Self::Slot(slot) => slot.0.take().map(|slots| Slot(Some(slots))),
-            Self::Place(place) => (&mut place.turn).await.ok(),
+            Self::Waiting(place) => (&mut place.turn).await.ok(),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Slots {
     }
 
     /// Takes a slot for an execution, or a place in the line; refuses when neither is free.
-    pub fn take(self: &Arc<Self>) -> Result<Ticket, ExecutionError> {
+    pub fn take(self: &Arc<Self>) -> Result<MaybeSlot, ExecutionError> {
         let mut state = self.state();
         if state.running >= self.max_running && state.executions >= self.max_queued {
             return Err(ExecutionError::ConcurrencyLimitReached {
@@ -95,18 +95,18 @@ impl Slots {
                 max_queued: self.max_queued,
             });
         }
-        Ok(self.ticket(&mut state, Who::Execution))
+        Ok(self.maybe_slot(&mut state, Who::Execution))
     }
 
     /// Takes a slot for a step of a plan, or a place in the line: a plan may always wait.
-    pub fn take_for_plan(self: &Arc<Self>) -> Ticket {
-        self.ticket(&mut self.state(), Who::Plan)
+    pub fn take_for_plan(self: &Arc<Self>) -> MaybeSlot {
+        self.maybe_slot(&mut self.state(), Who::Plan)
     }
 
-    fn ticket(self: &Arc<Self>, state: &mut State, who: Who) -> Ticket {
+    fn maybe_slot(self: &Arc<Self>, state: &mut State, who: Who) -> MaybeSlot {
         if state.running < self.max_running {
             state.running += 1;
-            return Ticket::Slot(Slot(Some(Arc::clone(self))));
+            return MaybeSlot::Slot(Slot(Some(Arc::clone(self))));
         }
         // Who has left is struck off when half of the line has.
         if state.line.len() > 2 * (state.executions + state.plans) {
@@ -115,7 +115,7 @@ impl Slots {
         let (place, turn) = oneshot::channel();
         state.line.push_back((who, place));
         *state.waiting(who) += 1;
-        Ticket::Place(Place {
+        MaybeSlot::Waiting(Waiting {
             slots: Arc::clone(self),
             who,
             turn,
@@ -137,7 +137,7 @@ impl Slots {
     }
 }
 
-impl Drop for Place {
+impl Drop for Waiting {
     fn drop(&mut self) {
         let mut state = self.slots.state();
         match self.turn.try_recv() {
