@@ -70,7 +70,7 @@ for (const file of files) {
 const floors = ['api', 'state', 'execution', 'plan', 'engine', 'node']
 
 /** Who may call the operating system's folder, which itself imports nothing else of the crate. */
-const callers = ['execution', 'plan', 'engine', 'node', 'process']
+const callers = new Set(['execution', 'plan', 'engine', 'node', 'process'])
 
 /** The module of a file, such as `execution/output/log`. @param {string} file */
 const moduleOf = (file) => file.replace(/^src\//, '').replace(/(?:\/mod)?\.rs$/, '')
@@ -117,7 +117,7 @@ function pathsOf(tree) {
   }
   return branches
     .filter((branch) => branch.trim() !== '')
-    .flatMap((branch) => pathsOf(branch).map((path) => [...head, ...path]))
+    .flatMap((branch) => pathsOf(branch).map((path) => head.concat(path)))
 }
 
 /**
@@ -153,13 +153,13 @@ function importsOf(module, file) {
 
 const imports = new Map([...modules].map(([module, file]) => [module, importsOf(module, file)]))
 
-const exempt = ['lib', 'bench_support']
+const exempt = new Set(['lib', 'bench_support'])
 for (const [module, targets] of imports) {
   const [from = ''] = module.split('/')
-  if (exempt.includes(from)) continue
+  if (exempt.has(from)) continue
   for (const target of targets) {
     const [to = ''] = target.split('/')
-    const isAllowed = to === 'process' ? callers.includes(from) : floors.indexOf(to) <= floors.indexOf(from)
+    const isAllowed = to === 'process' ? callers.has(from) : floors.indexOf(to) <= floors.indexOf(from)
     if (!isAllowed) offences.push(`${modules.get(module)}: imports ${target}, which is no floor below it`)
   }
 }

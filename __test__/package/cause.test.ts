@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import type { ExecutionEvent, PlanEvent } from '../index.js'
+import type { ExecutionEvent, PlanEvent } from '../../index.js'
 import { exec, host, newEngine, newMark, shell, survivors, until } from './support.js'
 
 test('what is over the output limit is never completed, also when the command ended at once', async () => {
