@@ -450,9 +450,9 @@ impl Drop for Settling {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ExecutionStrategy;
     use super::*;
-    use crate::request::Command;
+    use crate::api::plan::ExecutionStrategy;
+    use crate::api::request::Command;
 
     #[tokio::test]
     async fn the_end_of_a_step_past_the_deadline_of_its_plan_is_that_of_the_plan() {
@@ -473,7 +473,7 @@ mod tests {
             }),
             plan,
             news,
-            house: House {
+            context: PlanContext {
                 registry: Arc::new(Registry::new(config.max_in_memory_executions)),
                 slots: Slots::new(1, 0),
                 config: Arc::new(config),
