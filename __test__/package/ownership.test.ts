@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
@@ -160,6 +160,20 @@ test.each(escapes)('a member that %s is ended by a cancel, and with the host', a
   child.kill('SIGKILL')
   await ended
   await until(() => survivors(theirs).length === 0, 'no survivor', 1500)
+})
+
+test('who was found to be a member stays one, also once it has lost its parents, its group and its variables', async () => {
+  const mark = newMark()
+  endAfterTest(mark)
+  const ready = join(temporary(), 'ready')
+  const engine = newEngine({ terminationGraceMs: 300 })
+  // It ignores what it is asked; the others obey, and then nothing ties it to them.
+  const stubborn = `trap "" TERM; : >${ready}; while :; do sleep 0.02; : ${mark}; done`
+  const id = await engine.execute(shell(`setsid env -i /bin/sh -c '${stubborn}' >/dev/null 2>&1 & sleep 60`))
+  await until(() => existsSync(ready), 'a process that ignores SIGTERM')
+  await engine.cancel(id)
+  expect(survivors(mark)).toEqual([])
+  expect(await engine.getResult(id)).toMatchObject({ status: 'cancelled', forced: true, error: 'cancelled' })
 })
 
 function isSleep(pid: number): boolean {
