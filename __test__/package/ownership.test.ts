@@ -138,6 +138,19 @@ test.each(left)('leftoverProcesses: what is left %s', async (_, line, isTold) =>
   }
 })
 
+test('what leaves its group just when it is ended is asked like all others', async () => {
+  const engine = newEngine()
+  for (let i = 0; i < 60; i++) {
+    const mark = newMark()
+    const daemon = `fork and exit; close STDIN; close STDOUT; close STDERR;
+      select undef, undef, undef, ${i / 8000}; POSIX::setsid(); exec 'sleep', '${mark}'`
+    const result = await engine.run(exec('perl', '-MPOSIX', '-e', daemon))
+    expect(result).toMatchObject({ status: 'completed', forced: false })
+    expect(result.durationMs).toBeLessThan(3000)
+    await until(() => survivors(mark).length === 0, 'no survivor', 1500)
+  }
+}, 60_000)
+
 const escapes: [string, string][] = [
   ['has left the session', 'setsid sleep M & sleep M'],
   ['has left the session and cleared its variables, with a parent that lives', 'setsid env -i sleep M & sleep M'],

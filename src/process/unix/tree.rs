@@ -90,14 +90,12 @@ impl Tree {
         kill_at: Instant,
         hurry: impl Future<Output = ()>,
     ) -> TreeEnd {
-        let end_by_itself = async {
-            self.ask().await;
+        let exited = async {
             if self.leader_may_be_signalled() {
                 exited.await;
             }
-            self.gone(self.look().await).await
         };
-        self.kill_unless(end_by_itself, kill_at, hurry).await
+        self.end(exited, kill_at, hurry).await
     }
 
     /// Whether the leader lives.
@@ -113,15 +111,12 @@ impl Tree {
 
     /// Ends what a dead leader has left, in the same way.
     pub async fn end_left(&self, kill_at: Instant, hurry: impl Future<Output = ()>) -> TreeEnd {
-        let found = self.left(kill_at).await;
-        if found.is_nothing() {
+        if self.left(kill_at).await.is_nothing() {
             return TreeEnd::default();
         }
-        self.signal(&found.members, libc::SIGTERM);
-        self.signal(&found.members, libc::SIGCONT);
         TreeEnd {
             found: true,
-            ..self.kill_unless(self.gone(found), kill_at, hurry).await
+            ..self.end(std::future::ready(()), kill_at, hurry).await
         }
     }
 
@@ -191,16 +186,21 @@ impl Tree {
         found.is_nothing()
     }
 
-    async fn kill_unless(
+    async fn end(
         &self,
-        gone: impl Future<Output = bool>,
+        exited: impl Future<Output = ()>,
         kill_at: Instant,
         hurry: impl Future<Output = ()>,
     ) -> TreeEnd {
         let mut end = TreeEnd::default();
+        let end_by_itself = async {
+            self.ask().await;
+            exited.await;
+            self.gone(self.look().await).await
+        };
         tokio::select! {
             biased;
-            gone = gone => if gone { return end },
+            gone = end_by_itself => if gone { return end },
             () = tokio::time::sleep_until(kill_at) => {}
             () = hurry => {}
         }
