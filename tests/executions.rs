@@ -428,6 +428,77 @@ async fn keep_background_leaves_it_running() {
     run(&engine, shell(&kill)).await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_could_not_be_ended_is_named() {
+    let (engine, _dir) = engine();
+    let mark = mark();
+    // A tracer that has stopped keeps what it traces from vanishing, also once it was killed. It leaves the execution.
+    let path = format!("PATH={}", std::env::var("PATH").expect("a PATH"));
+    let args = [
+        "-i",
+        &path,
+        "strace",
+        "-DDD",
+        "-o",
+        "/dev/null",
+        "sleep",
+        &mark,
+    ];
+    let request = ExecutionRequest {
+        termination_grace_ms: Some(100),
+        ..ExecutionRequest::new(Command::exec("env", args))
+    };
+    let recorder = Arc::new(Recorder::default());
+    let options = ExecuteOptions {
+        handler: Some(Arc::<Recorder>::clone(&recorder)),
+        ..ExecuteOptions::default()
+    };
+    let id = engine
+        .execute_with(request, options)
+        .await
+        .expect("an accepted request");
+    let start_of = |event: &ExecutionEvent| match event {
+        ExecutionEvent::Started { pid, .. } => Some(*pid),
+        _ => None,
+    };
+    recorder
+        .wait_for(|events| events.iter().any(|event| start_of(event).is_some()))
+        .await;
+    let pid = recorder
+        .events()
+        .iter()
+        .find_map(start_of)
+        .expect("a start");
+    let read = |file| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let tracer = loop {
+        assert!(Instant::now() < deadline, "is strace installed?");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let status = read("status");
+        let tracer = status
+            .lines()
+            .find_map(|line| line.strip_prefix("TracerPid:\t"));
+        match tracer {
+            Some(tracer) if tracer != "0" && read("cmdline").starts_with("sleep") => {
+                break tracer.to_owned();
+            }
+            _ => {}
+        }
+    };
+    run(&engine, shell(&format!("kill -STOP {tracer}"))).await;
+    engine.cancel(id).await.expect("a known execution");
+    let result = engine.wait_for_completion(id).await;
+    run(&engine, shell(&format!("kill -KILL {tracer}"))).await;
+    let result = result.expect("a known execution");
+    assert_eq!(
+        (result.status, &result.survivors[..]),
+        (ExecutionStatus::Cancelled, &[pid][..])
+    );
+    let error = result.error.as_deref().unwrap_or_default();
+    assert!(error.contains(&format!("[{pid}]")), "{error}");
+}
+
 #[tokio::test]
 async fn a_second_cancel_does_not_wait_for_the_grace() {
     let (engine, _dir) = engine();
