@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import * as environments from './parts/environments.mjs'
 import * as executions from './parts/executions.mjs'
 import { aHostThatIsProcessOne } from './parts/first.mjs'
+import { filesThatHang } from './parts/hanging.mjs'
 import * as scarcity from './parts/scarcity.mjs'
 import * as strangers from './parts/strangers.mjs'
 
@@ -15,7 +16,14 @@ const { values } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
   },
 })
-const parts = Object.entries({ ...executions, ...environments, ...scarcity, aHostThatIsProcessOne, ...strangers })
+const parts = Object.entries({
+  ...executions,
+  ...environments,
+  ...scarcity,
+  aHostThatIsProcessOne,
+  filesThatHang,
+  ...strangers,
+})
 const names = parts.map(([name]) => name)
 const unknown = values.only.find((name) => !names.includes(name))
 if (unknown !== undefined) throw new Error(`--only: expected one of ${names.join(', ')}, found ${unknown}`)

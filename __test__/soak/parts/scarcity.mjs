@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { clear, newMark, survivorsAfter } from '../processes.mjs'
 
 /** @typedef {import('./executions.mjs').Outcome} Outcome */
 
@@ -184,5 +185,44 @@ export function missingGuardian() {
     })
     const faults = printed.trim() === expected ? [] : [`expected ${expected}, found ${ended} ${printed} ${complained}`]
     return { figures: printed.trim(), faults }
+  })
+}
+
+/**
+ * A guardian that cannot be started for two seconds, as there are no processes: it is there afterwards, and does what it
+ * is for, also for commands that were started before.
+ *
+ * @param {{ quick: boolean }} options
+ * @returns {Promise<Outcome>}
+ */
+export function guardianThatComesBack({ quick }) {
+  return inDirectory(async (dir) => {
+    const library = compileFaults(dir)
+    /** @type {string[]} */
+    const faults = []
+    const trials = Array.from({ length: quick ? 2 : 20 }, async (_, trial) => {
+      const mark = newMark()
+      const script = `
+        const { ExecutionEngine } = require(${JSON.stringify(here('../../..'))})
+        const engine = new ExecutionEngine({ logOutput: false })
+        engine.execute({ command: { type: 'exec', program: 'setsid', args: ['-w', 'sleep', '${mark}'] } })
+        const without = []
+        setTimeout(() => {
+          without.push(engine.config.orphanProtection)
+          process.env.FAIL = ''
+          const wait = () => engine.config.orphanProtection ? console.log(without[0]) : setTimeout(wait, 20)
+          wait()
+        }, 2000)`
+      const env = { ...process.env, LD_PRELOAD: library, FAIL: `execve:${EAGAIN}:1000000:/bin/sh` }
+      const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'], env })
+      const [said] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => ['it ended'])])
+      if (String(said) !== 'false\n') faults.push(`trial ${trial}: expected no protection first, found ${said}`)
+      child.kill('SIGKILL')
+      const left = await survivorsAfter(mark, 3000)
+      if (left.length > 0) faults.push(`trial ${trial}: ${left.length} left`)
+      clear(left)
+    })
+    await Promise.all(trials)
+    return { figures: `${trials.length} hosts`, faults }
   })
 }
