@@ -50,7 +50,7 @@ strike_out_reused() {
   esac
   until=${latest#*" $1:"}
   until=${until%% *}
-  if [ "$until" != 00000000000000000000 ] && [ "$started" -gt "$until" ]; then
+  if [ "$started" -gt "$until" ]; then
     groups="${groups%%" $1:"*} ${groups#*" $1:"* }"
   fi
 }
@@ -157,15 +157,22 @@ is_member() {
   [ -n "$serial" ] && is_listed "$serials" "$serial" && is_near "$1"
 }
 
+# Sets what is known of the executions that had not ended. A leader was started within a second, unless more is told.
 read_roll() {
   groups=' ' serials=' ' latest=' ' oldest=
-  while read -r g s t u; do
-    [ "$s" != 0000000000000000 ] || continue
-    serials="$serials$s:$t "
-    if [ -z "$oldest" ] || [ "$t" -lt "$oldest" ]; then oldest=$t; fi
-    g=${g#"${g%%[!0]*}"}
-    if [ -n "$g" ]; then groups="$groups$g:$t " latest="$latest$g:$u "; fi
-  done <"/proc/$$/fd/1"
+  IFS=$newline
+  for line in $(grep -v ' 0000000000000000 ' "/proc/$$/fd/1"); do
+    IFS=' '
+    set -- $line
+    serials="$serials$2:$3 "
+    if [ -z "$oldest" ] || [ "$3" -lt "$oldest" ]; then oldest=$3; fi
+    group=${1#"${1%%[!0]*}"}
+    if [ -n "$group" ]; then
+      after=${3#"${3%%[!0]*}"} before=${4#"${4%%[!0]*}"}
+      groups="$groups$group:$3 " latest="$latest$group:${before:-$((after + 100))} "
+    fi
+  done
+  IFS=' '
   [ -n "$oldest" ]
 }
 

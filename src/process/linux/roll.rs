@@ -19,6 +19,9 @@ pub(in crate::process) const GROUP_DIGITS: usize = 10;
 /// How long a line is: a group, a serial and two times, spaces between them, and a newline.
 const LINE: usize = GROUP_DIGITS + 16 + 20 + 20 + 4;
 
+/// How long a start takes at most where nothing is told of that: half of what the guardian reckons with, in units of 10 ms.
+const TICKS_OF_A_START: u64 = 50;
+
 /// Where a child fills its group in.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::process) struct Place {
@@ -38,7 +41,7 @@ struct Line {
     serial: u64,
     /// The leader was started after this,
     after: u64,
-    /// and before this; 0: not known yet.
+    /// and before this; 0: within a second.
     before: u64,
 }
 
@@ -128,15 +131,23 @@ impl Entry {
         })
     }
 
-    /// Notes the group of what was started by now. The child has done so itself, unless there was no file yet.
-    pub fn set_group(&self, group: libc::pid_t) {
+    /// Notes the group of what was started by now. The child has entered it itself, unless there was no file yet; the time
+    /// is told where the start took long.
+    pub fn set_group(&self, group: libc::pid_t, is_entered: bool) {
+        let now = super::procfs::now();
         let mut roll = roll();
+        let line = roll.lines[self.index];
+        let took_long = now > line.after + TICKS_OF_A_START;
         let line = Line {
             group,
-            before: super::procfs::now(),
-            ..roll.lines[self.index]
+            before: if took_long { now } else { 0 },
+            ..line
         };
-        roll.set(self.index, line);
+        if is_entered && !took_long {
+            roll.lines[self.index] = line;
+        } else {
+            roll.set(self.index, line);
+        }
     }
 
     /// Takes the group out, before its number can become another's.
@@ -191,7 +202,7 @@ mod tests {
         let before = Entry::new(7, 3);
         let line = |group: &str| format!("{group} {:016} {:020} ", 7, 3);
         assert!(line_of(&before).starts_with(&line("0000000000")));
-        before.set_group(4321);
+        before.set_group(4321, false);
         assert!(line_of(&before).starts_with(&line("0000004321")));
         before.clear_group();
         assert!(line_of(&before).starts_with(&line("0000000000")));

@@ -263,7 +263,7 @@ impl Entry {
         }
     }
 
-    pub fn set_group(&self, group: libc::pid_t) {
+    pub fn set_group(&self, group: libc::pid_t, _is_entered: bool) {
         let mut roll = roll();
         self.group.store(group, Ordering::Relaxed);
         roll.enter((group, self.serial));

@@ -85,6 +85,15 @@ impl<'a> ExecArgs<'a> {
         })
     }
 
+    /// Whether the child enters its group for the guardian itself.
+    pub fn is_entered(&self) -> bool {
+        #[cfg(not(target_os = "macos"))]
+        let is_entered = self.place.is_some();
+        #[cfg(target_os = "macos")]
+        let is_entered = false;
+        is_entered
+    }
+
     pub fn program(&self) -> &CStr {
         &self.program
     }

@@ -85,7 +85,7 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let args = ExecArgs::new(invocation, child_ends, entry.as_ref())?;
     let (pid, pidfd) = start_patiently(&args).map_err(|error| explained(invocation, error))?;
     if let Some(entry) = &entry {
-        entry.set_group(pid);
+        entry.set_group(pid, args.is_entered());
     }
     let leader = Leader {
         pid,
