@@ -10,7 +10,8 @@ pub(super) use adopter::adopter;
 pub(super) use clone3::start;
 pub(crate) use procfs::inherited_tags;
 pub(super) use procfs::{
-    all_pids, can_look, is_in_own_cgroup, is_process, last_pid, now, read_process, read_variables,
+    all_pids, can_look, is_executing, is_in_own_cgroup, is_process, last_pid, now, read_process,
+    read_variables,
 };
 pub(super) use roll::{Entry, Place, file as roll};
 

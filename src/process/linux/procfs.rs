@@ -141,6 +141,17 @@ pub(in crate::process) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
     fs::read(thread(pid)?.join("environ"))
 }
 
+/// Whether a process that shows no variables is in the middle of executing a program: then it shows no words either, for
+/// a moment. One that was started without variables shows its words, and one without both is older than a moment.
+pub(in crate::process) fn is_executing(pid: i32) -> io::Result<bool> {
+    /// Far longer than any program takes to be executed, in units of 10 ms.
+    const MOMENT: u64 = 500;
+
+    let words = fs::read(thread(pid)?.join("cmdline"))?;
+    let is_young = |process: Process| process.started + MOMENT > now();
+    Ok(words.is_empty() && read_process(pid)?.is_some_and(is_young))
+}
+
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is
 /// in another.
 pub(in crate::process) fn is_in_own_cgroup(pid: i32) -> io::Result<bool> {

@@ -226,9 +226,14 @@ impl Look<'_> {
                 let is_near = self.reader.read(pid, Part::Cgroup, is_near)?;
                 return is_near.then_some(serial);
             }
-            // In the middle of executing a program a process shows no variables for some microseconds.
+            let is_executing = || system::is_executing(pid).map(Some);
+            if self.reader.read(pid, Part::Variables, is_executing) != Some(true) {
+                return None;
+            }
+            // It shows its variables in some microseconds, but that may take longer on a busy machine.
             std::thread::sleep(Duration::from_millis(2));
         }
+        self.reader.note_failure();
         None
     }
 

@@ -68,10 +68,15 @@ impl Reader {
         }
         found.unwrap_or_else(|error| {
             if !is_gone(&error) && error.kind() != io::ErrorKind::PermissionDenied {
-                self.has_failed.store(true, Ordering::Relaxed);
+                self.note_failure();
             }
             None
         })
+    }
+
+    /// Notes that something could not be found out.
+    pub fn note_failure(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
     }
 
     /// Whether a read has failed since this was asked for another reason than that there is nothing to read: for lack of
