@@ -14,6 +14,20 @@ use execution_engine::{
     OutputBatch, OversizedOutputStrategy, ResultErrorCode,
 };
 
+/// Starts an execution whose events are kept.
+async fn execute_recorded(
+    engine: &ExecutionEngine,
+    request: ExecutionRequest,
+) -> (uuid::Uuid, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let options = ExecuteOptions {
+        handler: Some(Arc::<Recorder>::clone(&recorder)),
+        ..ExecuteOptions::default()
+    };
+    let id = engine.execute_with(request, options).await;
+    (id.expect("an accepted request"), recorder)
+}
+
 #[tokio::test]
 async fn a_result_holds_exactly_what_was_printed() {
     let (engine, _dir) = engine();
@@ -449,15 +463,7 @@ async fn what_could_not_be_ended_is_named() {
         termination_grace_ms: Some(100),
         ..ExecutionRequest::new(Command::exec("env", args))
     };
-    let recorder = Arc::new(Recorder::default());
-    let options = ExecuteOptions {
-        handler: Some(Arc::<Recorder>::clone(&recorder)),
-        ..ExecuteOptions::default()
-    };
-    let id = engine
-        .execute_with(request, options)
-        .await
-        .expect("an accepted request");
+    let (id, recorder) = execute_recorded(&engine, request).await;
     let start_of = |event: &ExecutionEvent| match event {
         ExecutionEvent::Started { pid, .. } => Some(*pid),
         _ => None,
@@ -503,15 +509,7 @@ async fn what_could_not_be_ended_is_named() {
 async fn a_second_cancel_does_not_wait_for_the_grace() {
     let (engine, _dir) = engine();
     let request = shell("trap '' TERM; echo ready; while :; do sleep 0.01; done");
-    let recorder = Arc::new(Recorder::default());
-    let options = ExecuteOptions {
-        handler: Some(Arc::<Recorder>::clone(&recorder)),
-        ..ExecuteOptions::default()
-    };
-    let id = engine
-        .execute_with(request, options)
-        .await
-        .expect("an accepted request");
+    let (id, recorder) = execute_recorded(&engine, request).await;
     let printed = |event: &ExecutionEvent| matches!(event, ExecutionEvent::Stdout { .. });
     recorder.wait_for(|events| events.iter().any(printed)).await;
     let begun = Instant::now();
