@@ -210,6 +210,15 @@ impl ValidationError {
         }
     }
 
+    /// The same, without what `hide` takes out.
+    pub(crate) fn hiding(self, hide: impl Fn(&str) -> String) -> Self {
+        Self {
+            field: hide(&self.field),
+            expected: hide(&self.expected),
+            found: hide(&self.found),
+        }
+    }
+
     /// The same field, seen from further out.
     pub(crate) fn within(mut self, path: &str) -> Self {
         self.field = format!("{path}.{}", self.field);
