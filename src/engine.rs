@@ -415,9 +415,7 @@ impl ExecutionEngine {
     /// [`ExecutionError::AlreadyFinished`].
     pub fn add_secret(&self, id: Uuid, secret: impl Into<Secret>) -> Result<()> {
         let secret = secret.into();
-        if let Some((expected, found)) = secret.complaint() {
-            return Err(ValidationError::new("value", expected, found).into());
-        }
+        check_added(&secret)?;
         match self.0.registry.get(id)? {
             Unit::Execution(execution) => execution.add_secret(&secret, &mut Grown::default()),
             Unit::Plan(plan) => plan.add_secret(&secret),
@@ -544,6 +542,13 @@ impl ExecutionEngine {
         }
         escapees::end_now().await;
     }
+}
+
+/// Checks a secret that is added by itself.
+pub(crate) fn check_added(secret: &Secret) -> Result<()> {
+    secret.complaint().map_or(Ok(()), |(expected, found)| {
+        Err(ValidationError::new("value", expected, found).into())
+    })
 }
 
 async fn clean_up(engine: Weak<Inner>) {

@@ -81,7 +81,7 @@ pub struct ExecutionConfig {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_log_size_bytes: u64,
     /// Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
-    /// for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`. What names every
+    /// for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
     /// variable is refused.
     pub secret_env_patterns: Vec<String>,
     /// The time between asking a process to end and ending it, in milliseconds. Default: 5 000.

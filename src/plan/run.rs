@@ -479,7 +479,7 @@ mod tests {
         };
         let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
         let request = ExecutionPlan::new(strategy, commands.into());
-        let (plan, news) = steps_of(&request, Arc::default());
+        let (plan, news) = steps_of(&request, vec![None; request.commands.len()], Arc::default());
         let config = ExecutionConfig::default();
         let mut steps = Steps {
             schedule: Schedule::new(&request.strategy, request.commands.len()),
