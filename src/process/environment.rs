@@ -89,6 +89,12 @@ impl Assignment {
 
     /// Whether a pattern stands for its name; `*` in it stands for any letters.
     pub fn fits(&self, pattern: &str) -> bool {
+        // Of nearly all variables, the first letter is another.
+        let letter = |text: &[u8]| text.first().map(u8::to_ascii_uppercase);
+        let first = letter(pattern.as_bytes());
+        if first != Some(b'*') && first != letter(self.name()) {
+            return false;
+        }
         let is_same = |one: &[u8], other: &[u8]| {
             if cfg!(windows) {
                 one.eq_ignore_ascii_case(other)
