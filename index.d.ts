@@ -93,7 +93,7 @@ export interface ExecutionRequest {
   readonly keepBackground?: boolean | undefined
   /**
    * Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-   * `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default:
+   * `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default:
    * none.
    */
   readonly secrets?: readonly string[] | undefined
@@ -743,7 +743,7 @@ export class ExecutionEngine {
    * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
    * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
    *
-   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, too many of them, or if `id` is no UUID;
    *   `NOT_FOUND`; `ALREADY_FINISHED`.
    */
   addSecret(id: string, value: string): void

@@ -27,7 +27,7 @@ use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::Grown;
+use crate::state::secrets::SecretSets;
 use crate::state::slots::Slots;
 
 /// Between two looks for executions to forget.
@@ -51,6 +51,7 @@ struct Inner {
     handler: Option<Arc<dyn EventHandler>>,
     registry: Arc<Registry>,
     slots: Arc<Slots>,
+    secret_sets: Arc<SecretSets>,
     /// Shared, as the executions are, with the same engine under another handler.
     shut_down: Arc<AtomicBool>,
     cleaning: AtomicBool,
@@ -93,6 +94,7 @@ impl ExecutionEngine {
                 config.max_concurrent_executions,
                 config.max_queued_executions,
             ),
+            secret_sets: Arc::default(),
             config: Arc::new(config),
             handler: None,
             shut_down: Arc::default(),
@@ -109,6 +111,7 @@ impl ExecutionEngine {
             handler: Some(handler),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
+            secret_sets: Arc::clone(&inner.secret_sets),
             shut_down: Arc::clone(&inner.shut_down),
             cleaning: AtomicBool::new(false),
         }))
@@ -193,8 +196,9 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets =
-            Collector::new(&environment, &inner.config).collect(&request, |error| error)?;
+        let secrets = self
+            .collector(&environment)
+            .collect(&request, |error| error)?;
         request
             .validate(&inner.config)
             .map_err(|error| match &secrets {
@@ -222,6 +226,11 @@ impl ExecutionEngine {
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         pool::STARTS.submit(move || start.decide(request, &environment, maybe_slot, decision));
         Ok(execution)
+    }
+
+    fn collector<'a>(&'a self, environment: &'a Environment) -> Collector<'a> {
+        let patterns = &self.0.config.secret_env_patterns;
+        Collector::new(environment, patterns, &self.0.secret_sets)
     }
 
     fn handlers(&self, own: Option<Arc<dyn EventHandler>>) -> Handlers {
@@ -293,7 +302,7 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = secrets_of_steps(&request, &environment, &inner.config)?;
+        let secrets = secrets_of_steps(&request, self.collector(&environment))?;
         let valid = request.validate(&inner.config);
         let (plan, news) = steps_of(&request, secrets, stop);
         valid.map_err(|error| error.hiding(|text| plan.hide(text)))?;
@@ -417,8 +426,8 @@ impl ExecutionEngine {
         let secret = secret.into();
         check_added(&secret)?;
         match self.0.registry.get(id)? {
-            Unit::Execution(execution) => execution.add_secret(&secret, &mut Grown::default()),
-            Unit::Plan(plan) => plan.add_secret(&secret),
+            Unit::Execution(execution) => execution.add_secret(&secret, &self.0.secret_sets),
+            Unit::Plan(plan) => plan.add_secret(&secret, &self.0.secret_sets),
         }
     }
 

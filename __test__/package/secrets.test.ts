@@ -141,8 +141,9 @@ test('a request is refused without the secrets in it', async () => {
 test('a value that cannot be masked is refused, and not told', async () => {
   const engine = newEngine()
   const wrong: [unknown, string, RegExp][] = [
-    [['good-secret', 'also-good', 'abc'], 'secrets[2]', /expected a text of at least 4 bytes .*, found one of 3$/],
+    [['good-secret', 'also-good', 'abc'], 'secrets[2]', /expected a text of 4 to 65536 bytes .*, found one of 3$/],
     [['good-secret', ''], 'secrets[1]', /found an empty string$/],
+    [['x'.repeat(65_537)], 'secrets[0]', /found one of 65537$/],
     [['\n\n\n\n'], 'secrets[0]', /found only white space$/],
     [[' \t '], 'secrets[0]', /found only white space$/],
     ['hunter22', 'secrets', /expected an array, found a string$/],

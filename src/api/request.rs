@@ -257,7 +257,7 @@ pub struct ExecutionRequest {
     #[serde(default)]
     pub keep_background: bool,
     /// Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default: none.
+    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default: none.
     #[serde(default, deserialize_with = "secret::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
     pub secrets: Vec<Secret>,

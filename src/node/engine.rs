@@ -11,6 +11,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
+use zeroize::Zeroize;
 
 use super::channel::{Channel, Shared};
 use super::error::Failure;
@@ -97,7 +98,7 @@ impl NativeEngine {
         variables: Option<String>,
         wants: u32,
     ) -> Option<Failure> {
-        self.submit(token, &request, stdin, variables, Wants(wants))
+        self.submit(token, request, stdin, variables, Wants(wants))
             .err()
             .map(Failure::from)
     }
@@ -105,13 +106,14 @@ impl NativeEngine {
     fn submit(
         &self,
         token: u32,
-        request: &str,
+        json: String,
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
         let mut request: ExecutionRequest =
-            serde_json::from_str(request).map_err(unreadable("request"))?;
+            serde_json::from_str(&json).map_err(unreadable("request"))?;
+        wipe(json, &request.secrets);
         request.stdin = stdin.map(bytes);
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
@@ -177,7 +179,7 @@ impl NativeEngine {
             Ok(runtime) => {
                 let runtime = runtime.clone();
                 // A long plan takes milliseconds to read.
-                pool::STARTS.submit(move || submission.submit(&plan, stdins, &runtime));
+                pool::STARTS.submit(move || submission.submit(plan, stdins, &runtime));
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
@@ -424,7 +426,7 @@ struct PlanSubmission {
 }
 
 impl PlanSubmission {
-    fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
+    fn submit(self, plan: String, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
@@ -440,12 +442,14 @@ impl PlanSubmission {
 
     fn enter(
         self,
-        plan: &str,
+        json: String,
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
-        let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
+        let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
+        let steps = plan.commands.iter().flat_map(|step| &step.secrets);
+        wipe(json, plan.secrets.iter().chain(steps));
         for (step, request) in plan.commands.iter_mut().enumerate() {
             request.stdin = stdins.remove(&step);
         }
@@ -488,6 +492,13 @@ fn refuse(channel: &Shared, token: u32, error: ExecutionError) {
     channel.forget(token);
     let outcome = Err(error.into());
     channel.send(Message::Settled { token, outcome });
+}
+
+/// Wipes what was sent, where it holds secrets.
+fn wipe<'a>(mut json: String, secrets: impl IntoIterator<Item = &'a Secret>) {
+    if secrets.into_iter().next().is_some() {
+        json.zeroize();
+    }
 }
 
 fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {

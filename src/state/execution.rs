@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
-use super::secrets::{Grown, SecretSet, Secrets};
+use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -127,12 +127,11 @@ impl Execution {
     }
 
     /// Hides something more of what is shown from now on.
-    pub fn add_secret(&self, secret: &Secret, grown: &mut Grown) -> Result<()> {
+    pub fn add_secret(&self, secret: &Secret, sets: &SecretSets) -> Result<()> {
         if self.outcome.get().is_some() {
             return Err(ExecutionError::AlreadyFinished(self.id));
         }
-        self.secrets.add(secret, grown);
-        Ok(())
+        Ok(self.secrets.add(secret, sets)?)
     }
 
     pub fn is_step(&self) -> bool {
