@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::quote;
-use crate::masking::mask;
 use crate::masking::secret::{self, Secret};
+use crate::masking::text;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -331,7 +331,7 @@ impl ExecutionRequest {
     pub(crate) fn display_hiding(&self, others: &[Secret]) -> String {
         let mut secrets = self.own_secrets();
         secrets.extend_from_slice(others);
-        mask::hide(&secrets, &self.command.display())
+        text::hide(&secrets, &self.command.display())
     }
 
     /// The configuration of its execution, where it asks for something else than that of the engine says.
@@ -354,7 +354,7 @@ impl ExecutionRequest {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| mask::hide(&self.own_secrets(), text)))
+            .map_err(|error| error.hiding(|text| text::hide(&self.own_secrets(), text)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {

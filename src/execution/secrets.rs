@@ -7,6 +7,7 @@ use crate::api::error::ValidationError;
 use crate::api::request::{Command, ExecutionRequest, check_secrets};
 use crate::execution::resolve::variables;
 use crate::masking::secret::{SHORTEST, Secret};
+use crate::masking::text;
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::state::execution::Displayed;
 use crate::state::secrets::{SecretSet, SecretSets};
@@ -139,7 +140,7 @@ pub(crate) fn displayed(command: &Command, secrets: Option<Arc<SecretSet>>) -> D
     let (command, own) = (command.clone(), Arc::clone(&set));
     Displayed::later(set, move || {
         let shown = command.display_hiding(|word| match own.mask() {
-            Some(mask) => mask.text(word),
+            Some(mask) => text::masked(mask, word),
             None => Cow::Borrowed(word),
         });
         // What is spread over words.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use crate::api::error::ValidationError;
 use crate::masking::mask::Mask;
 use crate::masking::secret::Secret;
+use crate::masking::text;
 
 /// How much can be looked for at once: what finds it takes some hundred times as much memory.
 const MOST_BYTES: usize = 256 * 1024;
@@ -28,7 +29,7 @@ impl SecretSet {
 
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.mask() {
-            Some(mask) => mask.text(text),
+            Some(mask) => text::masked(mask, text),
             None => Cow::Borrowed(text),
         }
     }
