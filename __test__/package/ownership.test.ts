@@ -283,13 +283,12 @@ test('an orphan that is seen in the middle of executing its program is looked at
   const mark = newMark()
   endAfterTest(mark)
   let looks = 0
-  // As while it executes, it shows neither variables nor words the first times that it is asked for them; then all it has.
+  // As while it executes, it shows no variables the first times that it is asked for them; then all it has.
   const { root, start } = mirrorOfProc((pid, dir) => {
     if (!survivors(mark).includes(Number(pid))) return false
     if (!isSleep(Number(pid))) return 'later'
     const task = dirOfThread(pid, dir)
     const fifo = join(task, 'environ')
-    writeFileSync(join(task, 'cmdline'), '')
     symlinkSync(`/proc/${pid}/environ`, join(task, 'real'))
     execFileSync('mkfifo', [fifo])
     void (async () => {
