@@ -4,6 +4,10 @@
 import {
   ExecutionEngine,
   ExecutionError,
+  ExecutionFailedError,
+  quote,
+  quotePowerShell,
+  sh,
   type CancelledEvent,
   type Command,
   type CompletedEvent,
@@ -16,6 +20,7 @@ import {
   type ExecutionResult,
   type ExecutionStatus,
   type ExecutionSummary,
+  type Executor,
   type FailedEvent,
   type FinalStatus,
   type PlanCompletedEvent,
@@ -23,6 +28,7 @@ import {
   type PlanExecutionResult,
   type PlanOptions,
   type ProgressEvent,
+  type RunOptions,
   type StartedEvent,
   type StderrEvent,
   type StdoutEvent,
@@ -308,4 +314,44 @@ function errors(error: unknown): void {
   const plain: Error = error
   // @ts-expect-error no such code
   if (error.code === 'ENOENT') throw plain
+}
+
+// Convenience
+const template: Command = sh`git log -n ${5} ${'main'} ${['a', 2]} ${Object.freeze(['b'])}`
+void engine.run({ command: sh`git log` })
+// @ts-expect-error what may not be there is no argument
+sh`git log ${undefined}`
+// @ts-expect-error an object is no argument
+sh`git log ${{ ref: 'main' }}`
+// @ts-expect-error a template, and no call
+sh('git log')
+expectType<string>()(quote('a'))
+expectType<string[]>()(['a'].map(quote))
+expectType<string[]>()(['a'].map(quotePowerShell))
+// @ts-expect-error one text
+quote(['a'])
+
+async function failures(options: RunOptions): Promise<void> {
+  const certain = await engine.run(request, { throwOnFailure: true })
+  expectType<number>()(certain.exitCode)
+  expectType<true>()(certain.success)
+  expectType<ExecutionResult>()(await engine.run(request, { throwOnFailure: false }))
+  expectType<ExecutionResult>()(await engine.run(request, options))
+  expectType<unknown>()(certain.json())
+  // @ts-expect-error it does not wait for an end
+  await engine.execute(request, { throwOnFailure: true })
+  // @ts-expect-error a plan tells of each step
+  await engine.runPlan({ strategy: { type: 'serial' }, commands: [] }, { throwOnFailure: true })
+  try {
+    await engine.run(request, { throwOnFailure: true, signal: undefined, onStdout: undefined })
+  } catch (error) {
+    if (error instanceof ExecutionFailedError) expectType<ExecutionResult>()(error.result)
+  }
+}
+
+// What stands in for an engine
+const executor: Executor = engine
+async function withExecutor(executor: Executor): Promise<void> {
+  expectType<ExecutionResult>()(await executor.run(request))
+  expectType<number>()((await executor.run(request, { throwOnFailure: true })).exitCode)
 }
