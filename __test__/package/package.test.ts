@@ -123,7 +123,11 @@ test('the package lists what belongs to it and nothing else', { timeout: 60_000 
       'index.d.ts',
       'index.js',
       'schema.json',
-      ...readdirSync(join(root, 'lib')).map((name) => `lib/${name}`),
+      'testing.d.ts',
+      'testing.js',
+      ...readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.js'))
+        .map((name) => `lib/${name.replaceAll('\\', '/')}`),
       'package.json',
     ].sort(),
   )

@@ -34,6 +34,8 @@ import {
   type StdoutEvent,
   type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
+import * as testing from '@escher-dbai/execution-engine/testing'
+import { FakeEngine, fakeResult, type FakeScript } from '@escher-dbai/execution-engine/testing'
 
 /** Whether two types are the same; `any` is only the same as itself. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -319,6 +321,7 @@ function errors(error: unknown): void {
 // Convenience
 const template: Command = sh`git log -n ${5} ${'main'} ${['a', 2]} ${Object.freeze(['b'])}`
 void engine.run({ command: sh`git log` })
+expectType<readonly string[]>()(sh`git log`.args)
 // @ts-expect-error what may not be there is no argument
 sh`git log ${undefined}`
 // @ts-expect-error an object is no argument
@@ -355,3 +358,27 @@ async function withExecutor(executor: Executor): Promise<void> {
   expectType<ExecutionResult>()(await executor.run(request))
   expectType<number>()((await executor.run(request, { throwOnFailure: true })).exitCode)
 }
+
+// In tests of users
+const fake: ExecutionEngine = new FakeEngine({ maxConcurrentExecutions: 1 })
+const sameError: typeof ExecutionError = testing.ExecutionError
+const script: FakeScript = { output: ['a', { stderr: 'b', afterMs: 5 }], exitCode: 2 }
+expectType<FakeEngine>()(
+  new FakeEngine()
+    .when({ program: 'git', args: ['log', /^v/] }, script, {})
+    .when(sh`git log`, (request) => ({ output: [expectType<ExecutionRequest>()(request) ?? ''] }))
+    .when(({ command }) => command.type === 'shell', { hangs: true })
+    .when(id, { result: { forced: true } })
+    .otherwise({ signal: 'SIGTERM' }),
+)
+// @ts-expect-error no field of a command
+new FakeEngine().when({ programs: 'git' }, {})
+// @ts-expect-error an unknown key of a script
+new FakeEngine().otherwise({ stdout: 'x' })
+// @ts-expect-error no field of a result
+new FakeEngine().otherwise({ result: { exitcode: 1 } })
+expectType<ExecutionResult>()(fakeResult())
+expectType<number>()(fakeResult({ success: true }).exitCode)
+expectType<ExecutionResult>()(fakeResult({ exitCode: 2, stdout: undefined }))
+// @ts-expect-error no such status
+fakeResult({ status: 'done' })

@@ -132,6 +132,16 @@ export class ExecutionFailedError extends Error {
   result: ExecutionResult
 }
 
+/** What {@link sh} makes: a {@link Command}. */
+export interface ExecCommand {
+  /** A program with its arguments, without a shell. */
+  readonly type: 'exec'
+  /** The first word. */
+  readonly program: string
+  /** All others. */
+  readonly args: readonly string[]
+}
+
 /**
  * A command of type `exec`, written as a template: `` sh`git log ${ref}` ``. No shell reads it.
  *
@@ -154,7 +164,7 @@ export class ExecutionFailedError extends Error {
 export function sh(
   template: TemplateStringsArray,
   ...values: readonly (string | number | readonly (string | number)[])[]
-): Extract<Command, { readonly type: 'exec' }>
+): ExecCommand
 
 /**
  * A text as one word for a POSIX shell (`sh`, `bash`, `dash`, `ksh`, `zsh`), which reads nothing in it as syntax. It
