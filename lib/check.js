@@ -64,16 +64,16 @@ const config = checkerOf(schema.config)
 /** For what never reaches Rust as a whole. */
 const ofJavaScript = { spell: (/** @type {string} */ key) => key }
 
-const options = object(
-  {
-    'onStdout?': callback,
-    'onStderr?': callback,
-    'onEvent?': callback,
-    'signal?': abortSignal,
-  },
-  'an options object',
-  ofJavaScript,
-)
+/** @type {Record<string, Checker>} */
+const optionsOfAll = {
+  'onStdout?': callback,
+  'onStderr?': callback,
+  'onEvent?': callback,
+  'signal?': abortSignal,
+}
+
+const options = object(optionsOfAll, 'an options object', ofJavaScript)
+const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
 const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
@@ -87,6 +87,8 @@ module.exports = {
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
   options: (value) => options(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {import('../index').RunOptions} */
+  runOptions: (value) => runOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */

@@ -325,12 +325,20 @@ function abortSignal(value, path, code) {
   return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
 }
 
+/** Text that a command can be given: where it ends, a NUL byte tells. @param {unknown} value @param {string} path */
+function argument(value, path) {
+  const checked = text(value, path, 'VALIDATION')
+  return checked.includes('\0') ? refuse(path, 'text without NUL bytes', 'one with a NUL byte') : checked
+}
+
 module.exports = {
   abortSignal,
+  argument,
   byType,
   bytes,
   callback,
   count,
+  describe,
   flag,
   indicesOf,
   isObject,
@@ -338,6 +346,7 @@ module.exports = {
   object,
   oneOf,
   positive,
+  refuse,
   secretList,
   secretText,
   secretTexts,
