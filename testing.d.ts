@@ -99,7 +99,7 @@ export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScri
  * engine.when({ type: 'shell', command: /deploy/ }, { output: [{ stderr: 'denied' }], exitCode: 1 })
  *
  * const result = await engine.run({ command: { type: 'exec', program: 'git', args: ['status'] } })
- * console.log(result.stdout) // 'clean
+ * console.log(result.stdout) // clean
  * console.log(engine.requests.length) // 1
  * ```
  */
