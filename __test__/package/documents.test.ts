@@ -394,3 +394,29 @@ test('every status that an execution can end with is documented', () => {
   const documented = rowsOf(documentNamed('docs/errors.md'), '`status`').map(([status]) => withoutTicks(status))
   expect([...new Set(documented)].sort()).toEqual(ends.sort())
 })
+
+/** What a user of execa may pass, besides what is passed on to `child_process`. */
+const OPTIONS_OF_EXECA =
+  'preferLocal localDir node nodeOptions nodePath verbose shell cwd env extendEnv stripFinalNewline input inputFile ' +
+  'stdin stdout stderr stdio all lines encoding maxBuffer buffer ipc ipcInput serialization reject timeout cancelSignal ' +
+  'gracefulCancel forceKillAfterDelay killSignal detached cleanup uid gid argv0 windowsHide windowsVerbatimArguments'
+
+test('for each option of child_process and execa the document says what it is here', () => {
+  const declarations = readText('node_modules/@types/node/child_process.d.ts')
+  const source = ts.createSourceFile('child_process.d.ts', declarations, ts.ScriptTarget.ES2022, true)
+  const options = new Set<string>()
+  const visit = (node: ts.Node): void => {
+    const isOptions =
+      ts.isInterfaceDeclaration(node) && /Options/.test(node.name.text) && node.name.text !== 'MessageOptions'
+    if (isOptions) for (const { name } of node.members) if (name && ts.isIdentifier(name)) options.add(name.text)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  expect(options.size).toBeGreaterThan(15)
+  const document = documentNamed('docs/migrating.md')
+  const named = (heading: string): string => rowsOf(document, heading).join('\n')
+  const missing = (names: Iterable<string>, text: string) =>
+    [...names].filter((name) => !new RegExp(`\`${name}\\b`).test(text))
+  expect(missing(options, named('option of `child_process`'))).toEqual([])
+  expect(missing(OPTIONS_OF_EXECA.split(' '), named('option of execa'))).toEqual([])
+})
