@@ -4,11 +4,11 @@
 // runs nothing. What each command does is scripted.
 
 const { randomUUID } = require('node:crypto')
+const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { onAbort } = require('../abort')
 const check = require('../check')
 const { isObject } = require('../checkers')
-const { defaultLogDir } = require('../environment')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
@@ -24,6 +24,9 @@ const { Slots } = require('./slots')
 /** @typedef {import('../../index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('../../testing').FakeMatch} FakeMatch */
 /** @typedef {import('./scripts').Scripted} Scripted */
+
+/** Where logs would be. */
+const LOG_DIR = join(tmpdir(), 'fake-executions')
 
 /**
  * What was passed, as it was: what is done to it later is not seen.
@@ -58,7 +61,7 @@ class FakeEngine {
     try {
       const given = /** @type {Record<string, unknown>} */ (toConfig(check.config(config)))
       /** @type {any} */
-      const whole = { ...defaultConfig(), logDir: defaultLogDir(), ...given }
+      const whole = { ...defaultConfig(), logDir: LOG_DIR, ...given }
       this.#config = Object.freeze(whole)
       this.#slots = new Slots(this.#config)
     } catch (error) {
