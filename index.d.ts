@@ -91,6 +91,17 @@ export interface ExecutionRequest {
    * {@link Result.leftoverProcesses} tells of it.
    */
   readonly keepBackground?: boolean | undefined
+  /**
+   * Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
+   * `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default:
+   * none.
+   */
+  readonly secrets?: readonly string[] | undefined
+  /**
+   * The names of variables of the command whose values are secrets. One that the command does not have, or whose value
+   * is blank, is passed over. Default: none but those of {@link ExecutionConfig.secretEnvPatterns}.
+   */
+  readonly secretEnv?: readonly string[] | undefined
   /** What the request says about itself. The engine only passes it on, to {@link Result.metadata}. */
   readonly metadata?:
     | {
@@ -206,6 +217,12 @@ export interface ExecutionConfig {
   readonly logDir?: string | undefined
   /** The largest size of one log file, in bytes. Default: 104 857 600. */
   readonly maxLogSizeBytes?: number | undefined
+  /**
+   * Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
+   * for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
+   * variable is refused.
+   */
+  readonly secretEnvPatterns?: readonly string[] | undefined
   /** The time between asking a process to end and ending it, in milliseconds. Default: 5 000. */
   readonly terminationGraceMs?: number | undefined
   /**
@@ -527,6 +544,13 @@ export interface ExecutionPlan {
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
   readonly timeoutMs?: number | undefined
+  /** Secrets of all steps, besides those that each names itself: {@link ExecutionRequest.secrets}. Default: none. */
+  readonly secrets?: readonly string[] | undefined
+  /**
+   * The names of variables of the steps whose values are secrets, besides those that each names itself:
+   * {@link ExecutionRequest.secretEnv}. Default: none.
+   */
+  readonly secretEnv?: readonly string[] | undefined
   /** What the plan says about itself. */
   readonly metadata?:
     | {
@@ -579,7 +603,7 @@ export interface PlanExecutionResult {
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
- * - `ALREADY_FINISHED`: what was to be cancelled has ended.
+ * - `ALREADY_FINISHED`: what was to be cancelled, or given a secret, has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
  * - `CONCURRENCY_LIMIT_REACHED`: all slots are taken and the queue is full.
  * - `ALREADY_INITIALIZED`: the global engine exists.
@@ -839,6 +863,16 @@ export class ExecutionEngine implements Executor {
    * Rejects with `NOT_FOUND`, or with `VALIDATION` if `planId` is no UUID.
    */
   waitForPlan(planId: string): Promise<PlanExecutionResult>
+
+  /**
+   * Hides a secret that becomes known while an execution runs or waits, such as a token that it was given: in what is
+   * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
+   * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
+   *
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   *   `NOT_FOUND`; `ALREADY_FINISHED`.
+   */
+  addSecret(id: string, value: string): void
 
   /** All executions that the engine remembers, newest first. */
   listExecutions(): Promise<ExecutionSummary[]>

@@ -332,6 +332,24 @@ class ExecutionEngine {
     return toPlanResult(await channel.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
+  /**
+   * @param {string} id
+   * @param {string} value
+   */
+  addSecret(id, value) {
+    try {
+      const checked = check.id(id)
+      const secret = check.secret(value)
+      const entering = this.#entering.get(checked)
+      if (entering === undefined) return void unwrap(this.#native.addSecret(checked, secret))
+      unwrap(native.NativeEngine.checkSecret(secret))
+      // Of a plan that is refused there is nothing to hide.
+      void entering.then(() => this.#native.addSecret(checked, secret))
+    } catch (error) {
+      throw seenFrom(error, this.addSecret)
+    }
+  }
+
   async listExecutions() {
     return unwrap(this.#native.list()).map(toSummary)
   }

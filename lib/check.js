@@ -16,6 +16,8 @@ const {
   object,
   oneOf,
   positive,
+  secretList,
+  secretText,
   secretTexts,
   sizeOfAtLeast,
   tag,
@@ -23,13 +25,14 @@ const {
   textSize,
   texts,
   uuid,
+  whileChecking,
 } = require('./checkers')
 const schema = require('./schema')
 
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts }
+const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts, secretList }
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -77,9 +80,9 @@ const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJava
 
 module.exports = {
   /** @param {unknown} value */
-  request: (value) => request(value, '', 'VALIDATION'),
+  request: (value) => whileChecking(value, () => request(value, '', 'VALIDATION')),
   /** @param {unknown} value */
-  plan: (value) => plan(value, '', 'VALIDATION'),
+  plan: (value) => whileChecking(value, () => plan(value, '', 'VALIDATION')),
   /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
@@ -94,6 +97,8 @@ module.exports = {
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   planId: (value) => uuid(value, 'planId', 'VALIDATION'),
+  /** @param {unknown} value @returns {string} */
+  secret: (value) => secretText(value, 'value', 'VALIDATION'),
   /** @param {unknown} value */
   callback: (value) => callback(value, 'handler', 'VALIDATION'),
 }

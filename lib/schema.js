@@ -33,6 +33,8 @@ const request = {
     'terminationGraceMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -56,6 +58,8 @@ const plan = {
     strategy: strategy,
     commands: { list: request },
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -77,6 +81,7 @@ const config = {
     'logOutput?': 'flag',
     'logDir?': 'text',
     'maxLogSizeBytes?': 'positive',
+    'secretEnvPatterns?': { list: 'text' },
     'terminationGraceMs?': 'positive',
     'drainIdleMs?': 'positive',
     'drainMaxMs?': 'positive',

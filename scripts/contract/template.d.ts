@@ -343,6 +343,16 @@ export class ExecutionEngine implements Executor {
    */
   waitForPlan(planId: string): Promise<PlanExecutionResult>
 
+  /**
+   * Hides a secret that becomes known while an execution runs or waits, such as a token that it was given: in what is
+   * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
+   * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
+   *
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   *   `NOT_FOUND`; `ALREADY_FINISHED`.
+   */
+  addSecret(id: string, value: string): void
+
   /** All executions that the engine remembers, newest first. */
   listExecutions(): Promise<ExecutionSummary[]>
 
