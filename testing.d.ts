@@ -82,6 +82,20 @@ export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => b
 /** What a command does, or what says it for a request. */
 export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
 
+/** An entry of a log. */
+export interface FakeLogLine {
+  /** Where it was printed. */
+  stream: 'stdout' | 'stderr'
+  /** The line, without its end. */
+  line: string
+  /** When it was printed, ISO 8601, in UTC. */
+  timestamp: string
+  /** Where to go on after it. */
+  offset: number
+  /** Whether it is a whole line. */
+  complete: boolean
+}
+
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
@@ -119,6 +133,8 @@ export class FakeEngine implements ExecutionEngine {
 
   /** The requests that were accepted, steps of plans among them, as they were passed, each with its id. */
   readonly requests: readonly ExecutionRequest[]
+  /** What was written to the input of an execution, as text. */
+  inputOf(id: string): string
   /** The plans that were accepted, likewise. */
   readonly plans: readonly ExecutionPlan[]
 
@@ -139,11 +155,29 @@ export class FakeEngine implements ExecutionEngine {
   waitForCompletion(id: string): Promise<ExecutionResult>
   getPlanResult(planId: string): Promise<PlanExecutionResult>
   waitForPlan(planId: string): Promise<PlanExecutionResult>
-  listExecutions(): Promise<ExecutionSummary[]>
+  listExecutions(filter?: {
+    readonly status?: ExecutionStatus | undefined
+    readonly source?: string | undefined
+    readonly tag?: Readonly<Record<string, string>> | undefined
+    readonly limit?: number | undefined
+  }): Promise<ExecutionSummary[]>
+  addSecret(id: string, value: string): void
+  renewLease(id: string, leaseMs?: number): Promise<void>
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+  closeStdin(id: string): Promise<void>
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
   cancel(id: string, reason?: string): Promise<void>
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<{ lines: FakeLogLine[]; next: number; ended: boolean }>
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<FakeLogLine, void, undefined>
   getLogPath(id: string): string
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
   cleanup(): Promise<number>
   onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
   shutdown(): Promise<void>
