@@ -96,6 +96,28 @@ export interface FakeLogLine {
   complete: boolean
 }
 
+/** Some entries of a log. */
+export interface FakeLogPage {
+  /** The entries. */
+  lines: FakeLogLine[]
+  /** Where to go on. */
+  next: number
+  /** Whether nothing more comes. */
+  ended: boolean
+}
+
+/** Which executions are listed. */
+export interface FakeFilter {
+  /** Those with that status. */
+  readonly status?: ExecutionStatus | undefined
+  /** Those with that `source`. */
+  readonly source?: string | undefined
+  /** Those with all of these tags. */
+  readonly tag?: Readonly<Record<string, string>> | undefined
+  /** No more than so many. */
+  readonly limit?: number | undefined
+}
+
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
@@ -155,23 +177,24 @@ export class FakeEngine implements ExecutionEngine {
   waitForCompletion(id: string): Promise<ExecutionResult>
   getPlanResult(planId: string): Promise<PlanExecutionResult>
   waitForPlan(planId: string): Promise<PlanExecutionResult>
-  listExecutions(filter?: {
-    readonly status?: ExecutionStatus | undefined
-    readonly source?: string | undefined
-    readonly tag?: Readonly<Record<string, string>> | undefined
-    readonly limit?: number | undefined
-  }): Promise<ExecutionSummary[]>
+  listExecutions(filter?: FakeFilter): Promise<ExecutionSummary[]>
   addSecret(id: string, value: string): void
+  /** Says that an execution with a lease is still wanted. No lease ends here. */
   renewLease(id: string, leaseMs?: number): Promise<void>
+  /** Writes to the input of an execution whose request says `stdin: { open: true }`. */
   writeStdin(id: string, data: string | Uint8Array): Promise<void>
+  /** Ends that input. */
   closeStdin(id: string): Promise<void>
+  /** The events of an execution from this call on. */
   subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
   cancel(id: string, reason?: string): Promise<void>
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
+  /** Some entries of its log, from an offset on. */
   readLogLines(
     id: string,
     options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
-  ): Promise<{ lines: FakeLogLine[]; next: number; ended: boolean }>
+  ): Promise<FakeLogPage>
+  /** The entries of its log from an offset on, and those that come. */
   followLogs(
     id: string,
     options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },

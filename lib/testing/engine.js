@@ -14,11 +14,11 @@ const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
 const { display } = require('./command')
 const { FakeExecution } = require('./execution')
+const { endOfLog, entriesOf, pageOf } = require('./logs')
 const { FakePlan, checkGraph } = require('./plan')
 const { Scripts } = require('./scripts')
 const { defaultConfig } = require('./shape')
 const { Slots } = require('./slots')
-const { Moment } = require('./time')
 
 /** @typedef {import('../../index').ExecutionRequest} ExecutionRequest */
 /** @typedef {import('../../index').ExecutionPlan} ExecutionPlan */
@@ -325,42 +325,17 @@ class FakeEngine {
   /** @param {string} id @param {{ maxBytes?: number }} [options] */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    const { maxBytes = 10_485_760 } = check.logOptions(options)
-    const { entries } = this.#execution(checked)
-    const log = entries.map(({ timestamp, stream, line }) => `${timestamp} ${stream} F ${line}\n`).join('')
-    return log.length <= maxBytes ? log : log.slice(log.indexOf('\n', log.length - maxBytes - 1) + 1)
+    return endOfLog(this.#execution(checked), check.logOptions(options).maxBytes)
   }
 
   /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
-  async readLogLines(id, { from = 0, limit = 1000 } = {}) {
-    const { entries, result } = this.#execution(check.id(id))
-    const lines = entries.filter(({ offset }) => offset > from).slice(0, limit)
-    const next = lines.at(-1)?.offset ?? from
-    return { lines, next, ended: result !== undefined && next === (entries.at(-1)?.offset ?? 0) }
+  async readLogLines(id, options) {
+    return pageOf(this.#execution(check.id(id)), options)
   }
 
   /** @param {string} id @param {{ from?: number, signal?: AbortSignal }} [options] */
-  async *followLogs(id, { from = 0, signal } = {}) {
-    const execution = this.#execution(check.id(id))
-    const aborted = new Moment()
-    const forget = signal && onAbort(signal, aborted.reach)
-    const isAborted = () => signal?.aborted === true
-    try {
-      for (let next = from; !isAborted();) {
-        const { changed } = execution
-        const entry = execution.entries.find(({ offset }) => offset > next)
-        if (entry !== undefined) {
-          next = entry.offset
-          yield entry
-        } else if (execution.result !== undefined) {
-          return
-        } else {
-          await Promise.race([changed, aborted.reached])
-        }
-      }
-    } finally {
-      forget?.()
-    }
+  async *followLogs(id, options) {
+    yield* entriesOf(this.#execution(check.id(id)), options)
   }
 
   /** @param {string} id */
