@@ -677,7 +677,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.

@@ -29,7 +29,9 @@ mod state;
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::failure::ExecutionFailedError;
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
+pub use api::quote::quote;
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
 pub use engine::{ExecuteOptions, ExecutionEngine};
@@ -40,3 +42,8 @@ pub use process::environment::Environment;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And those of the pages.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/commands.md")]
+struct CommandsPage;
