@@ -2,7 +2,7 @@
 
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
-const { readPlanResult, readResult, readSummary } = require('./told')
+const { readLogPage, readPlanResult, readResult, readSummary } = require('./told')
 
 /**
  * @param {string} json
@@ -29,6 +29,12 @@ function toPlanResult([json, ...steps]) {
 const toSummary = (found) => readSummary(found)
 
 /**
+ * @param {string} json
+ * @returns {import('../index').LogPage}
+ */
+const toLogPage = (json) => /** @type {any} */ (readLogPage(JSON.parse(json)))
+
+/**
  * @param {any} found
  * @returns {Required<import('../index').ExecutionConfig>}
  */
@@ -45,4 +51,4 @@ function toConfig(found) {
   )
 }
 
-module.exports = { toPlanResult, toResult, toSummary, toConfig }
+module.exports = { toLogPage, toPlanResult, toResult, toSummary, toConfig }

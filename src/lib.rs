@@ -28,10 +28,12 @@ mod state;
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::log::{LogLine, LogPage};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
-pub use engine::{ExecuteOptions, ExecutionEngine};
+pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
+pub use execution::output::follow::LogFollower;
 pub use process::environment::Environment;
 
 /// `cargo test` runs the examples of the README too.

@@ -11,6 +11,7 @@
 mod channel;
 mod engine;
 mod error;
+mod follower;
 mod handler;
 mod js_string;
 mod message;

@@ -22,6 +22,8 @@ pub(crate) struct Execution {
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
+    /// Set once there is a log of its own, and not one of an earlier execution with its id.
+    pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
     /// Its place in a plan.
     step: Option<Step>,
@@ -58,6 +60,7 @@ impl Execution {
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
+            log_opened: Completion::default(),
             stop,
             step: place,
         })
