@@ -575,7 +575,7 @@ impl ExecutionEngine {
     /// Forgets executions that finished longer ago than the retention, and returns how many. Deletes the logs that are past
     /// theirs as well, or more than there is room for.
     pub async fn cleanup(&self) -> usize {
-        self.clean_up(|path, limits| sweep_now(path, limits)).await
+        self.clean_up(sweep_now).await
     }
 
     async fn clean_up(&self, sweep: fn(&Path, Limits)) -> usize {

@@ -116,21 +116,30 @@ impl Drop for Watch {
         // The watcher answers in its own time.
         pool::FILES.submit(move || {
             let mut watcher = lock(&WATCHER);
-            let mut watched = lock(&WATCHED);
-            let Some(all) = watched.as_mut() else { return };
-            let Some(changed) = all.get_mut(&path) else {
-                return;
-            };
-            changed.retain(|changed| changed.strong_count() > 0);
-            if !changed.is_empty() {
+            if !forget_dropped(&path) {
                 return;
             }
-            all.remove(&path);
-            drop(watched);
             if let Some(watcher) = watcher.as_mut() {
                 // A file that is gone is not watched any more.
                 drop(watcher.unwatch(&path));
             }
         });
     }
+}
+
+/// Returns whether nobody watches that path any more.
+fn forget_dropped(path: &Path) -> bool {
+    let mut watched = lock(&WATCHED);
+    let Some(paths) = watched.as_mut() else {
+        return false;
+    };
+    let Some(changed) = paths.get_mut(path) else {
+        return false;
+    };
+    changed.retain(|changed| changed.strong_count() > 0);
+    let is_unwatched = changed.is_empty();
+    if is_unwatched {
+        paths.remove(path);
+    }
+    is_unwatched
 }

@@ -289,3 +289,160 @@ fn shown(bytes: &[u8]) -> String {
     let more = if bytes.len() > MOST { "…" } else { "" };
     format!("{:?}", format!("{start}{more}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use OutputStream::{Stderr, Stdout};
+
+    /// The entries without their times: stream, tag, text.
+    fn entries_of(work: impl FnOnce(&mut Entries, &mut dyn FnMut(&Entry<'_>))) -> Vec<Vec<u8>> {
+        let mut written = Vec::new();
+        let mut entries = Entries::default();
+        work(&mut entries, &mut |entry| entry.write_to(&mut written));
+        let lines = written.split_inclusive(|byte| *byte == b'\n');
+        lines.map(|line| line[31..].to_vec()).collect()
+    }
+
+    fn logged(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        entries_of(|entries, emit| {
+            for chunk in chunks {
+                entries.push(Stdout, chunk, Utc::now(), &mut *emit);
+            }
+            entries.finish(false, emit);
+        })
+    }
+
+    #[test]
+    fn a_line_of_at_most_16_kib_is_one_entry_and_a_longer_one_ends_with_a_full_one() {
+        let sizes = [0, 1, LONGEST_PIECE, LONGEST_PIECE + 1, 3 * LONGEST_PIECE];
+        let pieces = [1, 1, 1, 2, 3];
+        for (size, pieces) in sizes.into_iter().zip(pieces) {
+            let line = [vec![b'x'; size], vec![b'\n']].concat();
+            let found = logged(&[&line]);
+            assert_eq!(found.len(), pieces, "{size} bytes");
+            let (last, others) = found.split_last().expect("an entry");
+            assert!(last.starts_with(b"stdout F "));
+            assert!(others.iter().all(|piece| piece.starts_with(b"stdout P ")));
+        }
+    }
+
+    #[test]
+    fn a_piece_ends_with_a_whole_character() {
+        let line = "€".repeat(LONGEST_PIECE);
+        let found = logged(&[line.as_bytes()]);
+        assert!(found.len() > 2);
+        assert!(found.iter().all(|entry| std::str::from_utf8(entry).is_ok()));
+    }
+
+    #[test]
+    fn what_nobody_finishes_becomes_a_piece_once_and_its_end_a_full_one() {
+        let later = Instant::now() + 2 * PATIENCE;
+        let found = entries_of(|entries, emit| {
+            entries.push(
+                Stdout,
+                "name€".as_bytes().split_at(5).0,
+                Utc::now(),
+                &mut *emit,
+            );
+            assert!(entries.next_piece().is_some());
+            entries.push_pieces(Instant::now(), &mut *emit);
+            entries.push_pieces(later, &mut *emit);
+            entries.push(Stderr, b"whole\n", Utc::now(), &mut *emit);
+            entries.push(Stdout, "€".as_bytes().split_at(1).1, Utc::now(), &mut *emit);
+            entries.push(Stdout, b"\n", Utc::now(), &mut *emit);
+            assert_eq!(entries.next_piece(), None);
+            entries.finish(false, emit);
+        });
+        let found: Vec<_> = found
+            .iter()
+            .map(|entry| String::from_utf8_lossy(entry))
+            .collect();
+        let expected = ["stdout P name\n", "stderr F whole\n", "stdout F €\n"];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_line_that_was_begun_is_ended_with_its_stream() {
+        let later = Instant::now() + 2 * PATIENCE;
+        let found = entries_of(|entries, emit| {
+            entries.push(Stdout, b"Password: ", Utc::now(), &mut *emit);
+            entries.push_pieces(later, &mut *emit);
+            entries.finish(true, &mut *emit);
+            assert!(!entries.is_finished());
+            entries.finish(false, emit);
+            assert!(entries.is_finished());
+        });
+        assert_eq!(found, [b"stdout P Password: \n".as_slice(), b"stdout F \n"]);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_told_and_the_beginning_of_one_is_waited_for() {
+        let entry = b"2026-11-20T12:00:00.123456789Z stdout F the line\r\n";
+        let Found::Entry(line, size) = read_entry(entry, 100) else {
+            panic!("expected an entry");
+        };
+        assert_eq!((line.line.as_str(), line.complete), ("the line", true));
+        assert_eq!((size, line.offset), (entry.len(), 100 + entry.len() as u64));
+        for end in 0..entry.len() {
+            let found = read_entry(&entry[..end], 0);
+            assert!(matches!(found, Found::Unfinished), "the first {end} bytes");
+        }
+        let others = [
+            "hello\n",
+            "hello",
+            "\n",
+            "2026-11-20T12:00:00Z stdin F x\n",
+            "2026-11-20T12:00:00Z stdin",
+            "2026-11-20T12:00:00Z stdout X x\n",
+            "2026-11-20T12:00:00Z stdout F\n",
+            "2026-21-20T12:00:00Z stdout F x\n",
+            "12345678901234567890123456789012345678901234567890",
+        ];
+        for other in others {
+            let Found::Foreign(found) = read_entry(other.as_bytes(), 0) else {
+                panic!("expected {other:?} to be told as foreign");
+            };
+            assert!(found.starts_with('"'), "{found}");
+        }
+    }
+
+    /// Lines of all lengths, some longer than a piece, some not in UTF-8.
+    fn printed() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => "[a€\n\r]{0,20}".prop_map(String::into_bytes),
+            1 => (LONGEST_PIECE - 5..LONGEST_PIECE + 5).prop_map(|size| vec![b'x'; size]),
+            1 => proptest::collection::vec(any::<u8>(), 0..8),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn the_entries_are_the_same_for_any_split_and_hold_every_byte(
+            printed in printed(),
+            mut cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let whole = logged(&[&printed]);
+            let mut ends: Vec<_> = cuts.drain(..).map(|cut| cut.index(printed.len() + 1)).collect();
+            ends.extend([0, printed.len()]);
+            ends.sort_unstable();
+            let chunks: Vec<_> = ends.windows(2).map(|ends| &printed[ends[0]..ends[1]]).collect();
+            prop_assert_eq!(&logged(&chunks), &whole);
+            let mut joined = Vec::new();
+            for entry in &whole {
+                let text = &entry["stdout F ".len()..entry.len() - 1];
+                joined.extend_from_slice(text);
+                if entry.starts_with(b"stdout F ") {
+                    joined.push(b'\n');
+                }
+            }
+            if printed.last().is_some_and(|last| *last != b'\n') {
+                joined.pop();
+            }
+            prop_assert_eq!(joined, printed);
+        }
+    }
+}

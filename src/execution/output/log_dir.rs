@@ -137,17 +137,18 @@ impl LogDir {
         };
         self.is_swept.store(true, Ordering::Relaxed);
         // What is written from now on may be seen or not: then it counts twice, until the next sweep.
-        let before = self.grown.swap(0, Ordering::Relaxed);
-        match retention::sweep(&self.path, limits) {
+        self.grown.store(0, Ordering::Relaxed);
+        let stuck = match retention::sweep(&self.path, limits) {
             Ok(left) => {
                 let grown = self.grown.load(Ordering::Relaxed);
                 self.used.store(left + grown, Ordering::Relaxed);
-                let stuck = if left > limits.bytes { left } else { 0 };
-                self.stuck.store(stuck, Ordering::Relaxed);
+                left
             }
-            // It cannot be listed, and what is known of it stays: the next try comes with the next growth.
-            Err(_) => drop(self.grown.fetch_add(before / 2, Ordering::Relaxed)),
-        }
+            // It cannot be listed, and is not tried again with each line.
+            Err(_) => self.used.load(Ordering::Relaxed),
+        };
+        let stuck = if stuck > limits.bytes { stuck } else { 0 };
+        self.stuck.store(stuck, Ordering::Relaxed);
         *sweeping = Some(Instant::now());
     }
 
@@ -275,4 +276,32 @@ pub(crate) fn delete_finished(paths: &[PathBuf]) -> io::Result<Deletion> {
         }
     }
     Ok(Deletion::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_bears_the_name_of_a_log_or_an_overflow_file_is_the_engines() {
+        let id = Uuid::new_v4();
+        for kind in Kind::ALL {
+            let path = kind.path(Path::new("logs"), id);
+            let name = path.file_name().and_then(|name| name.to_str());
+            assert_eq!(name.and_then(Kind::of_name), Some((kind, id)));
+        }
+        let foreign = [
+            "notes.log".into(),
+            format!("{id}.txt"),
+            format!("{id}.log.gz"),
+            format!("{id}"),
+            format!("x{id}.log"),
+            format!("{{{id}}}.log"),
+            format!("{}.log", id.simple()),
+            format!("{}.log", id.to_string().to_uppercase()),
+        ];
+        for name in foreign {
+            assert_eq!(Kind::of_name(&name), None, "{name}");
+        }
+    }
 }

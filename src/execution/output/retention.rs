@@ -38,7 +38,8 @@ pub(super) fn sweep(dir: &Path, limits: Limits) -> io::Result<u64> {
     let is_full = left > limits.bytes;
     groups.sort_unstable_by_key(|group| group.written);
     for group in groups {
-        if !is_old(&group) && !(is_full && left > wanted) {
+        let goes = is_old(&group) || (is_full && left > wanted);
+        if !goes {
             break;
         }
         let paths: Vec<_> = group

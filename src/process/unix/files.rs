@@ -1,5 +1,6 @@
 //! Files that nobody else can read, reached by paths that nobody else can bend.
 
+use std::ffi::c_int;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -124,7 +125,7 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
 /// Whether another has locked the file, which is only asked.
 pub(crate) fn is_locked(file: &File) -> io::Result<bool> {
     let found = lock_call(file, libc::F_OFD_GETLK, libc::F_RDLCK)?;
-    Ok(i32::from(found.l_type) != i32::from(libc::F_UNLCK))
+    Ok(kind_of(found.l_type) != kind_of(libc::F_UNLCK))
 }
 
 /// Gives the lock back. Closing does it as well, but tells of the close first.
@@ -133,19 +134,20 @@ pub(crate) fn unlock(file: &File) {
 }
 
 /// Asks for a lock, or about one, on all of the file.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::unnecessary_cast,
-    reason = "the constants are of another type on each system"
-)]
-fn lock_call(file: &File, command: libc::c_int, kind: impl Into<i32>) -> io::Result<libc::flock> {
+fn lock_call(file: &File, command: c_int, kind: impl Into<c_int>) -> io::Result<libc::flock> {
     // SAFETY: all zeros is a lock on everything from the start.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind.into() as libc::c_short;
-    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    #[expect(clippy::cast_possible_truncation, reason = "there are three kinds")]
+    let kind = kind.into() as libc::c_short;
+    lock.l_type = kind;
     // SAFETY: the file is open, and the lock lives through the call.
     check(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) })?;
     Ok(lock)
+}
+
+/// The kind of a lock, which is of another type on each system.
+fn kind_of(kind: impl Into<c_int>) -> c_int {
+    kind.into()
 }
 
 /// What sets the files of this user apart from those of others in a directory for all.
