@@ -203,7 +203,7 @@ export interface ExecutionConfig {
    * the result says so.
    */
   readonly maxLogSizeBytes?: number | undefined
-  /** How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800, a week. */
+  /** How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800. */
   readonly logRetentionSecs?: number | undefined
   /**
    * How much all log and overflow files in the directory may hold, in bytes. Default: 1 073 741 824. What does not fit

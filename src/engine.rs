@@ -18,9 +18,7 @@ use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
 use crate::execution::output::follow::LogFollower;
-use crate::execution::output::log_dir::{
-    Deletion, Kind, Limits, delete_finished, sweep_at_times, sweep_now,
-};
+use crate::execution::output::log_dir::{Kind, Limits, delete_files_of, sweep_at_times, sweep_now};
 use crate::execution::output::page::{LogReader, Most, not_read};
 use crate::execution::output::tail::read_tail;
 use crate::execution::start::{Decision, Start};
@@ -657,13 +655,10 @@ async fn on_files<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -
 
 /// Deletes the log and the overflow files of an execution; returns whether there were any.
 fn delete_files(dir: &Path, id: Uuid) -> Result<bool> {
-    let paths = Kind::ALL.map(|kind| kind.path(dir, id));
-    let were_there = paths.iter().any(|path| path.symlink_metadata().is_ok());
-    match delete_finished(&paths) {
-        Ok(Deletion::Done) => Ok(were_there),
-        Ok(Deletion::InUse) => Err(ExecutionError::NotFinished(id)),
+    match delete_files_of(dir, id) {
+        Ok(were_there) => were_there.ok_or(ExecutionError::NotFinished(id)),
         Err(source) => {
-            let context = format!("log not deleted: \"{}\"", paths[0].display());
+            let context = format!("log not deleted: \"{}\"", Kind::Log.path(dir, id).display());
             Err(ExecutionError::Io { context, source })
         }
     }

@@ -83,7 +83,7 @@ pub struct ExecutionConfig {
     /// the result says so.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_log_size_bytes: u64,
-    /// How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800, a week.
+    /// How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub log_retention_secs: u64,
     /// How much all log and overflow files in the directory may hold, in bytes. Default: 1 073 741 824. What does not fit is

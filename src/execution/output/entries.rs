@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use memchr::memchr;
 
 use super::capture::whole_characters;
@@ -261,9 +261,9 @@ fn word(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn read_time(time: &[u8]) -> Option<DateTime<Utc>> {
-    let time = std::str::from_utf8(time).ok()?.strip_suffix('Z')?;
-    let time = NaiveDateTime::parse_from_str(time, "%Y-%m-%dT%H:%M:%S%.f");
-    time.ok().map(|time| time.and_utc())
+    let time = std::str::from_utf8(time).ok()?;
+    let time = DateTime::parse_from_rfc3339(time).ok()?;
+    Some(time.to_utc())
 }
 
 /// Whether these bytes, in which no line ends, may be the beginning of an entry.

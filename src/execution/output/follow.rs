@@ -23,6 +23,18 @@ const MOST: Most = Most {
 ///
 /// What it yields is read from the file, when it is asked for: a slow follower holds nothing up. Nothing is lost if one of
 /// its futures is dropped.
+///
+/// ```no_run
+/// # use execution_engine::{Command, ExecutionEngine, ExecutionRequest, Result};
+/// # async fn follow(engine: ExecutionEngine) -> Result<()> {
+/// let id = engine.execute(ExecutionRequest::new(Command::shell("make"))).await?;
+/// let mut lines = engine.follow_logs(id, 0);
+/// while let Some(entry) = lines.next().await? {
+///     println!("{} {}", entry.stream.as_str(), entry.line);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct LogFollower {
     id: Uuid,

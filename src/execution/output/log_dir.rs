@@ -119,11 +119,9 @@ impl LogDir {
     /// Notes that a file is about to grow. Where there is too much then, or where others may have written much meanwhile,
     /// makes room first.
     fn grow(&self, bytes: u64, limits: Limits) {
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.used.fetch_add(bytes, Ordering::Relaxed);
         let grown = self.grown.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let stuck = self.stuck.load(Ordering::Relaxed);
-        let is_full = used > limits.bytes && used > stuck.saturating_add(limits.bytes / 16);
-        if is_full || grown > limits.bytes / 8 {
+        if self.needs_room(limits) || grown > limits.bytes / 8 {
             self.sweep(limits);
         }
     }
@@ -136,7 +134,15 @@ impl LogDir {
             Err(std::sync::TryLockError::WouldBlock) => return,
         };
         self.is_swept.store(true, Ordering::Relaxed);
-        // What is written from now on may be seen or not: then it counts twice, until the next sweep.
+        self.sweep_once(limits);
+        // What was written meanwhile may have been seen or not, and is counted. It may take a second look to make room for it.
+        if self.needs_room(limits) {
+            self.sweep_once(limits);
+        }
+        *sweeping = Some(Instant::now());
+    }
+
+    fn sweep_once(&self, limits: Limits) {
         self.grown.store(0, Ordering::Relaxed);
         let stuck = match retention::sweep(&self.path, limits) {
             Ok(left) => {
@@ -149,7 +155,13 @@ impl LogDir {
         };
         let stuck = if stuck > limits.bytes { stuck } else { 0 };
         self.stuck.store(stuck, Ordering::Relaxed);
-        *sweeping = Some(Instant::now());
+    }
+
+    /// Whether there is too much, and more than what could not be deleted the last time.
+    fn needs_room(&self, limits: Limits) -> bool {
+        let used = self.used.load(Ordering::Relaxed);
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        used > limits.bytes && used > stuck.saturating_add(limits.bytes / 16)
     }
 
     fn sweep_soon(self: &Arc<Self>, limits: Limits) {
@@ -246,15 +258,30 @@ fn create_locked(path: &Path) -> io::Result<File> {
 
 /// What became of files that were to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deletion {
+pub(super) enum Deletion {
     Done,
     /// One of them is written, and all were left.
     InUse,
 }
 
+/// Deletes the log and the overflow files of an execution that has finished; returns whether there were any. `None`: one of
+/// them is written. Blocks.
+pub(crate) fn delete_files_of(dir: &Path, id: Uuid) -> io::Result<Option<bool>> {
+    let paths = Kind::ALL.map(|kind| kind.path(dir, id));
+    let were_there = paths.iter().any(|path| path.symlink_metadata().is_ok());
+    let begun = Instant::now();
+    while delete_finished(&paths)? == Deletion::InUse {
+        if begun.elapsed() > HELD_FOR_A_MOMENT {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(Some(were_there))
+}
+
 /// Deletes files of this user, all or none: each is locked, and looked at again, before the first is deleted. What is
 /// not there is no error.
-pub(crate) fn delete_finished(paths: &[PathBuf]) -> io::Result<Deletion> {
+pub(super) fn delete_finished(paths: &[PathBuf]) -> io::Result<Deletion> {
     let mut locked = Vec::new();
     for path in paths {
         let file = match open_own(path) {

@@ -155,6 +155,14 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// Closes the files here: a job that is about to end may hold on to what it shares for a moment longer.
+    fn drop(&mut self) {
+        let files = self.0.state().files.take();
+        drop(files);
+    }
+}
+
 /// Sees to lines that nobody finishes, until there is none.
 async fn write_pieces(shared: Weak<Shared>) {
     let mut next = Instant::now() + PATIENCE;
