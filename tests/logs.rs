@@ -99,7 +99,10 @@ async fn what_has_no_log_is_not_found() {
     let next = engine.follow_logs(unknown, 0).next().await;
     assert!(matches!(next, Err(ExecutionError::NoLog(id)) if id == unknown));
     let silent = run(&engine, shell("true")).await;
-    let page = engine.read_log_lines(silent.id, 0, 1).await.expect("a page");
+    let page = engine
+        .read_log_lines(silent.id, 0, 1)
+        .await
+        .expect("a page");
     assert!(page.ended && page.lines.is_empty());
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::handlers::Handlers;
 use super::output::log::{AppendFile, Files, Log};
-use super::output::log_dir::Kind;
+use super::output::log_files::Kind;
 use super::output::reader::{Progress, Reader};
 pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::answer::{answer, internal, without_runtime};
 use super::channel::{Channel, Shared};
 use super::error::Failure;
 use super::follower::NativeLogFollower;
@@ -377,23 +378,6 @@ impl NativeEngine {
     }
 }
 
-/// Settles `token` with what a question comes to.
-pub(super) fn answer(
-    channel: &Arc<Shared>,
-    token: u32,
-    question: impl Future<Output = Result<Value>> + Send + 'static,
-) {
-    let channel = Arc::clone(channel);
-    let answer = move |outcome: Result<Value>| {
-        let outcome = outcome.map_err(Failure::from);
-        channel.send(Message::Settled { token, outcome });
-    };
-    runtime::once_there(move |runtime| match runtime {
-        Ok(runtime) => drop(runtime.spawn(async move { answer(question.await) })),
-        Err(error) => answer(Err(without_runtime(error))),
-    });
-}
-
 /// A number that was checked to be a whole one, and not negative.
 fn whole(number: f64) -> u64 {
     #[expect(
@@ -560,14 +544,4 @@ fn environment(variables: Option<String>) -> Environment {
 
 fn parse_id(id: &str) -> Result<Uuid> {
     Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
-}
-
-fn without_runtime(error: &std::io::Error) -> ExecutionError {
-    internal(format_args!(
-        "the threads of the engine cannot be started: {error}"
-    ))
-}
-
-pub(super) fn internal(error: impl std::fmt::Display) -> ExecutionError {
-    ExecutionError::Internal(error.to_string())
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use napi_derive::napi;
 use tokio::sync::{Mutex, Notify};
 
+use super::answer::{answer, internal};
 use super::channel::Shared;
-use super::engine::{answer, internal};
 use super::message::Value;
 use crate::api::log::LogPage;
 use crate::execution::output::follow::LogFollower;

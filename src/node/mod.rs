@@ -8,6 +8,7 @@
     reason = "Node-API hands over values, not references"
 )]
 
+mod answer;
 mod channel;
 mod engine;
 mod error;

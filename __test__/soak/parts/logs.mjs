@@ -86,7 +86,7 @@ export function logsUnderLoad({ quick, seed }) {
       Promise.all(Array.from({ length: ${atOnce} }, lane)).then(() => console.log(JSON.stringify({ runs, faults })))`
     const hosts = [1, 2, 3].map((number) => host(logs, config, load.replace('SEED', String(seed + number))))
     let most = 0
-    let running = true
+    const state = { running: true }
     const ends = Promise.all(
       hosts.map(async (child) => {
         let printed = ''
@@ -94,8 +94,8 @@ export function logsUnderLoad({ quick, seed }) {
         await once(child, 'close')
         return JSON.parse(printed || '{"runs":0,"faults":["the host printed nothing"]}')
       }),
-    ).finally(() => (running = false))
-    while (running) {
+    ).finally(() => (state.running = false))
+    while (state.running) {
       most = Math.max(most, bytesIn(logs))
       await sleep(50)
     }

@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 
 use super::capture::Excess;
 use super::entries::{Entries, Entry};
-use super::log_dir::{Limits, LogFile};
+use super::log_dir::LogFile;
+use super::log_files::Limits;
 use crate::api::config::ExecutionConfig;
 use crate::api::event::OutputStream;
 use crate::process::files::{create_dirs, open_private, private_dir};

@@ -7,6 +7,7 @@ pub(crate) mod follow;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod log_dir;
+pub(crate) mod log_files;
 pub(crate) mod page;
 pub(crate) mod reader;
 mod retention;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::log_dir::{Deletion, Kind, Limits, delete_finished};
+use super::log_files::{Deletion, Kind, Limits, delete_finished};
 
 /// The files of one execution, which are kept and deleted together.
 #[derive(Debug)]
