@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::log_files::{Limits, create_locked};
@@ -15,6 +15,9 @@ use crate::process::pool;
 
 /// Directories that are remembered although nobody logs into them.
 const REMEMBERED: usize = 64;
+
+/// How often a directory is swept at once, where more is written into it meanwhile.
+const MOST_SWEEPS: usize = 3;
 
 /// The directories of this process: engines with the same one share what is known of it.
 static DIRS: LazyLock<Mutex<HashMap<PathBuf, Arc<LogDir>>>> = LazyLock::new(Mutex::default);
@@ -32,8 +35,12 @@ pub(crate) struct LogDir {
     used: AtomicU64,
     /// What was written here since.
     grown: AtomicU64,
+    /// What is about to be written: a look may or may not see it.
+    in_flight: AtomicU64,
     /// What was left by the last sweep that could not make room: by far the most of it still runs.
     stuck: AtomicU64,
+    /// Whether it was to be swept while it was.
+    again: AtomicBool,
     /// Held while it is swept; when that was last.
     sweeping: Mutex<Option<Instant>>,
 }
@@ -52,7 +59,9 @@ impl LogDir {
             is_swept: AtomicBool::new(false),
             used: AtomicU64::new(0),
             grown: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
             stuck: AtomicU64::new(0),
+            again: AtomicBool::new(false),
             sweeping: Mutex::default(),
         });
         dirs.insert(path.to_owned(), Arc::clone(&dir));
@@ -62,6 +71,7 @@ impl LogDir {
     /// Notes that a file is about to grow. Where there is too much then, or where others may have written much meanwhile,
     /// makes room first.
     fn grow(&self, bytes: u64, limits: Limits) {
+        self.in_flight.fetch_add(bytes, Ordering::SeqCst);
         self.used.fetch_add(bytes, Ordering::Relaxed);
         let grown = self.grown.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if self.needs_room(limits) || grown > limits.bytes / 8 {
@@ -69,28 +79,34 @@ impl LogDir {
         }
     }
 
-    /// Deletes what is too old, and the oldest of what is too much. Does nothing while another thread does.
+    /// Deletes what is too old, and the oldest of what is too much. While another thread does, it is left to that one.
     pub fn sweep(&self, limits: Limits) {
         let mut sweeping = match self.sweeping.try_lock() {
             Ok(sweeping) => sweeping,
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(std::sync::TryLockError::WouldBlock) => return,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return self.again.store(true, Ordering::SeqCst),
         };
         self.is_swept.store(true, Ordering::Relaxed);
-        self.sweep_once(limits);
-        // What was written meanwhile may have been seen or not, and is counted. It may take a second look to make room for it.
-        if self.needs_room(limits) {
+        for _ in 0..MOST_SWEEPS {
+            self.again.store(false, Ordering::SeqCst);
             self.sweep_once(limits);
+            // What has ended or was written meanwhile may not have been seen.
+            let is_full = self.used.load(Ordering::Relaxed) > limits.bytes;
+            let again = self.again.load(Ordering::SeqCst) && is_full;
+            if !again && !self.needs_room(limits) {
+                break;
+            }
         }
         *sweeping = Some(Instant::now());
     }
 
     fn sweep_once(&self, limits: Limits) {
         self.grown.store(0, Ordering::Relaxed);
-        let stuck = match retention::sweep(&self.path, limits) {
+        let in_flight = self.in_flight.load(Ordering::SeqCst);
+        let stuck = match retention::sweep(&self.path, limits, in_flight) {
             Ok(left) => {
                 let grown = self.grown.load(Ordering::Relaxed);
-                self.used.store(left + grown, Ordering::Relaxed);
+                self.used.store(left + in_flight + grown, Ordering::Relaxed);
                 left
             }
             // It cannot be listed, and is not tried again with each line.
@@ -152,8 +168,11 @@ impl LogFile {
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.dir.grow(bytes.len() as u64, self.limits);
-        io::Write::write_all(&mut self.file, bytes)
+        let size = bytes.len() as u64;
+        self.dir.grow(size, self.limits);
+        let written = self.file.write_all(bytes);
+        self.dir.in_flight.fetch_sub(size, Ordering::SeqCst);
+        written
     }
 
     pub fn is_deleted(&self) -> bool {

@@ -20,9 +20,9 @@ struct Group {
     written: SystemTime,
 }
 
-/// Sweeps a directory; returns how much is left in it, what is still written included. What cannot be deleted is left, and
-/// what does not bear the name of a log or an overflow file is not looked at.
-pub(super) fn sweep(dir: &Path, limits: Limits) -> io::Result<u64> {
+/// Sweeps a directory, to which so many bytes are about to be added; returns how much is left in it, what is still written
+/// included. What cannot be deleted is left, and what does not bear the name of a log or an overflow file is not looked at.
+pub(super) fn sweep(dir: &Path, limits: Limits, coming: u64) -> io::Result<u64> {
     let mut groups = match groups_of(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         groups => groups?,
@@ -30,15 +30,15 @@ pub(super) fn sweep(dir: &Path, limits: Limits) -> io::Result<u64> {
     let mut left: u64 = groups.iter().map(|group| group.bytes).sum();
     let oldest_kept = SystemTime::now().checked_sub(limits.age);
     let is_old = |group: &Group| oldest_kept.is_some_and(|oldest| group.written < oldest);
-    if left <= limits.bytes && !groups.iter().any(is_old) {
+    let is_full = left + coming > limits.bytes;
+    if !is_full && !groups.iter().any(is_old) {
         return Ok(left);
     }
     // A little more than is needed, so that the next line that is logged does not come to the limit again.
     let wanted = limits.bytes - limits.bytes / 16;
-    let is_full = left > limits.bytes;
     groups.sort_unstable_by_key(|group| group.written);
     for group in groups {
-        let goes = is_old(&group) || (is_full && left > wanted);
+        let goes = is_old(&group) || (is_full && left + coming > wanted);
         if !goes {
             break;
         }
