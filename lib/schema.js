@@ -34,6 +34,8 @@ const request = {
     'logOutput?': 'flag',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -57,6 +59,8 @@ const plan = {
     strategy: strategy,
     commands: { list: request },
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -80,6 +84,7 @@ const config = {
     'maxLogSizeBytes?': 'positive',
     'logRetentionSecs?': 'positive',
     'maxTotalLogBytes?': 'positive',
+    'secretEnvPatterns?': { list: 'text' },
     'terminationGraceMs?': 'positive',
     'drainIdleMs?': 'positive',
     'drainMaxMs?': 'positive',

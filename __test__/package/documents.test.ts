@@ -353,7 +353,8 @@ const listed = (text: string): string[] => [...text.matchAll(/`([A-Z_]+)`/g)].ma
 const uid = String(process.geteuid?.())
 
 test('the configuration that is documented is the one that an engine has', () => {
-  const valueOf = (text: string): string | number | boolean => {
+  const valueOf = (text: string): string | number | boolean | string[] => {
+    if (text.includes(', ')) return text.split(', ')
     if (/^[\d ]+$/.test(text)) return Number(text.replaceAll(' ', ''))
     return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir()).replace('<uid>', uid)
   }
@@ -371,7 +372,8 @@ test('the types tell the default of each field of the configuration', () => {
     const text = value.replace('<uid>', uid)
     return [member.name?.getText(), /^[\d ]+$/.test(text) ? text.replaceAll(' ', '') : text]
   })
-  const had = Object.entries(config).map(([field, value]) => [field, basename(String(value))])
+  const text = (value: unknown): string => (Array.isArray(value) ? value.join(', ') : basename(String(value)))
+  const had = Object.entries(config).map(([field, value]) => [field, text(value)])
   expect(Object.fromEntries(told)).toEqual(Object.fromEntries(had))
 })
 
