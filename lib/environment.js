@@ -85,7 +85,7 @@ function refuse(name) {
 
 /** The directory of logs where no other is asked for. */
 function defaultLogDir() {
-  return require('node:path').join(require('node:os').tmpdir(), 'cloudops-executions')
+  return require('node:path').join(require('node:os').tmpdir(), native.NativeEngine.logDirName())
 }
 
 module.exports = { defaultLogDir, variables }

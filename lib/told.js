@@ -83,4 +83,20 @@ const readStats = (found) => ({
   skipped: found.skipped,
 })
 
-module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats }
+/**
+ * @param {any} found
+ */
+const readLogPage = (found) => ({ lines: found.lines.map(readLogLine), next: found.next, ended: found.ended })
+
+/**
+ * @param {any} found
+ */
+const readLogLine = (found) => ({
+  stream: found.stream,
+  line: found.line,
+  timestamp: inMillis(found.timestamp),
+  offset: found.offset,
+  complete: found.complete,
+})
+
+module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats, readLogPage, readLogLine }

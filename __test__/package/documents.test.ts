@@ -357,11 +357,14 @@ const commentOf = (node: ts.Node): string =>
 
 const listed = (text: string): string[] => [...text.matchAll(/`([A-Z_]+)`/g)].map(([, code = '']) => code)
 
+/** The number of the user, which is part of the default directory of logs. */
+const uid = String(process.geteuid?.())
+
 test('the configuration that is documented is the one that an engine has', () => {
   const valueOf = (text: string): string | number | boolean | string[] => {
     if (text.includes(', ')) return text.split(', ')
     if (/^[\d ]+$/.test(text)) return Number(text.replaceAll(' ', ''))
-    return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir())
+    return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir()).replace('<uid>', uid)
   }
   const documented = rowsOf(documentNamed('docs/configuration.md'), 'field')
   const values = documented.map(([field, value]) => [withoutTicks(field), valueOf(withoutTicks(value))])
@@ -374,7 +377,8 @@ test('the types tell the default of each field of the configuration', () => {
   const told = type.members.map((member) => {
     const comment = commentOf(member)
     const [, value = ''] = /Default: `?([^.:`]+)/.exec(comment) ?? /`(\w+)`, the default/.exec(comment) ?? []
-    return [member.name?.getText(), /^[\d ]+$/.test(value) ? value.replaceAll(' ', '') : value]
+    const text = value.replace('<uid>', uid)
+    return [member.name?.getText(), /^[\d ]+$/.test(text) ? text.replaceAll(' ', '') : text]
   })
   const text = (value: unknown): string => (Array.isArray(value) ? value.join(', ') : basename(String(value)))
   const had = Object.entries(config).map(([field, value]) => [field, text(value)])

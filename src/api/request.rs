@@ -249,6 +249,9 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_ms: Option<u64>,
+    /// Whether its output is logged. Default: [`ExecutionConfig::log_output`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_output: Option<bool>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -312,6 +315,7 @@ impl ExecutionRequest {
             stdin: None,
             timeout_ms: None,
             termination_grace_ms: None,
+            log_output: None,
             output_log_path: None,
             keep_background: false,
             secrets: Vec::new(),
@@ -339,6 +343,12 @@ impl ExecutionRequest {
         let mut config = Cow::Borrowed(engine);
         if let Some(grace) = self.termination_grace_ms {
             config.to_mut().termination_grace_ms = grace;
+        }
+        if let Some(log_output) = self
+            .log_output
+            .filter(|wanted| *wanted != engine.log_output)
+        {
+            config.to_mut().log_output = log_output;
         }
         match config {
             Cow::Owned(own) => Some(own),

@@ -25,6 +25,8 @@ pub(crate) struct Execution {
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
+    /// Set once there is a log of its own, and not one of an earlier execution with its id.
+    pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
     /// Its place in a plan.
     step: Option<Step>,
@@ -105,6 +107,7 @@ impl Execution {
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
+            log_opened: Completion::default(),
             stop,
             step: place,
         })
