@@ -279,6 +279,11 @@ export interface Result {
    * `error` tells of it, too. Else empty.
    */
   survivors: readonly number[]
+  /**
+   * The processor time of the command and of what it has waited for; on Windows, of all that it has started. `null`
+   * where there was no process, or nobody knows.
+   */
+  usage: CpuUsage | null
   /** The log file, or `null` if nothing was logged. */
   logPath: string | null
   /** What went wrong, in words, or `null`. */
@@ -321,6 +326,14 @@ export type ExecutionResult = Result &
         status: Exclude<FinalStatus, 'completed'>
       }
   )
+
+/** Processor time, as the operating system counts it, rounded to milliseconds. */
+export interface CpuUsage {
+  /** The time in programs, in milliseconds. */
+  userCpuMs: number
+  /** The time that the operating system has worked for them, in milliseconds. */
+  systemCpuMs: number
+}
 
 /** One line about an execution. */
 export interface ExecutionSummary {

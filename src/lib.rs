@@ -30,7 +30,9 @@ pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
-pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+pub use api::result::{
+    CpuUsage, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+};
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use process::environment::Environment;
 

@@ -73,6 +73,8 @@ export type ExecutionResult = Result &
       }
   )
 
+// generated: CpuUsage
+
 // generated: ExecutionSummary
 
 // generated: events

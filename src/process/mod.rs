@@ -108,6 +108,28 @@ pub(crate) enum ExitStatus {
     Alive,
 }
 
+/// How a process ended, and what it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub status: ExitStatus,
+    /// `None` where nobody knows it any more.
+    pub cpu: Option<CpuTime>,
+}
+
+impl Exit {
+    /// Of one whose end is not known, or has not come.
+    pub fn without_time(status: ExitStatus) -> Self {
+        Self { status, cpu: None }
+    }
+}
+
+/// The processor time of a process and of those that it has waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    pub user: Duration,
+    pub system: Duration,
+}
+
 /// How long a killed process may take to vanish, before it is told as one that survives: it is in an uninterruptible
 /// sleep, or held by a debugger.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(5);

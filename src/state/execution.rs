@@ -144,6 +144,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         forced: false,
         leftover_processes: false,
         survivors: Vec::new(),
+        usage: None,
         log_path: None,
         error: None,
         error_code: None,

@@ -29,7 +29,7 @@ use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObj
 
 use super::environment::Assignment;
 use super::scarcity::Share;
-use super::{ExitStatus, Invocation, SpawnError};
+use super::{Exit, ExitStatus, Invocation, SpawnError};
 use job::Job;
 pub(crate) use pipe::PipeReader;
 use pipe::PipeWriter;
@@ -216,10 +216,13 @@ impl Child {
         self.leader.pid.cast_signed()
     }
 
-    /// The status of the dead leader.
-    pub fn reap(mut self) -> ExitStatus {
+    /// How the dead leader has ended, with the processor time of all that was in its job.
+    pub fn reap(mut self) -> Exit {
         self.leader.is_dead = true;
-        self.leader.status()
+        Exit {
+            status: self.leader.status(),
+            cpu: self.leader.job.cpu_time(),
+        }
     }
 }
 
