@@ -14,7 +14,7 @@ export type Command =
       /** A program and its arguments, without a shell. */
       readonly type: 'exec'
       /** A path, or a name that is looked up on the `PATH` of the child. */
-      readonly program: string
+      readonly program: string | URL
       /** Default: none. */
       readonly args?: readonly string[] | undefined
     }
@@ -24,13 +24,13 @@ export type Command =
       /** What the shell is to run. */
       readonly command: string
       /** The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows. */
-      readonly shell?: string | undefined
+      readonly shell?: string | URL | undefined
     }
   | {
       /** A script file. */
       readonly type: 'script'
       /** The file. A relative path is relative to {@link ExecutionRequest.workingDir}. */
-      readonly path: string
+      readonly path: string | URL
       /** What runs it. Default: its `#!` line, else its extension, else a shell. */
       readonly interpreter?: string | undefined
       /** Arguments for the script. Default: none. */
@@ -64,14 +64,37 @@ export interface ExecutionRequest {
   /** What to run. */
   readonly command: Command
   /**
-   * Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id of
-   * its execution.
+   * Variables on top of the inherited environment; one without a value is not inherited. Default: none. Each child also
+   * gets `ESCHER_EXECUTION_ID`, the id of its execution.
    */
-  readonly env?: Readonly<Record<string, string>> | undefined
-  /** Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`. */
-  readonly inheritEnv?: boolean | undefined
+  readonly env?: Readonly<Record<string, string | null | undefined>> | undefined
+  /**
+   * Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
+   * those of a list of names, of which one that ends with `*` stands for all that begin so, or with `"login"` all, with
+   * the `PATH` of the user's login shell in place of that of the host, which is read once in the life of the host. On
+   * Windows there is no such shell, and all are inherited as they are. Default: `true`.
+   */
+  readonly inheritEnv?: boolean | readonly string[] | 'login' | undefined
   /** The directory that the command runs in. It must exist. Default: that of the host when the request is made. */
-  readonly workingDir?: string | undefined
+  readonly workingDir?: string | URL | undefined
+  /**
+   * The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
+   * Linux; elsewhere it is refused.
+   */
+  readonly umask?: number | undefined
+  /**
+   * How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
+   * privileged; where the system refuses it, the command fails with `SPAWN_FAILED`. Default: that of the host. On
+   * Linux; elsewhere it is refused.
+   */
+  readonly nice?: number | undefined
+  /**
+   * The user that the command runs as, by name or number, with the groups of that user; `HOME`, `USER` and `LOGNAME`
+   * are those of the user, unless {@link ExecutionRequest.env} names them. A user that the system does not know is
+   * refused; where the host may not change the user, the command fails with `SPAWN_FAILED`. Default: that of the host.
+   * On Linux; elsewhere it is refused.
+   */
+  readonly user?: string | number | undefined
   /** What the command reads. Default: the null device, so that a command which reads sees its end at once. */
   readonly stdin?: string | Uint8Array | undefined
   /**

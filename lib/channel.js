@@ -331,12 +331,9 @@ function settled(token, failure, value) {
   else leave(questions, token)?.resolve(value)
 }
 
-/** @type {(token: number, text: string) => void} */
-function warning(_, text) {
-  process.emitWarning(text, {
-    type: 'ExecutionEngineWarning',
-    code: 'ESCHER_NO_GUARDIAN',
-  })
+/** @type {(token: number, text: string, code: string) => void} */
+function warning(_, text, code) {
+  process.emitWarning(text, { type: 'ExecutionEngineWarning', code })
 }
 
 /** @param {Run} run @param {AbortSignal} [signal] */

@@ -11,10 +11,12 @@ const {
   count,
   flag,
   indicesOf,
+  inheritEnv,
   isObject,
   listOf,
   object,
   oneOf,
+  path,
   positive,
   secretTexts,
   sizeOfAtLeast,
@@ -22,14 +24,16 @@ const {
   text,
   textSize,
   texts,
+  user,
   uuid,
+  within,
 } = require('./checkers')
 const schema = require('./schema')
 
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts }
+const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts, path, inheritEnv, user }
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -42,6 +46,7 @@ function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
+  if (shape.within) return within(...shape.within)
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })

@@ -99,6 +99,12 @@ const sizeOfAtLeast = (least) => (value, path, code) => {
   return textSize(value, path, code)
 }
 
+/** @type {(least: number, most: number) => Checker} */
+const within = (least, most) => (value, path, code) => {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value
+  return refuse(path, `an integer from ${least} to ${most}`, describe(value), code)
+}
+
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
   (...names) =>
@@ -128,8 +134,9 @@ const textsOf = (item, describe) => (value, path, code) => {
 
 const texts = textsOf(text, describe)
 
-/** The value of a variable. @type {Checker} */
+/** The value of a variable; without one it is not inherited. @type {Checker} */
 function secretText(value, path, code) {
+  if (value === undefined || value === null) return null
   if (typeof value !== 'string') return refuse(path, 'a string', describeType(value), code)
   if (/** @type {any} */ (value).isWellFormed()) return value
   return refuse(path, 'text of whole Unicode characters', 'a string with half of one', code)
@@ -246,6 +253,34 @@ function bytes(value, path, code) {
   return works ? value : refuse(path, 'a string or a Uint8Array', describeType(value), code)
 }
 
+/** A path, also as the URL of a file. @type {Checker} */
+function path(value, place, code) {
+  if (typeof value === 'string' || toString.call(value) !== '[object URL]') return text(value, place, code)
+  try {
+    return text(require('node:url').fileURLToPath(value), place, code)
+  } catch {
+    return refuse(place, 'a path, or the URL of a file', describe(String(value)), code)
+  }
+}
+
+/** @type {Checker} */
+function inheritEnv(value, path, code) {
+  if (typeof value === 'boolean' || value === 'login') return value
+  if (isArray(value)) return names(value, path, code)
+  return refuse(path, 'a boolean, an array of names or "login"', describe(value), code)
+}
+
+const names = listOf(text)
+
+const uid = within(0, 2 ** 32 - 2)
+
+/** @type {Checker} */
+function user(value, path, code) {
+  if (typeof value === 'string') return text(value, path, code)
+  if (typeof value === 'number') return uid(value, path, code)
+  return refuse(path, 'the name or the number of a user', describe(value), code)
+}
+
 /** @type {(item: Checker) => Checker} */
 const indicesOf = (item) => (value, path, code) => {
   if (!isObject(value)) refuse(path, 'an object from indices to arrays of indices', describe(value), code)
@@ -279,10 +314,12 @@ module.exports = {
   count,
   flag,
   indicesOf,
+  inheritEnv,
   isObject,
   listOf,
   object,
   oneOf,
+  path,
   positive,
   secretTexts,
   tag,
@@ -290,5 +327,7 @@ module.exports = {
   sizeOfAtLeast,
   textSize,
   texts,
+  user,
   uuid,
+  within,
 }

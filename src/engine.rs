@@ -16,6 +16,7 @@ use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
+use crate::execution::login::{self, Need};
 use crate::execution::running::log_path;
 use crate::execution::start::{Decision, Start};
 use crate::plan::run::{PlanContext, Run, steps_of};
@@ -209,7 +210,9 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        pool::STARTS.submit(move || start.decide(request, &environment, maybe_slot, decision));
+        let need = Need::of([&request], &environment, runtime, &execution.stop);
+        let decide = move || start.decide(request, environment, maybe_slot, decision);
+        login::submit(need, decide);
         Ok(execution)
     }
 
@@ -290,6 +293,7 @@ impl ExecutionEngine {
         self.clean_up_regularly(runtime);
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
+        let need = Need::of(&request.commands, &environment, runtime, &plan.stop);
         let context = PlanContext {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
@@ -304,7 +308,8 @@ impl ExecutionEngine {
             context,
             self.handlers(options.handler),
         );
-        pool::STARTS.submit(move || run.decide(request, decision));
+        let decide = move || run.decide(request, decision);
+        login::submit(need, decide);
         Ok(plan)
     }
 
@@ -495,6 +500,13 @@ impl ExecutionEngine {
         let mut config = ExecutionConfig::clone(&self.0.config);
         config.orphan_protection &= guardian::is_available();
         config
+    }
+
+    /// Why the `PATH` of the login shell could not be read for a request with [`InheritEnv::Login`](crate::InheritEnv),
+    /// where it could not: such commands have that of the host then. `None` as long as none has asked for it.
+    #[must_use]
+    pub fn login_problem() -> Option<&'static str> {
+        login::problem()
     }
 
     /// Cancels all executions and accepts no more; returns once nothing is left running.

@@ -28,6 +28,7 @@ mod state;
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::inherit::{InheritEnv, User};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{

@@ -80,7 +80,7 @@ async fn a_program_that_is_not_found_is_told_with_the_number_of_directories_and_
     ];
     for (path, expected) in cases {
         let mut request = ExecutionRequest::new(Command::exec("no-such-program", [""; 0]));
-        request.env.insert("PATH".into(), path.into());
+        request.env.insert("PATH".into(), Some(path.into()));
         let error = run(&engine, request).await.error.clone().expect("an error");
         assert_eq!(
             error,

@@ -149,9 +149,10 @@ class Writer {
   /** @param {Schema} schema @param {string} indent */
   #record(schema, indent) {
     const [values] = Object.values(schema.patternProperties ?? {})
+    const [value, isNullable] = withoutNull(schema.additionalProperties ?? {})
     const record =
       values === undefined
-        ? `Record<string, ${this.#type(schema.additionalProperties, indent)}>`
+        ? `Record<string, ${this.#type(value, indent)}${isNullable ? ' | null | undefined' : ''}>`
         : `Record<number, ${this.#type(values, indent)}>`
     return this.#style === PASSED ? `Readonly<${record}>` : record
   }

@@ -6,10 +6,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::api::error::ValidationError;
+use crate::api::inherit::{InheritEnv, User};
 use crate::api::request::{Command, ExecutionRequest};
-use crate::process::environment::{Assignment, Environment, Variables};
+use crate::execution::login;
+use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
-use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
+use crate::process::{
+    Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, account, is_at, tag,
+};
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]
@@ -34,7 +38,8 @@ pub(crate) fn resolve(
 ) -> Result<Invocation, Unresolved> {
     let base = working_dir(request, environment)?;
     let serial = tag::next_serial();
-    let variables = variables(request, environment, serial);
+    let account = account(request)?;
+    let variables = variables(request, environment, serial, account.as_ref());
     let search = Search::of_child(&variables, &base);
     let words = words(&request.command, &search)?;
     let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
@@ -50,6 +55,11 @@ pub(crate) fn resolve(
         directory,
         working_dir: (!stays).then_some(base),
         stdin: request.stdin.is_some(),
+        attributes: Attributes {
+            umask: request.umask,
+            nice: request.nice,
+            account: account.filter(|account| !account::is_of_host(account)),
+        },
         serial,
         guarded,
         files: 0,
@@ -62,8 +72,9 @@ pub(crate) fn check_files(
     environment: &Environment,
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
+    account(request)?;
     if matches!(request.command, Command::Script { .. }) {
-        let variables = variables(request, environment, 0);
+        let variables = variables(request, environment, 0, None);
         words(&request.command, &Search::of_child(&variables, &base))?;
     }
     Ok(())
@@ -90,20 +101,81 @@ fn working_dir(
     ))
 }
 
-fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64) -> Variables {
+/// The user that it runs as, if that was asked for, and whether what it is to be can be had here.
+fn account(request: &ExecutionRequest) -> Result<Option<Account>, ValidationError> {
+    let asked = [
+        ("umask", request.umask.map(|umask| umask.to_string())),
+        ("nice", request.nice.map(|nice| nice.to_string())),
+        ("user", request.user.as_ref().map(User::to_string)),
+    ];
+    for (field, found) in asked {
+        if let Some(found) = found.filter(|_| !HAS_ATTRIBUTES) {
+            let expected = "none, as it is not available on this system";
+            return Err(ValidationError::new(field, expected, found));
+        }
+    }
+    let Some(user) = &request.user else {
+        return Ok(None);
+    };
+    let found = match user {
+        User::Id(id) => account::by_id(*id),
+        User::Name(name) => account::by_name(name),
+    };
+    let found = match found {
+        Ok(Some(account)) => return Ok(Some(account)),
+        Ok(None) => user.to_string(),
+        Err(error) => format!("{user}: {error}"),
+    };
+    let expected = "a user that the system knows";
+    Err(ValidationError::new("user", expected, found))
+}
+
+fn variables(
+    request: &ExecutionRequest,
+    environment: &Environment,
+    serial: u64,
+    account: Option<&Account>,
+) -> Variables {
     let own = request
         .env
         .iter()
-        .map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref()));
+        .filter_map(|(name, value)| Some(Assignment::new(name.as_ref(), value.as_ref()?.as_ref())));
     // The tags are the engine's, and those of the engines around it.
     let mut own: Vec<_> = own.filter(|own| !tag::is_tag(own)).collect();
     own.retain(|own| !own.is_named(EXECUTION_ID.as_bytes()));
+    let is_asked_for = |name: &str| {
+        request
+            .env
+            .keys()
+            .any(|asked| is_same_name(asked.as_bytes(), name.as_bytes()))
+    };
+    let login = (request.inherit_env == InheritEnv::Login).then(login::path);
+    let of_user = account.map(|account| {
+        [
+            ("HOME", account.home.as_os_str()),
+            ("USER", &account.name),
+            ("LOGNAME", &account.name),
+        ]
+    });
+    let of_login = login.flatten().map(|path| ("PATH", path));
+    for (name, value) in of_login.into_iter().chain(of_user.into_iter().flatten()) {
+        if !is_asked_for(name) {
+            own.push(Assignment::new(name.as_ref(), value));
+        }
+    }
     let id = request.id.to_string();
     own.push(Assignment::new(EXECUTION_ID.as_ref(), id.as_ref()));
     own.push(tag::assignment(serial));
     own.extend_from_slice(tag::outer());
+    let removed = request.env.iter().filter(|(_, value)| value.is_none());
+    let removed: Vec<_> = removed.map(|(name, _)| name).collect();
     let is_hidden = |variable: &Assignment| {
-        tag::is_tag(variable) || own.iter().any(|own| own.is_named(variable.name()))
+        tag::is_tag(variable)
+            || own.iter().any(|own| own.is_named(variable.name()))
+            || removed
+                .iter()
+                .any(|name| variable.is_named(name.as_bytes()))
+            || !request.inherit_env.includes(variable.name())
     };
     let inherited = environment.variables().iter().enumerate();
     let hidden = inherited
@@ -111,7 +183,7 @@ fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64)
         .map(|(index, _)| index);
     Variables {
         hidden: hidden.collect(),
-        inherited: request.inherit_env.then(|| environment.clone()),
+        inherited: (request.inherit_env != InheritEnv::None).then(|| environment.clone()),
         own,
     }
 }

@@ -60,8 +60,8 @@ impl ExecutionPlan {
                 _ => None,
             };
             let path = script.and(request.env.get("PATH"));
-            let inherits = script.is_none() || request.inherit_env;
-            if seen.insert((&request.working_dir, script, path, inherits)) {
+            let inherits = script.and(Some(&request.inherit_env));
+            if seen.insert((&request.working_dir, script, path, inherits, &request.user)) {
                 check_files(request, environment).map_err(|error| error.within(&path_of(step)))?;
             }
         }

@@ -70,13 +70,9 @@ impl Assignment {
         &self.text.as_encoded_bytes()[..self.name_length]
     }
 
-    /// Whether it is the variable of this name. Windows knows no case in names.
+    /// Whether it is the variable of this name.
     pub fn is_named(&self, name: &[u8]) -> bool {
-        if cfg!(windows) {
-            self.name().eq_ignore_ascii_case(name)
-        } else {
-            self.name() == name
-        }
+        is_same_name(self.name(), name)
     }
 
     /// `NAME=value` and a NUL byte.
@@ -87,6 +83,15 @@ impl Assignment {
     /// The value, and the NUL byte behind it.
     fn value_with_nul(&self) -> &[u8] {
         &self.text.as_encoded_bytes()[self.name_length + 1..]
+    }
+}
+
+/// Whether it is the same variable. Windows knows no case in names.
+pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    if cfg!(windows) {
+        one.eq_ignore_ascii_case(other)
+    } else {
+        one == other
     }
 }
 
@@ -117,6 +122,11 @@ impl Environment {
 
     pub(crate) fn variables(&self) -> &[Assignment] {
         &self.0.variables
+    }
+
+    /// The value of a variable.
+    pub(crate) fn value(&self, name: &str) -> Option<OsString> {
+        value(self.variables().iter(), name)
     }
 }
 
@@ -208,10 +218,14 @@ impl Variables {
 
     /// The value of a variable; where it is there more than once, that of the first, as `getenv` has it.
     pub fn value(&self, name: &str) -> Option<OsString> {
-        let found = self.iter().find(|found| found.is_named(name.as_bytes()))?;
-        let value = found.value_with_nul();
-        // SAFETY: cut out of an `OsStr` right behind "=" and right before NUL, both of them ASCII.
-        let value = unsafe { OsStr::from_encoded_bytes_unchecked(&value[..value.len() - 1]) };
-        Some(value.to_owned())
+        value(self.iter(), name)
     }
+}
+
+fn value<'a>(mut variables: impl Iterator<Item = &'a Assignment>, name: &str) -> Option<OsString> {
+    let found = variables.find(|found| found.is_named(name.as_bytes()))?;
+    let value = found.value_with_nul();
+    // SAFETY: cut out of an `OsStr` right behind "=" and right before NUL, both of them ASCII.
+    let value = unsafe { OsStr::from_encoded_bytes_unchecked(&value[..value.len() - 1]) };
+    Some(value.to_owned())
 }

@@ -36,6 +36,9 @@ pub(crate) use system::{
 };
 pub(crate) use system::{escapees, files, guardian, program, tree};
 
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) use linux::account;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -61,6 +64,8 @@ pub(crate) struct Invocation {
     /// The path that it goes to from there, if any.
     pub working_dir: Option<PathBuf>,
     pub stdin: bool,
+    #[cfg_attr(windows, expect(dead_code, reason = "refused before"))]
+    pub attributes: Attributes,
     /// What its tag holds.
     #[cfg_attr(windows, expect(dead_code, reason = "a job needs no tag"))]
     pub serial: u64,
@@ -68,6 +73,69 @@ pub(crate) struct Invocation {
     pub guarded: bool,
     /// How many files the execution may open while it runs.
     pub files: usize,
+}
+
+/// What a child is, other than its host.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    #[cfg_attr(
+        any(windows, target_os = "macos"),
+        expect(dead_code, reason = "refused before")
+    )]
+    pub umask: Option<u32>,
+    #[cfg_attr(
+        any(windows, target_os = "macos"),
+        expect(dead_code, reason = "refused before")
+    )]
+    pub nice: Option<i32>,
+    /// `None` where it is that of the host.
+    pub account: Option<Account>,
+}
+
+/// Whether a child can be given attributes here.
+pub(crate) const HAS_ATTRIBUTES: bool = cfg!(all(unix, not(target_os = "macos")));
+
+/// A user as the system knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    #[cfg_attr(
+        any(windows, target_os = "macos"),
+        expect(dead_code, reason = "refused before")
+    )]
+    pub ids: AccountIds,
+    pub name: OsString,
+    pub home: OsString,
+}
+
+/// The numbers of a user and its groups.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    any(windows, target_os = "macos"),
+    expect(dead_code, reason = "refused before")
+)]
+pub(crate) struct AccountIds {
+    pub user: u32,
+    pub group: u32,
+    /// All of them, that one included.
+    pub groups: Vec<u32>,
+}
+
+/// The users of the system: here, where no command runs as another, none.
+#[cfg(any(windows, target_os = "macos"))]
+pub(crate) mod account {
+    use super::Account;
+
+    pub(crate) fn by_name(_: &str) -> std::io::Result<Option<Account>> {
+        Ok(None)
+    }
+
+    pub(crate) fn by_id(_: u32) -> std::io::Result<Option<Account>> {
+        Ok(None)
+    }
+
+    pub(crate) fn is_of_host(_: &Account) -> bool {
+        true
+    }
 }
 
 /// Why a process could not be started.

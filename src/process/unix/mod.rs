@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod guardian;
 mod leader;
 mod looker;
+pub(super) mod passwd;
 pub(super) mod pipe;
 pub(super) mod process_scan;
 pub(crate) mod program;
@@ -77,6 +78,8 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         Some(&stdout.write),
         Some(&stderr.write),
     ];
+    #[cfg(not(target_os = "macos"))]
+    give_to(invocation, child_ends);
     let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
     let started = now();
     let entry = invocation
@@ -115,6 +118,18 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     })
 }
 
+/// Lets another user open its own ends again, as `/dev/stdout`. Where that cannot be, it is only that which fails.
+#[cfg(not(target_os = "macos"))]
+fn give_to(invocation: &Invocation, ends: [Option<&OwnedFd>; 3]) {
+    let Some(account) = &invocation.attributes.account else {
+        return;
+    };
+    for end in ends.into_iter().flatten() {
+        // SAFETY: the descriptor is open.
+        unsafe { libc::fchown(end.as_raw_fd(), account.ids.user, account.ids.group) };
+    }
+}
+
 /// A text file that another thread of some process still has open for writing is refused for a moment: when
 /// a script was written just before, and a fork elsewhere holds a copy of its descriptor.
 fn start_patiently(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
@@ -135,9 +150,15 @@ fn start_patiently(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<Owned
 
 /// Says what was wrong, where the answer of the system would blame the program for it.
 fn explained(invocation: &Invocation, error: io::Error) -> io::Error {
+    let user = invocation.attributes.account.as_ref();
+    let user = user.map(|account| account.name.as_os_str());
     let about = match (error.raw_os_error(), &invocation.working_dir) {
         (Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES), Some(dir)) if !is_executable(dir) => {
             format!("its working directory \"{}\"", dir.display())
+        }
+        (Some(libc::EACCES), _) if user.is_some() => {
+            let name = user.unwrap_or_default().display();
+            format!("user \"{name}\" may not execute it, or not enter its directory")
         }
         (Some(libc::ENOENT), _) if invocation.program.exists() => {
             "the interpreter or loader that it names".into()
