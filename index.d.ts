@@ -96,7 +96,7 @@ export interface ExecutionRequest {
    */
   readonly user?: string | number | undefined
   /** What the command reads. Default: the null device, so that a command which reads sees its end at once. */
-  readonly stdin?: string | Uint8Array | undefined
+  readonly stdin?: Stdin | undefined
   /**
    * The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
    * {@link ExecutionConfig.defaultTimeoutMs}. More than {@link ExecutionConfig.maxTimeoutMs} is refused.
@@ -126,6 +126,27 @@ export interface ExecutionRequest {
       }
     | undefined
 }
+
+/**
+ * What a command reads.
+ *
+ * - A text, in UTF-8, or bytes, and the end.
+ * - `file`: a file, opened by the host for each start. A relative path is relative to
+ *   {@link ExecutionRequest.workingDir}. A directory, a named pipe and a socket are refused.
+ * - An async iterable, such as a stream of Node, or a `ReadableStream` of the web: it is pulled once the command runs, no
+ *   faster than the command reads, and left when the execution has ended: its iterator is told to return, a stream is
+ *   destroyed or cancelled. Where it fails, or gives something else than texts and bytes, the command is ended, and never
+ *   sees the end of its input, which it might take for a whole one; the result says `failed`, with `errorCode: 'IO'`, and
+ *   why in `error`.
+ * - `open`: what {@link ExecutionEngine.writeStdin} is given, until {@link ExecutionEngine.closeStdin}.
+ */
+export type Stdin =
+  | string
+  | Uint8Array
+  | { readonly file: string | URL }
+  | { readonly open: true }
+  | AsyncIterable<string | Uint8Array>
+  | ReadableStream<string | Uint8Array>
 
 /**
  * Who is told while a command runs.
@@ -317,7 +338,7 @@ export interface Result {
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
-   *   command all the same.
+   *   command all the same. Or what feeds its input has failed, for which it was ended.
    */
   errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null
   /** What the request said about itself. */
@@ -762,6 +783,24 @@ export class ExecutionEngine {
    * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
    */
   cancel(id: string): Promise<void>
+
+  /**
+   * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
+   * to the command: no faster than the command reads, and not before it was started. Writes are made in the order of the
+   * calls. Who waits for each holds no more than one in memory.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, `VALIDATION` if the request does not say so, or `IO` if the command has
+   * closed its input, or {@link ExecutionEngine.closeStdin} was called before.
+   */
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+
+  /**
+   * Ends the input of an execution whose request says `stdin: { open: true }`, behind what was written before. Where it has
+   * ended already, nothing is done.
+   *
+   * Rejects with `NOT_FOUND`, or `VALIDATION` if the request does not say so.
+   */
+  closeStdin(id: string): Promise<void>
 
   /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what

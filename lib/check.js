@@ -19,6 +19,7 @@ const {
   path,
   positive,
   secretTexts,
+  stdin,
   sizeOfAtLeast,
   tag,
   text,
@@ -33,7 +34,7 @@ const schema = require('./schema')
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts, path, inheritEnv, user }
+const kinds = { text, flag, positive, count, textSize, uuid, texts, secretTexts, path, inheritEnv, user, stdin }
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -46,7 +47,7 @@ function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
-  if (shape.within) return within(...shape.within)
+  if (shape.within) return within(shape.within[0], shape.within[1])
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
@@ -93,6 +94,8 @@ module.exports = {
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */
   logOptions: (value) => logOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {string | Uint8Array} */
+  data: (value) => bytes(value, 'data', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */

@@ -253,6 +253,18 @@ function bytes(value, path, code) {
   return works ? value : refuse(path, 'a string or a Uint8Array', describeType(value), code)
 }
 
+/** What a command reads: bytes, or a `Source` of them, or where they come from. @type {Checker} */
+function stdin(value, path, code) {
+  if (typeof value === 'string' || isUint8Array(value)) return value
+  const { Source, isSource } = require('./input')
+  if (isSource(value)) return new Source(value)
+  if (isObject(value) && keys(value).length > 0) {
+    return own(value, 'open') === undefined ? inputFile(value, path, code) : openInput(value, path, code)
+  }
+  const expected = 'a string, a Uint8Array, { file }, { open: true }, an async iterable or a ReadableStream'
+  return refuse(path, expected, describeType(value), code)
+}
+
 /** A path, also as the URL of a file. @type {Checker} */
 function path(value, place, code) {
   if (typeof value === 'string' || toString.call(value) !== '[object URL]') return text(value, place, code)
@@ -297,6 +309,13 @@ function callback(value, path, code) {
   return typeof value === 'function' ? value : refuse(path, 'a function', describe(value), code)
 }
 
+const inputFile = object({ file: path }, 'an object with the key "file" or "open"')
+
+/** @type {Checker} */
+const isTrue = (value, path, code) => value === true || refuse(path, 'true', describe(value), code)
+
+const openInput = object({ open: isTrue }, 'an object with the key "file" or "open"')
+
 /** @type {Checker} */
 function abortSignal(value, path, code) {
   const works =
@@ -322,6 +341,7 @@ module.exports = {
   path,
   positive,
   secretTexts,
+  stdin,
   tag,
   text,
   sizeOfAtLeast,

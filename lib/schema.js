@@ -31,7 +31,7 @@ const request = {
     'umask?': { within: [0, 511] },
     'nice?': { within: [-20, 19] },
     'user?': 'user',
-    'stdin?': 'bytes',
+    'stdin?': 'stdin',
     'timeoutMs?': 'positive',
     'terminationGraceMs?': 'positive',
     'outputLogPath?': 'text',

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
-use crate::api::error::{ExecutionError, Result};
+use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
@@ -24,6 +24,7 @@ use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
+use crate::state::input::{Order, Reply};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
 use crate::state::slots::Slots;
@@ -193,6 +194,7 @@ impl ExecutionEngine {
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
         let execution = Execution::new(request.id, request.command.display(), stop, None);
+        execution.input.open_for(&request);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -396,6 +398,73 @@ impl ExecutionEngine {
         }
         unit.wait().await;
         Ok(())
+    }
+
+    /// Writes to the input of an execution whose request says [`Stdin::Open`](crate::Stdin). Resolves once all of it is in
+    /// the pipe to the command: no faster than the command reads, and not before it was started. Writes are made in the
+    /// order of the calls; what was called for is written also if its future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so;
+    /// [`ExecutionError::AlreadyFinished`]; [`ExecutionError::Io`] if the command has closed its input, or
+    /// [`ExecutionEngine::close_stdin`] was called before.
+    pub fn write_stdin<D: Into<Vec<u8>>>(
+        &self,
+        id: Uuid,
+        data: D,
+    ) -> impl Future<Output = Result<()>> + use<D> {
+        let data = data.into();
+        let answer = self.order_of_input(id, |reply| Order::Write(data, reply));
+        async move {
+            let written = answer?.await.ok_or(ExecutionError::AlreadyFinished(id))?;
+            written.map_err(|source| ExecutionError::Io {
+                context: format!("the input of {id}"),
+                source,
+            })
+        }
+    }
+
+    /// Ends the input of an execution whose request says [`Stdin::Open`](crate::Stdin), behind what was written before.
+    /// Does nothing where it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so.
+    pub fn close_stdin(&self, id: Uuid) -> impl Future<Output = Result<()>> + use<> {
+        let answer = self.order_of_input(id, Order::Close);
+        async move {
+            answer?.await;
+            Ok(())
+        }
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[cfg(feature = "node")]
+    pub(crate) fn fail_stdin(&self, id: Uuid, problem: String) -> Result<()> {
+        let execution = self.0.registry.execution(id)?;
+        crate::execution::input::fail(&execution, problem);
+        Ok(())
+    }
+
+    /// Has something done to an input; resolves with its answer, or `None` if the execution has ended.
+    fn order_of_input<O: FnOnce(Reply) -> Order>(
+        &self,
+        id: Uuid,
+        order: O,
+    ) -> Result<impl Future<Output = Option<std::io::Result<()>>> + use<O>> {
+        let execution = self.0.registry.execution(id)?;
+        let answer = execution.input.order(order).ok_or_else(|| {
+            let expected = "that of a request which left its input open";
+            ValidationError::new("id", expected, id.to_string())
+        })?;
+        Ok(async move {
+            tokio::select! {
+                biased;
+                Ok(answer) = answer => Some(answer),
+                _ = execution.outcome.wait() => None,
+            }
+        })
     }
 
     /// All executions that are remembered, newest first.

@@ -34,6 +34,7 @@ pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{
     CpuUsage, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
 };
+pub use api::stdin::{Stdin, StdinReader};
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use process::environment::Environment;
 

@@ -764,12 +764,12 @@ async fn input_reaches_the_command_and_need_not_be_read() {
     let (engine, _dir) = engine();
     let text: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let request = ExecutionRequest {
-        stdin: Some(text.clone()),
+        stdin: Some(text.clone().into()),
         ..shell("md5sum; exec >&- 2>&-")
     };
     assert!(run(&engine, request).await.success);
     let unread = ExecutionRequest {
-        stdin: Some(text),
+        stdin: Some(text.into()),
         ..shell("sleep 0.1")
     };
     assert!(run(&engine, unread).await.success);

@@ -216,7 +216,7 @@ async fn input_reaches_the_command_and_need_not_be_read() {
     let (engine, _dir) = engine();
     let lines: String = (0..20_000).map(|n| format!("line {n}\r\n")).collect();
     let request = ExecutionRequest {
-        stdin: Some(lines.clone().into_bytes()),
+        stdin: Some(lines.clone().into()),
         ..ExecutionRequest::new(Command::exec("find", ["line"]))
     };
     let result = run(&engine, request).await;
@@ -225,7 +225,7 @@ async fn input_reaches_the_command_and_need_not_be_read() {
         (ExecutionStatus::Completed, Some(0), lines.as_str(), "")
     );
     let request = ExecutionRequest {
-        stdin: Some(vec![b'x'; 1 << 20]),
+        stdin: Some(vec![b'x'; 1 << 20].into()),
         ..cmd("exit 0")
     };
     assert!(run(&engine, request).await.success);

@@ -64,7 +64,6 @@ function typesOf(schema, passed) {
 /** @param {Schema} schema @param {Record<string, Schema>} passed @returns {string} */
 function kindOf(schema, passed) {
   if (schema['x-kind'] !== undefined) return `'${schema['x-kind']}'`
-  if (schema['x-bytes']) return `'bytes'`
   if (schema.$ref !== undefined) {
     const name = schema.$ref.replace('#/$defs/', '')
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)

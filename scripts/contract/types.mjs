@@ -130,7 +130,6 @@ class Writer {
   /** @param {Schema} schema @param {string} indent @returns {string} */
   #type(schema, indent) {
     if (schema['x-typescript'] !== undefined) return schema['x-typescript']
-    if (schema['x-bytes']) return 'string | Uint8Array'
     if (schema.$ref !== undefined) {
       const name = schema.$ref.replace('#/$defs/', '')
       // Under another name stands what that type is made from.

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::quote;
+use crate::api::stdin::Stdin;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,16 +258,8 @@ pub struct ExecutionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
     /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
-    #[cfg_attr(
-        feature = "schema",
-        schemars(with = "Option<String>", extend("x-secret" = true, "x-bytes" = true))
-    )]
-    #[serde(
-        default,
-        deserialize_with = "text_or_bytes",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub stdin: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Stdin>,
     /// The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
     /// [`ExecutionConfig::default_timeout_ms`]. More than [`ExecutionConfig::max_timeout_ms`] is refused.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -288,19 +281,6 @@ pub struct ExecutionRequest {
     /// [`ExecutionResult::metadata`](crate::ExecutionResult::metadata).
     #[serde(default)]
     pub metadata: ExecutionMetadata,
-}
-
-fn text_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum TextOrBytes {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
-    Ok(Option::deserialize(from)?.map(|stdin| match stdin {
-        TextOrBytes::Text(text) => text.into_bytes(),
-        TextOrBytes::Bytes(bytes) => bytes,
-    }))
 }
 
 impl ExecutionRequest {
@@ -376,7 +356,7 @@ impl ExecutionRequest {
 }
 
 impl ExecutionRequest {
-    /// What the process is to be, other than the host.
+    /// What the process is to be, other than the host, and what it is given.
     fn check_process(&self) -> Result<(), ValidationError> {
         if let Some(umask) = self.umask.filter(|umask| *umask > 0o777) {
             let expected = "an integer from 0 to 511, that is 0o777";
@@ -385,6 +365,9 @@ impl ExecutionRequest {
         if let Some(nice) = self.nice.filter(|nice| !(-20..=19).contains(nice)) {
             let expected = "an integer from -20 to 19";
             return Err(ValidationError::new("nice", expected, nice.to_string()));
+        }
+        if let Some(Stdin::File(file)) = &self.stdin {
+            check_text("stdin.file", &file.to_string_lossy())?;
         }
         self.user.as_ref().map_or(Ok(()), User::validate)
     }

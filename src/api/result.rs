@@ -63,7 +63,7 @@ pub enum ResultErrorCode {
     /// It printed too much for the strategy `fail_execution`.
     OutputSizeExceeded,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
-    /// all the same.
+    /// all the same. Or what feeds its input has failed, for which it was ended.
     Io,
 }
 

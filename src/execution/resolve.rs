@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::request::{Command, ExecutionRequest};
+use crate::api::stdin::Stdin;
 use crate::execution::login;
 use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
 use crate::process::{
-    Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, account, is_at, tag,
+    self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, account, can_be_input,
+    is_at, tag,
 };
 
 /// Why a request does not become an invocation.
@@ -48,13 +50,14 @@ pub(crate) fn resolve(
     let is_complete = request.working_dir.is_some() && base.is_absolute();
     let directory = environment.directory().filter(|_| !is_complete);
     let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
+    let stdin = input(request, &base)?;
     Ok(Invocation {
         program,
         variables,
         words,
         directory,
         working_dir: (!stays).then_some(base),
-        stdin: request.stdin.is_some(),
+        stdin,
         attributes: Attributes {
             umask: request.umask,
             nice: request.nice,
@@ -66,7 +69,8 @@ pub(crate) fn resolve(
     })
 }
 
-/// Checks what is refused after a look at the file system, for a request that is resolved only later.
+/// Checks what is refused after a look at the file system, for a request that is resolved only later. Not what it reads:
+/// an earlier step of its plan may write that.
 pub(crate) fn check_files(
     request: &ExecutionRequest,
     environment: &Environment,
@@ -99,6 +103,26 @@ fn working_dir(
         "a directory that exists",
         found,
     ))
+}
+
+/// What the command reads. A file is opened when the command is started, and has to be one by now.
+fn input(request: &ExecutionRequest, base: &Path) -> Result<process::Stdin, ValidationError> {
+    let file = match &request.stdin {
+        None => return Ok(process::Stdin::Nothing),
+        Some(Stdin::File(file)) => base.join(file),
+        Some(_) => return Ok(process::Stdin::Pipe),
+    };
+    let shown = file.display();
+    let found = match file.metadata() {
+        Ok(found) if found.is_dir() => format!("\"{shown}\", which is a directory"),
+        Ok(found) if !can_be_input(&found) => {
+            format!("\"{shown}\", which is a pipe or a socket")
+        }
+        Ok(_) => return Ok(process::Stdin::File(file)),
+        Err(error) => format!("\"{shown}\": {}", describe(&error)),
+    };
+    let expected = "a file that can be read";
+    Err(ValidationError::new("stdin.file", expected, found))
 }
 
 /// The user that it runs as, if that was asked for, and whether what it is to be can be had here.

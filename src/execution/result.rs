@@ -99,6 +99,7 @@ impl Running {
             error,
             code: match cause {
                 Some(Cause::OutputLimit) => Some(ResultErrorCode::OutputSizeExceeded),
+                Some(Cause::Input) => Some(ResultErrorCode::Io),
                 _ => has_problems.then_some(ResultErrorCode::Io),
             },
         }
@@ -117,6 +118,11 @@ impl Running {
                 let limit = self.config.max_output_size_bytes;
                 let error =
                     format!("ended because it printed more than {limit} bytes to one stream");
+                (ExecutionStatus::Failed, error)
+            }
+            Cause::Input => {
+                let problem = self.execution.input.problem().unwrap_or_default();
+                let error = format!("ended because its input could not be read: {problem}");
                 (ExecutionStatus::Failed, error)
             }
         };

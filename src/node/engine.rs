@@ -111,7 +111,9 @@ impl NativeEngine {
     ) -> Result<()> {
         let mut request: ExecutionRequest =
             serde_json::from_str(request).map_err(unreadable("request"))?;
-        request.stdin = stdin.map(bytes);
+        if let Some(stdin) = stdin {
+            request.stdin = Some(bytes(stdin).into());
+        }
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -296,6 +298,33 @@ impl NativeEngine {
         });
     }
 
+    /// Settles `token` once all of it is in the pipe to the command.
+    #[napi(catch_unwind)]
+    pub fn write_stdin(&self, token: u32, id: String, data: Either<String, Uint8Array>) {
+        let (engine, data) = (self.engine.clone(), bytes(data));
+        self.answer_to(token, move || {
+            let written = parse_id(&id).map(|id| engine.write_stdin(id, data));
+            async move { written?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Settles `token` once the input of an execution has ended.
+    #[napi(catch_unwind)]
+    pub fn close_stdin(&self, token: u32, id: String) {
+        let engine = self.engine.clone();
+        self.answer_to(token, move || {
+            let closed = parse_id(&id).map(|id| engine.close_stdin(id));
+            async move { closed?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_stdin(&self, id: String, problem: String) {
+        // One that is not known any more has ended.
+        let _ = parse_id(&id).and_then(|id| self.engine.fail_stdin(id, problem));
+    }
+
     /// Settles `token` with the end of a log.
     #[napi(catch_unwind)]
     pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) {
@@ -335,13 +364,25 @@ impl NativeEngine {
     }
 
     fn answer(&self, token: u32, question: impl Future<Output = Result<Value>> + Send + 'static) {
+        self.answer_to(token, move || question);
+    }
+
+    /// What is done to ask is done in the order of the calls.
+    fn answer_to<F: Future<Output = Result<Value>> + Send + 'static>(
+        &self,
+        token: u32,
+        ask: impl FnOnce() -> F + Send + 'static,
+    ) {
         let channel = Arc::clone(&self.channel);
         let answer = move |outcome: Result<Value>| {
             let outcome = outcome.map_err(Failure::from);
             channel.send(Message::Settled { token, outcome });
         };
         runtime::once_there(move |runtime| match runtime {
-            Ok(runtime) => drop(runtime.spawn(async move { answer(question.await) })),
+            Ok(runtime) => {
+                let question = ask();
+                drop(runtime.spawn(async move { answer(question.await) }));
+            }
             Err(error) => answer(Err(without_runtime(error))),
         });
     }
@@ -433,7 +474,9 @@ impl PlanSubmission {
     ) -> Result<()> {
         let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
         for (step, request) in plan.commands.iter_mut().enumerate() {
-            request.stdin = stdins.remove(&step);
+            if let Some(stdin) = stdins.remove(&step) {
+                request.stdin = Some(stdin.into());
+            }
         }
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;

@@ -50,12 +50,14 @@ pub(crate) fn steps_of(
     let steps = request.commands.iter().enumerate().map(|(index, request)| {
         let reporter = reporter.clone();
         let place = Step { index, reporter };
-        Execution::new(
+        let execution = Execution::new(
             request.id,
             request.command.display(),
             Arc::default(),
             Some(place),
-        )
+        );
+        execution.input.open_for(request);
+        execution
     });
     let plan = Plan {
         id: request.id,

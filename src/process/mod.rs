@@ -32,7 +32,8 @@ use windows as system;
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
 pub(crate) use system::{
-    Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
+    Child, Directory, PipeReader, PipeWriter, Spawned, can_be_input, is_at, is_scarce, signal_name,
+    spawn,
 };
 pub(crate) use system::{escapees, files, guardian, program, tree};
 
@@ -63,7 +64,7 @@ pub(crate) struct Invocation {
     pub directory: Option<Arc<Directory>>,
     /// The path that it goes to from there, if any.
     pub working_dir: Option<PathBuf>,
-    pub stdin: bool,
+    pub stdin: Stdin,
     #[cfg_attr(windows, expect(dead_code, reason = "refused before"))]
     pub attributes: Attributes,
     /// What its tag holds.
@@ -73,6 +74,17 @@ pub(crate) struct Invocation {
     pub guarded: bool,
     /// How many files the execution may open while it runs.
     pub files: usize,
+}
+
+/// What a child reads.
+#[derive(Debug)]
+pub(crate) enum Stdin {
+    /// The null device.
+    Nothing,
+    /// What the host writes.
+    Pipe,
+    /// A file, opened for each start.
+    File(PathBuf),
 }
 
 /// What a child is, other than its host.

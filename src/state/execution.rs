@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
+use super::input::Input;
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -23,6 +24,7 @@ pub(crate) struct Execution {
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
     pub stop: Arc<Stop>,
+    pub input: Input,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -59,6 +61,7 @@ impl Execution {
             started_at: OnceLock::new(),
             outcome: Completion::default(),
             stop,
+            input: Input::default(),
             step: place,
         })
     }

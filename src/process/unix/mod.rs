@@ -9,6 +9,7 @@ pub(crate) mod escapees;
 pub(super) mod exec_args;
 pub(crate) mod files;
 pub(crate) mod guardian;
+mod input;
 mod leader;
 mod looker;
 pub(super) mod passwd;
@@ -32,12 +33,13 @@ use super::linux as system;
 #[cfg(target_os = "macos")]
 use super::macos as system;
 use super::scarcity::{self, Share};
-use super::{CpuTime, Exit, ExitStatus, Invocation, SpawnError};
+use super::{CpuTime, Exit, ExitStatus, Invocation, SpawnError, Stdin};
 pub(crate) use child::Child;
 use child::{Held, Leader};
 pub(crate) use directory::{Directory, is_at};
 use exec_args::ExecArgs;
-pub(crate) use pipe::PipeReader;
+pub(crate) use input::can_be_input;
+pub(crate) use pipe::{PipeReader, PipeWriter};
 use pipe::{pipe, set_nonblocking};
 use program::is_executable;
 pub(crate) use signal::signal_name;
@@ -65,16 +67,12 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         guardian::ensure();
     }
-    let stdin = if invocation.stdin {
-        Some(pipe()?)
-    } else {
-        None
-    };
+    let (stdin, child_stdin) = open_input(&invocation.stdin)?;
     let stdout = pipe()?;
     let stderr = pipe()?;
     check_headroom(&stderr.read)?;
     let child_ends = [
-        stdin.as_ref().map(|p| &p.read),
+        child_stdin.as_ref(),
         Some(&stdout.write),
         Some(&stderr.write),
     ];
@@ -101,7 +99,6 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         leader.signal_group(libc::SIGCONT);
     }
     let held = Held { leader, exit: None };
-    let stdin = stdin.map(|pipe| pipe.write);
     for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
         .into_iter()
         .flatten()
@@ -118,13 +115,34 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     })
 }
 
+/// The end of a pipe to which the host writes, if it does, and what the child reads.
+fn open_input(stdin: &Stdin) -> Result<(Option<OwnedFd>, Option<OwnedFd>), SpawnError> {
+    match stdin {
+        Stdin::Nothing => Ok((None, None)),
+        Stdin::Pipe => {
+            let pipe = pipe()?;
+            Ok((Some(pipe.write), Some(pipe.read)))
+        }
+        Stdin::File(path) => match input::open(path) {
+            Ok(file) => Ok((None, Some(file))),
+            Err(error) if is_scarce(&error) => Err(SpawnError::Scarce(error)),
+            Err(error) => {
+                let about = format!("its input \"{}\": {error}", path.display());
+                Err(SpawnError::Failed(io::Error::new(error.kind(), about)))
+            }
+        },
+    }
+}
+
 /// Lets another user open its own ends again, as `/dev/stdout`. Where that cannot be, it is only that which fails.
 #[cfg(not(target_os = "macos"))]
 fn give_to(invocation: &Invocation, ends: [Option<&OwnedFd>; 3]) {
     let Some(account) = &invocation.attributes.account else {
         return;
     };
-    for end in ends.into_iter().flatten() {
+    let is_file = matches!(invocation.stdin, Stdin::File(_));
+    // A file is not given away.
+    for end in ends.into_iter().skip(usize::from(is_file)).flatten() {
         // SAFETY: the descriptor is open.
         unsafe { libc::fchown(end.as_raw_fd(), account.ids.user, account.ids.group) };
     }
