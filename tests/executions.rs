@@ -909,7 +909,7 @@ async fn bad_requests_are_refused_before_anything_is_started() {
         ),
         (
             ExecutionRequest {
-                env: [("A=B".to_owned(), String::new())].into(),
+                env: [("A=B".to_owned(), Some(String::new()))].into(),
                 ..shell("true")
             },
             "env.A=B",

@@ -101,6 +101,7 @@ pub(crate) struct Attributes {
     )]
     pub nice: Option<i32>,
     /// `None` where it is that of the host.
+    #[cfg_attr(windows, expect(dead_code, reason = "refused before"))]
     pub account: Option<Account>,
 }
 
@@ -134,6 +135,7 @@ pub(crate) struct AccountIds {
 
 /// The users of the system: here, where no command runs as another, none.
 #[cfg(any(windows, target_os = "macos"))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere they are asked for")]
 pub(crate) mod account {
     use super::Account;
 

@@ -57,6 +57,7 @@ pub(crate) fn shell_words(shell: &str, command: &str) -> Vec<OsString> {
 }
 
 /// The login shell of the user, where there are such shells: what `SHELL` says, or the entry of the user. May block.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
 pub(crate) fn login_shell(said: Option<OsString>) -> Option<OsString> {
     let of_user = || {
         // SAFETY: takes nothing.
