@@ -36,6 +36,8 @@ const request = {
     'terminationGraceMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -59,6 +61,8 @@ const plan = {
     strategy: strategy,
     commands: { list: request },
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -80,6 +84,7 @@ const config = {
     'logOutput?': 'flag',
     'logDir?': 'text',
     'maxLogSizeBytes?': 'positive',
+    'secretEnvPatterns?': { list: 'text' },
     'terminationGraceMs?': 'positive',
     'drainIdleMs?': 'positive',
     'drainMaxMs?': 'positive',

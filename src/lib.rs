@@ -19,6 +19,7 @@ mod api;
 pub mod bench_support;
 mod engine;
 mod execution;
+mod masking;
 #[cfg(feature = "node")]
 mod node;
 mod plan;
@@ -36,6 +37,7 @@ pub use api::result::{
 };
 pub use api::stdin::{Stdin, StdinReader};
 pub use engine::{ExecuteOptions, ExecutionEngine};
+pub use masking::secret::Secret;
 pub use process::environment::Environment;
 
 /// `cargo test` runs the examples of the README too.

@@ -36,7 +36,7 @@ test.each([undefined, null])('a variable whose value is %s is not inherited', as
   expect(Object.keys(found)).not.toContain('ESCHER_TEST_NEVER')
 })
 
-test('a list of names inherits these, and all that begin as one with a star', async () => {
+test('a list of names inherits these, and all that fit one with a star', async () => {
   Object.assign(process.env, { ESCHER_TEST_A: 'a', ESCHER_TEST_B: 'b', ESCHER_TESTS: 's', ESCHER_OTHER: 'o' })
   const names = async (inheritEnv: string[], env = {}) => {
     const found = Object.keys(await variablesOf({ inheritEnv, env }))
@@ -49,6 +49,7 @@ test('a list of names inherits these, and all that begin as one with a star', as
     'ESCHER_TEST_B',
   ])
   expect(await names(['ESCHER_TEST_*'], { ESCHER_TEST_A: undefined, OWN: '1' })).toEqual(['ESCHER_TEST_B', 'OWN'])
+  expect(await names(['*_TEST_B'])).toEqual(['ESCHER_TEST_B'])
   expect(await names([])).toEqual([])
   const all = await variablesOf({ inheritEnv: ['*'] })
   expect(all).toMatchObject({ PATH: process.env['PATH'], ESCHER_OTHER: 'o' })
@@ -57,7 +58,7 @@ test('a list of names inherits these, and all that begin as one with a star', as
 test.each([
   [{ inheritEnv: 'logins' }, 'inheritEnv', 'a boolean, an array of names or "login"'],
   [{ inheritEnv: [1] }, 'inheritEnv[0]', 'a string'],
-  [{ inheritEnv: ['A', 'A*B'] }, 'inheritEnv[1]', 'the name of a variable, with a "*" at its end at most'],
+  [{ inheritEnv: ['A', 'A*=B'] }, 'inheritEnv[1]', 'the name of a variable, or a pattern for some'],
   [{ inheritEnv: ['A=B'] }, 'inheritEnv[0]', 'the name of a variable'],
   [{ inheritEnv: [''] }, 'inheritEnv[0]', 'the name of a variable'],
   [{ env: { A: 1 } }, 'env.A', 'a string'],

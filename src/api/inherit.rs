@@ -18,7 +18,7 @@ pub enum InheritEnv {
     All,
     /// None.
     None,
-    /// Those of these names; one that ends with `*` stands for all that begin so.
+    /// Those of these names; a `*` in one stands for any letters.
     Names(Vec<String>),
     /// All, with the `PATH` of the login shell in place of that of the host. On Windows, which has no such shell, all.
     Login,
@@ -31,45 +31,19 @@ impl From<bool> for InheritEnv {
 }
 
 impl InheritEnv {
-    /// Whether a variable is inherited. Windows knows no case in names.
-    pub(crate) fn includes(&self, name: &[u8]) -> bool {
-        match self {
-            Self::All | Self::Login => true,
-            Self::None => false,
-            Self::Names(names) => names.iter().any(|wanted| fits(wanted.as_bytes(), name)),
-        }
-    }
-
     pub(crate) fn validate(&self) -> Result<(), ValidationError> {
         let Self::Names(names) = self else {
             return Ok(());
         };
         for (index, name) in names.iter().enumerate() {
-            let fixed = name.strip_suffix('*').unwrap_or(name);
-            if name.is_empty() || fixed.contains(['*', '=', '\0']) {
-                return Err(ValidationError::new(
-                    format!("inherit_env[{index}]"),
-                    "the name of a variable, with a \"*\" at its end at most",
-                    format!("{name:?}"),
-                ));
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let expected = "the name of a variable, or a pattern for some";
+                let field = format!("inherit_env[{index}]");
+                return Err(ValidationError::new(field, expected, format!("{name:?}")));
             }
         }
         Ok(())
     }
-}
-
-fn fits(wanted: &[u8], name: &[u8]) -> bool {
-    let (start, whole) = match wanted.split_last() {
-        Some((b'*', start)) => (start, name.get(..start.len())),
-        _ => (wanted, Some(name)),
-    };
-    whole.is_some_and(|whole| {
-        if cfg!(windows) {
-            whole.eq_ignore_ascii_case(start)
-        } else {
-            whole == start
-        }
-    })
 }
 
 impl Serialize for InheritEnv {
@@ -212,17 +186,6 @@ mod schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_name_stands_for_itself_and_a_star_for_whatever_follows() {
-        let names = InheritEnv::Names(vec!["PATH".into(), "LC_*".into()]);
-        let includes = |name: &str| names.includes(name.as_bytes());
-        assert!(includes("PATH") && includes("LC_ALL") && includes("LC_"));
-        assert!(!includes("PATHS") && !includes("LC") && !includes("XLC_ALL") && !includes(""));
-        assert!(InheritEnv::Names(vec!["*".into()]).includes(b"ANY"));
-        assert!(!InheritEnv::Names(Vec::new()).includes(b"PATH"));
-    }
 
     #[test]
     fn each_form_is_spelled_in_json_and_read_again() {
@@ -241,17 +204,6 @@ mod tests {
                 serde_json::from_str::<InheritEnv>(wrong).is_err(),
                 "{wrong}"
             );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_inherited_begins_with_what_stands_before_the_star(
-            start in "[A-Z_]{0,4}",
-            name in "[A-Z_]{0,8}",
-        ) {
-            let names = InheritEnv::Names(vec![format!("{start}*")]);
-            prop_assert_eq!(names.includes(name.as_bytes()), name.starts_with(&start));
         }
     }
 }

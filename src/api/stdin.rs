@@ -12,7 +12,7 @@ use tokio::io::AsyncRead;
 /// What a command reads. In JSON: a text, an array of bytes, `{ "file": PATH }` or `{ "open": true }`.
 ///
 /// Bytes come from what there is already: `Stdin::from("text")`, `Stdin::from(vec![1, 2])`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Stdin {
     /// These bytes, and the end.
     Bytes(Vec<u8>),
@@ -39,6 +39,18 @@ impl Stdin {
     #[must_use]
     pub fn can_be_read_twice(&self) -> bool {
         matches!(self, Self::Bytes(_) | Self::File(_))
+    }
+}
+
+/// Without the bytes, which may be a secret.
+impl fmt::Debug for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Open => f.write_str("Open"),
+            Self::Reader(_) => f.write_str("Reader"),
+        }
     }
 }
 

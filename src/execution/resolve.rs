@@ -154,7 +154,7 @@ fn account(request: &ExecutionRequest) -> Result<Option<Account>, ValidationErro
     Err(ValidationError::new("user", expected, found))
 }
 
-fn variables(
+pub(super) fn variables(
     request: &ExecutionRequest,
     environment: &Environment,
     serial: u64,
@@ -199,7 +199,7 @@ fn variables(
             || removed
                 .iter()
                 .any(|name| variable.is_named(name.as_bytes()))
-            || !request.inherit_env.includes(variable.name())
+            || !is_inherited(&request.inherit_env, variable)
     };
     let inherited = environment.variables().iter().enumerate();
     let hidden = inherited
@@ -209,6 +209,14 @@ fn variables(
         hidden: hidden.collect(),
         inherited: (request.inherit_env != InheritEnv::None).then(|| environment.clone()),
         own,
+    }
+}
+
+fn is_inherited(inherits: &InheritEnv, variable: &Assignment) -> bool {
+    match inherits {
+        InheritEnv::All | InheritEnv::Login => true,
+        InheritEnv::None => false,
+        InheritEnv::Names(names) => names.iter().any(|name| variable.fits(name)),
     }
 }
 

@@ -4,10 +4,11 @@
 //! before each read what it reads.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -104,10 +105,7 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     /// Its flag of those on their way out.
     const EXITING: u64 = 0x4;
 
-    // The name of the program stands in parentheses and may hold anything, parentheses included.
-    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
-    let fields = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    let fields: Vec<&str> = fields.split(' ').collect();
+    let fields = fields_after_name(stat)?;
     let number = |index: usize| fields.get(index)?.parse::<i32>().ok();
     let large = |index: usize| fields.get(index)?.parse::<u64>().ok();
     let flags = large(6)?;
@@ -127,6 +125,13 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     })
 }
 
+/// What is told of a process behind its name, which stands in parentheses and may hold anything, parentheses included.
+fn fields_after_name(stat: &[u8]) -> Option<Vec<&str>> {
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let fields = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    Some(fields.trim_end().split(' ').collect())
+}
+
 /// The files of one of its threads that live. The first, whose files are those of the process, may have ended, and
 /// shows nothing any more.
 fn thread(pid: i32) -> io::Result<PathBuf> {
@@ -137,19 +142,39 @@ fn thread(pid: i32) -> io::Result<PathBuf> {
 }
 
 /// Its variables, each with a NUL behind it. Empty in the middle of executing a program.
+///
+/// In one read: between two the process may execute a program, and what was read is then the beginning of what it had.
 pub(in crate::process) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
-    fs::read(thread(pid)?.join("environ"))
+    let file = File::open(thread(pid)?.join("environ"))?;
+    let mut variables = vec![0; 16 * 1024];
+    loop {
+        let length = file.read_at(&mut variables, 0)?;
+        if length < variables.len() {
+            variables.truncate(length);
+            return Ok(variables);
+        }
+        variables = vec![0; variables.len() * 4];
+    }
 }
 
-/// Whether a process that shows no variables is in the middle of executing a program: then it shows no words either, for
-/// a moment. One that was started without variables shows its words, and one without both is older than a moment.
+/// Whether a process that has shown no variables may show some in a moment, as it is in the middle of executing a program:
+/// the kernel does not know yet where they are, or knows by now. Of one that was started without, it knows that.
 pub(in crate::process) fn is_executing(pid: i32) -> io::Result<bool> {
     /// Far longer than any program takes to be executed, in units of 10 ms.
     const MOMENT: u64 = 500;
 
-    let words = fs::read(thread(pid)?.join("cmdline"))?;
+    let stat = fs::read(root().join(format!("{pid}/stat")))?;
+    let has_none =
+        variables_in_memory(&stat).is_some_and(|(start, end)| start != 0 && start == end);
     let is_young = |process: Process| process.started + MOMENT > now();
-    Ok(words.is_empty() && read_process(pid)?.is_some_and(is_young))
+    Ok(!has_none && parse(pid, &stat).is_some_and(is_young))
+}
+
+/// Where the variables of a process begin and end in its memory, as it was started; zeros where that is not known.
+fn variables_in_memory(stat: &[u8]) -> Option<(u64, u64)> {
+    let fields = fields_after_name(stat)?;
+    let address = |index: usize| fields.get(index)?.parse().ok();
+    Some((address(47)?, address(48)?))
 }
 
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is
