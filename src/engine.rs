@@ -604,7 +604,7 @@ impl ExecutionEngine {
     /// where it could not: such commands have that of the host then. `None` as long as none has asked for it.
     #[must_use]
     pub fn login_problem() -> Option<&'static str> {
-        login::problem()
+        crate::state::login::problem()
     }
 
     /// Cancels all executions and accepts no more; returns once nothing is left running.

@@ -4,10 +4,10 @@
 //! It is read once in the life of the host, when it is first asked for, by an execution like any other: whatever a
 //! profile starts is ended with it, also where the host ends first.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
@@ -22,6 +22,7 @@ use crate::process::environment::Environment;
 use crate::process::{pool, program};
 use crate::state::cancellation::Stop;
 use crate::state::execution::Execution;
+use crate::state::login;
 use crate::state::registry::Registry;
 use crate::state::slots::Slots;
 
@@ -29,21 +30,9 @@ use crate::state::slots::Slots;
 const TIMEOUT_MS: u64 = 4_700;
 const GRACE_MS: u64 = 300;
 
-/// What was read; `None` where there is no login shell.
-static READ: OnceLock<Result<Option<OsString>, String>> = OnceLock::new();
 static IS_BEGUN: AtomicBool = AtomicBool::new(false);
 /// Told when something was read, or reading it was given up.
 static TOLD: Notify = Notify::const_new();
-
-/// What was read; `None` before, and where it could not be.
-pub(crate) fn path() -> Option<&'static OsStr> {
-    READ.get()?.as_ref().ok()?.as_deref()
-}
-
-/// Why it could not be read.
-pub(crate) fn problem() -> Option<&'static str> {
-    READ.get()?.as_ref().err().map(String::as_str)
-}
 
 /// That something is to be started with it, and what it takes to read it.
 pub(crate) struct Need {
@@ -62,7 +51,7 @@ impl Need {
         stop: &Arc<Stop>,
     ) -> Option<Self> {
         let asks = |request: &ExecutionRequest| request.inherit_env == InheritEnv::Login;
-        let is_needed = requests.into_iter().any(asks) && READ.get().is_none();
+        let is_needed = requests.into_iter().any(asks) && !login::is_known();
         is_needed.then(|| Self {
             environment: environment.clone(),
             runtime: runtime.clone(),
@@ -90,13 +79,13 @@ pub(crate) fn submit(need: Option<Need>, job: impl FnOnce() + Send + 'static) {
 async fn read_once(environment: &Environment, runtime: &Handle) {
     loop {
         let told = TOLD.notified();
-        if READ.get().is_some() {
+        if login::is_known() {
             return;
         }
         if !IS_BEGUN.swap(true, Ordering::AcqRel) {
             let (environment, own, reading) = (environment.clone(), runtime.clone(), Reading);
             runtime.spawn(async move {
-                drop(READ.set(read(environment, own).await));
+                login::set(read(environment, own).await);
                 drop(reading);
             });
         }
@@ -109,7 +98,7 @@ struct Reading;
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        if READ.get().is_none() {
+        if !login::is_known() {
             IS_BEGUN.store(false, Ordering::Release);
         }
         TOLD.notify_waiters();

@@ -9,13 +9,13 @@ use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::request::{Command, ExecutionRequest};
 use crate::api::stdin::Stdin;
-use crate::execution::login;
 use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
 use crate::process::{
     self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, account, can_be_input,
     is_at, tag,
 };
+use crate::state::login;
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]

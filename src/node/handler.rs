@@ -10,9 +10,9 @@ use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use super::window::Window;
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
-use crate::execution::login;
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::login;
 
 /// What JavaScript may want to be told of an execution: one bit each.
 #[napi]
