@@ -17,6 +17,7 @@ use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
+use crate::execution::login::{self, Need};
 use crate::execution::output::follow::LogFollower;
 use crate::execution::output::log_dir::{sweep_at_times, sweep_now};
 use crate::execution::output::log_files::{Kind, Limits, delete_files_of};
@@ -30,6 +31,7 @@ use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
+use crate::state::input::{Order, Reply};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
 use crate::state::secrets::SecretSets;
@@ -222,6 +224,7 @@ impl ExecutionEngine {
             })?;
         let displayed = displayed(&request.command, secrets);
         let execution = Execution::new(request.id, displayed, stop, None);
+        execution.input.open_for(&request);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -239,7 +242,9 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        pool::STARTS.submit(move || start.decide(request, &environment, maybe_slot, decision));
+        let need = Need::of([&request], &environment, runtime, &execution.stop);
+        let decide = move || start.decide(request, environment, maybe_slot, decision);
+        login::submit(need, decide);
         Ok(execution)
     }
 
@@ -327,6 +332,7 @@ impl ExecutionEngine {
         self.clean_up_regularly(runtime);
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
+        let need = Need::of(&request.commands, &environment, runtime, &plan.stop);
         let context = PlanContext {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
@@ -341,7 +347,8 @@ impl ExecutionEngine {
             context,
             self.handlers(options.handler),
         );
-        pool::STARTS.submit(move || run.decide(request, decision));
+        let decide = move || run.decide(request, decision);
+        login::submit(need, decide);
         Ok(plan)
     }
 
@@ -428,6 +435,73 @@ impl ExecutionEngine {
         }
         unit.wait().await;
         Ok(())
+    }
+
+    /// Writes to the input of an execution whose request says [`Stdin::Open`](crate::Stdin). Resolves once all of it is in
+    /// the pipe to the command: no faster than the command reads, and not before it was started. Writes are made in the
+    /// order of the calls; what was called for is written also if its future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so;
+    /// [`ExecutionError::AlreadyFinished`]; [`ExecutionError::Io`] if the command has closed its input, or
+    /// [`ExecutionEngine::close_stdin`] was called before.
+    pub fn write_stdin<D: Into<Vec<u8>>>(
+        &self,
+        id: Uuid,
+        data: D,
+    ) -> impl Future<Output = Result<()>> + use<D> {
+        let data = data.into();
+        let answer = self.order_of_input(id, |reply| Order::Write(data, reply));
+        async move {
+            let written = answer?.await.ok_or(ExecutionError::AlreadyFinished(id))?;
+            written.map_err(|source| ExecutionError::Io {
+                context: format!("the input of {id}"),
+                source,
+            })
+        }
+    }
+
+    /// Ends the input of an execution whose request says [`Stdin::Open`](crate::Stdin), behind what was written before.
+    /// Does nothing where it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so.
+    pub fn close_stdin(&self, id: Uuid) -> impl Future<Output = Result<()>> + use<> {
+        let answer = self.order_of_input(id, Order::Close);
+        async move {
+            answer?.await;
+            Ok(())
+        }
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[cfg(feature = "node")]
+    pub(crate) fn fail_stdin(&self, id: Uuid, problem: String) -> Result<()> {
+        let execution = self.0.registry.execution(id)?;
+        crate::execution::input::fail(&execution, problem);
+        Ok(())
+    }
+
+    /// Has something done to an input; resolves with its answer, or `None` if the execution has ended.
+    fn order_of_input<O: FnOnce(Reply) -> Order>(
+        &self,
+        id: Uuid,
+        order: O,
+    ) -> Result<impl Future<Output = Option<std::io::Result<()>>> + use<O>> {
+        let execution = self.0.registry.execution(id)?;
+        let answer = execution.input.order(order).ok_or_else(|| {
+            let expected = "that of a request which left its input open";
+            ValidationError::new("id", expected, id.to_string())
+        })?;
+        Ok(async move {
+            tokio::select! {
+                biased;
+                Ok(answer) = answer => Some(answer),
+                _ = execution.outcome.wait() => None,
+            }
+        })
     }
 
     /// Hides a secret that becomes known while an execution runs or waits: in what is read of its output from now on, and
@@ -654,6 +728,13 @@ impl ExecutionEngine {
         let mut config = ExecutionConfig::clone(&self.0.config);
         config.orphan_protection &= guardian::is_available();
         config
+    }
+
+    /// Why the `PATH` of the login shell could not be read for a request with [`InheritEnv::Login`](crate::InheritEnv),
+    /// where it could not: such commands have that of the host then. `None` as long as none has asked for it.
+    #[must_use]
+    pub fn login_problem() -> Option<&'static str> {
+        crate::state::login::problem()
     }
 
     /// Cancels all executions and accepts no more; returns once nothing is left running.

@@ -30,11 +30,15 @@ pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 pub use api::failure::ExecutionFailedError;
+pub use api::inherit::{InheritEnv, User};
 pub use api::log::{LogLine, LogPage};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::quote::quote;
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
-pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+pub use api::result::{
+    CpuUsage, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+};
+pub use api::stdin::{Stdin, StdinReader};
 pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
 pub use execution::output::follow::LogFollower;
 pub use masking::secret::Secret;

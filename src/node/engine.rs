@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 use zeroize::Zeroize;
 
-use super::answer::{answer, internal, without_runtime};
+use super::answer::{answer, answer_to, internal, without_runtime};
 use super::channel::{Channel, Shared};
 use super::error::Failure;
 use super::follower::NativeLogFollower;
@@ -116,7 +116,9 @@ impl NativeEngine {
         let mut request: ExecutionRequest =
             serde_json::from_str(&json).map_err(unreadable("request"))?;
         wipe(json, &request.secrets);
-        request.stdin = stdin.map(bytes);
+        if let Some(stdin) = stdin {
+            request.stdin = Some(bytes(stdin).into());
+        }
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -320,6 +322,33 @@ impl NativeEngine {
         });
     }
 
+    /// Settles `token` once all of it is in the pipe to the command.
+    #[napi(catch_unwind)]
+    pub fn write_stdin(&self, token: u32, id: String, data: Either<String, Uint8Array>) {
+        let (engine, data) = (self.engine.clone(), bytes(data));
+        answer_to(&self.channel, token, move || {
+            let written = parse_id(&id).map(|id| engine.write_stdin(id, data));
+            async move { written?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Settles `token` once the input of an execution has ended.
+    #[napi(catch_unwind)]
+    pub fn close_stdin(&self, token: u32, id: String) {
+        let engine = self.engine.clone();
+        answer_to(&self.channel, token, move || {
+            let closed = parse_id(&id).map(|id| engine.close_stdin(id));
+            async move { closed?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_stdin(&self, id: String, problem: String) {
+        // One that is not known any more has ended.
+        let _ = parse_id(&id).and_then(|id| self.engine.fail_stdin(id, problem));
+    }
+
     /// Settles `token` with the end of a log.
     #[napi(catch_unwind)]
     pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) {
@@ -493,7 +522,9 @@ impl PlanSubmission {
         let steps = plan.commands.iter().flat_map(|step| &step.secrets);
         wipe(json, plan.secrets.iter().chain(steps));
         for (step, request) in plan.commands.iter_mut().enumerate() {
-            request.stdin = stdins.remove(&step);
+            if let Some(stdin) = stdins.remove(&step) {
+                request.stdin = Some(stdin.into());
+            }
         }
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;

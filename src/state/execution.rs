@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
+use super::input::Input;
 use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
@@ -28,6 +29,7 @@ pub(crate) struct Execution {
     /// Set once there is a log of its own, and not one of an earlier execution with its id.
     pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
+    pub input: Input,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -109,6 +111,7 @@ impl Execution {
             outcome: Completion::default(),
             log_opened: Completion::default(),
             stop,
+            input: Input::default(),
             step: place,
         })
     }
@@ -211,6 +214,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         forced: false,
         leftover_processes: false,
         survivors: Vec::new(),
+        usage: None,
         log_path: None,
         error: None,
         error_code: None,
