@@ -15,6 +15,7 @@ const {
   listOf,
   object,
   oneOf,
+  oneOfOr,
   positive,
   secretTexts,
   sizeOfAtLeast,
@@ -42,6 +43,7 @@ function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
+  if (shape.or) return oneOfOr(shape.oneOf, checkersOf(shape.or.fields))
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
@@ -65,6 +67,8 @@ const options = object(
   {
     'onStdout?': callback,
     'onStderr?': callback,
+    'onStdoutBytes?': callback,
+    'onStderrBytes?': callback,
     'onEvent?': callback,
     'signal?': abortSignal,
   },

@@ -27,7 +27,8 @@ mod state;
 
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
-pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
+pub use api::output::{OutputBytes, OutputOrder, SplitOn, StderrTarget, StdoutTarget};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};

@@ -105,8 +105,11 @@ class Writer {
     const named = type.$ref !== undefined && this.#exported.has(type.$ref.replace('#/$defs/', ''))
     const alternatives = type.$ref === undefined ? type.oneOf : named ? undefined : this.#definition(type.$ref).oneOf
     for (const alternative of alternatives ?? []) {
-      if (alternative.const === undefined) continue
-      parts.push(`- \`${alternative.const}\`: ${lowered(paragraphs(alternative.description, this.#link).join(' '))}`)
+      const fields = Object.entries(alternative.properties ?? {})
+      // Of objects that are told apart by a tag, the tag tells.
+      if (fields.some(([, field]) => field.const !== undefined)) continue
+      const written = alternative.const ?? `{ ${fields.map(([name]) => camel(name)).join(', ')} }`
+      parts.push(`- \`${written}\`: ${lowered(paragraphs(alternative.description, this.#link).join(' '))}`)
     }
     return comment(parts, indent)
   }

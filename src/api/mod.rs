@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod output;
 pub(crate) mod path;
 pub(crate) mod plan;
 pub(crate) mod quote;

@@ -6,10 +6,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::api::error::ValidationError;
+use crate::api::output::{StderrTarget, StdoutTarget};
 use crate::api::request::{Command, ExecutionRequest};
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::process::program::{self, Forms};
-use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
+use crate::process::{EXECUTION_ID, Invocation, Outlet, is_at, tag};
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(crate) fn resolve(
     // A path from the root leads there from everywhere.
     let is_complete = request.working_dir.is_some() && base.is_absolute();
     let directory = environment.directory().filter(|_| !is_complete);
+    let outlets = outlets(request, &base);
     let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
     Ok(Invocation {
         program,
@@ -50,10 +52,27 @@ pub(crate) fn resolve(
         directory,
         working_dir: (!stays).then_some(base),
         stdin: request.stdin.is_some(),
+        outlets,
         serial,
         guarded,
         files: 0,
     })
+}
+
+/// Where the output streams lead. Files are seen from the directory of the child.
+fn outlets(request: &ExecutionRequest, base: &Path) -> [Outlet; 2] {
+    let stdout = match &request.stdout {
+        StdoutTarget::Capture => Outlet::Pipe,
+        StdoutTarget::Ignore => Outlet::Null,
+        StdoutTarget::File(path) => Outlet::File(base.join(path)),
+    };
+    let stderr = match &request.stderr {
+        StderrTarget::Capture => Outlet::Pipe,
+        StderrTarget::Ignore => Outlet::Null,
+        StderrTarget::Stdout => Outlet::Stdout,
+        StderrTarget::File(path) => Outlet::File(base.join(path)),
+    };
+    [stdout, stderr]
 }
 
 /// Checks what is refused after a look at the file system, for a request that is resolved only later.
@@ -102,8 +121,17 @@ fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64)
     own.push(Assignment::new(EXECUTION_ID.as_ref(), id.as_ref()));
     own.push(tag::assignment(serial));
     own.extend_from_slice(tag::outer());
+    if request.color {
+        let inherited = if request.inherit_env {
+            environment.variables()
+        } else {
+            &[]
+        };
+        ask_for_color(&mut own, inherited);
+    }
     let is_hidden = |variable: &Assignment| {
-        tag::is_tag(variable) || own.iter().any(|own| own.is_named(variable.name()))
+        let is_no_color = request.color && variable.is_named(b"NO_COLOR");
+        is_no_color || tag::is_tag(variable) || own.iter().any(|own| own.is_named(variable.name()))
     };
     let inherited = environment.variables().iter().enumerate();
     let hidden = inherited
@@ -113,6 +141,23 @@ fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64)
         hidden: hidden.collect(),
         inherited: request.inherit_env.then(|| environment.clone()),
         own,
+    }
+}
+
+/// Adds what makes programs print colors into a pipe, besides what the request says itself.
+fn ask_for_color(own: &mut Vec<Assignment>, inherited: &[Assignment]) {
+    let mut add = |name: &str, value: &str| {
+        if !own.iter().any(|own| own.is_named(name.as_bytes())) {
+            own.push(Assignment::new(name.as_ref(), value.as_ref()));
+        }
+    };
+    add("FORCE_COLOR", "1");
+    add("CLICOLOR_FORCE", "1");
+    let is_terminal = |variable: &Assignment| {
+        variable.is_named(b"TERM") && !matches!(variable.value(), b"" | b"dumb")
+    };
+    if !inherited.iter().any(is_terminal) {
+        add("TERM", "xterm-256color");
     }
 }
 

@@ -84,6 +84,11 @@ impl Assignment {
         &self.text
     }
 
+    pub fn value(&self) -> &[u8] {
+        let value = self.value_with_nul();
+        &value[..value.len() - 1]
+    }
+
     /// The value, and the NUL byte behind it.
     fn value_with_nul(&self) -> &[u8] {
         &self.text.as_encoded_bytes()[self.name_length + 1..]

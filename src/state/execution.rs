@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
 use crate::api::error::{ExecutionError, Result};
+use crate::api::output::OutputOrder;
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 
@@ -130,6 +131,8 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         signal: None,
         stdout: String::new(),
         stderr: String::new(),
+        bytes: None,
+        output_order: OutputOrder::default(),
         stdout_bytes: 0,
         stderr_bytes: 0,
         truncated: false,

@@ -4,7 +4,10 @@
 #[derive(Debug)]
 pub(crate) struct Capture {
     kept: Vec<u8>,
+    /// How much was printed.
     printed: u64,
+    /// How much of that was to be kept.
+    pushed: u64,
     limit: usize,
 }
 
@@ -22,15 +25,17 @@ impl Capture {
         Self {
             kept: Vec::new(),
             printed: 0,
+            pushed: 0,
             limit,
         }
     }
 
     /// Takes what was read; returns what of it is beyond the limit. What is kept ends with a whole character there.
     pub fn push(&mut self, chunk: &[u8]) -> Excess {
-        let printed_before = self.printed;
-        self.printed += chunk.len() as u64;
-        if printed_before > self.limit as u64 {
+        let pushed_before = self.pushed;
+        self.pushed += chunk.len() as u64;
+        self.count(chunk.len());
+        if pushed_before > self.limit as u64 {
             return Excess::default();
         }
         let room = (self.limit - self.kept.len()).min(chunk.len());
@@ -49,6 +54,16 @@ impl Capture {
         }
     }
 
+    /// Counts what was printed, and is not to be kept.
+    pub fn count(&mut self, bytes: usize) {
+        self.printed += bytes as u64;
+    }
+
+    /// What was kept so far.
+    pub fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
     /// What was taken so far. What comes from now on is counted, and not kept.
     pub fn take(&mut self) -> Self {
         let nothing = Self {
@@ -64,7 +79,7 @@ impl Capture {
     }
 
     pub fn is_truncated(&self) -> bool {
-        self.printed > self.kept.len() as u64
+        self.pushed > self.kept.len() as u64
     }
 
     /// What was kept, as text. Where something is missing, a line of warning follows if there is to be one.
@@ -90,7 +105,7 @@ impl Capture {
 }
 
 /// The length without an unfinished character at the end.
-fn whole_characters(bytes: &[u8]) -> usize {
+pub(super) fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
     let last = bytes[tail..]
         .iter()

@@ -34,6 +34,14 @@ impl AppendFile {
         }
     }
 
+    /// One that was opened already.
+    pub fn opened(path: PathBuf, file: File) -> Self {
+        Self {
+            file: Some(file),
+            ..Self::new(path)
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -197,17 +205,24 @@ pub(crate) struct Files {
     pub raw: Option<AppendFile>,
     /// For what exceeds the limit of each stream.
     pub overflow: [Option<AppendFile>; 2],
+    /// Those that the request names for a stream, which then goes nowhere else.
+    pub own: [Option<AppendFile>; 2],
 }
 
 impl Files {
-    /// Appends what was read from a stream, of which that exceeds what is kept in memory.
+    /// Appends what was read from a stream, of which that exceeds what is kept in memory; `unstripped` is the same with
+    /// its escape sequences, where they were left out.
     pub fn append(
         &mut self,
         stream: OutputStream,
         chunk: &[u8],
+        unstripped: Option<&[u8]>,
         excess: &Excess,
         at: DateTime<Utc>,
     ) {
+        if let Some(own) = &mut self.own[stream as usize] {
+            return own.write(chunk);
+        }
         if let Some(log) = &mut self.log {
             log.write(stream, chunk, at);
         }
@@ -215,7 +230,7 @@ impl Files {
             if !raw.exists() && raw.problem.is_none() {
                 make_dirs(raw);
             }
-            raw.write(chunk);
+            raw.write(unstripped.unwrap_or(chunk));
         }
         if let Some(overflow) = &mut self.overflow[stream as usize] {
             if excess.from < chunk.len() && !overflow.exists() {
@@ -229,12 +244,12 @@ impl Files {
     /// What became of them so far.
     pub fn state(&self) -> FilesState {
         let log = self.log.as_ref().map(|log| &log.file);
-        let [out, err] = &self.overflow;
-        let all = [log, self.raw.as_ref(), out.as_ref(), err.as_ref()];
+        let of_streams = self.overflow.iter().chain(&self.own);
+        let all = [log, self.raw.as_ref()].into_iter();
+        let all = all.chain(of_streams.map(Option::as_ref));
         let written = |file: &AppendFile| file.exists().then(|| file.path().to_owned());
         FilesState {
             problems: all
-                .into_iter()
                 .flatten()
                 .filter_map(|file| file.problem.clone())
                 .collect(),

@@ -19,6 +19,8 @@ const MOST_WAITING: usize = 1024 * 1024;
 pub(super) struct Chunk {
     pub stream: OutputStream,
     pub bytes: Vec<u8>,
+    /// The same with its escape sequences, where they were left out and are wanted.
+    pub unstripped: Option<Vec<u8>>,
     /// What of it is not kept in memory.
     pub excess: Excess,
     pub at: DateTime<Utc>,
@@ -82,7 +84,8 @@ impl Writer {
                 // A write has panicked: what comes after it is lost with it.
                 return Some(None);
             }
-            state.waiting_bytes += chunk.bytes.len();
+            state.waiting_bytes +=
+                chunk.bytes.len() + chunk.unstripped.as_ref().map_or(0, Vec::len);
             state.waiting.push(chunk);
             state.is_writing = true;
             Some(state.files.take())
@@ -116,8 +119,16 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
     shared.changed.notify_waiters();
     let written = catch_unwind(AssertUnwindSafe(|| {
         for chunk in chunks {
-            files.append(chunk.stream, &chunk.bytes, &chunk.excess, chunk.at);
+            let unstripped = chunk.unstripped.as_deref();
+            files.append(
+                chunk.stream,
+                &chunk.bytes,
+                unstripped,
+                &chunk.excess,
+                chunk.at,
+            );
             buffers::give(chunk.bytes);
+            chunk.unstripped.map(buffers::give);
         }
         files
     }));

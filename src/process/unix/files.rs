@@ -61,6 +61,13 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The same for a file that is written anew: what was in it is gone.
+pub(crate) fn open_emptied(path: &Path) -> io::Result<File> {
+    let file = open_private(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
 /// Opens a file of the log directory to read. Follows no link.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new()

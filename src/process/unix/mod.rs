@@ -31,7 +31,7 @@ use super::linux as system;
 #[cfg(target_os = "macos")]
 use super::macos as system;
 use super::scarcity::{self, Share};
-use super::{ExitStatus, Invocation, SpawnError};
+use super::{ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, open_files};
 pub(crate) use child::Child;
 use child::{Held, Leader};
 pub(crate) use directory::{Directory, is_at};
@@ -51,8 +51,10 @@ const HEADROOM: usize = 16;
 pub(crate) struct Spawned {
     held: Held,
     stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    /// Where standard output and standard error are read, as far as they are.
+    outputs: [Option<OwnedFd>; 2],
+    /// The files that they are written to.
+    pub files: OpenedFiles,
     pidfd: Option<OwnedFd>,
     share: Share,
 }
@@ -64,18 +66,22 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         guardian::ensure();
     }
-    let stdin = if invocation.stdin {
-        Some(pipe()?)
-    } else {
-        None
-    };
-    let stdout = pipe()?;
-    let stderr = pipe()?;
-    check_headroom(&stderr.read)?;
+    let files = open_files(&invocation.outlets)?;
+    let pipe_if = |wanted: bool| wanted.then(pipe).transpose();
+    let stdin = pipe_if(invocation.stdin)?;
+    let [stdout, stderr] = &invocation.outlets;
+    let to_stdout = *stderr == Outlet::Stdout;
+    let stdout = pipe_if(stdout.has_pipe())?;
+    let stderr = pipe_if(stderr.has_pipe())?;
+    if let Some(latest) = [&stderr, &stdout, &stdin].into_iter().flatten().next() {
+        check_headroom(&latest.read)?;
+    }
     let child_ends = [
         stdin.as_ref().map(|p| &p.read),
-        Some(&stdout.write),
-        Some(&stderr.write),
+        stdout.as_ref().map(|p| &p.write),
+        if to_stdout { &stdout } else { &stderr }
+            .as_ref()
+            .map(|p| &p.write),
     ];
     let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
     let started = now();
@@ -102,16 +108,14 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         status: None,
     };
     let stdin = stdin.map(|pipe| pipe.write);
-    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
-        .into_iter()
-        .flatten()
-    {
+    let outputs = [stdout, stderr].map(|pipe| pipe.map(|pipe| pipe.read));
+    for end in stdin.iter().chain(outputs.iter().flatten()) {
         set_nonblocking(end)?;
     }
     Ok(Spawned {
         stdin,
-        stdout: stdout.read,
-        stderr: stderr.read,
+        outputs,
+        files,
         pidfd,
         share: Share::take(invocation.files),
         held,
