@@ -1,5 +1,6 @@
 //! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -251,25 +252,22 @@ impl Running {
             let input = self.stdin.take().unwrap_or_default();
             let started = started_event(&self.execution, &start);
             let handlers = &self.handlers;
-            let work = async {
-                let feed = async {
-                    if let Some(stdin) = stdin {
-                        stdin.write_all(&input).await;
-                    }
-                    std::future::pending::<()>().await;
-                };
-                let read = async {
-                    handlers.on_event(started).await;
-                    reader.run(&progress).await;
-                };
-                // A command that closed its output may still read its input.
-                tokio::select! {
-                    () = feed => {}
-                    () = read => {}
+            let feed = async {
+                if let Some(stdin) = stdin {
+                    stdin.write_all(&input).await;
                 }
+                std::future::pending::<Infallible>().await
             };
-            tokio::pin!(work);
-            supervisor.run(child, work).await
+            let read = async {
+                handlers.on_event(started).await;
+                reader.run(&progress).await;
+            };
+            tokio::pin!(read);
+            // Until the command has ended: one that closed its output, or has none that is read, may still read its input.
+            tokio::select! {
+                ending = supervisor.run(child, read) => ending,
+                never = feed => match never {},
+            }
         };
         let result = self.result(&start, queued_ms, &mut reader, &ending);
         if ending.cause.is_none() && reader.is_open() {
