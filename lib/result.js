@@ -7,13 +7,21 @@ const { readPlanResult, readResult, readSummary } = require('./told')
 /** The order in which both streams of a result were read, if both have printed. @type {WeakMap<object, [stdout: number, stderr: number][]>} */
 const orders = new WeakMap()
 
-/** What results have besides their fields. */
-const methods = {
-  /** @this {import('../index').ExecutionResult} */
-  get all() {
+/** @type {PropertyDescriptor & ThisType<import('../index').ExecutionResult>} */
+const all = {
+  get() {
     return merged(orders.get(this) ?? [], this.stdout, this.stderr)
   },
+  configurable: true,
 }
+
+/**
+ * A result with what is no part of its data: it is not copied, compared or sent along.
+ *
+ * @param {any} result
+ * @returns {import('../index').ExecutionResult}
+ */
+const withMembers = (result) => Object.defineProperty(result, 'all', all)
 
 /**
  * What was printed comes apart from the JSON: both streams as text, and as bytes where that is asked for.
@@ -30,7 +38,7 @@ function toResult(json, stdout, stderr, stdoutBytes, stderrBytes) {
   // Whoever gets another copy of the result may change the bytes of this one.
   const bytes =
     stdoutBytes && stderrBytes ? { stdout: Buffer.from(stdoutBytes), stderr: Buffer.from(stderrBytes) } : null
-  const result = /** @type {any} */ (Object.setPrototypeOf(readResult(found, stdout, stderr, bytes), methods))
+  const result = withMembers(readResult(found, stdout, stderr, bytes))
   if (found.output_order !== undefined) orders.set(result, found.output_order)
   return result
 }

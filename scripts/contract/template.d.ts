@@ -61,8 +61,8 @@ export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
 // generated: ExecutionResult as Result
 
-/** What a result can be asked for besides its fields. It is not copied with them. */
-export interface ResultMethods {
+/** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */
+export interface ResultMembers {
   /**
    * {@link Result.stdout} and {@link Result.stderr} as one text, in the order in which they were read, made when it is
    * asked for. What was printed to both between two reads may have been printed in another order; `stderr: 'stdout'` in
@@ -73,7 +73,7 @@ export interface ResultMethods {
 
 /** How an execution ended: {@link Result}, which `success` narrows. */
 export type ExecutionResult = Result &
-  ResultMethods &
+  ResultMembers &
   (
     | {
         /** It is completed. */
