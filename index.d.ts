@@ -91,12 +91,12 @@ export interface ExecutionRequest {
    *
    * - `capture`: it is read: for the result, the log, and whoever is told.
    * - `ignore`: to the null device. Nothing of it is read or counted.
-   * - `{ file }`: into this file alone, which is emptied before the start.
    */
   readonly stdout?:
     | 'capture'
     | 'ignore'
     | {
+        /** Into this file alone, which is emptied before the start. */
         readonly file: string
       }
     | undefined
@@ -107,13 +107,13 @@ export interface ExecutionRequest {
    * - `capture`: it is read: for the result, the log, and whoever is told.
    * - `ignore`: to the null device. Nothing of it is read or counted.
    * - `stdout`: where standard output goes, through the same pipe: in exactly the order in which it was printed.
-   * - `{ file }`: into this file alone, which is emptied before the start.
    */
   readonly stderr?:
     | 'capture'
     | 'ignore'
     | 'stdout'
     | {
+        /** Into this file alone, which is emptied before the start. */
         readonly file: string
       }
     | undefined
@@ -287,6 +287,14 @@ export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | '
 /** How an execution ended. */
 export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
+/** The bytes that a result keeps of both streams. */
+export interface OutputBytes {
+  /** Of standard output. */
+  stdout: Buffer
+  /** Of standard error. */
+  stderr: Buffer
+}
+
 /** How an execution ended. */
 export interface Result {
   /** The id of the execution. */
@@ -310,7 +318,7 @@ export interface Result {
    * Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where {@link ExecutionRequest.keepBytes}
    * asks for that; else `null`.
    */
-  bytes: { stdout: Buffer; stderr: Buffer } | null
+  bytes: OutputBytes | null
   /** How much was printed to standard output, kept or not, in bytes. */
   stdoutBytes: number
   /** How much was printed to standard error, kept or not, in bytes. */

@@ -44,7 +44,8 @@ async fn both_streams_in_one_pipe_keep_the_exact_order() {
         ..shell("for i in 1 2 3 4 5 6 7 8 9; do echo o$i; echo e$i >&2; done")
     };
     let result = run(&engine, request).await;
-    let expected: String = (1..=9).map(|i| format!("o{i}\ne{i}\n")).collect();
+    let lines: Vec<String> = (1..=9).map(|i| format!("o{i}\ne{i}\n")).collect();
+    let expected = lines.concat();
     assert_eq!((&result.stdout, result.stderr.as_str()), (&expected, ""));
     assert_eq!(result.all(), expected);
 }

@@ -59,6 +59,14 @@ export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
 /** How an execution ended. */
 export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
+/** The bytes that a result keeps of both streams. */
+export interface OutputBytes {
+  /** Of standard output. */
+  stdout: Buffer
+  /** Of standard error. */
+  stderr: Buffer
+}
+
 // generated: ExecutionResult as Result
 
 /** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */

@@ -105,11 +105,8 @@ class Writer {
     const named = type.$ref !== undefined && this.#exported.has(type.$ref.replace('#/$defs/', ''))
     const alternatives = type.$ref === undefined ? type.oneOf : named ? undefined : this.#definition(type.$ref).oneOf
     for (const alternative of alternatives ?? []) {
-      const fields = Object.entries(alternative.properties ?? {})
-      // Of objects that are told apart by a tag, the tag tells.
-      if (fields.some(([, field]) => field.const !== undefined)) continue
-      const written = alternative.const ?? `{ ${fields.map(([name]) => camel(name)).join(', ')} }`
-      parts.push(`- \`${written}\`: ${lowered(paragraphs(alternative.description, this.#link).join(' '))}`)
+      if (alternative.const === undefined) continue
+      parts.push(`- \`${alternative.const}\`: ${lowered(paragraphs(alternative.description, this.#link).join(' '))}`)
     }
     return comment(parts, indent)
   }
@@ -170,10 +167,13 @@ class Writer {
   }
 }
 
-/** What one of several objects is for is told where it says which one it is. @param {Schema} variant */
+/** What one of several objects is for is told where it says which one it is: by its tag, or its one key. @param {Schema} variant */
 function withDocumentedTag(variant) {
-  const tagged = Object.entries(variant.properties).map(([name, field]) =>
-    field.const === undefined ? [name, field] : [name, { ...field, description: variant.description }],
+  const fields = Object.entries(variant.properties)
+  const tagged = fields.map(([name, field]) =>
+    field.const === undefined && fields.length > 1
+      ? [name, field]
+      : [name, { ...field, description: variant.description }],
   )
   return { ...variant, properties: Object.fromEntries(tagged) }
 }

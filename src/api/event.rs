@@ -62,7 +62,7 @@ pub enum ExecutionEvent {
         /// Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for
         /// its answer. The next event of that stream tells it again from its beginning, with what follows. Left out where
         /// it is not so.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unfinished: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
@@ -80,7 +80,7 @@ pub enum ExecutionEvent {
         /// Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for
         /// its answer. The next event of that stream tells it again from its beginning, with what follows. Left out where
         /// it is not so.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unfinished: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
@@ -127,10 +127,6 @@ pub struct Ended {
     pub result: Arc<ExecutionResult>,
     /// When it ended.
     pub timestamp: DateTime<Utc>,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl ExecutionEvent {

@@ -95,8 +95,8 @@ pub struct ExecutionResult {
     pub stderr: String,
     /// Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where
     /// [`ExecutionRequest::keep_bytes`](crate::ExecutionRequest::keep_bytes) asks for that; else `null`.
-    #[serde(default, serialize_with = "unless_bytes_are_apart")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<u8>>", extend("x-apart" = true, "x-typescript" = "{ stdout: Buffer; stderr: Buffer }")))]
+    #[serde(default, serialize_with = "none_if_apart")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<u8>>", extend("x-apart" = true, "x-typescript" = "OutputBytes")))]
     pub bytes: Option<OutputBytes>,
     /// The order in which both were read, for [`ExecutionResult::all`].
     #[serde(default, skip_serializing_if = "OutputOrder::is_empty")]
@@ -180,14 +180,14 @@ fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
 }
 
-fn unless_bytes_are_apart<S: Serializer>(
-    bytes: &Option<OutputBytes>,
+fn none_if_apart<T: Serialize, S: Serializer>(
+    output: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     if OUTPUT_IS_APART.get() {
         return serializer.serialize_none();
     }
-    bytes.serialize(serializer)
+    output.serialize(serializer)
 }
 
 /// One line about an execution.

@@ -143,20 +143,20 @@ impl EventHandler for Handler {
                 self.channel.forget(token);
                 let result = self
                     .wants(Wanted::Result)
-                    .then(|| wire_result(&ended.result));
+                    .then(|| Box::new(wire_result(&ended.result)));
                 self.channel.send(Message::Ended { token, result });
             }
             ExecutionEvent::Stdout {
                 line, timestamp, ..
             } => {
                 self.tell_unfinished(OutputStream::Stdout, line, timestamp)
-                    .await
+                    .await;
             }
             ExecutionEvent::Stderr {
                 line, timestamp, ..
             } => {
                 self.tell_unfinished(OutputStream::Stderr, line, timestamp)
-                    .await
+                    .await;
             }
             ExecutionEvent::Progress { .. } | ExecutionEvent::PlanCompleted { .. } => {}
         }

@@ -77,7 +77,7 @@ pub(super) enum Message {
     },
     Ended {
         token: u32,
-        result: Option<[Value; 5]>,
+        result: Option<Box<[Value; 5]>>,
     },
     Accepted {
         token: u32,
@@ -217,7 +217,8 @@ impl Message {
                 (Told::Started, token, filled_up(values))
             }
             Self::Ended { token, result } => {
-                (Told::Ended, token, result.unwrap_or_else(|| filled_up([])))
+                let values = result.map_or_else(|| filled_up([]), |result| *result);
+                (Told::Ended, token, values)
             }
             Self::Accepted { token } => (Told::Accepted, token, filled_up([])),
             Self::Settled { token, outcome } => {

@@ -187,14 +187,14 @@ mod tests {
     #[test]
     fn a_command_that_alternates_for_ever_costs_a_bounded_list_and_loses_nothing() {
         let reads: Vec<_> = (0..100_000)
-            .map(|index| of(index % 2, [b'a' + (index % 2) as u8]))
+            .map(|index| of(index % 2, ["a", "b"][index % 2]))
             .collect();
         let (order, [stdout, stderr]) = read(&reads);
         assert!(order.0.len() <= MOST_TURNS + 1, "{}", order.0.len());
         let all = order.merge(&stdout, &stderr);
         // Each is within a few changes of where it belongs.
-        for (index, half) in all.as_bytes().chunks(1_000).enumerate() {
-            let stdout = half.iter().filter(|byte| **byte == b'a').count();
+        for (index, part) in all.as_bytes().chunks(1_000).enumerate() {
+            let stdout = memchr::memchr_iter(b'a', part).count();
             assert!(
                 (450..=550).contains(&stdout),
                 "{stdout} of 1000 in part {index}"
@@ -206,11 +206,24 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_of_characters_is_that_of_their_last_bytes(
-            reads in proptest::collection::vec((0_usize..2, "[aé€😀]{0,4}"), 0..20),
+            texts in ["[aé€😀]{0,20}", "[bß‰🙂]{0,20}"],
+            sizes in proptest::collection::vec((0_usize..2, 1_usize..6), 0..40),
         ) {
-            let bytes: Vec<_> = reads.iter().map(|(stream, text)| of(*stream, text)).collect();
-            let expected: String = reads.iter().map(|(_, text)| text.as_str()).collect();
-            prop_assert_eq!(all(&bytes), expected);
+            let mut rest = texts.each_ref().map(|text| text.as_bytes());
+            let mut expected = String::new();
+            let mut reads = Vec::new();
+            for (stream, size) in sizes.into_iter().chain([(0, usize::MAX), (1, usize::MAX)]) {
+                let read_before = texts[stream].len() - rest[stream].len();
+                let (read, after) = rest[stream].split_at(size.min(rest[stream].len()));
+                rest[stream] = after;
+                reads.push(of(stream, read));
+                let ended = texts[stream].char_indices().filter(|(start, character)| {
+                    let end = start + character.len_utf8();
+                    end > read_before && end <= read_before + read.len()
+                });
+                expected.extend(ended.map(|(_, character)| character));
+            }
+            prop_assert_eq!(all(&reads), expected);
         }
 
         #[test]

@@ -128,7 +128,9 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
                 chunk.at,
             );
             buffers::give(chunk.bytes);
-            chunk.unstripped.map(buffers::give);
+            if let Some(unstripped) = chunk.unstripped {
+                buffers::give(unstripped);
+            }
         }
         files
     }));
