@@ -231,6 +231,20 @@ async fn a_line_that_stays_unfinished_is_told_and_told_again_as_part_of_its_line
     assert_eq!(lines(&recorder.events()), expected);
 }
 
+#[tokio::test]
+async fn a_last_line_without_its_end_is_told_once_while_the_other_stream_goes_on() {
+    let (engine, _dir) = engine();
+    let recorder = Arc::new(Recorder::default());
+    let command = "printf 'last'; exec >&-; sleep 0.5; echo more >&2";
+    run_with(
+        &engine,
+        shell(command),
+        Arc::<Recorder>::clone(&recorder) as _,
+    )
+    .await;
+    assert_eq!(lines(&recorder.events()), [("last", false, false)]);
+}
+
 /// Wants no lines that are not finished.
 struct Finished(Arc<Recorder>);
 

@@ -4,10 +4,9 @@
 #[derive(Debug)]
 pub(crate) struct Capture {
     kept: Vec<u8>,
-    /// How much was printed.
     printed: u64,
-    /// How much of that was to be kept.
-    pushed: u64,
+    /// How much more was printed that is not for the result: escape sequences, what goes into a file.
+    elsewhere: u64,
     limit: usize,
 }
 
@@ -25,17 +24,16 @@ impl Capture {
         Self {
             kept: Vec::new(),
             printed: 0,
-            pushed: 0,
+            elsewhere: 0,
             limit,
         }
     }
 
     /// Takes what was read; returns what of it is beyond the limit. What is kept ends with a whole character there.
     pub fn push(&mut self, chunk: &[u8]) -> Excess {
-        let pushed_before = self.pushed;
-        self.pushed += chunk.len() as u64;
-        self.count(chunk.len());
-        if pushed_before > self.limit as u64 {
+        let printed_before = self.printed;
+        self.printed += chunk.len() as u64;
+        if printed_before > self.limit as u64 {
             return Excess::default();
         }
         let room = (self.limit - self.kept.len()).min(chunk.len());
@@ -54,9 +52,9 @@ impl Capture {
         }
     }
 
-    /// Counts what was printed, and is not to be kept.
-    pub fn count(&mut self, bytes: usize) {
-        self.printed += bytes as u64;
+    /// Counts what was printed, and is not for the result.
+    pub fn count_elsewhere(&mut self, count: usize) {
+        self.elsewhere += count as u64;
     }
 
     /// What was kept so far.
@@ -75,11 +73,11 @@ impl Capture {
     }
 
     pub fn printed(&self) -> u64 {
-        self.printed
+        self.printed + self.elsewhere
     }
 
     pub fn is_truncated(&self) -> bool {
-        self.pushed > self.kept.len() as u64
+        self.printed > self.kept.len() as u64
     }
 
     /// What was kept, as text. Where something is missing, a line of warning follows if there is to be one.
@@ -94,7 +92,7 @@ impl Capture {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
-            let printed = self.printed;
+            let printed = self.printed + self.elsewhere;
             let warning = format!(
                 "[output truncated: {printed} bytes were printed, the first {kept} are kept]\n"
             );

@@ -209,7 +209,7 @@ mod tests {
             texts in ["[aé€😀]{0,20}", "[bß‰🙂]{0,20}"],
             sizes in proptest::collection::vec((0_usize..2, 1_usize..6), 0..40),
         ) {
-            let mut rest = texts.each_ref().map(|text| text.as_bytes());
+            let mut rest = texts.each_ref().map(String::as_bytes);
             let mut expected = String::new();
             let mut reads = Vec::new();
             for (stream, size) in sizes.into_iter().chain([(0, usize::MAX), (1, usize::MAX)]) {

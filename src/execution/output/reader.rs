@@ -253,24 +253,16 @@ impl Reader {
         if self.streams[index].has_own_file {
             return self.write_to_own_file(index, bytes).await;
         }
-        self.keep(index, &bytes[old..]).await;
-        let name = self.streams[index].name;
-        if self.deliver && self.handlers.wants_bytes(name) {
-            self.deliver_bytes(name, &bytes[old..]).await;
-        }
-        if self.deliver && self.handlers.wants_output(name) {
-            let lines = self.streams[index].lines.push(bytes, old);
-            self.deliver(name, lines).await;
-            self.streams[index].tell_unfinished_at = self.when_to_tell_unfinished(index);
-        } else {
-            buffers::give(bytes);
-        }
+        let stripped = self.strip(index, &bytes[old..]);
+        let excess = self.keep(index, stripped.as_deref().unwrap_or(&bytes[old..]));
+        self.write(index, &bytes[old..], stripped, excess).await;
+        self.split(index, bytes, old).await;
     }
 
     /// Nothing of it was left over from an earlier read: there are no lines.
     async fn write_to_own_file(&mut self, index: usize, bytes: Vec<u8>) {
         let stream = &mut self.streams[index];
-        stream.capture.count(bytes.len());
+        stream.capture.count_elsewhere(bytes.len());
         let chunk = Chunk {
             stream: stream.name,
             excess: Excess::default(),
@@ -281,32 +273,59 @@ impl Reader {
         self.writer.write(chunk).await;
     }
 
-    /// Keeps what was read for the result, and has it written to the files.
-    async fn keep(&mut self, index: usize, read: &[u8]) {
+    /// What was read without its escape sequences, where these are to be left out.
+    fn strip(&mut self, index: usize, read: &[u8]) -> Option<Vec<u8>> {
         let stream = &mut self.streams[index];
-        let stripped = stream.stripper.as_mut().map(|it| it.strip(read));
-        let chunk = stripped.as_deref().unwrap_or(read);
-        stream.capture.count(read.len() - chunk.len());
-        let kept_before = stream.capture.kept().len();
-        let excess = stream.capture.push(chunk);
-        let kept = stream.capture.kept().len().saturating_sub(kept_before);
+        let stripped = stream.stripper.as_mut()?.strip(read);
+        stream.capture.count_elsewhere(read.len() - stripped.len());
+        Some(stripped)
+    }
+
+    /// Keeps what was read for the result; returns what of it is beyond the limit.
+    fn keep(&mut self, index: usize, chunk: &[u8]) -> Excess {
+        let capture = &mut self.streams[index].capture;
+        let kept_before = capture.kept().len();
+        let excess = capture.push(chunk);
+        let kept = capture.kept().len().saturating_sub(kept_before);
         self.order.note(index, kept);
-        let exceeding = excess.from < chunk.len();
-        if exceeding && self.fail_over_limit {
+        if excess.from < chunk.len() && self.fail_over_limit {
             self.execution.stop.ask(Cause::OutputLimit);
         }
+        excess
+    }
+
+    /// Has what was read written to the files that want it.
+    async fn write(&self, index: usize, read: &[u8], stripped: Option<Vec<u8>>, excess: Excess) {
+        let size = stripped.as_ref().map_or(read.len(), Vec::len);
+        let exceeding = excess.from < size;
         if self.writes || (exceeding && self.overflows) {
-            let was_stripped = stripped.is_some();
+            let unstripped = (stripped.is_some() && self.writes_raw).then(|| copy(read));
             let chunk = Chunk {
-                stream: stream.name,
+                stream: self.streams[index].name,
                 bytes: stripped.unwrap_or_else(|| copy(read)),
-                unstripped: (was_stripped && self.writes_raw).then(|| copy(read)),
+                unstripped,
                 excess,
                 at: Utc::now(),
             };
             self.writer.write(chunk).await;
         } else if let Some(stripped) = stripped {
             buffers::give(stripped);
+        }
+    }
+
+    /// Delivers what was read, and the lines that it completes.
+    async fn split(&mut self, index: usize, bytes: Vec<u8>, old: usize) {
+        self.streams[index].tell_unfinished_at = None;
+        let name = self.streams[index].name;
+        if self.deliver && self.handlers.wants_bytes(name) {
+            self.deliver_bytes(name, &bytes[old..]).await;
+        }
+        if self.deliver && self.handlers.wants_output(name) {
+            let lines = self.streams[index].lines.push(bytes, old);
+            self.deliver(name, lines).await;
+            self.streams[index].tell_unfinished_at = self.when_to_tell_unfinished(index);
+        } else {
+            buffers::give(bytes);
         }
     }
 
@@ -340,6 +359,7 @@ impl Reader {
     /// Delivers the last line, which may lack its end.
     async fn end(&mut self, index: usize) {
         let stream = &mut self.streams[index];
+        stream.tell_unfinished_at = None;
         let lines = stream.lines.finish();
         self.deliver(self.streams[index].name, lines).await;
     }
