@@ -2,9 +2,14 @@
 
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
+const { readJson } = require('./json')
 const { readPlanResult, readResult, readSummary } = require('./told')
 
-/** The order in which both streams of a result were read, if both have printed. @type {WeakMap<object, [stdout: number, stderr: number][]>} */
+/**
+ * The order in which both streams of a result were read, if both have printed.
+ *
+ * @type {WeakMap<object, [stdout: number, stderr: number][]>}
+ */
 const orders = new WeakMap()
 
 /** @type {PropertyDescriptor & ThisType<import('../index').ExecutionResult>} */
@@ -15,13 +20,22 @@ const all = {
   configurable: true,
 }
 
+const json = {
+  /** @this {import('../index').ExecutionResult} */
+  value() {
+    return readJson(this)
+  },
+  configurable: true,
+  writable: true,
+}
+
 /**
  * A result with what is no part of its data: it is not copied, compared or sent along.
  *
  * @param {any} result
  * @returns {import('../index').ExecutionResult}
  */
-const withMembers = (result) => Object.defineProperty(result, 'all', all)
+const withMembers = (result) => Object.defineProperties(result, { all, json })
 
 /**
  * What was printed comes apart from the JSON: both streams as text, and as bytes where that is asked for.
@@ -103,4 +117,4 @@ function toConfig(found) {
   )
 }
 
-module.exports = { toPlanResult, toResult, toSummary, toConfig }
+module.exports = { toPlanResult, toResult, toSummary, toConfig, withMembers }

@@ -39,6 +39,8 @@ const request = {
     'stripAnsi?': 'flag',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -62,6 +64,8 @@ const plan = {
     strategy: strategy,
     commands: { list: request },
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -83,6 +87,7 @@ const config = {
     'logOutput?': 'flag',
     'logDir?': 'text',
     'maxLogSizeBytes?': 'positive',
+    'secretEnvPatterns?': { list: 'text' },
     'terminationGraceMs?': 'positive',
     'drainIdleMs?': 'positive',
     'drainMaxMs?': 'positive',

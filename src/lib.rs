@@ -19,6 +19,7 @@ mod api;
 pub mod bench_support;
 mod engine;
 mod execution;
+mod masking;
 #[cfg(feature = "node")]
 mod node;
 mod plan;
@@ -33,6 +34,7 @@ pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecut
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
 pub use engine::{ExecuteOptions, ExecutionEngine};
+pub use masking::secret::Secret;
 pub use process::environment::Environment;
 
 /// `cargo test` runs the examples of the README too.

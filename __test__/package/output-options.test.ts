@@ -401,6 +401,39 @@ test('a sequence that is split between writes is left out, and only text counts 
   expect(result).toMatchObject({ success: true, stdout: 'abc\n', truncated: false, stdoutBytes: 19 })
 })
 
+// Secrets.
+
+test('a secret is masked in files, chunks, bytes and all', async () => {
+  const engine = newEngine()
+  const file = join(temporary(), 'out')
+  const chunks: string[] = []
+  const secrets = ['correct-horse-battery']
+  const request: ExecutionRequest = { ...exec('sh', '-c', 'cat; echo x >&2'), stdin: `a ${secrets[0]} b\n`, secrets }
+  const onStdoutBytes = (chunk: Buffer) => void chunks.push(chunk.toString())
+  const kept = await engine.run({ ...request, keepBytes: true, stderr: 'stdout' }, { onStdoutBytes })
+  expect(kept).toMatchObject({ stdout: 'a *** b\nx\n', all: 'a *** b\nx\n' })
+  expect(kept.bytes?.stdout.toString()).toBe('a *** b\nx\n')
+  expect(chunks.join('')).toBe('a *** b\nx\n')
+  await engine.run({ ...request, stdout: { file } })
+  expect(readFileSync(file, 'utf8')).toBe('a *** b\n')
+  // What may be the beginning of a secret is held back, and is there in the end.
+  const half = await engine.run({ ...request, stdin: 'a correct-ho', stdout: { file } })
+  expect(readFileSync(file, 'utf8')).toBe('a correct-ho')
+  expect(half.stdoutBytes).toBe(12)
+})
+
+test('a secret that comes together when escape sequences are left out is masked in result and log', async () => {
+  const engine = newEngine()
+  const request = { ...exec('cat'), secrets: ['correct-horse-battery'], stripAnsi: true, keepBytes: true }
+  const whole = await engine.run({ ...request, stdin: 'a corr\x1b[1mect-horse\x1b[0m-battery b\n' })
+  expect(whole).toMatchObject({ stdout: 'a *** b\n', stdoutBytes: 34, truncated: false })
+  expect(whole.bytes?.stdout.toString()).toBe('a *** b\n')
+  expect(entries(await engine.readLogs(whole.id))).toEqual(['stdout F a *** b', ''])
+  const half = await engine.run({ ...request, stdin: 'a corr\x1b[1mect-ho' })
+  expect(half).toMatchObject({ stdout: 'a correct-ho', stdoutBytes: 16 })
+  expect(entries(await engine.readLogs(half.id)).join('')).toContain('correct-ho')
+})
+
 // In plans.
 
 test('each step of a plan has its output as its request says', async () => {

@@ -69,6 +69,7 @@ function kindOf(schema, passed) {
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)
   }
   if (schema.oneOf !== undefined) return choiceOf(schema, passed)
+  if (schema.type === 'array' && schema['x-secret']) return `'secretList'`
   if (schema.type === 'array') return `{ list: ${kindOf(schema.items, passed)} }`
   if (schema.patternProperties !== undefined) {
     const [values] = Object.values(schema.patternProperties)

@@ -5,5 +5,6 @@ pub(crate) mod output;
 pub(crate) mod resolve;
 mod result;
 pub(crate) mod running;
+pub(crate) mod secrets;
 pub(crate) mod start;
 mod supervise;

@@ -109,7 +109,11 @@ fn working_dir(
     ))
 }
 
-fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64) -> Variables {
+pub(super) fn variables(
+    request: &ExecutionRequest,
+    environment: &Environment,
+    serial: u64,
+) -> Variables {
     let own = request
         .env
         .iter()
@@ -154,7 +158,7 @@ fn ask_for_color(own: &mut Vec<Assignment>, inherited: &[Assignment]) {
     add("FORCE_COLOR", "1");
     add("CLICOLOR_FORCE", "1");
     let is_terminal = |variable: &Assignment| {
-        variable.is_named(b"TERM") && !matches!(variable.value(), b"" | b"dumb")
+        variable.is_named(b"TERM") && !matches!(variable.value(), Some("" | "dumb"))
     };
     if !inherited.iter().any(is_terminal) {
         add("TERM", "xterm-256color");

@@ -123,7 +123,8 @@ impl Running {
         async move {
             let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
             let lived = unless_it_panics(Box::pin(self.run(begun))).await;
-            let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
+            let (mut result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
+            hide_secrets(&settling.execution, &mut result);
             let result = Arc::new(result);
             drop(slot);
             settling.settle(Arc::clone(&result));
@@ -301,6 +302,17 @@ async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output>
     .await
 }
 
+/// What was printed is without secrets already. What was added since the result was made counts too.
+fn hide_secrets(execution: &Execution, result: &mut ExecutionResult) {
+    if execution.secrets.changes() > 0 {
+        result.command = execution.command();
+        result.error = result
+            .error
+            .take()
+            .map(|error| execution.secrets.hide(error));
+    }
+}
+
 /// The result of an execution whose life panicked: its process was killed when it was dropped.
 fn panicked(execution: &Execution) -> ExecutionResult {
     let error = "the engine, or a handler of its events, panicked; the command was killed";
@@ -337,7 +349,7 @@ impl Moment {
 fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     ExecutionEvent::Started {
         execution_id: execution.id(),
-        command: execution.command().to_owned(),
+        command: execution.command(),
         pid: start.pid,
         timestamp: start.at,
     }
@@ -369,6 +381,7 @@ struct Settling {
 impl Settling {
     fn settle(&self, result: Arc<ExecutionResult>) {
         self.execution.outcome.set(result);
+        self.execution.secrets.forget();
         // A step is forgotten with its plan.
         if !self.execution.is_step() {
             let unit = Unit::Execution(Arc::clone(&self.execution));

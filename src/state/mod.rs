@@ -5,4 +5,5 @@ pub(crate) mod completion;
 pub(crate) mod execution;
 pub(crate) mod plan;
 pub(crate) mod registry;
+pub(crate) mod secrets;
 pub(crate) mod slots;

@@ -1,24 +1,84 @@
 //! Leaves escape sequences out, however they were split into reads.
 
+use std::sync::Arc;
+
 use anstyle_parse::state::{Action, State, state_change};
 use memchr::memchr;
 
 use crate::execution::output::buffers;
+use crate::masking::mask::Mask;
+use crate::masking::stream::StreamMask;
 
 const ESCAPE: u8 = 0x1b;
 
+/// What result and log hold of a stream: text without escape sequences, and without the secrets that come together only
+/// when these are gone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PlainText {
+    stripper: AnsiStripper,
+    mask: Option<StreamMask>,
+}
+
+/// What is left of a read, and how many bytes were left out of it.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub text: Vec<u8>,
+    pub stripped: usize,
+    pub hidden: usize,
+}
+
+impl PlainText {
+    pub fn renew_mask(&mut self, mask: &Arc<Mask>) {
+        StreamMask::renew(&mut self.mask, mask);
+    }
+
+    pub fn push(&mut self, read: &[u8]) -> Plain {
+        let mut text = buffers::take();
+        if let Some(mask) = &self.mask {
+            mask.put_held(&mut text);
+        }
+        let held = text.len();
+        self.stripper.strip(read, &mut text);
+        let stripped = held + read.len() - text.len();
+        let mask = self.mask.as_mut();
+        let hidden = mask.map_or(0, |mask| mask.mask(&mut text, 0));
+        Plain {
+            text,
+            stripped,
+            hidden,
+        }
+    }
+
+    /// Whether something is held back, as a secret may begin with it.
+    pub fn holds(&self) -> bool {
+        self.mask.as_ref().is_some_and(StreamMask::holds)
+    }
+
+    /// What was held back, at the end of the stream.
+    pub fn finish(&mut self) -> Option<Plain> {
+        let mask = self.mask.as_mut().filter(|mask| mask.holds())?;
+        let mut text = buffers::take();
+        mask.put_held(&mut text);
+        let hidden = mask.finish(&mut text, 0);
+        Some(Plain {
+            text,
+            stripped: 0,
+            hidden,
+        })
+    }
+}
+
 /// Leaves out what a terminal would obey: colors and other styles, movements of the cursor, titles, links. Everything
 /// else stays as it is, byte for byte.
-#[derive(Debug, Default)]
-pub(super) struct AnsiStripper {
+#[derive(Debug, Clone, Default)]
+struct AnsiStripper {
     /// Where in a sequence the last read has ended.
     state: State,
 }
 
 impl AnsiStripper {
-    /// What was read, without its escape sequences.
-    pub fn strip(&mut self, chunk: &[u8]) -> Vec<u8> {
-        let mut text = buffers::take();
+    /// Appends what was read, without its escape sequences.
+    fn strip(&mut self, chunk: &[u8], text: &mut Vec<u8>) {
         let mut rest = chunk;
         loop {
             if self.state == State::Ground {
@@ -27,7 +87,7 @@ impl AnsiStripper {
                 rest = &rest[start..];
             }
             let Some((byte, after)) = rest.split_first() else {
-                return text;
+                return;
             };
             if self.is_text(*byte) {
                 text.push(*byte);
@@ -72,11 +132,9 @@ mod tests {
     use super::*;
 
     fn stripped<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-        let mut stripper = AnsiStripper::default();
-        reads
-            .into_iter()
-            .flat_map(|read| stripper.strip(read))
-            .collect()
+        let mut plain = PlainText::default();
+        let texts = reads.into_iter().map(|read| plain.push(read).text);
+        texts.collect::<Vec<_>>().concat()
     }
 
     #[track_caller]

@@ -8,7 +8,7 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::ansi::AnsiStripper;
+use super::ansi::{Plain, PlainText};
 use super::capture::{Capture, Excess};
 use super::lines::{LineSplitter, Lines};
 use super::log::{Files, FilesState};
@@ -19,6 +19,7 @@ use crate::api::event::{ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
 use crate::api::output::{OutputOrder, SplitOn};
 use crate::execution::handlers::Handlers;
 use crate::execution::output::buffers::{self, READ_SIZE};
+use crate::masking::stream::StreamMask;
 use crate::process::PipeReader;
 use crate::state::cancellation::Cause;
 use crate::state::execution::Execution;
@@ -99,6 +100,8 @@ pub(crate) struct Reader {
     writes_raw: bool,
     overflows: bool,
     handlers: Handlers,
+    /// How often the secrets had changed when they were last looked at.
+    secret_changes: u32,
     deliver: bool,
     fail_over_limit: bool,
     /// What goes on to print is read to its end, also when the execution is over.
@@ -108,9 +111,12 @@ pub(crate) struct Reader {
 struct Stream {
     name: OutputStream,
     reader: Option<PipeReader>,
+    /// Takes the secrets out of what was read, before anything else sees it. `None`: there are none.
+    mask: Option<StreamMask>,
     /// It goes into a file of its own, and nowhere else.
     has_own_file: bool,
-    stripper: Option<AnsiStripper>,
+    /// Makes what result and log hold of it. `None`: they hold all of it.
+    plain: Option<PlainText>,
     capture: Capture,
     lines: LineSplitter,
     /// When the unfinished line is told as it is, unless it goes on before.
@@ -133,7 +139,8 @@ impl Reader {
             name,
             reader,
             has_own_file: files.own[name as usize].is_some(),
-            stripper: options.strip_ansi.then(AnsiStripper::default),
+            mask: None,
+            plain: options.strip_ansi.then(PlainText::default),
             capture: Capture::new(config.max_output_size_bytes),
             lines: LineSplitter::new(config.max_line_size_bytes, options.split_on),
             tell_unfinished_at: None,
@@ -151,6 +158,7 @@ impl Reader {
             overflows: files.overflow[0].is_some(),
             writer: Writer::new(files),
             handlers,
+            secret_changes: 0,
             deliver: config.stream_output,
             fail_over_limit: config.oversized_output_strategy
                 == OversizedOutputStrategy::FailExecution,
@@ -214,8 +222,27 @@ impl Reader {
         self.streams.iter().any(|stream| stream.reader.is_some())
     }
 
+    /// Takes secrets into account that have become known since the read before.
+    fn renew_masks(&mut self) {
+        let secrets = &self.execution.secrets;
+        let changes = secrets.changes();
+        if changes == self.secret_changes {
+            return;
+        }
+        self.secret_changes = changes;
+        if let Some(mask) = secrets.mask() {
+            for stream in &mut self.streams {
+                StreamMask::renew(&mut stream.mask, &mask);
+                if let Some(plain) = &mut stream.plain {
+                    plain.renew_mask(&mask);
+                }
+            }
+        }
+    }
+
     /// Reads once, and deals with what was read; returns how much that was.
     async fn read(&mut self, index: usize, progress: &Progress) -> usize {
+        self.renew_masks();
         let stream = &mut self.streams[index];
         let Some(reader) = &stream.reader else {
             return 0;
@@ -223,6 +250,9 @@ impl Reader {
         // Behind the unfinished line, so that the lines need not be copied together.
         let mut bytes = stream.lines.take_unfinished();
         let old = bytes.len();
+        if let Some(mask) = &stream.mask {
+            mask.put_held(&mut bytes);
+        }
         match reader.try_read(&mut bytes, READ_SIZE) {
             Ok(Some(n)) if n > 0 => {
                 if n == READ_SIZE && !stream.is_busy {
@@ -230,16 +260,22 @@ impl Reader {
                     reader.grow(BUSY_PIPE_SIZE);
                 }
                 progress.touch();
+                if let Some(mask) = &mut stream.mask {
+                    let hidden = mask.mask(&mut bytes, old);
+                    stream.capture.count_hidden(hidden);
+                }
                 self.deal_with(index, bytes, old).await;
                 progress.touch();
                 n
             }
             Ok(None) => {
+                bytes.truncate(old);
                 stream.lines.put_back(bytes);
                 0
             }
             // A pipe that cannot be read any more has ended.
             Ok(_) | Err(_) => {
+                bytes.truncate(old);
                 stream.lines.put_back(bytes);
                 stream.reader = None;
                 self.end(index).await;
@@ -273,12 +309,11 @@ impl Reader {
         self.writer.write(chunk).await;
     }
 
-    /// What was read without its escape sequences, where these are to be left out.
+    /// What result and log hold of what was read, where that is not all of it.
     fn strip(&mut self, index: usize, read: &[u8]) -> Option<Vec<u8>> {
         let stream = &mut self.streams[index];
-        let stripped = stream.stripper.as_mut()?.strip(read);
-        stream.capture.count_elsewhere(read.len() - stripped.len());
-        Some(stripped)
+        let plain = stream.plain.as_mut()?.push(read);
+        Some(counted(plain, &mut stream.capture))
     }
 
     /// Keeps what was read for the result; returns what of it is beyond the limit.
@@ -288,7 +323,7 @@ impl Reader {
         let excess = capture.push(chunk);
         let kept = capture.kept().len().saturating_sub(kept_before);
         self.order.note(index, kept);
-        if excess.from < chunk.len() && self.fail_over_limit {
+        if self.fail_over_limit && capture.is_exceeded() {
             self.execution.stop.ask(Cause::OutputLimit);
         }
         excess
@@ -317,7 +352,7 @@ impl Reader {
     async fn split(&mut self, index: usize, bytes: Vec<u8>, old: usize) {
         self.streams[index].tell_unfinished_at = None;
         let name = self.streams[index].name;
-        if self.deliver && self.handlers.wants_bytes(name) {
+        if old < bytes.len() && self.deliver && self.handlers.wants_bytes(name) {
             self.deliver_bytes(name, &bytes[old..]).await;
         }
         if self.deliver && self.handlers.wants_output(name) {
@@ -356,12 +391,63 @@ impl Reader {
         self.handlers.on_unfinished(stream.name, event).await;
     }
 
-    /// Delivers the last line, which may lack its end.
+    /// Delivers the last line, which may lack its end, and what was held back.
     async fn end(&mut self, index: usize) {
+        self.release(index).await;
         let stream = &mut self.streams[index];
         stream.tell_unfinished_at = None;
         let lines = stream.lines.finish();
         self.deliver(self.streams[index].name, lines).await;
+    }
+
+    /// Deals with what may have been the beginning of a secret: it is none.
+    async fn release(&mut self, index: usize) {
+        if self.keeps_reading && self.streams[index].reader.is_some() {
+            return self.show_held(index).await;
+        }
+        let stream = &mut self.streams[index];
+        if let Some(mask) = stream.mask.as_mut().filter(|mask| mask.holds()) {
+            let mut bytes = stream.lines.take_unfinished();
+            let old = bytes.len();
+            mask.put_held(&mut bytes);
+            let hidden = mask.finish(&mut bytes, old);
+            stream.capture.count_hidden(hidden);
+            self.deal_with(index, bytes, old).await;
+        }
+        let stream = &mut self.streams[index];
+        if let Some(rest) = stream.plain.as_mut().and_then(PlainText::finish) {
+            let text = counted(rest, &mut stream.capture);
+            let excess = self.keep(index, &text);
+            self.write(index, &[], Some(text), excess).await;
+        }
+    }
+
+    /// The same where the stream is read on for the files: there it may still become a secret.
+    async fn show_held(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let plain_holds = stream.plain.as_ref().is_some_and(PlainText::holds);
+        let mask = stream.mask.clone().filter(StreamMask::holds);
+        if stream.has_own_file || (mask.is_none() && !plain_holds) {
+            return;
+        }
+        let mut bytes = stream.lines.take_unfinished();
+        let old = bytes.len();
+        if let Some(mut mask) = mask {
+            mask.put_held(&mut bytes);
+            let hidden = mask.finish(&mut bytes, old);
+            stream.capture.count_hidden(hidden);
+        }
+        match stream.plain.clone() {
+            None => drop(self.keep(index, &bytes[old..])),
+            Some(mut plain) => {
+                let texts = [Some(plain.push(&bytes[old..])), plain.finish()];
+                for text in texts.into_iter().flatten() {
+                    let text = counted(text, &mut self.streams[index].capture);
+                    self.keep(index, &text);
+                }
+            }
+        }
+        self.split(index, bytes, old).await;
     }
 
     async fn deliver(&self, stream: OutputStream, lines: Option<Lines>) {
@@ -394,6 +480,13 @@ enum Next {
     Read(usize),
     TellUnfinished(usize),
     Finish,
+}
+
+/// Counts what is missing of a text.
+fn counted(plain: Plain, capture: &mut Capture) -> Vec<u8> {
+    capture.count_elsewhere(plain.stripped);
+    capture.count_hidden(plain.hidden);
+    plain.text
 }
 
 fn copy(bytes: &[u8]) -> Vec<u8> {
