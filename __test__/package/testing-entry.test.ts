@@ -403,6 +403,17 @@ test('a result says what its script says of it', async () => {
   expect(await result('d')).toMatchObject({ status: 'timeout', error: 'timed out after 9 ms', durationMs: 9 })
 })
 
+test('tells of what is printed as bytes, before the line', async () => {
+  const engine = new FakeEngine().otherwise({ output: ['a', { stderr: 'b' }] })
+  const told: string[] = []
+  await engine.run(ls, {
+    onStdout: (line) => void told.push(line),
+    onStdoutBytes: (chunk) => void told.push(chunk.toString()),
+    onStderrBytes: (chunk) => void told.push(chunk.toString()),
+  })
+  expect(told).toEqual(['a\n', 'a', 'b\n'])
+})
+
 test('callbacks are waited for, one line after the other', async () => {
   const steps: string[] = []
   await new FakeEngine().otherwise({ output: ['a', 'b'] }).run(ls, {
