@@ -139,6 +139,8 @@ export class FakeEngine implements ExecutionEngine {
   waitForCompletion(id: string): Promise<ExecutionResult>
   getPlanResult(planId: string): Promise<PlanExecutionResult>
   waitForPlan(planId: string): Promise<PlanExecutionResult>
+  /** Refuses what an engine refuses. What is scripted is told as it is: nothing is masked. */
+  addSecret(id: string, value: string): void
   listExecutions(): Promise<ExecutionSummary[]>
   cancel(id: string, reason?: string): Promise<void>
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>

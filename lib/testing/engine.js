@@ -229,6 +229,24 @@ class FakeEngine {
     return this.#plan(check.planId(planId)).ended()
   }
 
+  /** @param {string} id @param {string} value */
+  addSecret(id, value) {
+    try {
+      const checked = check.id(id)
+      const size = Buffer.byteLength(check.secret(value))
+      const isBlank = value.trim() === ''
+      if (isBlank || size < 4 || size > 65_536) {
+        const expected = 'a text of 4 to 65536 bytes that is not only white space'
+        const found = size === 0 ? 'an empty string' : isBlank ? 'only white space' : `one of ${size}`
+        throw new ExecutionError('VALIDATION', `value: expected ${expected}, found ${found}`, { field: 'value' })
+      }
+      const { result } = this.#plans.get(checked)?.plan ?? this.#execution(checked)
+      if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+    } catch (error) {
+      throw seenFrom(error, this.addSecret)
+    }
+  }
+
   async listExecutions() {
     /** @type {import('../../index').ExecutionSummary[]} */
     const newestFirst = []
