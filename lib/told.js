@@ -31,11 +31,17 @@ const readResult = (found, stdout, stderr) => ({
   forced: found.forced,
   leftoverProcesses: found.leftover_processes,
   survivors: found.survivors,
+  usage: found.usage && readCpuUsage(found.usage),
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,
   metadata: readMetadata(found.metadata),
 })
+
+/**
+ * @param {any} found
+ */
+const readCpuUsage = (found) => ({ userCpuMs: found.user_cpu_ms, systemCpuMs: found.system_cpu_ms })
 
 /**
  * @param {any} found
@@ -83,4 +89,29 @@ const readStats = (found) => ({
   skipped: found.skipped,
 })
 
-module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats }
+/**
+ * @param {any} found
+ */
+const readLogPage = (found) => ({ lines: found.lines.map(readLogLine), next: found.next, ended: found.ended })
+
+/**
+ * @param {any} found
+ */
+const readLogLine = (found) => ({
+  stream: found.stream,
+  line: found.line,
+  timestamp: inMillis(found.timestamp),
+  offset: found.offset,
+  complete: found.complete,
+})
+
+module.exports = {
+  readResult,
+  readCpuUsage,
+  readMetadata,
+  readSummary,
+  readPlanResult,
+  readStats,
+  readLogPage,
+  readLogLine,
+}

@@ -13,6 +13,27 @@ declare global {
 // generated: ExecutionRequest
 
 /**
+ * What a command reads.
+ *
+ * - A text, in UTF-8, or bytes, and the end.
+ * - `file`: a file, opened by the host for each start. A relative path is relative to
+ *   {@link ExecutionRequest.workingDir}. A directory, a named pipe and a socket are refused.
+ * - An async iterable, such as a stream of Node, or a `ReadableStream` of the web: it is pulled once the command runs, no
+ *   faster than the command reads, and left when the execution has ended: its iterator is told to return, a stream is
+ *   destroyed or cancelled. Where it fails, or gives something else than texts and bytes, the command is ended, and never
+ *   sees the end of its input, which it might take for a whole one; the result says `failed`, with `errorCode: 'IO'`, and
+ *   why in `error`.
+ * - `open`: what {@link ExecutionEngine.writeStdin} is given, until {@link ExecutionEngine.closeStdin}.
+ */
+export type Stdin =
+  | string
+  | Uint8Array
+  | { readonly file: string | URL }
+  | { readonly open: true }
+  | AsyncIterable<string | Uint8Array>
+  | ReadableStream<string | Uint8Array>
+
+/**
  * Who is told while a command runs.
  *
  * A callback has seen every line before {@link ExecutionEngine.run}, {@link ExecutionEngine.waitForCompletion} or
@@ -95,7 +116,13 @@ export type ExecutionResult = Result &
       }
   )
 
+// generated: CpuUsage
+
 // generated: ExecutionSummary
+
+// generated: LogLine
+
+// generated: LogPage
 
 // generated: events
 
@@ -156,7 +183,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.
@@ -367,6 +394,24 @@ export class ExecutionEngine implements Executor {
   cancel(id: string): Promise<void>
 
   /**
+   * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
+   * to the command: no faster than the command reads, and not before it was started. Writes are made in the order of the
+   * calls. Who waits for each holds no more than one in memory.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, `VALIDATION` if the request does not say so, or `IO` if the command has
+   * closed its input, or {@link ExecutionEngine.closeStdin} was called before.
+   */
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+
+  /**
+   * Ends the input of an execution whose request says `stdin: { open: true }`, behind what was written before. Where it has
+   * ended already, nothing is done.
+   *
+   * Rejects with `NOT_FOUND`, or `VALIDATION` if the request does not say so.
+   */
+  closeStdin(id: string): Promise<void>
+
+  /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
    * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
    * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
@@ -376,6 +421,35 @@ export class ExecutionEngine implements Executor {
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
   /**
+   * Some entries of the log of an execution, also of another process: at most `limit` of them (1000), from the offset
+   * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
+   * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
+   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+
+  /**
+   * Yields the entries of the log of an execution from the offset `from` on, and those that come, each once and in
+   * order, until the execution has ended. It may be one of another process: then until nobody writes its log any more.
+   * What is not taken yet stays in the file, so a slow loop holds the command up as little as none. After an interruption,
+   * also of the host, it goes on from the `offset` of the last entry that was taken.
+   *
+   * An execution of this engine that has not printed anything yet is waited for. Aborting `signal` ends the loop, without
+   * an error. A log that is deleted meanwhile is yielded to its end.
+   *
+   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
+   */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
+
+  /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.
    *
    * @throws {@link ExecutionError} `VALIDATION` if `id` is no UUID.
@@ -383,15 +457,17 @@ export class ExecutionEngine implements Executor {
   getLogPath(id: string): string
 
   /**
-   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
+   * Forgets a finished execution, or a finished plan with its steps. With `logs`, its log and overflow files are deleted
+   * as well, also those of an execution of an earlier process, which is not remembered; else they stay.
    *
-   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * Rejects with `NOT_FINISHED` while it runs or waits, or, with `logs`, while another host or what the command has left
+   * running still writes them; `NOT_FOUND`; `IO` if a file cannot be deleted; or `VALIDATION`.
    */
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
 
   /**
-   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Their log files
-   * stay.
+   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Deletes the logs
+   * that are older than {@link ExecutionConfig.logRetentionSecs}, or more than {@link ExecutionConfig.maxTotalLogBytes}.
    *
    * @returns How many it forgot.
    */

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
+use crate::api::inherit::{InheritEnv, User};
 use crate::api::quote;
+use crate::api::stdin::Stdin;
 use crate::masking::secret::{self, Secret};
 use crate::masking::text;
 
@@ -22,6 +24,10 @@ pub enum Command {
     /// A program and its arguments, without a shell.
     Exec {
         /// A path, or a name that is looked up on the `PATH` of the child.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         program: String,
         /// Default: none.
         #[serde(default)]
@@ -32,12 +38,20 @@ pub enum Command {
         /// What the shell is to run.
         command: String,
         /// The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "Option<String>", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shell: Option<String>,
     },
     /// A script file.
     Script {
         /// The file. A relative path is relative to [`ExecutionRequest::working_dir`].
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "String", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         path: PathBuf,
         /// What runs it. Default: its `#!` line, else its extension, else a shell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,28 +231,44 @@ pub struct ExecutionRequest {
     pub id: Uuid,
     /// What to run.
     pub command: Command,
-    /// Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id
-    /// of its execution.
+    /// Variables on top of the inherited environment; one without a value is not inherited. Default: none. Each child also
+    /// gets `ESCHER_EXECUTION_ID`, the id of its execution.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("x-secret" = true)))]
-    pub env: HashMap<String, String>,
-    /// Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`.
-    #[serde(default = "yes")]
-    pub inherit_env: bool,
+    pub env: HashMap<String, Option<String>>,
+    /// Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
+    /// those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with
+    /// the `PATH` of the user's login shell in place of that of the host, which is read once in the life of the host. On
+    /// Windows there is no such shell, and all are inherited as they are. Default: `true`.
+    #[serde(default)]
+    pub inherit_env: InheritEnv,
     /// The directory that the command runs in. It must exist. Default: that of the host when the request is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub working_dir: Option<PathBuf>,
-    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
     #[cfg_attr(
         feature = "schema",
-        schemars(with = "Option<String>", extend("x-secret" = true, "x-bytes" = true))
+        schemars(with = "Option<String>", extend("x-kind" = "path", "x-typescript" = "string | URL"))
     )]
-    #[serde(
-        default,
-        deserialize_with = "text_or_bytes",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub stdin: Option<Vec<u8>>,
+    pub working_dir: Option<PathBuf>,
+    /// The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
+    /// Linux; elsewhere it is refused.
+    #[cfg_attr(feature = "schema", schemars(range(max = 0o777)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
+    /// privileged; where the system refuses it, the command fails with `SPAWN_FAILED`. Default: that of the host. On Linux;
+    /// elsewhere it is refused.
+    #[cfg_attr(feature = "schema", schemars(range(min = -20, max = 19)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// The user that the command runs as, by name or number, with the groups of that user; `HOME`, `USER` and `LOGNAME` are
+    /// those of the user, unless [`ExecutionRequest::env`] names them. A user that the system does not know is refused;
+    /// where the host may not change the user, the command fails with `SPAWN_FAILED`. Default: that of the host. On Linux;
+    /// elsewhere it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Stdin>,
     /// The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
     /// [`ExecutionConfig::default_timeout_ms`]. More than [`ExecutionConfig::max_timeout_ms`] is refused.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -249,6 +279,9 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_ms: Option<u64>,
+    /// Whether its output is logged. Default: [`ExecutionConfig::log_output`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_output: Option<bool>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -282,23 +315,6 @@ impl fmt::Debug for ExecutionRequest {
     }
 }
 
-fn yes() -> bool {
-    true
-}
-
-fn text_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum TextOrBytes {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
-    Ok(Option::deserialize(from)?.map(|stdin| match stdin {
-        TextOrBytes::Text(text) => text.into_bytes(),
-        TextOrBytes::Bytes(bytes) => bytes,
-    }))
-}
-
 impl ExecutionRequest {
     /// A request with a new id and every other field at its default.
     #[must_use]
@@ -307,11 +323,15 @@ impl ExecutionRequest {
             id: Uuid::new_v4(),
             command,
             env: HashMap::new(),
-            inherit_env: true,
+            inherit_env: InheritEnv::All,
             working_dir: None,
+            umask: None,
+            nice: None,
+            user: None,
             stdin: None,
             timeout_ms: None,
             termination_grace_ms: None,
+            log_output: None,
             output_log_path: None,
             keep_background: false,
             secrets: Vec::new(),
@@ -323,7 +343,7 @@ impl ExecutionRequest {
     /// The secrets that it holds itself.
     fn own_secrets(&self) -> Vec<Secret> {
         let named = self.secret_env.iter().filter_map(|name| self.env.get(name));
-        let named = named.map(|value| Secret::from(value.as_str()));
+        let named = named.flatten().map(|value| Secret::from(value.as_str()));
         named.chain(self.secrets.iter().cloned()).collect()
     }
 
@@ -339,6 +359,12 @@ impl ExecutionRequest {
         let mut config = Cow::Borrowed(engine);
         if let Some(grace) = self.termination_grace_ms {
             config.to_mut().termination_grace_ms = grace;
+        }
+        if let Some(log_output) = self
+            .log_output
+            .filter(|wanted| *wanted != engine.log_output)
+        {
+            config.to_mut().log_output = log_output;
         }
         match config {
             Cow::Owned(own) => Some(own),
@@ -363,8 +389,10 @@ impl ExecutionRequest {
         }
         self.command.validate()?;
         for (name, value) in &self.env {
-            check_variable(name, value)?;
+            check_variable(name, value.as_deref().unwrap_or_default())?;
         }
+        self.inherit_env.validate()?;
+        self.check_process()?;
         if let Some(dir) = &self.working_dir {
             check_text("working_dir", &dir.to_string_lossy())?;
         }
@@ -388,6 +416,24 @@ impl ExecutionRequest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl ExecutionRequest {
+    /// What the process is to be, other than the host, and what it is given.
+    fn check_process(&self) -> Result<(), ValidationError> {
+        if let Some(umask) = self.umask.filter(|umask| *umask > 0o777) {
+            let expected = "an integer from 0 to 511, that is 0o777";
+            return Err(ValidationError::new("umask", expected, umask.to_string()));
+        }
+        if let Some(nice) = self.nice.filter(|nice| !(-20..=19).contains(nice)) {
+            let expected = "an integer from -20 to 19";
+            return Err(ValidationError::new("nice", expected, nice.to_string()));
+        }
+        if let Some(Stdin::File(file)) = &self.stdin {
+            check_text("stdin.file", &file.to_string_lossy())?;
+        }
+        self.user.as_ref().map_or(Ok(()), User::validate)
     }
 }
 

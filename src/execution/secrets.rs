@@ -84,7 +84,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         // As the command gets them.
-        let variables = variables(request, self.environment, 0);
+        let variables = variables(request, self.environment, 0, None);
         let found = variables.iter().filter(|one| is_secret(one, self.patterns));
         secrets.extend(found.filter_map(Assignment::value).map(Secret::from));
         add_named(&request.secret_env, &variables, secrets).map_err(own)?;

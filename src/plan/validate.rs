@@ -67,8 +67,9 @@ impl ExecutionPlan {
                 _ => None,
             };
             let path = script.and(request.env.get("PATH"));
-            let inherits = script.is_none() || request.inherit_env;
-            if seen.insert((&request.working_dir, script, path, inherits)) {
+            let inherits = script.and(Some(&request.inherit_env));
+            let is_other = (&request.user, request.umask, request.nice);
+            if seen.insert((&request.working_dir, script, path, inherits, is_other)) {
                 check_files(request, environment).map_err(|error| error.within(&path_of(step)))?;
             }
         }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
+use super::input::Input;
 use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
@@ -25,7 +26,10 @@ pub(crate) struct Execution {
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
+    /// Set once there is a log of its own, and not one of an earlier execution with its id.
+    pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
+    pub input: Input,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -105,7 +109,9 @@ impl Execution {
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
+            log_opened: Completion::default(),
             stop,
+            input: Input::default(),
             step: place,
         })
     }
@@ -208,6 +214,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         forced: false,
         leftover_processes: false,
         survivors: Vec::new(),
+        usage: None,
         log_path: None,
         error: None,
         error_code: None,
