@@ -41,6 +41,16 @@ function snapshot(value) {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, snapshot(item)]))
 }
 
+/** Refuses what cannot be masked. @param {string} value */
+function expectSecret(value) {
+  const size = Buffer.byteLength(value)
+  const isBlank = value.trim() === ''
+  if (!isBlank && size >= 4 && size <= 65_536) return
+  const expected = 'a text of 4 to 65536 bytes that is not only white space'
+  const found = size === 0 ? 'an empty string' : isBlank ? 'only white space' : `one of ${size}`
+  throw new ExecutionError('VALIDATION', `value: expected ${expected}, found ${found}`, { field: 'value' })
+}
+
 class FakeEngine {
   /** @type {ExecutionRequest[]} */
   requests = []
@@ -256,6 +266,7 @@ class FakeEngine {
     try {
       const checked = check.id(id)
       const secret = check.secret(value)
+      expectSecret(secret)
       const entry = this.#plans.get(checked)
       const { result } = entry?.plan ?? this.#execution(checked)
       if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
