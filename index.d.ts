@@ -107,6 +107,8 @@ export interface ExecutionRequest {
    * {@link ExecutionConfig.terminationGraceMs}.
    */
   readonly terminationGraceMs?: number | undefined
+  /** Whether its output is logged. Default: {@link ExecutionConfig.logOutput}. */
+  readonly logOutput?: boolean | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -116,7 +118,7 @@ export interface ExecutionRequest {
   readonly keepBackground?: boolean | undefined
   /**
    * Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-   * `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default:
+   * `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default:
    * none.
    */
   readonly secrets?: readonly string[] | undefined
@@ -255,12 +257,24 @@ export interface ExecutionConfig {
   /** Whether output is logged, one file per execution that prints anything. Default: `true`. */
   readonly logOutput?: boolean | undefined
   /**
-   * The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
-   * system's temporary directory.
+   * The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions-<uid>` in
+   * the temporary directory of the system, with the number of the user; on Windows, where that directory is the user's
+   * own, `cloudops-executions`.
    */
   readonly logDir?: string | undefined
-  /** The largest size of one log file, in bytes. Default: 104 857 600. */
+  /**
+   * The largest size of one log or overflow file, in bytes. Default: 104 857 600. What comes after is not written, and
+   * the result says so.
+   */
   readonly maxLogSizeBytes?: number | undefined
+  /** How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800. */
+  readonly logRetentionSecs?: number | undefined
+  /**
+   * How much all log and overflow files in the directory may hold, in bytes. Default: 1 073 741 824. What does not fit
+   * is deleted, those of the execution that finished first before others; what is still written never is, whichever
+   * host writes it.
+   */
+  readonly maxTotalLogBytes?: number | undefined
   /**
    * Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
    * for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
@@ -430,6 +444,38 @@ export interface ExecutionSummary {
   startedAt: string | null
   /** How long it took, in milliseconds, or `null` if it has not finished. */
   durationMs: number | null
+}
+
+/** An entry of a log: a line, or a piece of one. */
+export interface LogLine {
+  /**
+   * The stream that it was printed to.
+   *
+   * - `stdout`: standard output.
+   * - `stderr`: standard error.
+   */
+  stream: 'stdout' | 'stderr'
+  /** The line, or the piece of it, without its end. Invalid UTF-8 becomes U+FFFD. */
+  line: string
+  /** When its last byte was read; of what nobody finished, when it was written to the log. */
+  timestamp: string
+  /** Where the next entry begins in the log, in bytes: what to pass as `from` to go on after this one. */
+  offset: number
+  /**
+   * `false` for a piece that is not the last one of its line. Pieces are not joined. A line comes in pieces if it is
+   * longer than 16 KiB, or if nobody finished it for a second.
+   */
+  complete: boolean
+}
+
+/** Some entries of a log. */
+export interface LogPage {
+  /** The entries, in the order of the log. */
+  lines: LogLine[]
+  /** Where the next page begins: what to pass as `from` for it. */
+  next: number
+  /** Whether the execution has ended, and no entry follows. */
+  ended: boolean
 }
 
 /** The process was started. */
@@ -734,7 +780,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.
@@ -926,7 +972,7 @@ export class ExecutionEngine implements Executor {
    * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
    * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
    *
-   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, too many of them, or if `id` is no UUID;
    *   `NOT_FOUND`; `ALREADY_FINISHED`.
    */
   addSecret(id: string, value: string): void
@@ -972,6 +1018,35 @@ export class ExecutionEngine implements Executor {
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
   /**
+   * Some entries of the log of an execution, also of another process: at most `limit` of them (1000), from the offset
+   * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
+   * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
+   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+
+  /**
+   * Yields the entries of the log of an execution from the offset `from` on, and those that come, each once and in
+   * order, until the execution has ended. It may be one of another process: then until nobody writes its log any more.
+   * What is not taken yet stays in the file, so a slow loop holds the command up as little as none. After an interruption,
+   * also of the host, it goes on from the `offset` of the last entry that was taken.
+   *
+   * An execution of this engine that has not printed anything yet is waited for. Aborting `signal` ends the loop, without
+   * an error. A log that is deleted meanwhile is yielded to its end.
+   *
+   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
+   */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
+
+  /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.
    *
    * @throws {@link ExecutionError} `VALIDATION` if `id` is no UUID.
@@ -979,15 +1054,17 @@ export class ExecutionEngine implements Executor {
   getLogPath(id: string): string
 
   /**
-   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
+   * Forgets a finished execution, or a finished plan with its steps. With `logs`, its log and overflow files are deleted
+   * as well, also those of an execution of an earlier process, which is not remembered; else they stay.
    *
-   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * Rejects with `NOT_FINISHED` while it runs or waits, or, with `logs`, while another host or what the command has left
+   * running still writes them; `NOT_FOUND`; `IO` if a file cannot be deleted; or `VALIDATION`.
    */
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
 
   /**
-   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Their log files
-   * stay.
+   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Deletes the logs
+   * that are older than {@link ExecutionConfig.logRetentionSecs}, or more than {@link ExecutionConfig.maxTotalLogBytes}.
    *
    * @returns How many it forgot.
    */

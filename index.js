@@ -9,7 +9,7 @@ const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
 const { quote, quotePowerShell } = require('./lib/quote')
-const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
+const { toConfig, toLogPage, toPlanResult, toResult, toSummary } = require('./lib/result')
 const { sh } = require('./lib/sh')
 
 /** What it is given inherits nothing: there is no `toJSON` to be called. */
@@ -438,9 +438,36 @@ class ExecutionEngine {
    */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    const { maxBytes } = check.logOptions(options)
+    const { maxBytes } = check.tailOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
     return channel.ask((token) => this.#native.readLogs(token, checked, maxBytes))
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ from?: number, limit?: number }} [options]
+   * @returns {Promise<import('./index').LogPage>}
+   */
+  async readLogLines(id, options = {}) {
+    const checked = check.id(id)
+    const { from = 0, limit = 1000 } = check.pageOptions(options)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    return toLogPage(await channel.ask((token) => this.#native.readLogLines(token, checked, from, limit)))
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ from?: number, signal?: AbortSignal }} [options]
+   * @returns {AsyncGenerator<import('./index').LogLine, void, undefined>}
+   */
+  followLogs(id, options = {}) {
+    const { LogStream } = require('./lib/follow')
+    return new LogStream(async () => {
+      const checked = check.id(id)
+      const { from = 0, signal } = check.followOptions(options)
+      if (this.#entering.has(checked)) await this.#entering.get(checked)
+      return { follower: this.#native.followLogs(checked, from), signal }
+    })
   }
 
   /**
@@ -455,11 +482,17 @@ class ExecutionEngine {
     }
   }
 
-  /** @param {string} id */
-  async removeExecution(id) {
+  /**
+   * @param {string} id
+   * @param {{ logs?: boolean }} [options]
+   * @returns {Promise<void>}
+   */
+  async removeExecution(id, options = {}) {
     const checked = check.id(id)
+    const { logs = false } = check.removeOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    unwrap(this.#native.remove(checked))
+    if (logs) return channel.ask((token) => this.#native.removeWithLogs(token, checked))
+    return unwrap(this.#native.remove(checked))
   }
 
   /** @returns {Promise<number>} */
@@ -529,6 +562,7 @@ makeAsync(ExecutionEngine.prototype, [
   'writeStdin',
   'closeStdin',
   'readLogs',
+  'readLogLines',
   'removeExecution',
   'cleanup',
   'shutdown',

@@ -96,7 +96,10 @@ const options = object(optionsOfAll, 'an options object', ofJavaScript)
 const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
-const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
+const tailOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
+const pageOptions = object({ 'from?': count, 'limit?': positive }, 'an options object', ofJavaScript)
+const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an options object', ofJavaScript)
+const removeOptions = object({ 'logs?': flag }, 'an options object', ofJavaScript)
 
 module.exports = {
   /** @param {unknown} value */
@@ -112,7 +115,13 @@ module.exports = {
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */
-  logOptions: (value) => logOptions(value, 'options', 'VALIDATION'),
+  tailOptions: (value) => tailOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ from?: number, limit?: number }} */
+  pageOptions: (value) => pageOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ from?: number, signal?: AbortSignal }} */
+  followOptions: (value) => followOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ logs?: boolean }} */
+  removeOptions: (value) => removeOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {string | Uint8Array} */
   data: (value) => bytes(value, 'data', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */

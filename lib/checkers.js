@@ -53,10 +53,9 @@ const itemsOf = (list) => (isArray(list) ? list : [])
 function secretsOfChecked() {
   const parts = [checking, ...itemsOf(peek(checking, 'commands'))]
   const names = parts.flatMap((part) => itemsOf(peek(part, 'secretEnv')))
-  const values = parts.flatMap((part) => [
-    ...itemsOf(peek(part, 'secrets')),
-    ...names.flatMap((/** @type {any} */ name) => [peek(peek(part, 'env'), name), process.env[String(name)]]),
-  ])
+  const ofHost = names.map((name) => process.env[String(name)])
+  const ofRequest = parts.map((part) => names.map((name) => peek(peek(part, 'env'), String(name))))
+  const values = [...parts.map((part) => itemsOf(peek(part, 'secrets'))), ofHost, ...ofRequest].flat()
   const texts = values.map((value) => (typeof value === 'number' || typeof value === 'bigint' ? `${value}` : value))
   return texts
     .filter((text) => typeof text === 'string' && text.trim().length > 3)

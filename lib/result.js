@@ -3,7 +3,7 @@
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
 const { readJson } = require('./json')
-const { readPlanResult, readResult, readSummary } = require('./told')
+const { readLogPage, readPlanResult, readResult, readSummary } = require('./told')
 
 /**
  * @param {string} json
@@ -46,6 +46,12 @@ function toPlanResult([json, ...steps]) {
 const toSummary = (found) => readSummary(found)
 
 /**
+ * @param {string} json
+ * @returns {import('../index').LogPage}
+ */
+const toLogPage = (json) => /** @type {any} */ (readLogPage(JSON.parse(json)))
+
+/**
  * @param {any} found
  * @returns {Required<import('../index').ExecutionConfig>}
  */
@@ -55,11 +61,12 @@ function toConfig(found) {
       Object.fromEntries(
         Object.entries(found).map(([key, value]) => [
           key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
-          value,
+          // A list is as little to be changed as the rest.
+          Object.freeze(value),
         ]),
       ),
     )
   )
 }
 
-module.exports = { toPlanResult, toResult, toSummary, toConfig, withMembers }
+module.exports = { toLogPage, toPlanResult, toResult, toSummary, toConfig, withMembers }

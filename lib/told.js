@@ -89,4 +89,29 @@ const readStats = (found) => ({
   skipped: found.skipped,
 })
 
-module.exports = { readResult, readCpuUsage, readMetadata, readSummary, readPlanResult, readStats }
+/**
+ * @param {any} found
+ */
+const readLogPage = (found) => ({ lines: found.lines.map(readLogLine), next: found.next, ended: found.ended })
+
+/**
+ * @param {any} found
+ */
+const readLogLine = (found) => ({
+  stream: found.stream,
+  line: found.line,
+  timestamp: inMillis(found.timestamp),
+  offset: found.offset,
+  complete: found.complete,
+})
+
+module.exports = {
+  readResult,
+  readCpuUsage,
+  readMetadata,
+  readSummary,
+  readPlanResult,
+  readStats,
+  readLogPage,
+  readLogLine,
+}

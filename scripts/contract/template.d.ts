@@ -120,6 +120,10 @@ export type ExecutionResult = Result &
 
 // generated: ExecutionSummary
 
+// generated: LogLine
+
+// generated: LogPage
+
 // generated: events
 
 // generated: ExecutionPlan
@@ -179,7 +183,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.
@@ -371,7 +375,7 @@ export class ExecutionEngine implements Executor {
    * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
    * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
    *
-   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, too many of them, or if `id` is no UUID;
    *   `NOT_FOUND`; `ALREADY_FINISHED`.
    */
   addSecret(id: string, value: string): void
@@ -417,6 +421,35 @@ export class ExecutionEngine implements Executor {
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
   /**
+   * Some entries of the log of an execution, also of another process: at most `limit` of them (1000), from the offset
+   * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
+   * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
+   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+
+  /**
+   * Yields the entries of the log of an execution from the offset `from` on, and those that come, each once and in
+   * order, until the execution has ended. It may be one of another process: then until nobody writes its log any more.
+   * What is not taken yet stays in the file, so a slow loop holds the command up as little as none. After an interruption,
+   * also of the host, it goes on from the `offset` of the last entry that was taken.
+   *
+   * An execution of this engine that has not printed anything yet is waited for. Aborting `signal` ends the loop, without
+   * an error. A log that is deleted meanwhile is yielded to its end.
+   *
+   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
+   */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
+
+  /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.
    *
    * @throws {@link ExecutionError} `VALIDATION` if `id` is no UUID.
@@ -424,15 +457,17 @@ export class ExecutionEngine implements Executor {
   getLogPath(id: string): string
 
   /**
-   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
+   * Forgets a finished execution, or a finished plan with its steps. With `logs`, its log and overflow files are deleted
+   * as well, also those of an execution of an earlier process, which is not remembered; else they stay.
    *
-   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * Rejects with `NOT_FINISHED` while it runs or waits, or, with `logs`, while another host or what the command has left
+   * running still writes them; `NOT_FOUND`; `IO` if a file cannot be deleted; or `VALIDATION`.
    */
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
 
   /**
-   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Their log files
-   * stay.
+   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Deletes the logs
+   * that are older than {@link ExecutionConfig.logRetentionSecs}, or more than {@link ExecutionConfig.maxTotalLogBytes}.
    *
    * @returns How many it forgot.
    */

@@ -77,6 +77,9 @@ pub enum ExecutionError {
     /// No execution or plan of that id is known: it never was, or it has been forgotten. Becomes `NOT_FOUND`.
     #[error("no execution or plan with the id {0} is known")]
     NotFound(Uuid),
+    /// There is no log of that id, or none any more. Becomes `NOT_FOUND`.
+    #[error("there is no log of an execution with the id {0}")]
+    NoLog(Uuid),
     /// The id of a plan, where that of an execution was due. Becomes `NOT_FOUND`.
     #[error("{0} is a plan, and no execution")]
     IsPlan(Uuid),
@@ -146,7 +149,9 @@ impl ExecutionError {
         match self {
             Self::Validation(_) => ErrorCode::Validation,
             Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
-            Self::NotFound(_) | Self::IsPlan(_) | Self::IsExecution(_) => ErrorCode::NotFound,
+            Self::NotFound(_) | Self::NoLog(_) | Self::IsPlan(_) | Self::IsExecution(_) => {
+                ErrorCode::NotFound
+            }
             Self::NotFinished(_) => ErrorCode::NotFinished,
             Self::AlreadyFinished(_) => ErrorCode::AlreadyFinished,
             Self::DuplicateId { .. } => ErrorCode::DuplicateId,
@@ -174,6 +179,7 @@ impl ExecutionError {
     pub fn execution_id(&self) -> Option<Uuid> {
         match self {
             Self::NotFound(id)
+            | Self::NoLog(id)
             | Self::IsPlan(id)
             | Self::IsExecution(id)
             | Self::NotFinished(id)

@@ -13,8 +13,8 @@ use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::quote;
 use crate::api::stdin::Stdin;
-use crate::masking::mask;
 use crate::masking::secret::{self, Secret};
+use crate::masking::text;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,6 +279,9 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_ms: Option<u64>,
+    /// Whether its output is logged. Default: [`ExecutionConfig::log_output`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_output: Option<bool>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -287,7 +290,7 @@ pub struct ExecutionRequest {
     #[serde(default)]
     pub keep_background: bool,
     /// Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default: none.
+    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default: none.
     #[serde(default, deserialize_with = "secret::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
     pub secrets: Vec<Secret>,
@@ -328,6 +331,7 @@ impl ExecutionRequest {
             stdin: None,
             timeout_ms: None,
             termination_grace_ms: None,
+            log_output: None,
             output_log_path: None,
             keep_background: false,
             secrets: Vec::new(),
@@ -347,7 +351,7 @@ impl ExecutionRequest {
     pub(crate) fn display_hiding(&self, others: &[Secret]) -> String {
         let mut secrets = self.own_secrets();
         secrets.extend_from_slice(others);
-        mask::hide(&secrets, &self.command.display())
+        text::hide(&secrets, &self.command.display())
     }
 
     /// The configuration of its execution, where it asks for something else than that of the engine says.
@@ -355,6 +359,12 @@ impl ExecutionRequest {
         let mut config = Cow::Borrowed(engine);
         if let Some(grace) = self.termination_grace_ms {
             config.to_mut().termination_grace_ms = grace;
+        }
+        if let Some(log_output) = self
+            .log_output
+            .filter(|wanted| *wanted != engine.log_output)
+        {
+            config.to_mut().log_output = log_output;
         }
         match config {
             Cow::Owned(own) => Some(own),
@@ -370,7 +380,7 @@ impl ExecutionRequest {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| mask::hide(&self.own_secrets(), text)))
+            .map_err(|error| error.hiding(|text| text::hide(&self.own_secrets(), text)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {

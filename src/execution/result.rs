@@ -35,7 +35,7 @@ impl Running {
         let warn =
             self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
         let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
-        words.extend(files.log_limit_note);
+        words.extend(files.limit_notes);
         let [stdout_overflow_file, stderr_overflow_file] = files.overflow_paths;
         ExecutionResult {
             status: verdict.status,

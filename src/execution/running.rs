@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::handlers::Handlers;
 use super::input::Feed;
 use super::output::log::{AppendFile, Files, Log};
+use super::output::log_files::Kind;
 use super::output::reader::{Progress, Reader};
 pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
@@ -65,11 +66,6 @@ pub(crate) enum Begun {
     Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
 }
 
-/// Where the log and overflow files of an execution are.
-pub(crate) fn log_path(config: &ExecutionConfig, id: uuid::Uuid) -> std::path::PathBuf {
-    config.log_dir.join(format!("{id}.log"))
-}
-
 impl Running {
     pub fn new(
         execution: Arc<Execution>,
@@ -80,16 +76,17 @@ impl Running {
     ) -> Self {
         let config = request.own_config(&config).map_or(config, Arc::new);
         let id = request.id;
-        let overflow = |name: &str| {
+        let overflow = |kind: Kind| {
             (config.oversized_output_strategy == OversizedOutputStrategy::StreamToFile)
-                .then(|| AppendFile::new(config.log_dir.join(format!("{id}.{name}.overflow"))))
+                .then(|| AppendFile::own(kind.path(&config.log_dir, id), &config))
         };
+        let log_path = Kind::Log.path(&config.log_dir, id);
         let files = Files {
             log: config
                 .log_output
-                .then(|| Log::new(log_path(&config, id), config.max_log_size_bytes)),
+                .then(|| Log::new(log_path, &config, &execution)),
             raw: request.output_log_path.take().map(AppendFile::new),
-            overflow: [overflow("stdout"), overflow("stderr")],
+            overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),

@@ -90,8 +90,8 @@ impl Start {
         environment: &Environment,
     ) -> std::result::Result<Invocation, Unresolved> {
         let mut invocation = resolve(request, environment, self.config.orphan_protection)?;
-        invocation.files =
-            usize::from(self.config.log_output) + usize::from(request.output_log_path.is_some());
+        let logs = request.log_output.unwrap_or(self.config.log_output);
+        invocation.files = usize::from(logs) + usize::from(request.output_log_path.is_some());
         Ok(invocation)
     }
 

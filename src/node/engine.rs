@@ -11,18 +11,21 @@ use napi_derive::napi;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
+use zeroize::Zeroize;
 
+use super::answer::{answer, answer_to, internal, without_runtime};
 use super::channel::{Channel, Shared};
 use super::error::Failure;
+use super::follower::NativeLogFollower;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
 use super::runtime;
-use crate::api::config::ExecutionConfig;
+use crate::api::config::{ExecutionConfig, default_log_dir_name};
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
-use crate::engine::{ExecuteOptions, ExecutionEngine, check_added};
+use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
 use crate::masking::secret::Secret;
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
@@ -97,7 +100,7 @@ impl NativeEngine {
         variables: Option<String>,
         wants: u32,
     ) -> Option<Failure> {
-        self.submit(token, &request, stdin, variables, Wants(wants))
+        self.submit(token, request, stdin, variables, Wants(wants))
             .err()
             .map(Failure::from)
     }
@@ -105,13 +108,14 @@ impl NativeEngine {
     fn submit(
         &self,
         token: u32,
-        request: &str,
+        json: String,
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
         let mut request: ExecutionRequest =
-            serde_json::from_str(request).map_err(unreadable("request"))?;
+            serde_json::from_str(&json).map_err(unreadable("request"))?;
+        wipe(json, &request.secrets);
         if let Some(stdin) = stdin {
             request.stdin = Some(bytes(stdin).into());
         }
@@ -179,10 +183,16 @@ impl NativeEngine {
             Ok(runtime) => {
                 let runtime = runtime.clone();
                 // A long plan takes milliseconds to read.
-                pool::STARTS.submit(move || submission.submit(&plan, stdins, &runtime));
+                pool::STARTS.submit(move || submission.submit(plan, stdins, &runtime));
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
+    }
+
+    /// The name of the directory of logs where no other is asked for.
+    #[napi(catch_unwind)]
+    pub fn log_dir_name() -> String {
+        default_log_dir_name()
     }
 
     /// A new id.
@@ -316,7 +326,7 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn write_stdin(&self, token: u32, id: String, data: Either<String, Uint8Array>) {
         let (engine, data) = (self.engine.clone(), bytes(data));
-        self.answer_to(token, move || {
+        answer_to(&self.channel, token, move || {
             let written = parse_id(&id).map(|id| engine.write_stdin(id, data));
             async move { written?.await.map(|()| Value::Undefined) }
         });
@@ -326,7 +336,7 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn close_stdin(&self, token: u32, id: String) {
         let engine = self.engine.clone();
-        self.answer_to(token, move || {
+        answer_to(&self.channel, token, move || {
             let closed = parse_id(&id).map(|id| engine.close_stdin(id));
             async move { closed?.await.map(|()| Value::Undefined) }
         });
@@ -343,17 +353,48 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) {
         let engine = self.engine.clone();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked to be a positive integer"
-        )]
-        let max_bytes = max_bytes.map(|bytes| bytes as u64);
+        let max_bytes = max_bytes.map(whole);
         self.answer(token, async move {
             engine
                 .read_logs(parse_id(&id)?, max_bytes)
                 .await
                 .map(Value::text)
+        });
+    }
+
+    /// Settles `token` with a page of a log, as JSON.
+    #[napi(catch_unwind)]
+    pub fn read_log_lines(&self, token: u32, id: String, from: f64, limit: f64) {
+        let engine = self.engine.clone();
+        let [from, limit] = [from, limit].map(whole);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.answer(token, async move {
+            let page = engine.read_log_lines(parse_id(&id)?, from, limit).await?;
+            serde_json::to_string(&page)
+                .map(Value::text)
+                .map_err(internal)
+        });
+    }
+
+    /// Follows a log from an offset on.
+    #[napi(catch_unwind)]
+    pub fn follow_logs(&self, id: String, from: f64) -> napi::Result<NativeLogFollower> {
+        let id =
+            Uuid::try_parse(&id).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let follower = self.engine.follow_logs(id, whole(from));
+        Ok(NativeLogFollower::new(follower, Arc::clone(&self.channel)))
+    }
+
+    /// Settles `token` once a finished execution is forgotten, and its files are deleted.
+    #[napi(catch_unwind)]
+    pub fn remove_with_logs(&self, token: u32, id: String) {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            let options = RemoveOptions { logs: true };
+            engine
+                .remove_execution_with(parse_id(&id)?, options)
+                .await
+                .map(|()| Value::Undefined)
         });
     }
 
@@ -378,28 +419,19 @@ impl NativeEngine {
     }
 
     fn answer(&self, token: u32, question: impl Future<Output = Result<Value>> + Send + 'static) {
-        self.answer_to(token, move || question);
+        answer(&self.channel, token, question);
     }
+}
 
-    /// What is done to ask is done in the order of the calls.
-    fn answer_to<F: Future<Output = Result<Value>> + Send + 'static>(
-        &self,
-        token: u32,
-        ask: impl FnOnce() -> F + Send + 'static,
-    ) {
-        let channel = Arc::clone(&self.channel);
-        let answer = move |outcome: Result<Value>| {
-            let outcome = outcome.map_err(Failure::from);
-            channel.send(Message::Settled { token, outcome });
-        };
-        runtime::once_there(move |runtime| match runtime {
-            Ok(runtime) => {
-                let question = ask();
-                drop(runtime.spawn(async move { answer(question.await) }));
-            }
-            Err(error) => answer(Err(without_runtime(error))),
-        });
-    }
+/// A number that was checked to be a whole one, and not negative.
+fn whole(number: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked in JavaScript"
+    )]
+    let number = number as u64;
+    number
 }
 
 /// An execution on its way to the engine.
@@ -465,7 +497,7 @@ struct PlanSubmission {
 }
 
 impl PlanSubmission {
-    fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
+    fn submit(self, plan: String, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
@@ -481,12 +513,14 @@ impl PlanSubmission {
 
     fn enter(
         self,
-        plan: &str,
+        json: String,
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
-        let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
+        let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
+        let steps = plan.commands.iter().flat_map(|step| &step.secrets);
+        wipe(json, plan.secrets.iter().chain(steps));
         for (step, request) in plan.commands.iter_mut().enumerate() {
             if let Some(stdin) = stdins.remove(&step) {
                 request.stdin = Some(stdin.into());
@@ -533,6 +567,13 @@ fn refuse(channel: &Shared, token: u32, error: ExecutionError) {
     channel.send(Message::Settled { token, outcome });
 }
 
+/// Wipes what was sent, where it holds secrets.
+fn wipe<'a>(mut json: String, secrets: impl IntoIterator<Item = &'a Secret>) {
+    if secrets.into_iter().next().is_some() {
+        json.zeroize();
+    }
+}
+
 fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {
     let expected = "text of whole Unicode characters";
     // Not what the error says, which may tell a value.
@@ -559,14 +600,4 @@ fn environment(variables: Option<String>) -> Environment {
 
 fn parse_id(id: &str) -> Result<Uuid> {
     Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
-}
-
-fn without_runtime(error: &std::io::Error) -> ExecutionError {
-    internal(format_args!(
-        "the threads of the engine cannot be started: {error}"
-    ))
-}
-
-fn internal(error: impl std::fmt::Display) -> ExecutionError {
-    ExecutionError::Internal(error.to_string())
 }

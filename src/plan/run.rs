@@ -43,13 +43,12 @@ pub(crate) struct PlanContext {
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
-/// The secrets of each step. Steps that have the same share what finds them.
+/// The secrets of each step.
 pub(crate) fn secrets_of_steps(
     request: &ExecutionPlan,
-    environment: &Environment,
-    config: &ExecutionConfig,
+    collector: Collector<'_>,
 ) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
-    let mut collector = Collector::new(environment, config).for_plan(request)?;
+    let collector = collector.for_plan(&request.secrets, &request.secret_env)?;
     let steps = request.commands.iter().enumerate();
     steps
         .map(|(index, step)| collector.collect(step, |error| error.within(&path_of(index))))

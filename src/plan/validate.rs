@@ -7,7 +7,7 @@ use crate::api::error::ValidationError;
 use crate::api::plan::{ExecutionPlan, ExecutionStrategy};
 use crate::api::request::{Command, check_secrets};
 use crate::execution::resolve::check_files;
-use crate::masking::mask;
+use crate::masking::text;
 use crate::process::environment::Environment;
 
 impl ExecutionPlan {
@@ -20,7 +20,7 @@ impl ExecutionPlan {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| mask::hide(&self.secrets, text)))
+            .map_err(|error| error.hiding(|text| text::hide(&self.secrets, text)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {

@@ -21,6 +21,7 @@ pub(crate) mod scarcity;
 pub(crate) mod tag;
 #[cfg(unix)]
 mod unix;
+pub(crate) mod watch;
 #[cfg(windows)]
 mod windows;
 

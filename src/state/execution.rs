@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
 use super::input::Input;
-use super::secrets::{Grown, SecretSet, Secrets};
+use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -26,6 +26,8 @@ pub(crate) struct Execution {
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
+    /// Set once there is a log of its own, and not one of an earlier execution with its id.
+    pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
     pub input: Input,
     /// Its place in a plan.
@@ -107,6 +109,7 @@ impl Execution {
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
+            log_opened: Completion::default(),
             stop,
             input: Input::default(),
             step: place,
@@ -130,12 +133,11 @@ impl Execution {
     }
 
     /// Hides something more of what is shown from now on.
-    pub fn add_secret(&self, secret: &Secret, grown: &mut Grown) -> Result<()> {
+    pub fn add_secret(&self, secret: &Secret, sets: &SecretSets) -> Result<()> {
         if self.outcome.get().is_some() {
             return Err(ExecutionError::AlreadyFinished(self.id));
         }
-        self.secrets.add(secret, grown);
-        Ok(())
+        Ok(self.secrets.add(secret, sets)?)
     }
 
     pub fn is_step(&self) -> bool {

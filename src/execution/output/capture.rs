@@ -105,7 +105,7 @@ impl Capture {
 }
 
 /// The length without an unfinished character at the end.
-fn whole_characters(bytes: &[u8]) -> usize {
+pub(super) fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
     let last = bytes[tail..]
         .iter()

@@ -156,7 +156,7 @@ impl Reader {
             }
         }
         progress.reached_end.store(true, Ordering::Relaxed);
-        self.writer.finish().await;
+        self.writer.finish(false).await;
         self.handlers.flush().await;
     }
 
@@ -177,7 +177,7 @@ impl Reader {
                 self.streams[stream].reader = None;
             }
         }
-        self.writer.finish().await;
+        self.writer.finish(self.is_open()).await;
         self.handlers.flush().await;
     }
 

@@ -157,24 +157,23 @@ pub(in crate::process) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether a process that has shown no variables may show some in a moment, as it is in the middle of executing a program:
-/// the kernel does not know yet where they are, or knows by now. Of one that was started without, it knows that.
+/// Whether a process that has shown no variables may show some in a moment, as it is in the middle of executing a program.
 pub(in crate::process) fn is_executing(pid: i32) -> io::Result<bool> {
     /// Far longer than any program takes to be executed, in units of 10 ms.
     const MOMENT: u64 = 500;
 
     let stat = fs::read(root().join(format!("{pid}/stat")))?;
-    let has_none =
-        variables_in_memory(&stat).is_some_and(|(start, end)| start != 0 && start == end);
+    let has_none = has_no_variables(&stat).unwrap_or(false);
     let is_young = |process: Process| process.started + MOMENT > now();
     Ok(!has_none && parse(pid, &stat).is_some_and(is_young))
 }
 
-/// Where the variables of a process begin and end in its memory, as it was started; zeros where that is not known.
-fn variables_in_memory(stat: &[u8]) -> Option<(u64, u64)> {
+/// Whether a process was started without variables. Where its code ends is told once all else is known of it.
+fn has_no_variables(stat: &[u8]) -> Option<bool> {
     let fields = fields_after_name(stat)?;
-    let address = |index: usize| fields.get(index)?.parse().ok();
-    Some((address(47)?, address(48)?))
+    let address = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let (end_of_code, start, end) = (address(24)?, address(47)?, address(48)?);
+    Some(end_of_code != 0 && start == end)
 }
 
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is
@@ -230,6 +229,28 @@ mod tests {
         assert!(!is_within("1:name=systemd:/user/a\n0::/user/ab\n", own));
         assert!(is_within("0::/anything\n", "0::/\n"));
         assert!(!is_within("0::/../other\n", "0::/one\n"));
+    }
+
+    #[test]
+    fn a_process_that_was_started_without_variables_is_told_from_one_that_executes_its_program() {
+        let own = fs::read("/proc/self/stat").expect("a read");
+        assert_eq!(has_no_variables(&own), Some(false));
+        let stat = |addresses: [u64; 3]| {
+            let mut fields = vec!["0".to_owned(); 50];
+            for (index, address) in [24, 47, 48].into_iter().zip(addresses) {
+                fields[index] = address.to_string();
+            }
+            format!("7 (sh) {}\n", fields.join(" ")).into_bytes()
+        };
+        let begins_to_execute = [0, 0, 0];
+        let goes_through_its_variables = [0, 9000, 9000];
+        assert_eq!(has_no_variables(&stat(begins_to_execute)), Some(false));
+        assert_eq!(
+            has_no_variables(&stat(goes_through_its_variables)),
+            Some(false)
+        );
+        assert_eq!(has_no_variables(&stat([4000, 9000, 9000])), Some(true));
+        assert_eq!(has_no_variables(&stat([4000, 9000, 9010])), Some(false));
     }
 
     #[test]
