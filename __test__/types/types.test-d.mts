@@ -31,6 +31,7 @@ import {
   type RunOptions,
   type StartedEvent,
   type StderrEvent,
+  type Stdin,
   type StdoutEvent,
   type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
@@ -106,6 +107,36 @@ const request: ExecutionRequest = {
   metadata: { source: 'ui', conversationId: 'c', tags: { team: 'a' } },
 }
 const withBuffer: ExecutionRequest = { command: exec, stdin: Buffer.from('x') }
+async function* chunks() {
+  yield 'text'
+  yield Buffer.from('bytes')
+}
+const inputs: Stdin[] = [
+  'text',
+  { file: '/etc/hosts' },
+  { file: new URL('file:///etc/hosts') },
+  { open: true },
+  chunks(),
+  process.stdin,
+  new ReadableStream<Uint8Array>(),
+]
+const elsewhere: ExecutionRequest = {
+  command: { type: 'exec', program: new URL('file:///bin/ls') },
+  env: { ...process.env, GONE: undefined },
+  inheritEnv: ['PATH', 'LC_*'],
+  workingDir: new URL('file:///'),
+  umask: 0o077,
+  nice: 10,
+  user: 'nobody',
+}
+const fromLogin: ExecutionRequest = { command: exec, inheritEnv: 'login', user: 65_534 }
+void [engine.writeStdin(id, 'text'), engine.writeStdin(id, Buffer.from('bytes')), engine.closeStdin(id)]
+// @ts-expect-error an input that is not open is left out
+const closedInput: Stdin = { open: false }
+// @ts-expect-error numbers are no chunks
+const numbers: Stdin = (async function* () {
+  yield 5
+})()
 // @ts-expect-error a command is required
 const noCommand: ExecutionRequest = {}
 // @ts-expect-error an unknown key
