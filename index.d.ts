@@ -84,6 +84,30 @@ export interface ExecutionRequest {
    * {@link ExecutionConfig.terminationGraceMs}.
    */
   readonly terminationGraceMs?: number | undefined
+  /**
+   * What asks the processes of the execution to end: at a deadline or a cancel, and what the command has left running.
+   * Whatever has not ended after the grace is killed. Default: `SIGTERM`. On Windows no process is asked, and
+   * everything else is refused.
+   *
+   * - `SIGTERM`: asks it to end, as service managers do.
+   * - `SIGINT`: what Ctrl+C sends. Terraform and ansible put things in order at this one.
+   * - `SIGHUP`: that its terminal is gone.
+   * - `SIGQUIT`: what Ctrl and a backslash send. What does not handle it may write a core file.
+   */
+  readonly stopSignal?: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT' | undefined
+  /**
+   * How long the command may print nothing, in milliseconds: then it is ended, its status is `timeout`, and its error
+   * code `IDLE`. Any byte on either stream counts. Time in which the engine waits for a callback does not. Default: for
+   * ever.
+   */
+  readonly idleTimeoutMs?: number | undefined
+  /**
+   * The exit codes that mean success: the status is `completed` then. At least one, each from 0 to 255; on Windows, to
+   * 4 294 967 295. Default: 0 alone.
+   */
+  readonly successExitCodes?: readonly number[] | undefined
+  /** What is kept of each stream for the result, in bytes. Default: {@link ExecutionConfig.maxOutputSizeBytes}. */
+  readonly maxOutputSizeBytes?: number | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -130,7 +154,10 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
-  /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
+  /**
+   * Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`, and its
+   * `cancelReason` is the reason of the signal: the message of an error, as `AbortSignal.timeout` has one, or a string.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -215,10 +242,10 @@ export interface ExecutionConfig {
  *
  * - `pending`: it waits for a slot, or for descriptors.
  * - `running`: its process runs, or its output is still being read.
- * - `completed`: the command exited with code 0.
+ * - `completed`: the command exited with code 0, or another of {@link ExecutionRequest.successExitCodes}.
  * - `failed`: it exited with another code, was ended by a signal, could not be started, or printed more than it may.
  * - `cancelled`: it was cancelled, whatever its exit code.
- * - `timeout`: its deadline passed, whatever its exit code.
+ * - `timeout`: its deadline passed, or it printed nothing for too long, whatever its exit code.
  * - `skipped`: a step of a plan that was not started, because another one failed; `error` names that one.
  */
 export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'
@@ -288,10 +315,16 @@ export interface Result {
    *
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
+   * - `IDLE`: it printed nothing for {@link ExecutionRequest.idleTimeoutMs}.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
    *   command all the same.
    */
-  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null
+  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'IO' | null
+  /**
+   * Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
+   * step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
+   */
+  cancelReason: string | null
   /** What the request said about itself. */
   metadata: {
     /** Where the request came from, such as `ui`. */
@@ -378,7 +411,7 @@ export interface StderrEvent {
   timestamp: string
 }
 
-/** The command exited with code 0. */
+/** The command exited with a code that means success. */
 export interface CompletedEvent {
   /** What it tells of. */
   eventType: 'completed'
@@ -414,7 +447,7 @@ export interface CancelledEvent {
   timestamp: string
 }
 
-/** The deadline of the execution passed. */
+/** The deadline of the execution passed, or it printed nothing for too long. */
 export interface TimeoutEvent {
   /** What it tells of. */
   eventType: 'timeout'
@@ -723,9 +756,12 @@ export class ExecutionEngine {
    * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
    * read, what it left is ended, and the status is that of its end.
    *
-   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * `reason` becomes the `cancelReason` of the result; of a plan, in the result of each step that is cancelled with it.
+   * Of several reasons the first stays.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID or `reason` no string.
    */
-  cancel(id: string): Promise<void>
+  cancel(id: string, reason?: string): Promise<void>
 
   /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what

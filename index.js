@@ -2,7 +2,7 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const native = require('./lib/native')
-const { onAbort } = require('./lib/abort')
+const { onAbort, reasonOf } = require('./lib/abort')
 const check = require('./lib/check')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
@@ -271,8 +271,8 @@ class ExecutionEngine {
       }
       try {
         const { signal } = check.streamOptions(options)
-        if (signal?.aborted) leave.abort()
-        else if (signal) forget = onAbort(signal, () => leave.abort())
+        if (signal?.aborted) leave.abort(reasonOf(signal) ?? null)
+        else if (signal) forget = onAbort(signal, (reason) => leave.abort(reason ?? null))
         const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
         this.#submit(request, { onEvents, refused: finish, ended: () => finish() }, leave.signal)
       } catch (error) {
@@ -280,7 +280,7 @@ class ExecutionEngine {
       }
     }
     const stop = async () => {
-      leave.abort()
+      leave.abort('the loop over its events was left')
       await settled
     }
     return new EventStream(start, stop)
@@ -333,12 +333,14 @@ class ExecutionEngine {
 
   /**
    * @param {string} id
+   * @param {string} [reason]
    * @returns {Promise<void>}
    */
-  async cancel(id) {
+  async cancel(id, reason) {
     const checked = check.id(id)
+    const checkedReason = check.reason(reason)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return channel.ask((token) => this.#native.cancel(token, checked))
+    return channel.ask((token) => this.#native.cancel(token, checked, checkedReason))
   }
 
   /**

@@ -5,7 +5,7 @@
 
 const { setImmediate } = require('node:timers')
 const native = require('./native')
-const { onAbort } = require('./abort')
+const { onAbort, reasonOf } = require('./abort')
 const { fromFailure } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
 const { toPlanResult, toResult } = require('./result')
@@ -367,7 +367,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
   // Not as `begin` does, whose closure would cost each start a microsecond.
   try {
     if (signal) stopOnAbort(run, token, signal)
-    const failure = engine.execute(token, request, stdin, variables, wants)
+    const failure = engine.execute(token, request, stdin, variables, wants, reasonIfAborted(signal))
     if (failure) throw fromFailure(failure)
   } catch (error) {
     leave(runs, token)
@@ -393,14 +393,17 @@ function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
   run.steps = steps
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, steps, plan, stdins, variables, wants)
+    return engine.executePlan(token, steps, plan, stdins, variables, wants, reasonIfAborted(signal))
   })
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  run.forget = onAbort(signal, () => channel.stop(token))
+  run.forget = onAbort(signal, (reason) => channel.stop(token, reason))
 }
+
+/** @param {AbortSignal} [signal] */
+const reasonIfAborted = (signal) => (signal?.aborted ? reasonOf(signal) : undefined)
 
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)

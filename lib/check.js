@@ -92,6 +92,8 @@ module.exports = {
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   planId: (value) => uuid(value, 'planId', 'VALIDATION'),
+  /** @param {unknown} value @returns {string | undefined} */
+  reason: (value) => (value === undefined ? undefined : text(value, 'reason', 'VALIDATION')),
   /** @param {unknown} value */
   callback: (value) => callback(value, 'handler', 'VALIDATION'),
 }

@@ -34,6 +34,7 @@ const readResult = (found, stdout, stderr) => ({
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,
+  cancelReason: found.cancel_reason,
   metadata: readMetadata(found.metadata),
 })
 

@@ -21,7 +21,7 @@ use crate::execution::start::{Decision, Start};
 use crate::plan::run::{PlanContext, Run, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
-use crate::state::cancellation::{Cause, Stop};
+use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::execution::Execution;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
@@ -381,13 +381,27 @@ impl ExecutionEngine {
     ///
     /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`].
     pub async fn cancel(&self, id: Uuid) -> Result<()> {
+        self.end(id, None).await
+    }
+
+    /// The same, for a reason that becomes [`ExecutionResult::cancel_reason`]; of a plan, in the result of each step that
+    /// is cancelled with it. Of several reasons the first stays.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::cancel`].
+    pub async fn cancel_with_reason(&self, id: Uuid, reason: impl Into<String>) -> Result<()> {
+        self.end(id, Some(reason.into().into())).await
+    }
+
+    pub(crate) async fn end(&self, id: Uuid, reason: Reason) -> Result<()> {
         let unit = self.0.registry.get(id)?;
         if unit.status().is_terminal() {
             return Err(ExecutionError::AlreadyFinished(id));
         }
         match &unit {
-            Unit::Execution(execution) => execution.cancel(),
-            Unit::Plan(plan) => plan.stop.ask_again(Cause::Cancel),
+            Unit::Execution(execution) => execution.cancel(reason),
+            Unit::Plan(plan) => plan.stop.ask_again(Cause::Cancel(reason)),
         }
         unit.wait().await;
         Ok(())
@@ -506,7 +520,8 @@ impl ExecutionEngine {
             .partition(|unit| matches!(unit, Unit::Plan(_)));
         // Plans first: a step that ends must not make room for the next.
         for unit in plans.iter().chain(&executions) {
-            unit.stop().ask(Cause::Cancel);
+            unit.stop()
+                .ask(Cause::cancel_by_engine("the engine was shut down"));
         }
         for unit in plans.iter().chain(&executions) {
             unit.wait().await;

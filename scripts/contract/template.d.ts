@@ -38,7 +38,10 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
-  /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
+  /**
+   * Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`, and its
+   * `cancelReason` is the reason of the signal: the message of an error, as `AbortSignal.timeout` has one, or a string.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -226,9 +229,12 @@ export class ExecutionEngine {
    * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
    * read, what it left is ended, and the status is that of its end.
    *
-   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * `reason` becomes the `cancelReason` of the result; of a plan, in the result of each step that is cancelled with it.
+   * Of several reasons the first stays.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID or `reason` no string.
    */
-  cancel(id: string): Promise<void>
+  cancel(id: string, reason?: string): Promise<void>
 
   /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what

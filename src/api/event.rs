@@ -71,13 +71,13 @@ pub enum ExecutionEvent {
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
-    /// The command exited with code 0.
+    /// The command exited with a code that means success.
     Completed(Ended),
     /// The execution failed.
     Failed(Ended),
     /// The execution was cancelled.
     Cancelled(Ended),
-    /// The deadline of the execution passed.
+    /// The deadline of the execution passed, or it printed nothing for too long.
     Timeout(Ended),
     /// A step of a plan ended, in whatever way.
     Progress {

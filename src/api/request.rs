@@ -240,6 +240,28 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_ms: Option<u64>,
+    /// What asks the processes of the execution to end: at a deadline or a cancel, and what the command has left running.
+    /// Whatever has not ended after the grace is killed. Default: `SIGTERM`. On Windows no process is asked, and
+    /// everything else is refused.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+    /// How long the command may print nothing, in milliseconds: then it is ended, its status is `timeout`, and its error
+    /// code `IDLE`. Any byte on either stream counts. Time in which the engine waits for a callback does not. Default:
+    /// for ever.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    /// The exit codes that mean success: the status is `completed` then. At least one, each from 0 to 255; on Windows, to
+    /// 4 294 967 295. Default: 0 alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_exit_codes: Option<Vec<u64>>,
+    /// What is kept of each stream for the result, in bytes. Default: [`ExecutionConfig::max_output_size_bytes`].
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = 1), extend("x-in-memory" = true))
+    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_size_bytes: Option<usize>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -255,6 +277,38 @@ pub struct ExecutionRequest {
 
 fn yes() -> bool {
     true
+}
+
+/// What asks a process to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum StopSignal {
+    /// Asks it to end, as service managers do.
+    #[default]
+    #[serde(rename = "SIGTERM")]
+    Terminate,
+    /// What Ctrl+C sends. Terraform and ansible put things in order at this one.
+    #[serde(rename = "SIGINT")]
+    Interrupt,
+    /// That its terminal is gone.
+    #[serde(rename = "SIGHUP")]
+    HangUp,
+    /// What Ctrl and a backslash send. What does not handle it may write a core file.
+    #[serde(rename = "SIGQUIT")]
+    Quit,
+}
+
+impl StopSignal {
+    /// Its spelling in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::HangUp => "SIGHUP",
+            Self::Quit => "SIGQUIT",
+        }
+    }
 }
 
 fn text_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
@@ -283,6 +337,10 @@ impl ExecutionRequest {
             stdin: None,
             timeout_ms: None,
             termination_grace_ms: None,
+            stop_signal: StopSignal::default(),
+            idle_timeout_ms: None,
+            success_exit_codes: None,
+            max_output_size_bytes: None,
             output_log_path: None,
             keep_background: false,
             metadata: ExecutionMetadata::default(),
@@ -294,6 +352,9 @@ impl ExecutionRequest {
         let mut config = Cow::Borrowed(engine);
         if let Some(grace) = self.termination_grace_ms {
             config.to_mut().termination_grace_ms = grace;
+        }
+        if let Some(size) = self.max_output_size_bytes {
+            config.to_mut().max_output_size_bytes = size;
         }
         match config {
             Cow::Owned(own) => Some(own),
@@ -319,6 +380,15 @@ impl ExecutionRequest {
         }
         if let Some(own) = self.own_config(config) {
             own.validate()?;
+        }
+        if self.idle_timeout_ms == Some(0) {
+            let expected = "a positive integer";
+            return Err(ValidationError::new("idle_timeout_ms", expected, "0"));
+        }
+        if self.success_exit_codes.as_ref().is_some_and(Vec::is_empty) {
+            let expected = "a list with at least one exit code";
+            let found = "an empty one";
+            return Err(ValidationError::new("success_exit_codes", expected, found));
         }
         match self.timeout_ms {
             Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {

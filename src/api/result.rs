@@ -19,13 +19,14 @@ pub enum ExecutionStatus {
     Pending,
     /// Its process runs, or its output is still being read.
     Running,
-    /// The command exited with code 0.
+    /// The command exited with code 0, or another of
+    /// [`ExecutionRequest::success_exit_codes`](crate::ExecutionRequest::success_exit_codes).
     Completed,
     /// It exited with another code, was ended by a signal, could not be started, or printed more than it may.
     Failed,
     /// It was cancelled, whatever its exit code.
     Cancelled,
-    /// Its deadline passed, whatever its exit code.
+    /// Its deadline passed, or it printed nothing for too long, whatever its exit code.
     Timeout,
     /// A step of a plan that was not started, because another one failed; `error` names that one.
     Skipped,
@@ -62,6 +63,8 @@ pub enum ResultErrorCode {
     SpawnFailed,
     /// It printed too much for the strategy `fail_execution`.
     OutputSizeExceeded,
+    /// It printed nothing for [`ExecutionRequest::idle_timeout_ms`](crate::ExecutionRequest::idle_timeout_ms).
+    Idle,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
     /// all the same.
     Io,
@@ -136,6 +139,9 @@ pub struct ExecutionResult {
     pub error: Option<String>,
     /// What went wrong beyond the exit of the command, for programs, or `null`.
     pub error_code: Option<ResultErrorCode>,
+    /// Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
+    /// step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
+    pub cancel_reason: Option<String>,
     /// What the request said about itself.
     pub metadata: ExecutionMetadata,
 }

@@ -6,10 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::api::error::ValidationError;
-use crate::api::request::{Command, ExecutionRequest};
+use crate::api::request::{Command, ExecutionRequest, StopSignal};
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::process::program::{self, Forms};
-use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
+use crate::process::{self, EXECUTION_ID, Invocation, MAX_EXIT_CODE, is_at, tag};
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(crate) fn resolve(
     environment: &Environment,
     guarded: bool,
 ) -> Result<Invocation, Unresolved> {
+    check_system(request)?;
     let base = working_dir(request, environment)?;
     let serial = tag::next_serial();
     let variables = variables(request, environment, serial);
@@ -67,6 +68,42 @@ pub(crate) fn check_files(
         words(&request.command, &Search::of_child(&variables, &base))?;
     }
     Ok(())
+}
+
+/// Checks what one system has and another has not.
+pub(crate) fn check_system(request: &ExecutionRequest) -> Result<(), ValidationError> {
+    if !process::can_ask_with(stop_signal(request.stop_signal)) {
+        let expected = "SIGTERM: no process is asked to end on this system";
+        let found = request.stop_signal.as_str();
+        return Err(ValidationError::new("stop_signal", expected, found));
+    }
+    let codes = request.success_exit_codes.iter().flatten();
+    check_exit_codes("success_exit_codes", codes)
+}
+
+/// Checks that commands may exit with these codes.
+fn check_exit_codes<'a>(
+    field: &str,
+    codes: impl Iterator<Item = &'a u64>,
+) -> Result<(), ValidationError> {
+    match codes.enumerate().find(|(_, code)| **code > MAX_EXIT_CODE) {
+        Some((index, code)) => Err(ValidationError::new(
+            format!("{field}[{index}]"),
+            format!("an exit code, 0 to {MAX_EXIT_CODE}"),
+            code.to_string(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What asks the processes of a request to end.
+pub(super) fn stop_signal(asked: StopSignal) -> process::StopSignal {
+    match asked {
+        StopSignal::Terminate => process::StopSignal::Terminate,
+        StopSignal::Interrupt => process::StopSignal::Interrupt,
+        StopSignal::HangUp => process::StopSignal::HangUp,
+        StopSignal::Quit => process::StopSignal::Quit,
+    }
 }
 
 fn working_dir(

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::handlers::Handlers;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::reader::{Progress, Reader};
+use super::resolve::stop_signal;
 pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
@@ -20,8 +21,8 @@ use crate::api::event::{Ended, ExecutionEvent};
 use crate::api::request::{ExecutionMetadata, ExecutionRequest};
 use crate::api::result::{ExecutionResult, ExecutionStatus};
 use crate::process::scarcity::{self, Lack};
-use crate::process::{self, Invocation, SpawnError, Spawned, pool};
-use crate::state::cancellation::Cause;
+use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
+use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
 use crate::state::registry::{Registry, Unit};
 use crate::state::slots::{MaybeSlot, Slot};
@@ -36,6 +37,10 @@ pub(crate) struct Running {
     pub config: Arc<ExecutionConfig>,
     pub handlers: Handlers,
     pub timeout_ms: u64,
+    pub idle_timeout_ms: Option<u64>,
+    pub stop_signal: StopSignal,
+    /// `None`: 0 alone.
+    pub success_exit_codes: Option<Vec<u64>>,
     pub plan_deadline: Option<PlanDeadline>,
     pub stdin: Option<Vec<u8>>,
     pub files: Files,
@@ -54,7 +59,7 @@ pub(crate) struct PlanDeadline {
 /// How far the thread that resolved the request has come.
 pub(crate) enum Begun {
     /// It is not to be started at all.
-    Never(ExecutionStatus, String),
+    Never(ExecutionStatus, String, Reason),
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
@@ -91,6 +96,9 @@ impl Running {
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
+            idle_timeout_ms: request.idle_timeout_ms,
+            stop_signal: stop_signal(request.stop_signal),
+            success_exit_codes: request.success_exit_codes.take(),
             plan_deadline: None,
             stdin: request.stdin.take(),
             keep_background: request.keep_background,
@@ -130,25 +138,27 @@ impl Running {
 
     async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
         let (invocation, slot, tried) = match begun {
-            Begun::Never(status, error) => return (self.never_started(status, error), None),
+            Begun::Never(status, error, reason) => {
+                return (self.never_started(status, error, reason), None);
+            }
             Begun::Unstartable(error) => return (self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {
                 let slot = tokio::select! {
                     biased;
                     cause = self.execution.stop.asked() => Err(cause),
-                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel),
+                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel(None)),
                 };
                 let slot = match slot {
                     Ok(slot) => slot,
-                    Err(cause) => return (self.stopped_before_start(cause), None),
+                    Err(cause) => return (self.stopped_before_start(&cause), None),
                 };
                 (invocation, slot, None)
             }
         };
         let result = match self.start(Arc::new(*invocation), tried).await {
             Attempt::Started(spawned) => self.supervise(spawned).await,
-            Attempt::Stopped(cause) => self.stopped_before_start(cause),
+            Attempt::Stopped(cause) => self.stopped_before_start(&cause),
             Attempt::Failed(error) => self.not_started(error),
         };
         (result, Some(slot))
@@ -233,6 +243,8 @@ impl Running {
             progress: &progress,
             handlers: &self.handlers,
             deadline: self.deadline(start.instant),
+            idle_timeout_ms: self.idle_timeout_ms,
+            stop_signal: self.stop_signal,
             keep_background: self.keep_background,
         };
         let ending = {

@@ -15,6 +15,7 @@ use crate::execution::resolve::{Unresolved, resolve};
 use crate::execution::running::{Begun, PlanDeadline, Running};
 use crate::process::environment::Environment;
 use crate::process::{Invocation, spawn};
+use crate::state::cancellation::Reason;
 use crate::state::execution::Execution;
 use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
@@ -73,9 +74,15 @@ impl Start {
         self.live(request, begun, deadline);
     }
 
-    /// Settles an execution that is never to be started.
-    pub fn never_start(self, request: ExecutionRequest, status: ExecutionStatus, error: String) {
-        self.live(request, Begun::Never(status, error), None);
+    /// Settles an execution that is never to be started; `reason` is that of a cancel.
+    pub fn never_start(
+        self,
+        request: ExecutionRequest,
+        status: ExecutionStatus,
+        error: String,
+        reason: Reason,
+    ) {
+        self.live(request, Begun::Never(status, error, reason), None);
     }
 
     fn resolve(

@@ -87,6 +87,7 @@ impl NativeEngine {
 
     /// Starts an execution; what becomes of it is told through the channel, to `token`. `variables`: each as `NAME=value`
     /// and a NUL byte; without them, those of the process are read, which is only for a thread that alone changes them.
+    /// `reason`: why it is never to be started, where `wants` says so.
     #[napi(catch_unwind)]
     pub fn execute(
         &self,
@@ -95,8 +96,10 @@ impl NativeEngine {
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: u32,
+        reason: Option<String>,
     ) -> Option<Failure> {
-        self.submit(token, &request, stdin, variables, Wants(wants))
+        let wants = Wants(wants);
+        self.submit(token, &request, stdin, variables, wants, wants.stop(reason))
             .err()
             .map(Failure::from)
     }
@@ -108,6 +111,7 @@ impl NativeEngine {
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: Wants,
+        stop: Arc<Stop>,
     ) -> Result<()> {
         let mut request: ExecutionRequest =
             serde_json::from_str(request).map_err(unreadable("request"))?;
@@ -119,7 +123,6 @@ impl NativeEngine {
             wants,
             subscribers,
         ));
-        let stop = wants.stop();
         self.channel.enter(token, handler.window(), &stop);
         let options = ExecuteOptions {
             handler: Some(Arc::clone(&handler) as _),
@@ -144,6 +147,10 @@ impl NativeEngine {
 
     /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
     /// `tokens`, in their order; `wants` of the plan and of each step.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one call of JavaScript brings"
+    )]
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
@@ -153,13 +160,14 @@ impl NativeEngine {
         stdins: Vec<StepInput>,
         variables: Option<String>,
         wants: Vec<u32>,
+        reason: Option<String>,
     ) {
         let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
         let stdins = stdins
             .into_iter()
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
-        let stop = wants.stop();
+        let stop = wants.stop(reason);
         self.channel.enter(token, &Arc::default(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
@@ -286,11 +294,11 @@ impl NativeEngine {
 
     /// Settles `token` once nothing of an execution is left running.
     #[napi(catch_unwind)]
-    pub fn cancel(&self, token: u32, id: String) {
+    pub fn cancel(&self, token: u32, id: String, reason: Option<String>) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             engine
-                .cancel(parse_id(&id)?)
+                .end(parse_id(&id)?, reason.map(Into::into))
                 .await
                 .map(|()| Value::Undefined)
         });

@@ -39,11 +39,11 @@ impl Wants {
         self.0 & wanted as u32 != 0
     }
 
-    /// What it is asked to begin with.
-    pub fn stop(self) -> Arc<Stop> {
+    /// What it is asked to begin with; `reason` is that of a cancel.
+    pub fn stop(self, reason: Option<String>) -> Arc<Stop> {
         let stop = Arc::<Stop>::default();
         if self.has(Wanted::Nothing) {
-            stop.ask(Cause::Cancel);
+            stop.ask(Cause::Cancel(reason.map(Into::into)));
         }
         stop
     }

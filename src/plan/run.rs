@@ -23,7 +23,7 @@ use crate::execution::running::{PlanDeadline, deadline_after};
 use crate::execution::start::{Decision, Start};
 use crate::process::environment::Environment;
 use crate::process::pool;
-use crate::state::cancellation::{Cause, Stop};
+use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
 use crate::state::execution::{Execution, Step, StepNews};
@@ -218,11 +218,9 @@ impl Steps {
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
             Happening::News(StepNews::Cancelled(step)) => {
                 if self.schedule.start_out_of_turn(step) {
-                    self.never_start(
-                        step,
-                        ExecutionStatus::Cancelled,
-                        "cancelled before it was started",
-                    );
+                    let reason = self.plan.steps[step].stop.cancel_reason();
+                    let error = "cancelled before it was started";
+                    self.never_start(step, ExecutionStatus::Cancelled, error, reason);
                 }
             }
             Happening::News(StepNews::Ended(step)) => {
@@ -255,7 +253,7 @@ impl Steps {
         pool::STARTS.submit(move || start.start_step(request, &environment, slot, deadline));
     }
 
-    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
+    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str, reason: Reason) {
         let Some(request) = self.requests[step].take() else {
             return;
         };
@@ -265,7 +263,7 @@ impl Steps {
             _ => (self.context.handlers_of_step)(step),
         };
         self.start_of(step, handlers)
-            .never_start(request, status, error.to_owned());
+            .never_start(request, status, error.to_owned(), reason);
     }
 
     fn start_of(&self, step: usize, handlers: Handlers) -> Start {
@@ -305,21 +303,23 @@ impl Steps {
         let error = result.error.as_deref().unwrap_or("for an unknown reason");
         let error = format!("skipped because {} {verb}: {error}", path_of(step));
         for step in skipped {
-            self.never_start(step, ExecutionStatus::Skipped, &error);
+            self.never_start(step, ExecutionStatus::Skipped, &error, None);
         }
     }
 
     fn stop(&mut self, asked: Asked) {
         self.asked = asked;
         self.ended_by.get_or_insert(ExecutionStatus::Cancelled);
+        let reason = self.plan.stop.cancel_reason();
         for &step in self.running.values() {
             let stop = &self.plan.steps[step].stop;
+            let cause = Cause::Cancel(reason.clone());
             match asked {
-                Asked::ToEndAtOnce => stop.ask_again(Cause::Cancel),
-                Asked::ToEnd | Asked::Nothing => stop.ask(Cause::Cancel),
+                Asked::ToEndAtOnce => stop.ask_again(cause),
+                Asked::ToEnd | Asked::Nothing => stop.ask(cause),
             }
         }
-        self.start_no_more("its plan was cancelled before it was started");
+        self.start_no_more("its plan was cancelled before it was started", &reason);
     }
 
     /// What runs has the deadline of the plan as its own.
@@ -333,16 +333,16 @@ impl Steps {
             }
         }
         let error = format!("its plan timed out after {timeout_ms} ms, before it was started");
-        if self.start_no_more(&error) {
+        if self.start_no_more(&error, &None) {
             self.ended_by.get_or_insert(ExecutionStatus::Timeout);
         }
     }
 
     /// Returns whether there was something that was to be started.
-    fn start_no_more(&mut self, error: &str) -> bool {
+    fn start_no_more(&mut self, error: &str, reason: &Reason) -> bool {
         let withdrawn = self.schedule.withdraw_all();
         for &step in &withdrawn {
-            self.never_start(step, ExecutionStatus::Cancelled, error);
+            self.never_start(step, ExecutionStatus::Cancelled, error, reason.clone());
         }
         !withdrawn.is_empty()
     }

@@ -6,7 +6,7 @@ use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::plan::{ExecutionPlan, ExecutionStrategy};
 use crate::api::request::Command;
-use crate::execution::resolve::check_files;
+use crate::execution::resolve::{check_files, check_system};
 use crate::process::environment::Environment;
 
 impl ExecutionPlan {
@@ -53,6 +53,7 @@ impl ExecutionPlan {
     pub(super) fn check_files(&self, environment: &Environment) -> Result<(), ValidationError> {
         let mut seen = HashSet::new();
         for (step, request) in self.commands.iter().enumerate() {
+            check_system(request).map_err(|error| error.within(&path_of(step)))?;
             let script = match &request.command {
                 Command::Script {
                     path, interpreter, ..

@@ -32,7 +32,8 @@ use windows as system;
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
 pub(crate) use system::{
-    Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
+    Child, Directory, MAX_EXIT_CODE, PipeReader, Spawned, can_ask_with, is_at, is_scarce,
+    signal_name, spawn,
 };
 pub(crate) use system::{escapees, files, guardian, program, tree};
 
@@ -106,6 +107,15 @@ pub(crate) enum ExitStatus {
     Lost,
     /// It did not end, although it was killed.
     Alive,
+}
+
+/// What asks a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopSignal {
+    Terminate,
+    Interrupt,
+    HangUp,
+    Quit,
 }
 
 /// How long a killed process may take to vanish, before it is told as one that survives: it is in an uninterruptible

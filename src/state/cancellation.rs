@@ -1,20 +1,32 @@
 //! Why an execution or a plan is ended before its time, and how firmly. The first cause stays, whatever phase it comes in.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 /// Why something is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// By whoever runs it, or because its plan, its engine or its environment ends.
-    Cancel,
+    Cancel(Reason),
     /// Its own deadline passed, which was that many milliseconds.
     Deadline(u64),
     /// The deadline of its plan passed, which was that many milliseconds.
     PlanDeadline(u64),
+    /// It printed nothing for that many milliseconds.
+    Idle(u64),
     /// It printed more than it may.
     OutputLimit,
+}
+
+/// What whoever cancels gives as the reason, if anything.
+pub(crate) type Reason = Option<Arc<str>>;
+
+impl Cause {
+    /// A cancel by the engine itself, which states its reason.
+    pub fn cancel_by_engine(reason: &str) -> Self {
+        Self::Cancel(Some(reason.into()))
+    }
 }
 
 /// What is asked of an execution or a plan.
@@ -66,11 +78,19 @@ impl Stop {
     pub fn end(&self) -> Option<Cause> {
         let mut state = self.state();
         state.has_ended = state.cause.is_none();
-        state.cause
+        state.cause.clone()
     }
 
     pub fn cause(&self) -> Option<Cause> {
-        self.state().cause
+        self.state().cause.clone()
+    }
+
+    /// What was given as the reason for a cancel, if that was the cause.
+    pub fn cancel_reason(&self) -> Reason {
+        match self.cause()? {
+            Cause::Cancel(reason) => reason,
+            _ => None,
+        }
     }
 
     pub fn is_urgent(&self) -> bool {
@@ -79,7 +99,7 @@ impl Stop {
 
     /// Resolves once there is a cause, with it.
     pub async fn asked(&self) -> Cause {
-        self.until(|state| state.cause).await
+        self.until(|state| state.cause.clone()).await
     }
 
     /// Resolves once it is to be over at once.
@@ -106,12 +126,12 @@ mod tests {
     fn the_first_cause_stays_and_decides_also_if_the_end_is_seen_after_it() {
         let stop = Stop::default();
         stop.ask(Cause::Deadline(5));
-        stop.ask(Cause::Cancel);
+        stop.ask(Cause::Cancel(None));
         stop.ask(Cause::OutputLimit);
         assert_eq!(stop.end(), Some(Cause::Deadline(5)));
         assert_eq!(stop.cause(), Some(Cause::Deadline(5)));
         assert!(!stop.is_urgent());
-        stop.ask_again(Cause::Cancel);
+        stop.ask_again(Cause::Cancel(None));
         assert!(stop.is_urgent());
     }
 

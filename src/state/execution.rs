@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::cancellation::{Cause, Stop};
+use super::cancellation::{Cause, Reason, Stop};
 use super::completion::Completion;
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
@@ -100,8 +100,8 @@ impl Execution {
     }
 
     /// Asks it to stop, or asks again; also while it waits for its turn in a plan.
-    pub fn cancel(&self) {
-        self.stop.ask_again(Cause::Cancel);
+    pub fn cancel(&self, reason: Reason) {
+        self.stop.ask_again(Cause::Cancel(reason));
         if let Some(step) = &self.step {
             step.report(StepNews::Cancelled);
         }
@@ -147,6 +147,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         log_path: None,
         error: None,
         error_code: None,
+        cancel_reason: None,
         metadata,
     }
 }
@@ -156,7 +157,11 @@ pub(crate) fn ended_with_runtime(execution: &Execution) -> Arc<ExecutionResult> 
     execution.outcome.get_or_set(|| {
         let error =
             "the runtime of the engine ended before the execution; its processes were killed";
-        Arc::new(cancelled(execution, error))
+        let result = cancelled(execution, error);
+        Arc::new(ExecutionResult {
+            cancel_reason: Some("the runtime of the engine ended".to_owned()),
+            ..result
+        })
     })
 }
 
