@@ -108,6 +108,17 @@ export interface ExecutionRequest {
   readonly successExitCodes?: readonly number[] | undefined
   /** What is kept of each stream for the result, in bytes. Default: {@link ExecutionConfig.maxOutputSizeBytes}. */
   readonly maxOutputSizeBytes?: number | undefined
+  /**
+   * The group it runs in, which is one of {@link ExecutionConfig.groups}: no more of a group run at once than that
+   * says. Within a group the one that came first runs first, and who waits for its group keeps nobody else waiting.
+   * That is no place in the queue, and allowed where the queue has none. Default: none.
+   */
+  readonly group?: string | undefined
+  /**
+   * Of those that wait, the one with the highest priority runs first; of those with the same, the one that came first.
+   * It may be negative. Default: 0.
+   */
+  readonly priority?: number | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -182,6 +193,11 @@ export interface ExecutionConfig {
    * with `CONCURRENCY_LIMIT_REACHED`.
    */
   readonly maxQueuedExecutions?: number | undefined
+  /**
+   * How many executions of a group may run at once, by the name of the group, which is that of
+   * {@link ExecutionRequest.group}. Default: no groups.
+   */
+  readonly groups?: Readonly<Record<string, number>> | undefined
   /**
    * How many finished executions are remembered, at any time. A plan and its steps are remembered and forgotten
    * together; the one that ended last is remembered however many steps it has. Default: 1000.
@@ -816,7 +832,10 @@ export class ExecutionEngine {
   readonly config: { readonly [Key in keyof ExecutionConfig]-?: Exclude<ExecutionConfig[Key], undefined> }
   /** How many executions hold a slot. */
   readonly runningCount: number
-  /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */
+  /**
+   * How many executions wait for a slot. A plan counts as one while the next of its steps waits, or as one for each group
+   * of which a step does. What waits for its group, or for its next attempt, has no place in the queue, and is not counted.
+   */
   readonly queuedCount: number
   /** How many executions the engine remembers: running, waiting and finished ones. */
   readonly totalCount: number

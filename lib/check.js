@@ -11,11 +11,13 @@ const {
   count,
   flag,
   indicesOf,
+  integer,
   isObject,
   listOf,
   object,
   oneOf,
   positive,
+  recordOf,
   secretTexts,
   sizeOfAtLeast,
   tag,
@@ -29,7 +31,7 @@ const schema = require('./schema')
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts }
+const kinds = { text, flag, positive, count, integer, textSize, uuid, bytes, texts, secretTexts }
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -43,6 +45,7 @@ function checkerOf(shape, name) {
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
   if (shape.oneOf) return oneOf(...shape.oneOf)
+  if (shape.record) return recordOf(checkerOf(shape.record))
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
   const types = Object.entries(shape.types).map(([type, { fields }]) => {

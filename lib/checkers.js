@@ -82,6 +82,12 @@ function count(value, path, code) {
   return refuse(path, 'zero or a positive integer up to 2^53 - 1', describe(value), code)
 }
 
+/** @type {Checker} */
+function integer(value, path, code) {
+  if (Number.isSafeInteger(value)) return value
+  return refuse(path, 'an integer from -(2^53 - 1) to 2^53 - 1', describe(value), code)
+}
+
 /**
  * How many bytes fit into one string, which a stream of a result, a line and a log are in JavaScript. What is left is
  * room for other lines of the same read, and for a line of warning.
@@ -115,18 +121,20 @@ const listOf = (item) => (value, path, code) => {
   return items
 }
 
-/** @type {(item: Checker, describe: (value: any) => string) => Checker} */
-const textsOf = (item, describe) => (value, path, code) => {
-  if (!isObject(value)) refuse(path, 'an object with string values', describe(value), code)
-  const checked = new Copy()
-  for (const key of keys(value)) {
-    const place = `${path}.${key}`
-    checked[text(key, place, code)] = item(value[key], place, code)
+/** @type {(item: Checker, show?: (value: any) => string, expected?: string) => Checker} */
+const recordOf =
+  (item, show = describe, expected = 'an object with numbers') =>
+  (value, path, code) => {
+    if (!isObject(value)) refuse(path, expected, show(value), code)
+    const checked = new Copy()
+    for (const key of keys(value)) {
+      const place = `${path}.${key}`
+      checked[text(key, place, code)] = item(value[key], place, code)
+    }
+    return checked
   }
-  return checked
-}
 
-const texts = textsOf(text, describe)
+const texts = recordOf(text, describe, 'an object with string values')
 
 /** The value of a variable. @type {Checker} */
 function secretText(value, path, code) {
@@ -135,7 +143,7 @@ function secretText(value, path, code) {
   return refuse(path, 'text of whole Unicode characters', 'a string with half of one', code)
 }
 
-const secretTexts = textsOf(secretText, describeType)
+const secretTexts = recordOf(secretText, describeType, 'an object with string values')
 
 /**
  * Whether it is an object for the sake of its keys, such as a literal, an instance of a class or a module. A `Map`, or a
@@ -279,11 +287,13 @@ module.exports = {
   count,
   flag,
   indicesOf,
+  integer,
   isObject,
   listOf,
   object,
   oneOf,
   positive,
+  recordOf,
   secretTexts,
   tag,
   text,

@@ -38,7 +38,7 @@ function toConfig(found) {
       Object.fromEntries(
         Object.entries(found).map(([key, value]) => [
           key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
-          value,
+          Object.freeze(value),
         ]),
       ),
     )

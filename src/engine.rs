@@ -89,6 +89,7 @@ impl ExecutionEngine {
             slots: Slots::new(
                 config.max_concurrent_executions,
                 config.max_queued_executions,
+                &config.groups,
             ),
             config: Arc::new(config),
             handler: None,
@@ -195,7 +196,7 @@ impl ExecutionEngine {
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
-            .take()
+            .take(request.group.as_deref(), request.priority)
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         // Shut down meanwhile: whoever did it may not have seen this execution.
         self.refuse_after_shutdown()
@@ -485,7 +486,8 @@ impl ExecutionEngine {
         self.0.slots.running()
     }
 
-    /// Executions that wait for a slot; a plan counts as one while the next of its steps does.
+    /// Executions that wait for a slot; a plan counts as one while the next of its steps does, or as one for each group of
+    /// which a step does. What waits for its group, or for its next attempt, has no place in the queue, and is not counted.
     #[must_use]
     pub fn queued_count(&self) -> usize {
         self.0.slots.queued()

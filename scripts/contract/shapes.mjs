@@ -76,8 +76,11 @@ function kindOf(schema, passed) {
     const [values] = Object.values(schema.patternProperties)
     return `{ indices: ${kindOf(values, passed)} }`
   }
+  if (schema.additionalProperties?.type === 'integer')
+    return `{ record: ${kindOf(schema.additionalProperties, passed)} }`
   if (schema.type === 'object') return schema['x-secret'] ? `'secretTexts'` : `'texts'`
   if (schema.minimum > 1) return `{ atLeast: ${schema.minimum} }`
+  if (schema.type === 'integer' && schema.minimum === undefined) return `'integer'`
   if (schema.type === 'integer')
     return schema['x-in-memory'] ? `'textSize'` : schema.minimum > 0 ? `'positive'` : `'count'`
   if (schema.type === 'boolean') return `'flag'`

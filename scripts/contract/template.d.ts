@@ -289,7 +289,10 @@ export class ExecutionEngine {
   readonly config: { readonly [Key in keyof ExecutionConfig]-?: Exclude<ExecutionConfig[Key], undefined> }
   /** How many executions hold a slot. */
   readonly runningCount: number
-  /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */
+  /**
+   * How many executions wait for a slot. A plan counts as one while the next of its steps waits, or as one for each group
+   * of which a step does. What waits for its group, or for its next attempt, has no place in the queue, and is not counted.
+   */
   readonly queuedCount: number
   /** How many executions the engine remembers: running, waiting and finished ones. */
   readonly totalCount: number

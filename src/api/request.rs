@@ -262,6 +262,15 @@ pub struct ExecutionRequest {
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_size_bytes: Option<usize>,
+    /// The group it runs in, which is one of [`ExecutionConfig::groups`]: no more of a group run at once than that says.
+    /// Within a group the one that came first runs first, and who waits for its group keeps nobody else waiting. That is
+    /// no place in the queue, and allowed where the queue has none. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Of those that wait, the one with the highest priority runs first; of those with the same, the one that came first.
+    /// It may be negative. Default: 0.
+    #[serde(default)]
+    pub priority: i64,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -341,6 +350,8 @@ impl ExecutionRequest {
             idle_timeout_ms: None,
             success_exit_codes: None,
             max_output_size_bytes: None,
+            group: None,
+            priority: 0,
             output_log_path: None,
             keep_background: false,
             metadata: ExecutionMetadata::default(),
@@ -390,6 +401,7 @@ impl ExecutionRequest {
             let found = "an empty one";
             return Err(ValidationError::new("success_exit_codes", expected, found));
         }
+        self.check_group(&config.groups)?;
         match self.timeout_ms {
             Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {
                 let expected = format!(
@@ -405,6 +417,32 @@ impl ExecutionRequest {
             _ => Ok(()),
         }
     }
+
+    fn check_group(&self, groups: &BTreeMap<String, usize>) -> Result<(), ValidationError> {
+        let Some(name) = self.group.as_deref() else {
+            return Ok(());
+        };
+        if groups.contains_key(name) {
+            return Ok(());
+        }
+        let expected = if groups.is_empty() {
+            "none, as the configuration has no groups".to_owned()
+        } else {
+            let nearest = nearest(groups, name);
+            format!("a group of the configuration, such as {nearest}")
+        };
+        let found = format!("{name:?}");
+        Err(ValidationError::new("group", expected, found))
+    }
+}
+
+/// The groups that are most like the one that is not known.
+fn nearest(groups: &BTreeMap<String, usize>, name: &str) -> String {
+    const MOST: usize = 3;
+    let mut names: Vec<_> = groups.keys().collect();
+    names.sort_by_cached_key(|group| strsim::levenshtein(group, name));
+    let named = names.iter().take(MOST).map(|group| format!("{group:?}"));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn check_args(args: &[String]) -> Result<(), ValidationError> {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::schedule::Schedule;
+use super::turns::Turns;
 use super::validate::path_of;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::Result;
@@ -29,7 +30,7 @@ use crate::state::execution::millis;
 use crate::state::execution::{Execution, Step, StepNews};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::slots::{MaybeSlot, Slot, Slots};
+use crate::state::slots::{Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
 pub(crate) struct PlanContext {
@@ -114,7 +115,7 @@ impl Run {
             let drain_max = self.context.config.drain_max();
             let teller = Teller::new(self.handlers, &self.context.runtime);
             let mut steps = Steps {
-                schedule: Schedule::new(&request.strategy, request.commands.len()),
+                schedule: Schedule::new(&request.strategy, &request.commands),
                 starts: vec![0; request.commands.len()],
                 requests: request.commands.into_iter().map(Some).collect(),
                 deadline: request.timeout_ms.map(|timeout_ms| PlanDeadline {
@@ -124,7 +125,7 @@ impl Run {
                 plan: self.plan,
                 news: self.news,
                 context: self.context,
-                maybe_slot: None,
+                turns: Turns::default(),
                 running: BTreeMap::new(),
                 last_start: 0,
                 asked: Asked::Nothing,
@@ -158,8 +159,7 @@ struct Steps {
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     deadline: Option<PlanDeadline>,
-    /// For the next step; one at a time, so that a long plan does not keep others out of the line.
-    maybe_slot: Option<MaybeSlot>,
+    turns: Turns,
     /// Those that run, by the number of their start.
     running: BTreeMap<usize, usize>,
     /// For each step, the number of its start.
@@ -186,16 +186,13 @@ enum Happening {
     Stop(Asked),
     Deadline(u64),
     News(StepNews),
-    Turn(Option<Slot>),
+    /// Of a lane.
+    Turn(usize, Option<Slot>),
 }
 
 impl Steps {
     async fn next(&mut self) -> Happening {
-        if !self.schedule.has_next() {
-            self.maybe_slot = None;
-        } else if self.maybe_slot.is_none() {
-            self.maybe_slot = Some(self.context.slots.take_for_plan());
-        }
+        self.turns.hold(&self.context.slots, self.schedule.next());
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
             biased;
@@ -207,7 +204,7 @@ impl Steps {
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
-            slot = turn(&mut self.maybe_slot) => Happening::Turn(slot),
+            (lane, slot) = self.turns.next() => Happening::Turn(lane, slot),
         }
     }
 
@@ -227,18 +224,17 @@ impl Steps {
                 self.end(step);
                 return true;
             }
-            Happening::Turn(slot) => {
-                self.maybe_slot = None;
+            Happening::Turn(lane, slot) => {
                 if let Some(slot) = slot {
-                    self.start_next(slot);
+                    self.start_next(lane, slot);
                 }
             }
         }
         false
     }
 
-    fn start_next(&mut self, slot: Slot) {
-        let Some(step) = self.schedule.start_next() else {
+    fn start_next(&mut self, lane: usize, slot: Slot) {
+        let Some(step) = self.schedule.start_next(lane) else {
             return;
         };
         let Some(request) = self.requests[step].take() else {
@@ -370,14 +366,6 @@ async fn passed(deadline: Option<PlanDeadline>) -> u64 {
     }
 }
 
-/// Resolves when the slot is there.
-async fn turn(maybe_slot: &mut Option<MaybeSlot>) -> Option<Slot> {
-    match maybe_slot {
-        Some(maybe_slot) => maybe_slot.slot().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Tells events in order, without keeping the plan waiting.
 struct Teller {
     queue: Option<(UnboundedSender<ExecutionEvent>, JoinHandle<()>)>,
@@ -464,7 +452,7 @@ mod tests {
         let (plan, news) = steps_of(&request, Arc::default());
         let config = ExecutionConfig::default();
         let mut steps = Steps {
-            schedule: Schedule::new(&request.strategy, request.commands.len()),
+            schedule: Schedule::new(&request.strategy, &request.commands),
             starts: vec![0; request.commands.len()],
             requests: request.commands.into_iter().map(Some).collect(),
             deadline: Some(PlanDeadline {
@@ -475,23 +463,23 @@ mod tests {
             news,
             context: PlanContext {
                 registry: Arc::new(Registry::new(config.max_in_memory_executions)),
-                slots: Slots::new(1, 0),
+                slots: Slots::new(1, 0, &BTreeMap::new()),
                 config: Arc::new(config),
                 environment: Environment::current(),
                 runtime: Handle::current(),
                 handlers_of_step: Box::new(|_| Handlers::default()),
             },
-            maybe_slot: None,
+            turns: Turns::default(),
             running: BTreeMap::new(),
             last_start: 0,
             asked: Asked::Nothing,
             has_passed: false,
             ended_by: None,
         };
-        assert_eq!(steps.schedule.start_next(), Some(0));
+        assert_eq!(steps.schedule.start_next(0), Some(0));
         // The plan has not been told of its deadline yet, only of the step.
         steps.react(Happening::News(StepNews::Ended(0)));
-        assert!(!steps.schedule.has_next());
+        assert_eq!(steps.schedule.next().count(), 0);
         assert_eq!(steps.ended_by, Some(ExecutionStatus::Timeout));
         for step in &steps.plan.steps[1..] {
             let result = step.outcome.wait().await;
