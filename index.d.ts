@@ -119,6 +119,12 @@ export interface ExecutionRequest {
    * It may be negative. Default: 0.
    */
   readonly priority?: number | undefined
+  /**
+   * For how long the execution is wanted, in milliseconds from its acceptance, unless that is renewed in time: then it
+   * is ended, or never started, its status is `failed`, and its error code `LEASE_LOST`. The engine sees to that by
+   * itself, whatever becomes of whoever renews it. Default: for ever.
+   */
+  readonly leaseMs?: number | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -332,10 +338,11 @@ export interface Result {
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IDLE`: it printed nothing for {@link ExecutionRequest.idleTimeoutMs}.
+   * - `LEASE_LOST`: its lease was not renewed in time: {@link ExecutionRequest.leaseMs}.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
    *   command all the same.
    */
-  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'IO' | null
+  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | null
   /**
    * Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
    * step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
@@ -606,7 +613,7 @@ export interface PlanExecutionResult {
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
- * - `ALREADY_FINISHED`: what was to be cancelled has ended.
+ * - `ALREADY_FINISHED`: what was to be cancelled has ended, or the lease that was to be renewed.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
  * - `CONCURRENCY_LIMIT_REACHED`: all slots are taken and the queue is full.
  * - `ALREADY_INITIALIZED`: the global engine exists.
@@ -778,6 +785,16 @@ export class ExecutionEngine {
    * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID or `reason` no string.
    */
   cancel(id: string, reason?: string): Promise<void>
+
+  /**
+   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
+   * of the engine: also while this thread is blocked.
+   *
+   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
+   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   */
+  renewLease(id: string, leaseMs?: number): Promise<void>
 
   /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what

@@ -345,6 +345,18 @@ class ExecutionEngine {
 
   /**
    * @param {string} id
+   * @param {number} [leaseMs]
+   * @returns {Promise<void>}
+   */
+  async renewLease(id, leaseMs) {
+    const checked = check.id(id)
+    const checkedMs = check.leaseMs(leaseMs)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    unwrap(this.#native.renewLease(checked, checkedMs))
+  }
+
+  /**
+   * @param {string} id
    * @param {{ maxBytes?: number }} [options]
    * @returns {Promise<string>}
    */
@@ -438,6 +450,7 @@ makeAsync(ExecutionEngine.prototype, [
   'waitForPlan',
   'listExecutions',
   'cancel',
+  'renewLease',
   'readLogs',
   'removeExecution',
   'cleanup',

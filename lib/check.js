@@ -97,6 +97,8 @@ module.exports = {
   planId: (value) => uuid(value, 'planId', 'VALIDATION'),
   /** @param {unknown} value @returns {string | undefined} */
   reason: (value) => (value === undefined ? undefined : text(value, 'reason', 'VALIDATION')),
+  /** @param {unknown} value @returns {number | undefined} */
+  leaseMs: (value) => (value === undefined ? undefined : positive(value, 'leaseMs', 'VALIDATION')),
   /** @param {unknown} value */
   callback: (value) => callback(value, 'handler', 'VALIDATION'),
 }

@@ -37,6 +37,7 @@ const request = {
     'maxOutputSizeBytes?': 'textSize',
     'group?': 'text',
     'priority?': 'integer',
+    'leaseMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
     'metadata?': metadata,

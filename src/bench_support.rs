@@ -83,6 +83,7 @@ impl Registry {
             String::from("/bin/true"),
             Arc::default(),
             None,
+            None,
         ))
     }
 

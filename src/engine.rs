@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
-use crate::api::error::{ExecutionError, Result};
+use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
@@ -192,7 +192,13 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()?;
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let execution = Execution::new(request.id, request.command.display(), stop, None);
+        let execution = Execution::new(
+            request.id,
+            request.command.display(),
+            stop,
+            None,
+            request.lease_ms,
+        );
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -202,6 +208,7 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        keep_to_lease(&execution, runtime);
         let start = Start {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
@@ -289,6 +296,9 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        for step in &plan.steps {
+            keep_to_lease(step, runtime);
+        }
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
         let context = PlanContext {
@@ -405,6 +415,37 @@ impl ExecutionEngine {
             Unit::Plan(plan) => plan.stop.ask_again(Cause::Cancel(reason)),
         }
         unit.wait().await;
+        Ok(())
+    }
+
+    /// Says that an execution is still wanted: its lease ends that many milliseconds from now, or as many as the request
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`], [`ExecutionError::LeaseEnded`] if it comes too
+    /// late, [`ExecutionError::Validation`] for an execution without a lease, or zero milliseconds.
+    pub async fn renew_lease(&self, id: Uuid, lease_ms: Option<u64>) -> Result<()> {
+        self.renew(id, lease_ms)
+    }
+
+    pub(crate) fn renew(&self, id: Uuid, lease_ms: Option<u64>) -> Result<()> {
+        if lease_ms == Some(0) {
+            return Err(ValidationError::new("lease_ms", "a positive integer", "0").into());
+        }
+        let execution = self.0.registry.execution(id)?;
+        if execution.status().is_terminal() {
+            return Err(ExecutionError::AlreadyFinished(id));
+        }
+        let Some(lease) = &execution.lease else {
+            let expected = "the id of an execution that has a lease";
+            return Err(
+                ValidationError::new("id", expected, format!("{id}, which has none")).into(),
+            );
+        };
+        if !lease.renew(lease_ms) {
+            return Err(ExecutionError::LeaseEnded(id));
+        }
         Ok(())
     }
 
@@ -532,6 +573,13 @@ impl ExecutionEngine {
     }
 }
 
+/// Lets threads of the engine end it when its lease does.
+fn keep_to_lease(execution: &Arc<Execution>, runtime: &Handle) {
+    if execution.lease.is_some() {
+        runtime.spawn(Arc::clone(execution).keep_to_lease());
+    }
+}
+
 async fn clean_up(engine: Weak<Inner>) {
     loop {
         tokio::time::sleep(CLEANUP_INTERVAL).await;
@@ -590,7 +638,7 @@ mod tests {
         });
         let registry = &engine.0.registry;
         let enter = |id| {
-            let execution = Execution::new(id, String::from("true"), Arc::default(), None);
+            let execution = Execution::new(id, String::from("true"), Arc::default(), None, None);
             registry.enter(&execution).expect("a free id");
             execution
         };

@@ -237,6 +237,16 @@ export class ExecutionEngine {
   cancel(id: string, reason?: string): Promise<void>
 
   /**
+   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
+   * of the engine: also while this thread is blocked.
+   *
+   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
+   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   */
+  renewLease(id: string, leaseMs?: number): Promise<void>
+
+  /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
    * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
    * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.

@@ -271,6 +271,12 @@ pub struct ExecutionRequest {
     /// It may be negative. Default: 0.
     #[serde(default)]
     pub priority: i64,
+    /// For how long the execution is wanted, in milliseconds from its acceptance, unless that is renewed in time: then it is
+    /// ended, or never started, its status is `failed`, and its error code `LEASE_LOST`. The engine sees to that by itself,
+    /// whatever becomes of whoever renews it. Default: for ever.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -352,6 +358,7 @@ impl ExecutionRequest {
             max_output_size_bytes: None,
             group: None,
             priority: 0,
+            lease_ms: None,
             output_log_path: None,
             keep_background: false,
             metadata: ExecutionMetadata::default(),
@@ -392,9 +399,12 @@ impl ExecutionRequest {
         if let Some(own) = self.own_config(config) {
             own.validate()?;
         }
-        if self.idle_timeout_ms == Some(0) {
-            let expected = "a positive integer";
-            return Err(ValidationError::new("idle_timeout_ms", expected, "0"));
+        let durations = [
+            ("idle_timeout_ms", self.idle_timeout_ms),
+            ("lease_ms", self.lease_ms),
+        ];
+        if let Some((field, _)) = durations.iter().find(|(_, ms)| *ms == Some(0)) {
+            return Err(ValidationError::new(*field, "a positive integer", "0"));
         }
         if self.success_exit_codes.as_ref().is_some_and(Vec::is_empty) {
             let expected = "a list with at least one exit code";

@@ -65,6 +65,8 @@ pub enum ResultErrorCode {
     OutputSizeExceeded,
     /// It printed nothing for [`ExecutionRequest::idle_timeout_ms`](crate::ExecutionRequest::idle_timeout_ms).
     Idle,
+    /// Its lease was not renewed in time: [`ExecutionRequest::lease_ms`](crate::ExecutionRequest::lease_ms).
+    LeaseLost,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
     /// all the same.
     Io,

@@ -148,6 +148,14 @@ impl Running {
                 let code = ResultErrorCode::OutputSizeExceeded;
                 (ExecutionStatus::Failed, Some(code), error)
             }
+            Cause::Lease => {
+                let error = "ended because its lease was not renewed in time".into();
+                (
+                    ExecutionStatus::Failed,
+                    Some(ResultErrorCode::LeaseLost),
+                    error,
+                )
+            }
         };
         Verdict {
             status,

@@ -14,7 +14,6 @@ use super::handlers::Handlers;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::reader::{Progress, Reader};
 use super::resolve::stop_signal;
-pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::api::event::{Ended, ExecutionEvent};
@@ -24,6 +23,7 @@ use crate::process::scarcity::{self, Lack};
 use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
 use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
+use crate::state::lease::deadline_after;
 use crate::state::registry::{Registry, Unit};
 use crate::state::slots::{MaybeSlot, Slot};
 
@@ -60,6 +60,8 @@ pub(crate) struct PlanDeadline {
 pub(crate) enum Begun {
     /// It is not to be started at all.
     Never(ExecutionStatus, String, Reason),
+    /// It was stopped before it had its turn.
+    Stopped(Cause),
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
@@ -141,6 +143,7 @@ impl Running {
             Begun::Never(status, error, reason) => {
                 return (self.never_started(status, error, reason), None);
             }
+            Begun::Stopped(cause) => return (self.stopped_before_start(&cause), None),
             Begun::Unstartable(error) => return (self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {

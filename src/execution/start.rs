@@ -15,7 +15,7 @@ use crate::execution::resolve::{Unresolved, resolve};
 use crate::execution::running::{Begun, PlanDeadline, Running};
 use crate::process::environment::Environment;
 use crate::process::{Invocation, spawn};
-use crate::state::cancellation::Reason;
+use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::Execution;
 use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
@@ -83,6 +83,11 @@ impl Start {
         reason: Reason,
     ) {
         self.live(request, Begun::Never(status, error, reason), None);
+    }
+
+    /// Settles an execution that was stopped before it had its turn.
+    pub fn stopped(self, request: ExecutionRequest, cause: Cause) {
+        self.live(request, Begun::Stopped(cause), None);
     }
 
     fn resolve(

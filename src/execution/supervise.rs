@@ -10,6 +10,7 @@ use crate::api::config::ExecutionConfig;
 use crate::process::tree::Tree;
 use crate::process::{Child, ExitStatus, StopSignal, TreeEnd, escapees};
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::lease::deadline_after;
 
 /// How the processes of an execution ended.
 #[derive(Debug)]
@@ -296,10 +297,4 @@ impl Supervisor<'_> {
             }
         }
     }
-}
-
-/// The longest deadline that a clock can hold; a longer one is none.
-pub(crate) fn deadline_after(start: Instant, timeout_ms: u64) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    start + Duration::from_millis(timeout_ms).min(CENTURY)
 }

@@ -304,6 +304,18 @@ impl NativeEngine {
         });
     }
 
+    /// Says that an execution is still wanted, for that many milliseconds from now.
+    #[napi(catch_unwind)]
+    pub fn renew_lease(&self, id: String, lease_ms: Option<f64>) -> Answer {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be a positive integer"
+        )]
+        let lease_ms = lease_ms.map(|ms| ms as u64);
+        Answer::of(parse_id(&id).and_then(|id| self.engine.renew(id, lease_ms)))
+    }
+
     /// Settles `token` with the end of a log.
     #[napi(catch_unwind)]
     pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) {

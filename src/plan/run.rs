@@ -20,7 +20,7 @@ use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::ExecutionStatus;
 use crate::execution::handlers::Handlers;
-use crate::execution::running::{PlanDeadline, deadline_after};
+use crate::execution::running::PlanDeadline;
 use crate::execution::start::{Decision, Start};
 use crate::process::environment::Environment;
 use crate::process::pool;
@@ -28,6 +28,7 @@ use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
 use crate::state::execution::{Execution, Step, StepNews};
+use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
 use crate::state::slots::{Slot, Slots};
@@ -56,6 +57,7 @@ pub(crate) fn steps_of(
             request.command.display(),
             Arc::default(),
             Some(place),
+            request.lease_ms,
         )
     });
     let plan = Plan {
@@ -213,11 +215,11 @@ impl Steps {
         match happening {
             Happening::Stop(asked) => self.stop(asked),
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
-            Happening::News(StepNews::Cancelled(step)) => {
-                if self.schedule.start_out_of_turn(step) {
-                    let reason = self.plan.steps[step].stop.cancel_reason();
-                    let error = "cancelled before it was started";
-                    self.never_start(step, ExecutionStatus::Cancelled, error, reason);
+            Happening::News(StepNews::Stopped(step)) => {
+                if let Some(cause) = self.plan.steps[step].stop.cause()
+                    && self.schedule.start_out_of_turn(step)
+                {
+                    self.stop_before_start(step, cause);
                 }
             }
             Happening::News(StepNews::Ended(step)) => {
@@ -260,6 +262,13 @@ impl Steps {
         };
         self.start_of(step, handlers)
             .never_start(request, status, error.to_owned(), reason);
+    }
+
+    fn stop_before_start(&mut self, step: usize, cause: Cause) {
+        if let Some(request) = self.requests[step].take() {
+            let handlers = (self.context.handlers_of_step)(step);
+            self.start_of(step, handlers).stopped(request, cause);
+        }
     }
 
     fn start_of(&self, step: usize, handlers: Handlers) -> Start {

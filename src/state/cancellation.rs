@@ -17,6 +17,8 @@ pub(crate) enum Cause {
     Idle(u64),
     /// It printed more than it may.
     OutputLimit,
+    /// Its lease was not renewed in time.
+    Lease,
 }
 
 /// What whoever cancels gives as the reason, if anything.

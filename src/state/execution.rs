@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Reason, Stop};
 use super::completion::Completion;
+use super::lease::Lease;
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -23,6 +24,7 @@ pub(crate) struct Execution {
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
     pub stop: Arc<Stop>,
+    pub lease: Option<Lease>,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -37,8 +39,8 @@ pub(crate) struct Step {
 /// What a step tells its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepNews {
-    /// It was cancelled under its own id.
-    Cancelled(usize),
+    /// It was cancelled under its own id, or its lease has ended.
+    Stopped(usize),
     /// It has ended, and its end was told.
     Ended(usize),
 }
@@ -51,7 +53,14 @@ impl Step {
 }
 
 impl Execution {
-    pub fn new(id: Uuid, command: String, stop: Arc<Stop>, place: Option<Step>) -> Arc<Self> {
+    /// Its lease, if it has one, counts from here on.
+    pub fn new(
+        id: Uuid,
+        command: String,
+        stop: Arc<Stop>,
+        place: Option<Step>,
+        lease_ms: Option<u64>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             command,
@@ -59,6 +68,7 @@ impl Execution {
             started_at: OnceLock::new(),
             outcome: Completion::default(),
             stop,
+            lease: lease_ms.map(Lease::new),
             step: place,
         })
     }
@@ -103,7 +113,20 @@ impl Execution {
     pub fn cancel(&self, reason: Reason) {
         self.stop.ask_again(Cause::Cancel(reason));
         if let Some(step) = &self.step {
-            step.report(StepNews::Cancelled);
+            step.report(StepNews::Stopped);
+        }
+    }
+
+    /// Ends it when its lease does. Resolves with that, or when it has ended otherwise.
+    pub async fn keep_to_lease(self: Arc<Self>) {
+        let Some(lease) = &self.lease else { return };
+        tokio::select! {
+            () = lease.ended() => {}
+            _ = self.outcome.wait() => return,
+        }
+        self.stop.ask(Cause::Lease);
+        if let Some(step) = &self.step {
+            step.report(StepNews::Stopped);
         }
     }
 
