@@ -52,6 +52,37 @@ export type Command =
     }
 
 /**
+ * How often, and after which delays, a command that did not succeed is tried again.
+ *
+ * An attempt that failed or timed out is followed by another one; so is a start that could not be made. With
+ * {@link Retry.exitCodes} only an exit with one of these is. What was cancelled, printed too much, or whose lease or
+ * plan has ended is not tried again, nor is what could not be ended completely: two of it would run at once.
+ */
+export interface Retry {
+  /** How often the command is tried, the first time included. At most 1000. */
+  readonly attempts: number
+  /** The time between the end of the first attempt and the second, in milliseconds. It may be zero. Default: 1000. */
+  readonly delayMs?: number | undefined
+  /**
+   * By how much each delay is longer than the one before it: a number of at least 1, which keeps it as it is. Default:
+   * 2.
+   */
+  readonly backoff?: number | undefined
+  /** No delay is longer, in milliseconds. Default: 30 000, or {@link Retry.delayMs} where that is more. */
+  readonly maxDelayMs?: number | undefined
+  /**
+   * Whether each delay is a random one between half and the whole of what it would be, so that many that failed
+   * together do not come back together. Default: `true`.
+   */
+  readonly jitter?: boolean | undefined
+  /**
+   * The exit codes after which the command is tried again, and nothing else then: no timeout, no signal, no start that
+   * could not be made. Default: after all of these, and every exit code that does not mean success.
+   */
+  readonly exitCodes?: readonly number[] | undefined
+}
+
+/**
  * What to run, and the circumstances it runs in.
  *
  * A request is checked before anything is started. One that cannot be accepted is refused with an
@@ -119,6 +150,12 @@ export interface ExecutionRequest {
    * It may be negative. Default: 0.
    */
   readonly priority?: number | undefined
+  /**
+   * Whether a command that did not succeed is tried again: under the same id, with one result. Each attempt has a
+   * deadline of its own and is given the input again. Output, exit and log of the result are those of the last one,
+   * callbacks and the log file have all of them. In between the slot is given back. Default: it is not.
+   */
+  readonly retry?: Retry | undefined
   /**
    * For how long the execution is wanted, in milliseconds from its acceptance, unless that is renewed in time: then it
    * is ended, or never started, its status is `failed`, and its error code `LEASE_LOST`. The engine sees to that by
@@ -262,8 +299,8 @@ export interface ExecutionConfig {
 /**
  * Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
  *
- * - `pending`: it waits for a slot, or for descriptors.
- * - `running`: its process runs, or its output is still being read.
+ * - `pending`: it waits for a slot, its group, or descriptors.
+ * - `running`: its process runs, its output is still being read, or its next attempt is awaited.
  * - `completed`: the command exited with code 0, or another of {@link ExecutionRequest.successExitCodes}.
  * - `failed`: it exited with another code, was ended by a signal, could not be started, or printed more than it may.
  * - `cancelled`: it was cancelled, whatever its exit code.
@@ -348,6 +385,12 @@ export interface Result {
    * step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
    */
   cancelReason: string | null
+  /**
+   * Of a request with {@link ExecutionRequest.retry} each attempt, the first one included; else empty. What the rest of
+   * the result tells of output, exit and process is that of the last one; {@link Result.startedAt},
+   * {@link Result.queuedMs} and {@link Result.durationMs} count from the first one.
+   */
+  attempts: readonly ExecutionAttempt[]
   /** What the request said about itself. */
   metadata: {
     /** Where the request came from, such as `ui`. */
@@ -377,6 +420,20 @@ export type ExecutionResult = Result &
         status: Exclude<FinalStatus, 'completed'>
       }
   )
+
+/** How one attempt of an execution ended. */
+export interface ExecutionAttempt {
+  /** The exit code of the command. `null` if a signal ended it, or if it was not started. */
+  exitCode: number | null
+  /** The signal that ended the command, or `null`. */
+  signal: string | null
+  /** When its process was started, in UTC, or `null` if it was not. */
+  startedAt: string | null
+  /** The time from the start of its process to its end, in milliseconds. */
+  durationMs: number
+  /** What went wrong, in words, or `null`. */
+  error: string | null
+}
 
 /** One line about an execution. */
 export interface ExecutionSummary {
@@ -431,6 +488,22 @@ export interface StderrEvent {
   /** Whether the line goes on in the next event of that stream. */
   partial: boolean
   /** When it was read. */
+  timestamp: string
+}
+
+/** An attempt did not succeed, and another one will follow. */
+export interface RetryingEvent {
+  /** What it tells of. */
+  eventType: 'retrying'
+  /** The execution. */
+  executionId: string
+  /** The number of the attempt that will follow, from 2 on. */
+  attempt: number
+  /** The time until then, in milliseconds, and then its wait for a slot. */
+  delayMs: number
+  /** What went wrong with the last one, in words. */
+  error: string
+  /** When the last one ended. */
   timestamp: string
 }
 
@@ -515,7 +588,14 @@ export interface PlanCompletedEvent {
  * step of a plan that was skipped has none. All timestamps are ISO 8601, in UTC.
  */
 export type ExecutionEvent =
-  StartedEvent | StdoutEvent | StderrEvent | CompletedEvent | FailedEvent | CancelledEvent | TimeoutEvent
+  | StartedEvent
+  | StdoutEvent
+  | StderrEvent
+  | RetryingEvent
+  | CompletedEvent
+  | FailedEvent
+  | CancelledEvent
+  | TimeoutEvent
 
 /** Something that happened to a plan as a whole. */
 export type PlanEvent = ProgressEvent | PlanCompletedEvent

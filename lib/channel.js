@@ -45,6 +45,7 @@ let lastToken = 0
 const handlersByKind = {
   Output: output,
   Started: started,
+  Retrying: retrying,
   Ended: ended,
   Accepted: accepted,
   Settled: settled,
@@ -266,6 +267,15 @@ function started(token, pid, command, at) {
   if (run === undefined) return
   const { id: executionId } = run
   const event = () => ({ eventType: 'started', executionId, command, pid, timestamp: iso(at) })
+  inOrder(run, () => emitOne(run, event))
+}
+
+/** @type {(token: number, attempt: number, delayMs: number, error: string, at: number) => void} */
+function retrying(token, attempt, delayMs, error, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const { id: executionId } = run
+  const event = () => ({ eventType: 'retrying', executionId, attempt, delayMs, error, timestamp: iso(at) })
   inOrder(run, () => emitOne(run, event))
 }
 

@@ -14,6 +14,7 @@ const {
   integer,
   isObject,
   listOf,
+  numberOfAtLeast,
   object,
   oneOf,
   positive,
@@ -43,6 +44,7 @@ const kinds = { text, flag, positive, count, integer, textSize, uuid, bytes, tex
 function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
+  if (shape.numberOfAtLeast) return numberOfAtLeast(shape.numberOfAtLeast)
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.record) return recordOf(checkerOf(shape.record))

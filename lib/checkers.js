@@ -105,6 +105,12 @@ const sizeOfAtLeast = (least) => (value, path, code) => {
   return textSize(value, path, code)
 }
 
+/** @type {(least: number) => Checker} */
+const numberOfAtLeast = (least) => (value, path, code) =>
+  Number.isFinite(value) && value >= least
+    ? value
+    : refuse(path, `a number of at least ${least}`, describe(value), code)
+
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
   (...names) =>
@@ -290,6 +296,7 @@ module.exports = {
   integer,
   isObject,
   listOf,
+  numberOfAtLeast,
   object,
   oneOf,
   positive,

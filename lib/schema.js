@@ -20,6 +20,18 @@ const command = {
   },
 }
 
+const retry = {
+  expected: 'a retry object',
+  fields: {
+    attempts: 'positive',
+    'delayMs?': 'count',
+    'backoff?': { numberOfAtLeast: 1 },
+    'maxDelayMs?': 'positive',
+    'jitter?': 'flag',
+    'exitCodes?': { list: 'count' },
+  },
+}
+
 const request = {
   expected: 'a request object',
   fields: {
@@ -37,6 +49,7 @@ const request = {
     'maxOutputSizeBytes?': 'textSize',
     'group?': 'text',
     'priority?': 'integer',
+    'retry?': retry,
     'leaseMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
@@ -92,4 +105,4 @@ const config = {
   },
 }
 
-module.exports = { metadata, command, request, strategy, plan, config }
+module.exports = { metadata, command, retry, request, strategy, plan, config }

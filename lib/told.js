@@ -35,7 +35,19 @@ const readResult = (found, stdout, stderr) => ({
   error: found.error,
   errorCode: found.error_code,
   cancelReason: found.cancel_reason,
+  attempts: found.attempts.map(readAttempt),
   metadata: readMetadata(found.metadata),
+})
+
+/**
+ * @param {any} found
+ */
+const readAttempt = (found) => ({
+  exitCode: found.exit_code,
+  signal: found.signal,
+  startedAt: inMillisOrNull(found.started_at),
+  durationMs: found.duration_ms,
+  error: found.error,
 })
 
 /**
@@ -84,4 +96,4 @@ const readStats = (found) => ({
   skipped: found.skipped,
 })
 
-module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats }
+module.exports = { readResult, readAttempt, readMetadata, readSummary, readPlanResult, readStats }

@@ -213,6 +213,7 @@ impl ExecutionEngine {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             execution: Arc::clone(&execution),
+            slots: Arc::clone(&inner.slots),
             handlers: self.handlers(options.handler),
             runtime: runtime.clone(),
         };

@@ -30,7 +30,10 @@ pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest, StopSignal};
-pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+pub use api::result::{
+    ExecutionAttempt, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+};
+pub use api::retry::Retry;
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use process::environment::Environment;
 

@@ -38,7 +38,7 @@ function spelled(schema, isPassed) {
     else if (key === 'default' && !isOfHost(found)) copy[key] = spelledValue(value)
     else if (key === 'format' && /^u?int/.test(value)) {
       copy.minimum ??= -(2 ** 53 - 1)
-      copy.maximum = 2 ** 53 - 1
+      copy.maximum ??= 2 ** 53 - 1
     } else if (key === 'additionalProperties' && !isPassed && value === false) continue
     else if (key !== 'default' && key !== 'format') copy[key] = spelled(value, isPassed)
     else if (key === 'format') copy[key] = value

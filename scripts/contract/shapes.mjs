@@ -9,6 +9,7 @@ import { withoutNull } from './types.mjs'
 const CHECKED = [
   'ExecutionMetadata',
   'Command',
+  'Retry',
   'ExecutionRequest',
   'ExecutionStrategy',
   'ExecutionPlan',
@@ -83,6 +84,7 @@ function kindOf(schema, passed) {
   if (schema.type === 'integer' && schema.minimum === undefined) return `'integer'`
   if (schema.type === 'integer')
     return schema['x-in-memory'] ? `'textSize'` : schema.minimum > 0 ? `'positive'` : `'count'`
+  if (schema.type === 'number') return `{ numberOfAtLeast: ${schema.minimum} }`
   if (schema.type === 'boolean') return `'flag'`
   if (schema.format === 'uuid') return `'uuid'`
   if (schema.type === 'string') return `'text'`

@@ -10,6 +10,8 @@ declare global {
 
 // generated: Command
 
+// generated: Retry
+
 // generated: ExecutionRequest
 
 /**
@@ -75,6 +77,8 @@ export type ExecutionResult = Result &
         status: Exclude<FinalStatus, 'completed'>
       }
   )
+
+// generated: ExecutionAttempt
 
 // generated: ExecutionSummary
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::quote;
+use crate::api::retry::Retry;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,6 +272,11 @@ pub struct ExecutionRequest {
     /// It may be negative. Default: 0.
     #[serde(default)]
     pub priority: i64,
+    /// Whether a command that did not succeed is tried again: under the same id, with one result. Each attempt has a deadline
+    /// of its own and is given the input again. Output, exit and log of the result are those of the last one, callbacks and
+    /// the log file have all of them. In between the slot is given back. Default: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// For how long the execution is wanted, in milliseconds from its acceptance, unless that is renewed in time: then it is
     /// ended, or never started, its status is `failed`, and its error code `LEASE_LOST`. The engine sees to that by itself,
     /// whatever becomes of whoever renews it. Default: for ever.
@@ -358,6 +364,7 @@ impl ExecutionRequest {
             max_output_size_bytes: None,
             group: None,
             priority: 0,
+            retry: None,
             lease_ms: None,
             output_log_path: None,
             keep_background: false,
@@ -410,6 +417,9 @@ impl ExecutionRequest {
             let expected = "a list with at least one exit code";
             let found = "an empty one";
             return Err(ValidationError::new("success_exit_codes", expected, found));
+        }
+        if let Some(retry) = &self.retry {
+            retry.validate()?;
         }
         self.check_group(&config.groups)?;
         match self.timeout_ms {

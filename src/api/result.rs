@@ -15,9 +15,9 @@ use crate::api::request::ExecutionMetadata;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionStatus {
-    /// It waits for a slot, or for descriptors.
+    /// It waits for a slot, its group, or descriptors.
     Pending,
-    /// Its process runs, or its output is still being read.
+    /// Its process runs, its output is still being read, or its next attempt is awaited.
     Running,
     /// The command exited with code 0, or another of
     /// [`ExecutionRequest::success_exit_codes`](crate::ExecutionRequest::success_exit_codes).
@@ -144,8 +144,33 @@ pub struct ExecutionResult {
     /// Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
     /// step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
     pub cancel_reason: Option<String>,
+    /// Of a request with [`ExecutionRequest::retry`](crate::ExecutionRequest::retry) each attempt, the first one included;
+    /// else empty. What the rest of the result tells of output, exit and process is that of the last one;
+    /// [`ExecutionResult::started_at`], [`ExecutionResult::queued_ms`] and [`ExecutionResult::duration_ms`] count from the
+    /// first one.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "readonly ExecutionAttempt[]"))
+    )]
+    pub attempts: Vec<ExecutionAttempt>,
     /// What the request said about itself.
     pub metadata: ExecutionMetadata,
+}
+
+/// How one attempt of an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExecutionAttempt {
+    /// The exit code of the command. `null` if a signal ended it, or if it was not started.
+    pub exit_code: Option<i64>,
+    /// The signal that ended the command, or `null`.
+    pub signal: Option<String>,
+    /// When its process was started, in UTC, or `null` if it was not.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The time from the start of its process to its end, in milliseconds.
+    pub duration_ms: u64,
+    /// What went wrong, in words, or `null`.
+    pub error: Option<String>,
 }
 
 #[cfg(feature = "node")]

@@ -4,6 +4,7 @@ pub(crate) mod handlers;
 pub(crate) mod output;
 pub(crate) mod resolve;
 mod result;
+pub(crate) mod retry;
 pub(crate) mod running;
 pub(crate) mod start;
 mod supervise;

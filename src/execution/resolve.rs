@@ -77,8 +77,13 @@ pub(crate) fn check_system(request: &ExecutionRequest) -> Result<(), ValidationE
         let found = request.stop_signal.as_str();
         return Err(ValidationError::new("stop_signal", expected, found));
     }
-    let codes = request.success_exit_codes.iter().flatten();
-    check_exit_codes("success_exit_codes", codes)
+    let success = request.success_exit_codes.iter().flatten();
+    check_exit_codes("success_exit_codes", success)?;
+    let retried = request
+        .retry
+        .iter()
+        .flat_map(|retry| retry.exit_codes.iter().flatten());
+    check_exit_codes("retry.exit_codes", retried)
 }
 
 /// Checks that commands may exit with these codes.

@@ -31,7 +31,7 @@ impl Verdict {
 
 impl Running {
     pub(super) fn result(
-        self,
+        &self,
         start: &Moment,
         queued_ms: u64,
         reader: &mut Reader,
@@ -177,6 +177,35 @@ impl Running {
     }
 
     pub(super) fn stopped_before_start(&self, cause: &Cause) -> ExecutionResult {
+        let verdict = self.stopped_before(cause, "it was started");
+        ExecutionResult {
+            error_code: verdict.code,
+            ..self.never_started(
+                verdict.status,
+                verdict.error.unwrap_or_default(),
+                verdict.reason,
+            )
+        }
+    }
+
+    /// What a cause makes of the last attempt, which another one was to follow.
+    pub(super) fn stopped_between(
+        &self,
+        last: ExecutionResult,
+        cause: &Cause,
+        next: u64,
+    ) -> ExecutionResult {
+        let verdict = self.stopped_before(cause, &format!("attempt {next} was started"));
+        ExecutionResult {
+            status: verdict.status,
+            error: verdict.error,
+            error_code: verdict.code,
+            cancel_reason: verdict.reason.as_deref().map(Into::into),
+            ..last
+        }
+    }
+
+    fn stopped_before(&self, cause: &Cause, what: &str) -> Verdict {
         let verdict = self.stopped(cause);
         let comma = if matches!(cause, Cause::Cancel(_)) {
             ""
@@ -184,13 +213,9 @@ impl Running {
             ","
         };
         let error = verdict.error.unwrap_or_default();
-        ExecutionResult {
-            error_code: verdict.code,
-            ..self.never_started(
-                verdict.status,
-                format!("{error}{comma} before it was started"),
-                verdict.reason,
-            )
+        Verdict {
+            error: Some(format!("{error}{comma} before {what}")),
+            ..verdict
         }
     }
 

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use super::handlers::Handlers;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::reader::{Progress, Reader};
+use super::output::writer::Writer;
 use super::resolve::stop_signal;
+use super::retry::Again;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::api::event::{Ended, ExecutionEvent};
@@ -43,9 +45,11 @@ pub(crate) struct Running {
     pub success_exit_codes: Option<Vec<u64>>,
     pub plan_deadline: Option<PlanDeadline>,
     pub stdin: Option<Vec<u8>>,
-    pub files: Files,
+    pub writer: Writer,
     pub keep_background: bool,
     pub metadata: ExecutionMetadata,
+    /// For a request that may be tried again.
+    pub again: Option<Box<Again>>,
 }
 
 /// When the plan of a step is to be over.
@@ -68,6 +72,15 @@ pub(crate) enum Begun {
     Waiting(Box<Invocation>, MaybeSlot),
     /// The start was tried.
     Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
+}
+
+/// How an attempt ended.
+pub(super) struct Attempted {
+    pub result: ExecutionResult,
+    /// What ended it before its time.
+    pub cause: Option<Cause>,
+    /// Held until nothing of it is left.
+    pub slot: Option<Slot>,
 }
 
 /// Where the log and overflow files of an execution are.
@@ -93,7 +106,7 @@ impl Running {
             log: config
                 .log_output
                 .then(|| Log::new(log_path(&config, id), config.max_log_size_bytes)),
-            raw: request.output_log_path.take().map(AppendFile::new),
+            raw: request.output_log_path.clone().map(AppendFile::new),
             overflow: [overflow("stdout"), overflow("stderr")],
         };
         Self {
@@ -109,7 +122,8 @@ impl Running {
             registry,
             config,
             handlers,
-            files,
+            writer: Writer::new(files),
+            again: None,
         }
     }
 
@@ -139,12 +153,27 @@ impl Running {
     }
 
     async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
+        let attempted = self.attempt(begun).await;
+        match &self.again {
+            Some(again) => self.try_again(again, attempted).await,
+            None => (attempted.result, attempted.slot),
+        }
+    }
+
+    /// One attempt: waits for its slot, starts, and is supervised until nothing of it is left.
+    pub(super) async fn attempt(&self, begun: Begun) -> Attempted {
+        let without_slot = |result, cause| Attempted {
+            result,
+            cause,
+            slot: None,
+        };
+        let stopped = |cause: Cause| without_slot(self.stopped_before_start(&cause), Some(cause));
         let (invocation, slot, tried) = match begun {
             Begun::Never(status, error, reason) => {
-                return (self.never_started(status, error, reason), None);
+                return without_slot(self.never_started(status, error, reason), None);
             }
-            Begun::Stopped(cause) => return (self.stopped_before_start(&cause), None),
-            Begun::Unstartable(error) => return (self.not_started(error), None),
+            Begun::Stopped(cause) => return stopped(cause),
+            Begun::Unstartable(error) => return without_slot(self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {
                 let slot = tokio::select! {
@@ -154,17 +183,20 @@ impl Running {
                 };
                 let slot = match slot {
                     Ok(slot) => slot,
-                    Err(cause) => return (self.stopped_before_start(&cause), None),
+                    Err(cause) => return stopped(cause),
                 };
                 (invocation, slot, None)
             }
         };
-        let result = match self.start(Arc::new(*invocation), tried).await {
-            Attempt::Started(spawned) => self.supervise(spawned).await,
-            Attempt::Stopped(cause) => self.stopped_before_start(&cause),
-            Attempt::Failed(error) => self.not_started(error),
+        let attempted = match self.start(Arc::new(*invocation), tried).await {
+            Tried::Started(spawned) => self.supervise(spawned).await,
+            Tried::Stopped(cause) => stopped(cause),
+            Tried::Failed(error) => without_slot(self.not_started(error), None),
         };
-        (result, Some(slot))
+        Attempted {
+            slot: Some(slot),
+            ..attempted
+        }
     }
 
     /// Starts the process; while that fails for lack of something that others hold, waits for it to be given back.
@@ -172,21 +204,21 @@ impl Running {
         &self,
         invocation: Arc<Invocation>,
         mut tried: Option<Result<Spawned, SpawnError>>,
-    ) -> Attempt {
+    ) -> Tried {
         let mut lack = None;
         loop {
             let end_of_another = scarcity::next_end();
             let outcome = if tried.is_some() {
                 tried.take()
             } else if let Some(cause) = self.execution.stop.cause() {
-                return Attempt::Stopped(cause);
+                return Tried::Stopped(cause);
             } else {
                 try_to_start(Arc::clone(&invocation), &mut lack).await
             };
             let error = match outcome {
-                Some(Ok(spawned)) => return Attempt::Started(spawned),
+                Some(Ok(spawned)) => return Tried::Started(spawned),
                 Some(Err(error)) => error,
-                None => return Attempt::Failed("the start panicked".into()),
+                None => return Tried::Failed("the start panicked".into()),
             };
             if matches!(error, SpawnError::Scarce(_)) {
                 let again = lack.get_or_insert_with(Lack::new).next_try(end_of_another);
@@ -199,7 +231,7 @@ impl Running {
                 }
             }
             let program = invocation.program.display();
-            return Attempt::Failed(format!(
+            return Tried::Failed(format!(
                 "program not started: \"{program}\": {}",
                 error.error()
             ));
@@ -220,23 +252,27 @@ impl Running {
         }
     }
 
-    async fn supervise(mut self, spawned: Spawned) -> ExecutionResult {
+    async fn supervise(&self, spawned: Spawned) -> Attempted {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
         let (child, stdin, readers) = match spawned.adopt() {
             Ok(adopted) => adopted,
             Err(error) => {
-                return self.not_started(format!("process not watched, so it was killed: {error}"));
+                let error = format!("process not watched, so it was killed: {error}");
+                return Attempted {
+                    result: self.not_started(error),
+                    cause: None,
+                    slot: None,
+                };
             }
         };
         self.execution.set_running(start.at);
         let progress = Progress::new();
-        let files = std::mem::take(&mut self.files);
         let mut reader = Reader::new(
             Arc::clone(&self.execution),
             readers,
             &self.config,
-            files,
+            self.writer.clone(),
             self.handlers.clone(),
             self.keep_background,
         );
@@ -251,13 +287,13 @@ impl Running {
             keep_background: self.keep_background,
         };
         let ending = {
-            let input = self.stdin.take().unwrap_or_default();
+            let input = self.stdin.as_deref().unwrap_or_default();
             let started = started_event(&self.execution, &start);
             let handlers = &self.handlers;
             let work = async {
                 let feed = async {
                     if let Some(stdin) = stdin {
-                        stdin.write_all(&input).await;
+                        stdin.write_all(input).await;
                     }
                     std::future::pending::<()>().await;
                 };
@@ -279,7 +315,11 @@ impl Running {
             // What the command has left running goes on to print.
             tokio::spawn(reader.read_on());
         }
-        result
+        Attempted {
+            result,
+            cause: ending.cause,
+            slot: None,
+        }
     }
 }
 
@@ -316,7 +356,8 @@ fn panicked(execution: &Execution) -> ExecutionResult {
     }
 }
 
-enum Attempt {
+/// What became of a start.
+enum Tried {
     Started(Spawned),
     Stopped(Cause),
     Failed(String),

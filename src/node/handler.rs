@@ -22,7 +22,7 @@ pub enum Wanted {
     Stderr = 2,
     /// How it ended.
     Result = 4,
-    /// Events besides lines and the end: the start, and the progress of a plan.
+    /// Events besides lines and the end: starts, that another attempt follows, and the progress of a plan.
     Started = 8,
     /// Whether the promise of `execute` is to be settled.
     Accepted = 16,
@@ -114,6 +114,19 @@ impl EventHandler for Handler {
                     });
                 }
             }
+            ExecutionEvent::Retrying {
+                attempt,
+                delay_ms,
+                error,
+                timestamp,
+                ..
+            } if self.wants(Wanted::Started) => self.channel.send(Message::Retrying {
+                token,
+                attempt,
+                delay_ms,
+                error,
+                at: millis(timestamp),
+            }),
             ExecutionEvent::Completed(ended)
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
@@ -124,7 +137,8 @@ impl EventHandler for Handler {
                     .then(|| wire_result(&ended.result));
                 self.channel.send(Message::Ended { token, result });
             }
-            ExecutionEvent::Stdout { .. }
+            ExecutionEvent::Retrying { .. }
+            | ExecutionEvent::Stdout { .. }
             | ExecutionEvent::Stderr { .. }
             | ExecutionEvent::Progress { .. }
             | ExecutionEvent::PlanCompleted { .. } => {}

@@ -35,6 +35,8 @@ pub enum Told {
     Progress,
     /// The end of a plan.
     PlanEnded,
+    /// That another attempt follows.
+    Retrying,
 }
 
 /// What is told.
@@ -53,6 +55,13 @@ pub(super) enum Message {
         token: u32,
         pid: u32,
         command: String,
+        at: f64,
+    },
+    Retrying {
+        token: u32,
+        attempt: u64,
+        delay_ms: u64,
+        error: String,
         at: f64,
     },
     Ended {
@@ -131,7 +140,7 @@ impl Message {
                     Numbers(partial)
                 };
                 let stream = Number(f64::from(stream as u8));
-                let size = Number(number(size));
+                let size = Number(number(size as u64));
                 let values = [stream, Value::Text(text), partial, Number(at), size];
                 (Told::Output, token, values)
             }
@@ -143,6 +152,17 @@ impl Message {
             } => {
                 let values = [Number(pid.into()), Value::text(command), Number(at)];
                 (Told::Started, token, filled_up(values))
+            }
+            Self::Retrying {
+                token,
+                attempt,
+                delay_ms,
+                error,
+                at,
+            } => {
+                let [attempt, delay_ms] = [attempt, delay_ms].map(|count| Number(number(count)));
+                let values = [attempt, delay_ms, Value::text(error), Number(at)];
+                (Told::Retrying, token, filled_up(values))
             }
             Self::Ended { token, result } => {
                 let result = result.map(|result| filled_up(result.map(Value::Text)));
@@ -164,7 +184,8 @@ impl Message {
                 at,
             } => {
                 let command = command.map_or(Undefined, Value::text);
-                let [completed, total] = [completed, total].map(|count| Number(number(count)));
+                let [completed, total] =
+                    [completed, total].map(|count| Number(number(count as u64)));
                 (
                     Told::Progress,
                     token,
@@ -219,7 +240,7 @@ pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
     millis
 }
 
-fn number(count: usize) -> f64 {
+fn number(count: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
     let number = count as f64;
     number

@@ -276,6 +276,7 @@ impl Steps {
             config: Arc::clone(&self.context.config),
             registry: Arc::clone(&self.context.registry),
             execution: Arc::clone(&self.plan.steps[step]),
+            slots: Arc::clone(&self.context.slots),
             handlers,
             runtime: self.context.runtime.clone(),
         }

@@ -29,6 +29,14 @@ impl Cause {
     pub fn cancel_by_engine(reason: &str) -> Self {
         Self::Cancel(Some(reason.into()))
     }
+
+    /// Whether no other attempt may follow, whenever it comes.
+    fn is_last(&self) -> bool {
+        match self {
+            Self::Cancel(_) | Self::PlanDeadline(_) | Self::Lease => true,
+            Self::Deadline(_) | Self::Idle(_) | Self::OutputLimit => false,
+        }
+    }
 }
 
 /// What is asked of an execution or a plan.
@@ -41,10 +49,20 @@ pub(crate) struct Stop {
 #[derive(Debug, Default)]
 struct State {
     cause: Option<Cause>,
+    /// The first that ends not only the attempt that runs, but the execution, also where it came too late for that.
+    last: Option<Cause>,
     /// It has ended by itself, before there was a cause: none decides any more.
     has_ended: bool,
     /// Nobody waits for it to end by itself any longer.
     is_urgent: bool,
+}
+
+impl State {
+    fn note(&mut self, cause: &Cause) {
+        if cause.is_last() && self.last.is_none() {
+            self.last = Some(cause.clone());
+        }
+    }
 }
 
 impl Stop {
@@ -52,9 +70,22 @@ impl Stop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets another attempt begin, as yet without a cause or an end; unless something came that ends the execution, which
+    /// is the cause then.
+    pub fn begin_again(&self) -> Result<(), Cause> {
+        let mut state = self.state();
+        let last = state.last.take();
+        *state = State {
+            cause: last.clone(),
+            ..State::default()
+        };
+        last.map_or(Ok(()), Err)
+    }
+
     /// Asks it to end, unless it was asked already. What has ended by itself is to be over at once.
     pub fn ask(&self, cause: Cause) {
         let mut state = self.state();
+        state.note(&cause);
         if state.has_ended {
             // What it printed does not hurry what it left.
             state.is_urgent |= cause != Cause::OutputLimit;
@@ -68,6 +99,7 @@ impl Stop {
     /// Asks it to end; if it was asked before, at once.
     pub fn ask_again(&self, cause: Cause) {
         let mut state = self.state();
+        state.note(&cause);
         state.is_urgent |= state.has_ended || state.cause.is_some();
         if !state.has_ended {
             state.cause.get_or_insert(cause);
@@ -146,5 +178,24 @@ mod tests {
         stop.ask(Cause::Deadline(5));
         assert!(stop.is_urgent());
         assert_eq!(stop.cause(), None);
+    }
+
+    #[test]
+    fn another_attempt_begins_without_a_cause_unless_something_has_ended_the_execution() {
+        let stop = Stop::default();
+        stop.ask(Cause::Deadline(5));
+        assert_eq!(stop.begin_again(), Ok(()));
+        assert_eq!((stop.cause(), stop.is_urgent()), (None, false));
+        // Both come too late for the attempts that they meet.
+        assert_eq!(stop.end(), None);
+        stop.ask(Cause::Cancel(None));
+        assert_eq!((stop.cause(), stop.is_urgent()), (None, true));
+        assert_eq!(stop.begin_again(), Err(Cause::Cancel(None)));
+        let stop = Stop::default();
+        stop.ask(Cause::Idle(5));
+        stop.ask(Cause::Lease);
+        assert_eq!(stop.cause(), Some(Cause::Idle(5)));
+        assert_eq!(stop.begin_again(), Err(Cause::Lease));
+        assert_eq!(stop.cause(), Some(Cause::Lease));
     }
 }

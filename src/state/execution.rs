@@ -171,6 +171,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         error: None,
         error_code: None,
         cancel_reason: None,
+        attempts: Vec::new(),
         metadata,
     }
 }

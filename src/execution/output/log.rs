@@ -226,6 +226,20 @@ impl Files {
         }
     }
 
+    /// Begins what exceeds the limits anew: it is that of the last attempt.
+    pub fn forget_overflow(&mut self) {
+        for overflow in self.overflow.iter_mut().flatten() {
+            let removed = match overflow.exists() {
+                true => std::fs::remove_file(overflow.path()),
+                false => Ok(()),
+            };
+            *overflow = AppendFile::new(std::mem::take(&mut overflow.path));
+            if let Err(error) = removed {
+                overflow.fail(&error);
+            }
+        }
+    }
+
     /// What became of them so far.
     pub fn state(&self) -> FilesState {
         let log = self.log.as_ref().map(|log| &log.file);

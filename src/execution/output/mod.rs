@@ -6,4 +6,4 @@ pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod reader;
 pub(crate) mod tail;
-mod writer;
+pub(crate) mod writer;

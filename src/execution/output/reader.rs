@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::capture::Capture;
 use super::lines::{LineSplitter, Lines};
-use super::log::{Files, FilesState};
+use super::log::FilesState;
 use super::writer::{Chunk, Writer};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::api::event::{OutputBatch, OutputStream};
@@ -80,9 +80,6 @@ pub(crate) struct Reader {
     execution: Arc<Execution>,
     streams: [Stream; 2],
     writer: Writer,
-    /// Whether everything is written to a file, and whether what exceeds the limit is.
-    writes: bool,
-    overflows: bool,
     handlers: Handlers,
     deliver: bool,
     fail_over_limit: bool,
@@ -103,7 +100,7 @@ impl Reader {
         execution: Arc<Execution>,
         readers: [PipeReader; 2],
         config: &ExecutionConfig,
-        files: Files,
+        writer: Writer,
         handlers: Handlers,
         keeps_reading: bool,
     ) -> Self {
@@ -121,9 +118,7 @@ impl Reader {
                 stream(OutputStream::Stdout, stdout),
                 stream(OutputStream::Stderr, stderr),
             ],
-            writes: files.log.is_some() || files.raw.is_some(),
-            overflows: files.overflow[0].is_some(),
-            writer: Writer::new(files),
+            writer,
             handlers,
             deliver: config.stream_output,
             fail_over_limit: config.oversized_output_strategy
@@ -229,7 +224,7 @@ impl Reader {
             self.execution.stop.ask(Cause::OutputLimit);
         }
         let name = stream.name;
-        if self.writes || (exceeding && self.overflows) {
+        if self.writer.writes || (exceeding && self.writer.overflows) {
             let mut chunk = buffers::take();
             chunk.extend_from_slice(&bytes[old..]);
             let chunk = Chunk {

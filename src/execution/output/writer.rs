@@ -24,8 +24,14 @@ pub(super) struct Chunk {
     pub at: DateTime<Utc>,
 }
 
-/// The files of one execution. While there is something to write, a job holds them, and a thread.
-pub(super) struct Writer(Arc<Shared>);
+/// The files of one execution, for all its attempts. While there is something to write, a job holds them, and a thread.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    /// Whether everything is written to a file, and whether what exceeds the limit is.
+    pub(super) writes: bool,
+    pub(super) overflows: bool,
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -59,21 +65,47 @@ impl Shared {
 
 impl Writer {
     pub fn new(files: Files) -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State {
-                files: Some(files),
-                waiting: Vec::new(),
-                waiting_bytes: 0,
-                is_writing: false,
+        Self {
+            writes: files.log.is_some() || files.raw.is_some(),
+            overflows: files.overflow[0].is_some(),
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    files: Some(files),
+                    waiting: Vec::new(),
+                    waiting_bytes: 0,
+                    is_writing: false,
+                }),
+                changed: Notify::new(),
             }),
-            changed: Notify::new(),
-        }))
+        }
+    }
+
+    /// Begins what exceeds the limits anew, once everything has been written.
+    pub async fn forget_overflow(&self) {
+        if !self.overflows {
+            return;
+        }
+        let files = self.shared.until(|state| {
+            if state.is_writing {
+                return None;
+            }
+            let files = state.files.take();
+            state.is_writing = files.is_some();
+            Some(files)
+        });
+        if let Some(mut files) = files.await {
+            let shared = Arc::clone(&self.shared);
+            pool::FILES.submit(move || {
+                files.forget_overflow();
+                work_off(shared, files);
+            });
+        }
     }
 
     /// Hands over what is to be written, once not too much of it waits.
-    pub async fn write(&self, chunk: Chunk) {
+    pub(super) async fn write(&self, chunk: Chunk) {
         let mut chunk = Some(chunk);
-        let files = self.0.until(|state| {
+        let files = self.shared.until(|state| {
             if state.waiting_bytes >= MOST_WAITING {
                 return None;
             }
@@ -88,21 +120,21 @@ impl Writer {
             Some(state.files.take())
         });
         if let Some(files) = files.await {
-            let shared = Arc::clone(&self.0);
+            let shared = Arc::clone(&self.shared);
             pool::FILES.submit(move || work_off(shared, files));
         }
     }
 
     /// Waits until everything has been written.
     pub async fn finish(&self) {
-        self.0
+        self.shared
             .until(|state| (!state.is_writing).then_some(()))
             .await;
     }
 
     /// What became of the files so far, unless a write has not returned.
     pub fn files_state(&self) -> Option<FilesState> {
-        self.0.state().files.as_ref().map(Files::state)
+        self.shared.state().files.as_ref().map(Files::state)
     }
 }
 
