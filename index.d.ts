@@ -238,7 +238,7 @@ export interface ExecutionConfig {
   readonly maxQueuedExecutions?: number | undefined
   /**
    * How many executions of a group may run at once, by the name of the group, which is that of
-   * {@link ExecutionRequest.group}. Default: no groups.
+   * {@link ExecutionRequest.group}. Default: `{}`, no groups.
    */
   readonly groups?: Readonly<Record<string, number>> | undefined
   /**

@@ -50,7 +50,7 @@ pub struct ExecutionConfig {
     /// with `CONCURRENCY_LIMIT_REACHED`.
     pub max_queued_executions: usize,
     /// How many executions of a group may run at once, by the name of the group, which is that of
-    /// [`ExecutionRequest::group`](crate::ExecutionRequest::group). Default: no groups.
+    /// [`ExecutionRequest::group`](crate::ExecutionRequest::group). Default: `{}`, no groups.
     #[cfg_attr(
         feature = "schema",
         schemars(with = "BTreeMap<String, std::num::NonZeroUsize>")
