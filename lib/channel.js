@@ -397,13 +397,14 @@ function submit(engine, run, { request, stdin, variables }, signal) {
 function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
   const { onStdout, onStderr, onEvent, context, subscribers } = run
   const step = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
-  const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
+  const steps = wantsOf({ id: '', ...step })
+  const wants = { plan: wantsOf(run, signal), steps, reason: reasonIfAborted(signal) }
   const token = enter(runs, run)
-  const steps = ids.map((id) => enter(runs, { id, ...step }))
-  run.steps = steps
+  const tokens = ids.map((id) => enter(runs, { id, ...step }))
+  run.steps = tokens
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, steps, plan, stdins, variables, wants, reasonIfAborted(signal))
+    return engine.executePlan(token, tokens, plan, stdins, variables, wants)
   })
 }
 

@@ -7,6 +7,9 @@ import { exec, newEngine, until } from './support.js'
 /** One that runs until it is cancelled. */
 const long = (more: Partial<ExecutionRequest> = {}): ExecutionRequest => ({ ...exec('sleep', '60'), ...more })
 
+/** One that ends at once. */
+const short = (more: Partial<ExecutionRequest>): ExecutionRequest => ({ ...exec('true'), ...more })
+
 /** The ids of those that were started, in that order. */
 function startsOf(engine: ExecutionEngine): string[] {
   const ids: string[] = []
@@ -19,7 +22,7 @@ function startsOf(engine: ExecutionEngine): string[] {
 test('of a group at most so many run at once, the one that came first first, and nobody else waits for them', async () => {
   const engine = newEngine({ maxConcurrentExecutions: 10, groups: { 'eu-west-1': 2 } })
   const starts = startsOf(engine)
-  const ids = []
+  const ids: string[] = []
   for (let i = 0; i < 5; i++) ids.push(await engine.execute(long({ group: 'eu-west-1' })))
   const other = await engine.execute(long())
   await until(() => starts.length === 3, 'three to run')
@@ -37,7 +40,7 @@ test('of a group at most so many run at once, the one that came first first, and
 
 test('waiting for a group is no place in the queue, and allowed without one', async () => {
   const engine = newEngine({ maxConcurrentExecutions: 3, maxQueuedExecutions: 0, groups: { deploy: 1, test: 5 } })
-  const ids = []
+  const ids: string[] = []
   for (let i = 0; i < 5; i++) ids.push(await engine.execute(long({ group: 'deploy' })))
   expect([engine.runningCount, engine.queuedCount, engine.availablePermits]).toEqual([1, 0, 2])
   expect(await engine.getStatus(ids[1]!)).toBe('pending')
@@ -84,7 +87,7 @@ test('the highest priority runs first, and of the same the one that came first',
   const starts = startsOf(engine)
   const running = await engine.execute(long())
   const request = (priority?: number): ExecutionRequest => ({ ...exec('true'), priority })
-  const ids = []
+  const ids: string[] = []
   for (const priority of [undefined, -5, 7, 0, 7, 100]) ids.push(await engine.execute(request(priority)))
   await engine.cancel(running)
   await Promise.all(ids.map((id) => engine.waitForCompletion(id)))
@@ -96,7 +99,7 @@ test('priority counts among those that wait for a group, too', async () => {
   const engine = newEngine({ groups: { deploy: 1 } })
   const starts = startsOf(engine)
   const running = await engine.execute(long({ group: 'deploy' }))
-  const ids = []
+  const ids: string[] = []
   for (const priority of [0, 3, 1]) ids.push(await engine.execute({ ...exec('true'), group: 'deploy', priority }))
   await engine.cancel(running)
   await Promise.all(ids.map((id) => engine.waitForCompletion(id)))
@@ -129,7 +132,7 @@ test('the steps of plans keep to their groups, and one that waits for its group 
 test('of the steps of a plan that may start, the one with the highest priority is started first', async () => {
   const engine = newEngine({ maxConcurrentExecutions: 1 })
   const starts = startsOf(engine)
-  const commands = [0, -1, 2, 0].map((priority) => ({ ...exec('true'), priority }))
+  const commands = [0, -1, 2, 0].map((priority) => short({ priority }))
   const { results } = await engine.runPlan({ strategy: { type: 'parallel' }, commands })
   expect(starts).toEqual([2, 0, 3, 1].map((index) => results[index]!.id))
 })
@@ -137,7 +140,7 @@ test('of the steps of a plan that may start, the one with the highest priority i
 test('a plan that is cancelled while its steps wait for a group leaves the line', async () => {
   const engine = newEngine({ groups: { deploy: 1 } })
   const running = await engine.execute(long({ group: 'deploy' }))
-  const commands = [1, 2].map(() => ({ ...exec('true'), group: 'deploy' }))
+  const commands = [1, 2].map(() => short({ group: 'deploy' }))
   const id = await engine.executePlan({ strategy: { type: 'parallel' }, commands })
   await engine.cancel(id, 'superseded')
   const { stats } = await engine.getPlanResult(id)

@@ -459,10 +459,10 @@ impl ExecutionRequest {
 /// The groups that are most like the one that is not known.
 fn nearest(groups: &BTreeMap<String, usize>, name: &str) -> String {
     const MOST: usize = 3;
-    let mut names: Vec<_> = groups.keys().collect();
-    names.sort_by_cached_key(|group| strsim::levenshtein(group, name));
-    let named = names.iter().take(MOST).map(|group| format!("{group:?}"));
-    named.collect::<Vec<_>>().join(", ")
+    let mut nearest: Vec<_> = groups.keys().collect();
+    nearest.sort_by_cached_key(|group| strsim::levenshtein(group, name));
+    let quoted = nearest.iter().take(MOST).map(|group| format!("{group:?}"));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 fn check_args(args: &[String]) -> Result<(), ValidationError> {

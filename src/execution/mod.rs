@@ -1,10 +1,12 @@
 //! One execution from its acceptance to its result.
 
+mod begin;
 pub(crate) mod handlers;
 pub(crate) mod output;
 pub(crate) mod resolve;
 mod result;
 pub(crate) mod retry;
 pub(crate) mod running;
+pub(crate) mod settle;
 pub(crate) mod start;
 mod supervise;

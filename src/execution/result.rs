@@ -183,7 +183,7 @@ impl Running {
             ..self.never_started(
                 verdict.status,
                 verdict.error.unwrap_or_default(),
-                verdict.reason,
+                &verdict.reason,
             )
         }
     }
@@ -223,7 +223,7 @@ impl Running {
         &self,
         status: ExecutionStatus,
         error: String,
-        reason: Reason,
+        reason: &Reason,
     ) -> ExecutionResult {
         ExecutionResult {
             status,

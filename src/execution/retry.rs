@@ -6,16 +6,17 @@ use chrono::Utc;
 use tokio::time::{Duration, Instant, sleep_until};
 use uuid::Uuid;
 
-use super::running::{Attempted, Running};
-use super::start;
+use super::begin::{begin, resolve_late};
+use super::running::{Attempted, Begun, Running};
 use crate::api::event::ExecutionEvent;
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionAttempt, ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::api::retry::Retry;
 use crate::process::environment::Environment;
+use crate::process::pool;
 use crate::state::cancellation::Cause;
 use crate::state::execution::millis;
-use crate::state::slots::{Slot, Slots};
+use crate::state::slots::{MaybeSlot, Slot, Slots};
 
 /// What another attempt takes.
 pub(crate) struct Again {
@@ -41,7 +42,7 @@ impl Running {
             let slot = self.next_turn(again, next, delay, &attempted.result).await;
             attempted = match slot {
                 Ok(slot) => {
-                    let begun = start::begin_again(self, again, slot).await;
+                    let begun = begin_again(self, again, slot).await;
                     self.attempt(begun).await
                 }
                 Err(cause) => {
@@ -96,6 +97,22 @@ impl Running {
             slot = turn => slot.ok_or(Cause::Cancel(None)),
         }
     }
+}
+
+/// Resolves a request anew for another attempt, and starts it: programs come and go.
+async fn begin_again(running: &Running, again: &Again, slot: Slot) -> Begun {
+    let (config, execution) = (Arc::clone(&running.config), Arc::clone(&running.execution));
+    let (request, environment) = (Arc::clone(&again.request), again.environment.clone());
+    let reads = running.stdin.is_some();
+    let begun = pool::STARTS.run(move || {
+        let mut resolved = resolve_late(&config, &request, &environment);
+        if let Ok(invocation) = &mut resolved {
+            invocation.stdin = reads;
+        }
+        begin(&execution, resolved, MaybeSlot::Slot(slot))
+    });
+    let panicked = || Begun::Unstartable("the start panicked".into());
+    begun.await.unwrap_or_else(panicked)
 }
 
 impl Retry {

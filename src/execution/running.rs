@@ -1,10 +1,6 @@
-//! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
+//! One attempt of an execution: wait for a slot, start, be supervised.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,18 +11,17 @@ use super::output::log::{AppendFile, Files, Log};
 use super::output::reader::{Progress, Reader};
 use super::output::writer::Writer;
 use super::resolve::stop_signal;
-use super::retry::Again;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
-use crate::api::event::{Ended, ExecutionEvent};
+use crate::api::event::ExecutionEvent;
 use crate::api::request::{ExecutionMetadata, ExecutionRequest};
 use crate::api::result::{ExecutionResult, ExecutionStatus};
 use crate::process::scarcity::{self, Lack};
 use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
 use crate::state::cancellation::{Cause, Reason};
-use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
+use crate::state::execution::{Execution, millis};
 use crate::state::lease::deadline_after;
-use crate::state::registry::{Registry, Unit};
+use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
 
 /// How long a try to start may take before it is taken for one that hangs with its file system.
@@ -48,8 +43,6 @@ pub(crate) struct Running {
     pub writer: Writer,
     pub keep_background: bool,
     pub metadata: ExecutionMetadata,
-    /// For a request that may be tried again.
-    pub again: Option<Box<Again>>,
 }
 
 /// When the plan of a step is to be over.
@@ -123,40 +116,6 @@ impl Running {
             config,
             handlers,
             writer: Writer::new(files),
-            again: None,
-        }
-    }
-
-    /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first, even
-    /// before this future was polled, or when something panics.
-    pub fn live(self, begun: Begun) -> impl Future<Output = ()> + Send {
-        let settling = Settling {
-            execution: Arc::clone(&self.execution),
-            registry: Arc::clone(&self.registry),
-        };
-        async move {
-            let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
-            let lived = unless_it_panics(Box::pin(self.run(begun))).await;
-            let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
-            let result = Arc::new(result);
-            drop(slot);
-            settling.settle(Arc::clone(&result));
-            if !handlers.0.is_empty()
-                && let Some(event) = terminal_event(&result)
-            {
-                let told = handlers.on_event(event);
-                // A handler that hangs must not keep everybody else from the result.
-                drop(tokio::time::timeout(config.drain_max(), told).await);
-            }
-            drop(settling);
-        }
-    }
-
-    async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
-        let attempted = self.attempt(begun).await;
-        match &self.again {
-            Some(again) => self.try_again(again, attempted).await,
-            None => (attempted.result, attempted.slot),
         }
     }
 
@@ -170,7 +129,7 @@ impl Running {
         let stopped = |cause: Cause| without_slot(self.stopped_before_start(&cause), Some(cause));
         let (invocation, slot, tried) = match begun {
             Begun::Never(status, error, reason) => {
-                return without_slot(self.never_started(status, error, reason), None);
+                return without_slot(self.never_started(status, error, &reason), None);
             }
             Begun::Stopped(cause) => return stopped(cause),
             Begun::Unstartable(error) => return without_slot(self.not_started(error), None),
@@ -337,25 +296,6 @@ async fn try_to_start(
     outcome.await
 }
 
-/// Resolves with the outcome of a future; with `None` if it panics, and what it held is dropped then.
-async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
-    poll_fn(|context| {
-        let poll = AssertUnwindSafe(|| Pin::new(&mut future).poll(context));
-        catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
-}
-
-/// The result of an execution whose life panicked: its process was killed when it was dropped.
-fn panicked(execution: &Execution) -> ExecutionResult {
-    let error = "the engine, or a handler of its events, panicked; the command was killed";
-    ExecutionResult {
-        started_at: execution.started_at.get().copied(),
-        error: Some(error.into()),
-        ..empty_result(execution, ExecutionMetadata::default())
-    }
-}
-
 /// What became of a start.
 enum Tried {
     Started(Spawned),
@@ -386,48 +326,5 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
         command: execution.command().to_owned(),
         pid: start.pid,
         timestamp: start.at,
-    }
-}
-
-/// The end of a step that was skipped is told by its plan.
-fn terminal_event(result: &Arc<ExecutionResult>) -> Option<ExecutionEvent> {
-    let ended = Ended {
-        execution_id: result.id,
-        timestamp: result.completed_at,
-        result: Arc::clone(result),
-    };
-    match result.status {
-        ExecutionStatus::Completed => Some(ExecutionEvent::Completed(ended)),
-        ExecutionStatus::Cancelled => Some(ExecutionEvent::Cancelled(ended)),
-        ExecutionStatus::Timeout => Some(ExecutionEvent::Timeout(ended)),
-        ExecutionStatus::Skipped => None,
-        _ => Some(ExecutionEvent::Failed(ended)),
-    }
-}
-
-/// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
-/// because the runtime ends or by a defect. Then the execution is settled here.
-struct Settling {
-    execution: Arc<Execution>,
-    registry: Arc<Registry>,
-}
-
-impl Settling {
-    fn settle(&self, result: Arc<ExecutionResult>) {
-        self.execution.outcome.set(result);
-        // A step is forgotten with its plan.
-        if !self.execution.is_step() {
-            let unit = Unit::Execution(Arc::clone(&self.execution));
-            self.registry.finish(&unit);
-        }
-    }
-}
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        if self.execution.outcome.get().is_none() {
-            self.settle(ended_with_runtime(&self.execution));
-        }
-        self.execution.announce();
     }
 }

@@ -7,15 +7,15 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
-use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::ExecutionStatus;
+use crate::execution::begin::{begin, resolve_for, resolve_late};
 use crate::execution::handlers::Handlers;
-use crate::execution::resolve::{Unresolved, resolve};
+use crate::execution::resolve::Unresolved;
 use crate::execution::retry::Again;
 use crate::execution::running::{Begun, PlanDeadline, Running};
 use crate::process::environment::Environment;
-use crate::process::{Invocation, pool, spawn};
 use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::Execution;
 use crate::state::registry::Registry;
@@ -101,74 +101,15 @@ impl Start {
             &mut request,
         );
         running.plan_deadline = deadline;
-        if let (Some(retry), Some(environment)) = (request.retry.take(), environment) {
-            running.again = Some(Box::new(Again {
-                retry,
-                request: Arc::new(request),
-                environment: environment.clone(),
-                slots: self.slots,
-            }));
-        }
-        self.runtime.spawn(running.live(begun));
+        let again = request.retry.take().zip(environment);
+        let again = again.map(|(retry, environment)| Again {
+            retry,
+            request: Arc::new(request),
+            environment: environment.clone(),
+            slots: self.slots,
+        });
+        self.runtime.spawn(running.live(begun, again));
     }
-}
-
-fn resolve_for(
-    config: &ExecutionConfig,
-    request: &ExecutionRequest,
-    environment: &Environment,
-) -> std::result::Result<Invocation, Unresolved> {
-    let mut invocation = resolve(request, environment, config.orphan_protection)?;
-    invocation.files =
-        usize::from(config.log_output) + usize::from(request.output_log_path.is_some());
-    Ok(invocation)
-}
-
-/// The same for a request that was accepted before: what cannot be resolved now is told in its result.
-fn resolve_late(
-    config: &ExecutionConfig,
-    request: &ExecutionRequest,
-    environment: &Environment,
-) -> std::result::Result<Invocation, String> {
-    resolve_for(config, request, environment).map_err(|unresolved| match unresolved {
-        // In a result no field is named: Rust and TypeScript spell it differently.
-        Unresolved::Invalid(ValidationError {
-            expected, found, ..
-        }) => format!("not started: expected {expected}, found {found}"),
-        Unresolved::Unstartable(error) => error,
-    })
-}
-
-fn begin(
-    execution: &Execution,
-    resolved: std::result::Result<Invocation, String>,
-    maybe_slot: MaybeSlot,
-) -> Begun {
-    match (resolved, maybe_slot) {
-        // With the error the slot is given back: who is told of the failure may want it at once.
-        (Err(error), _) => Begun::Unstartable(error),
-        (Ok(invocation), MaybeSlot::Slot(slot)) if execution.stop.cause().is_none() => {
-            let tried = spawn(&invocation);
-            Begun::Tried(Box::new(invocation), slot, tried)
-        }
-        (Ok(invocation), maybe_slot) => Begun::Waiting(Box::new(invocation), maybe_slot),
-    }
-}
-
-/// Resolves a request anew for another attempt, and starts it: programs come and go.
-pub(super) async fn begin_again(running: &Running, again: &Again, slot: Slot) -> Begun {
-    let (config, execution) = (Arc::clone(&running.config), Arc::clone(&running.execution));
-    let (request, environment) = (Arc::clone(&again.request), again.environment.clone());
-    let reads = running.stdin.is_some();
-    let begun = pool::STARTS.run(move || {
-        let mut resolved = resolve_late(&config, &request, &environment);
-        if let Ok(invocation) = &mut resolved {
-            invocation.stdin = reads;
-        }
-        begin(&execution, resolved, MaybeSlot::Slot(slot))
-    });
-    let panicked = || Begun::Unstartable("the start panicked".into());
-    begun.await.unwrap_or_else(panicked)
 }
 
 /// What was accepted is waited for, by its caller or its plan: it lives also if its start panics.

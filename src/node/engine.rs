@@ -146,11 +146,7 @@ impl NativeEngine {
     }
 
     /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
-    /// `tokens`, in their order; `wants` of the plan and of each step.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what one call of JavaScript brings"
-    )]
+    /// `tokens`, in their order.
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
@@ -159,15 +155,14 @@ impl NativeEngine {
         plan: String,
         stdins: Vec<StepInput>,
         variables: Option<String>,
-        wants: Vec<u32>,
-        reason: Option<String>,
+        wanted: PlanWants,
     ) {
-        let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
+        let (wants, step_wants) = (Wants(wanted.plan), Wants(wanted.steps));
         let stdins = stdins
             .into_iter()
             .map(|input| (input.step as usize, bytes(input.stdin)))
             .collect();
-        let stop = wants.stop(reason);
+        let stop = wants.stop(wanted.reason);
         self.channel.enter(token, &Arc::default(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
@@ -414,6 +409,17 @@ pub struct StepInput {
     pub step: u32,
     /// Its input.
     pub stdin: Either<String, Uint8Array>,
+}
+
+/// What is to be told of a plan.
+#[napi(object)]
+pub struct PlanWants {
+    /// Of the plan.
+    pub plan: u32,
+    /// Of each step.
+    pub steps: u32,
+    /// Why it is never to be started, where what is wanted of the plan says so.
+    pub reason: Option<String>,
 }
 
 /// A plan on its way to the engine.

@@ -229,9 +229,10 @@ impl Files {
     /// Begins what exceeds the limits anew: it is that of the last attempt.
     pub fn forget_overflow(&mut self) {
         for overflow in self.overflow.iter_mut().flatten() {
-            let removed = match overflow.exists() {
-                true => std::fs::remove_file(overflow.path()),
-                false => Ok(()),
+            let removed = if overflow.exists() {
+                std::fs::remove_file(overflow.path())
+            } else {
+                Ok(())
             };
             *overflow = AppendFile::new(std::mem::take(&mut overflow.path));
             if let Err(error) = removed {
