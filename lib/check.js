@@ -19,6 +19,8 @@ const {
   oneOf,
   positive,
   recordOf,
+  secretList,
+  secretText,
   secretTexts,
   sizeOfAtLeast,
   tag,
@@ -26,13 +28,14 @@ const {
   textSize,
   texts,
   uuid,
+  whileChecking,
 } = require('./checkers')
 const schema = require('./schema')
 
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, integer, textSize, uuid, bytes, texts, secretTexts }
+const kinds = { text, flag, positive, count, integer, textSize, uuid, bytes, texts, secretTexts, secretList }
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -66,29 +69,31 @@ const config = checkerOf(schema.config)
 /** For what never reaches Rust as a whole. */
 const ofJavaScript = { spell: (/** @type {string} */ key) => key }
 
-const options = object(
-  {
-    'onStdout?': callback,
-    'onStderr?': callback,
-    'onEvent?': callback,
-    'signal?': abortSignal,
-  },
-  'an options object',
-  ofJavaScript,
-)
+/** @type {Record<string, Checker>} */
+const optionsOfAll = {
+  'onStdout?': callback,
+  'onStderr?': callback,
+  'onEvent?': callback,
+  'signal?': abortSignal,
+}
+
+const options = object(optionsOfAll, 'an options object', ofJavaScript)
+const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
 const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
 
 module.exports = {
   /** @param {unknown} value */
-  request: (value) => request(value, '', 'VALIDATION'),
+  request: (value) => whileChecking(value, () => request(value, '', 'VALIDATION')),
   /** @param {unknown} value */
-  plan: (value) => plan(value, '', 'VALIDATION'),
+  plan: (value) => whileChecking(value, () => plan(value, '', 'VALIDATION')),
   /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
   options: (value) => options(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {import('../index').RunOptions} */
+  runOptions: (value) => runOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */
@@ -101,6 +106,8 @@ module.exports = {
   reason: (value) => (value === undefined ? undefined : text(value, 'reason', 'VALIDATION')),
   /** @param {unknown} value @returns {number | undefined} */
   leaseMs: (value) => (value === undefined ? undefined : positive(value, 'leaseMs', 'VALIDATION')),
+  /** @param {unknown} value @returns {string} */
+  secret: (value) => secretText(value, 'value', 'VALIDATION'),
   /** @param {unknown} value */
   callback: (value) => callback(value, 'handler', 'VALIDATION'),
 }

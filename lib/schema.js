@@ -53,6 +53,8 @@ const request = {
     'leaseMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -76,6 +78,8 @@ const plan = {
     strategy: strategy,
     commands: { list: request },
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -98,6 +102,7 @@ const config = {
     'logOutput?': 'flag',
     'logDir?': 'text',
     'maxLogSizeBytes?': 'positive',
+    'secretEnvPatterns?': { list: 'text' },
     'terminationGraceMs?': 'positive',
     'drainIdleMs?': 'positive',
     'drainMaxMs?': 'positive',

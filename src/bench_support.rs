@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use crate::api::error::Result;
 use crate::execution::output::{buffers, capture, lines};
+use crate::masking::mask;
+use crate::masking::secret::Secret;
+use crate::masking::stream;
 use crate::state::execution::Execution;
 use crate::state::registry;
 
@@ -110,5 +113,22 @@ impl Registry {
     #[must_use]
     pub fn forget_finished(&self) -> usize {
         self.0.forget_older_than(Duration::ZERO)
+    }
+}
+
+/// What finds the secrets in what a command prints.
+#[derive(Debug)]
+pub struct Mask(stream::StreamMask);
+
+impl Mask {
+    /// For these secrets; `None` without any.
+    #[must_use]
+    pub fn of(secrets: &[Secret]) -> Option<Self> {
+        mask::Mask::of(secrets).map(|mask| Self(stream::StreamMask::new(mask)))
+    }
+
+    /// Takes what was read, and masks it in its place.
+    pub fn mask(&mut self, chunk: &mut Vec<u8>) {
+        self.0.mask(chunk, 0);
     }
 }

@@ -352,6 +352,7 @@ const listed = (text: string): string[] => [...text.matchAll(/`([A-Z_]+)`/g)].ma
 test('the configuration that is documented is the one that an engine has', () => {
   const valueOf = (text: string): string | number | boolean | object => {
     if (text === '{}') return {}
+    if (text.includes(', ')) return text.split(', ')
     if (/^[\d ]+$/.test(text)) return Number(text.replaceAll(' ', ''))
     return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir())
   }
@@ -368,10 +369,11 @@ test('the types tell the default of each field of the configuration', () => {
     const [, value = ''] = /Default: `?([^.:`]+)/.exec(comment) ?? /`(\w+)`, the default/.exec(comment) ?? []
     return [member.name?.getText(), /^[\d ]+$/.test(value) ? value.replaceAll(' ', '') : value]
   })
-  const had = Object.entries(config).map(([field, value]) => [
-    field,
-    typeof value === 'object' ? JSON.stringify(value) : basename(String(value)),
-  ])
+  const text = (value: unknown): string => {
+    if (Array.isArray(value)) return value.join(', ')
+    return typeof value === 'object' ? JSON.stringify(value) : basename(String(value))
+  }
+  const had = Object.entries(config).map(([field, value]) => [field, text(value)])
   expect(Object.fromEntries(told)).toEqual(Object.fromEntries(had))
 })
 

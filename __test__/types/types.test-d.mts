@@ -4,6 +4,10 @@
 import {
   ExecutionEngine,
   ExecutionError,
+  ExecutionFailedError,
+  quote,
+  quotePowerShell,
+  sh,
   type CancelledEvent,
   type Command,
   type CompletedEvent,
@@ -17,6 +21,7 @@ import {
   type ExecutionResult,
   type ExecutionStatus,
   type ExecutionSummary,
+  type Executor,
   type FailedEvent,
   type FinalStatus,
   type PlanCompletedEvent,
@@ -25,11 +30,14 @@ import {
   type PlanOptions,
   type ProgressEvent,
   type RetryingEvent,
+  type RunOptions,
   type StartedEvent,
   type StderrEvent,
   type StdoutEvent,
   type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
+import * as testing from '@escher-dbai/execution-engine/testing'
+import { FakeEngine, fakeResult, type FakeScript } from '@escher-dbai/execution-engine/testing'
 
 /** Whether two types are the same; `any` is only the same as itself. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -340,3 +348,68 @@ function errors(error: unknown): void {
   // @ts-expect-error no such code
   if (error.code === 'ENOENT') throw plain
 }
+
+// Convenience
+const template: Command = sh`git log -n ${5} ${'main'} ${['a', 2]} ${Object.freeze(['b'])}`
+void engine.run({ command: sh`git log` })
+expectType<readonly string[]>()(sh`git log`.args)
+// @ts-expect-error what may not be there is no argument
+sh`git log ${undefined}`
+// @ts-expect-error an object is no argument
+sh`git log ${{ ref: 'main' }}`
+// @ts-expect-error a template, and no call
+sh('git log')
+expectType<string>()(quote('a'))
+expectType<string[]>()(['a'].map(quote))
+expectType<string[]>()(['a'].map(quotePowerShell))
+// @ts-expect-error one text
+quote(['a'])
+
+async function failures(options: RunOptions): Promise<void> {
+  const certain = await engine.run(request, { throwOnFailure: true })
+  expectType<number>()(certain.exitCode)
+  expectType<true>()(certain.success)
+  expectType<ExecutionResult>()(await engine.run(request, { throwOnFailure: false }))
+  expectType<ExecutionResult>()(await engine.run(request, options))
+  expectType<unknown>()(certain.json())
+  // @ts-expect-error it does not wait for an end
+  await engine.execute(request, { throwOnFailure: true })
+  // @ts-expect-error a plan tells of each step
+  await engine.runPlan({ strategy: { type: 'serial' }, commands: [] }, { throwOnFailure: true })
+  try {
+    await engine.run(request, { throwOnFailure: true, signal: undefined, onStdout: undefined })
+  } catch (error) {
+    if (error instanceof ExecutionFailedError) expectType<ExecutionResult>()(error.result)
+  }
+}
+
+// What stands in for an engine
+const executor: Executor = engine
+async function withExecutor(executor: Executor): Promise<void> {
+  expectType<ExecutionResult>()(await executor.run(request))
+  expectType<number>()((await executor.run(request, { throwOnFailure: true })).exitCode)
+}
+
+// In tests of users
+const fake: ExecutionEngine = new FakeEngine({ maxConcurrentExecutions: 1 })
+const sameError: typeof ExecutionError = testing.ExecutionError
+const script: FakeScript = { output: ['a', { stderr: 'b', afterMs: 5 }], exitCode: 2 }
+expectType<FakeEngine>()(
+  new FakeEngine()
+    .when({ program: 'git', args: ['log', /^v/] }, script, {})
+    .when(sh`git log`, (request) => ({ output: [expectType<ExecutionRequest>()(request) ?? ''] }))
+    .when(({ command }) => command.type === 'shell', { hangs: true })
+    .when(id, { result: { forced: true } })
+    .otherwise({ signal: 'SIGTERM' }),
+)
+// @ts-expect-error no field of a command
+new FakeEngine().when({ programs: 'git' }, {})
+// @ts-expect-error an unknown key of a script
+new FakeEngine().otherwise({ stdout: 'x' })
+// @ts-expect-error no field of a result
+new FakeEngine().otherwise({ result: { exitcode: 1 } })
+expectType<ExecutionResult>()(fakeResult())
+expectType<number>()(fakeResult({ success: true }).exitCode)
+expectType<ExecutionResult>()(fakeResult({ exitCode: 2, stdout: undefined }))
+// @ts-expect-error no such status
+fakeResult({ status: 'done' })

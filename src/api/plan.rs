@@ -1,6 +1,7 @@
 //! Many commands as one unit, and how that ended.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::Error as _;
@@ -9,10 +10,12 @@ use uuid::Uuid;
 
 use super::request::{ExecutionMetadata, ExecutionRequest};
 use super::result::{ExecutionResult, ExecutionStatus};
+use crate::masking::mask;
+use crate::masking::secret::{self, Secret};
 
 /// Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of
 /// the engine like any other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExecutionPlan {
@@ -30,9 +33,33 @@ pub struct ExecutionPlan {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`]. Default: none.
+    #[serde(default, deserialize_with = "secret::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
+    pub secrets: Vec<Secret>,
+    /// The names of variables of the steps whose values are secrets, besides those that each names itself:
+    /// [`ExecutionRequest::secret_env`]. Default: none.
+    #[serde(default)]
+    pub secret_env: Vec<String>,
     /// What the plan says about itself.
     #[serde(default)]
     pub metadata: ExecutionMetadata,
+}
+
+/// The commands, without the secrets that plan and step name.
+impl fmt::Debug for ExecutionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = self.commands.iter();
+        let commands: Vec<_> = steps
+            .map(|step| step.display_hiding(&self.secrets))
+            .collect();
+        f.debug_struct("ExecutionPlan")
+            .field("id", &self.id)
+            .field("description", &mask::hide(&self.secrets, &self.description))
+            .field("strategy", &self.strategy)
+            .field("commands", &commands)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ExecutionPlan {
@@ -45,6 +72,8 @@ impl ExecutionPlan {
             strategy,
             commands,
             timeout_ms: None,
+            secrets: Vec::new(),
+            secret_env: Vec::new(),
             metadata: ExecutionMetadata::default(),
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod resolve;
 mod result;
 pub(crate) mod retry;
 pub(crate) mod running;
+pub(crate) mod secrets;
 pub(crate) mod settle;
 pub(crate) mod start;
 mod supervise;

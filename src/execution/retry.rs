@@ -70,7 +70,7 @@ impl Running {
             execution_id: self.execution.id(),
             attempt,
             delay_ms: millis(delay),
-            error: last.error.clone().unwrap_or_default(),
+            error: self.told(last.error.clone().unwrap_or_default()),
             timestamp: Utc::now(),
         };
         let turn = async {
@@ -113,6 +113,18 @@ async fn begin_again(running: &Running, again: &Again, slot: Slot) -> Begun {
     });
     let panicked = || Begun::Unstartable("the start panicked".into());
     begun.await.unwrap_or_else(panicked)
+}
+
+impl Running {
+    /// What may be told of an attempt: secrets that have become known since count too.
+    fn told(&self, error: String) -> String {
+        let secrets = &self.execution.secrets;
+        if secrets.changes() > 0 {
+            secrets.hide(error)
+        } else {
+            error
+        }
+    }
 }
 
 impl Retry {

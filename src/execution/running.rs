@@ -323,7 +323,7 @@ impl Moment {
 fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     ExecutionEvent::Started {
         execution_id: execution.id(),
-        command: execution.command().to_owned(),
+        command: execution.command(),
         pid: start.pid,
         timestamp: start.at,
     }

@@ -26,7 +26,8 @@ impl Running {
         async move {
             let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
             let lived = unless_it_panics(Box::pin(self.run(begun, again))).await;
-            let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
+            let (mut result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
+            hide_secrets(&settling.execution, &mut result);
             let result = Arc::new(result);
             drop(slot);
             settling.settle(Arc::clone(&result));
@@ -57,6 +58,19 @@ async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output>
         catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
     })
     .await
+}
+
+/// What was printed is without secrets already. What was added since the result was made counts too.
+fn hide_secrets(execution: &Execution, result: &mut ExecutionResult) {
+    if execution.secrets.changes() == 0 {
+        return;
+    }
+    result.command = execution.command();
+    let attempts = result.attempts.iter_mut().map(|attempt| &mut attempt.error);
+    let told = [&mut result.error, &mut result.cancel_reason];
+    for text in told.into_iter().chain(attempts) {
+        *text = text.take().map(|text| execution.secrets.hide(text));
+    }
 }
 
 /// The result of an execution whose life panicked: its process was killed when it was dropped.
@@ -95,6 +109,7 @@ struct Settling {
 impl Settling {
     fn settle(&self, result: Arc<ExecutionResult>) {
         self.execution.outcome.set(result);
+        self.execution.secrets.forget();
         // A step is forgotten with its plan.
         if !self.execution.is_step() {
             let unit = Unit::Execution(Arc::clone(&self.execution));

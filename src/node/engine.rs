@@ -22,7 +22,8 @@ use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
-use crate::engine::{ExecuteOptions, ExecutionEngine};
+use crate::engine::{ExecuteOptions, ExecutionEngine, check_added};
+use crate::masking::secret::Secret;
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
 use crate::state::cancellation::Stop;
@@ -216,6 +217,19 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn list(&self) -> Answer {
         Answer::of(Ok(self.engine.summaries()))
+    }
+
+    /// Hides a secret of something that runs or waits.
+    #[napi(catch_unwind)]
+    pub fn add_secret(&self, id: String, value: String) -> Answer {
+        let id = parse_id(&id);
+        Answer::of(id.and_then(|id| self.engine.add_secret(id, value)))
+    }
+
+    /// Why a value cannot be masked, if so.
+    #[napi(catch_unwind)]
+    pub fn check_secret(value: String) -> Answer {
+        Answer::of(check_added(&Secret::from(value)))
     }
 
     /// Forgets a finished execution.

@@ -14,13 +14,14 @@ use super::schedule::Schedule;
 use super::turns::Turns;
 use super::validate::path_of;
 use crate::api::config::ExecutionConfig;
-use crate::api::error::Result;
+use crate::api::error::{Result, ValidationError};
 use crate::api::event::ExecutionEvent;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::ExecutionStatus;
 use crate::execution::handlers::Handlers;
 use crate::execution::running::PlanDeadline;
+use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 use crate::process::environment::Environment;
 use crate::process::pool;
@@ -31,6 +32,7 @@ use crate::state::execution::{Execution, Step, StepNews};
 use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
+use crate::state::secrets::SecretSet;
 use crate::state::slots::{Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
@@ -43,18 +45,33 @@ pub(crate) struct PlanContext {
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
+/// The secrets of each step. Steps that have the same share what finds them.
+pub(crate) fn secrets_of_steps(
+    request: &ExecutionPlan,
+    environment: &Environment,
+    config: &ExecutionConfig,
+) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
+    let mut collector = Collector::new(environment, config).for_plan(request)?;
+    let steps = request.commands.iter().enumerate();
+    steps
+        .map(|(index, step)| collector.collect(step, |error| error.within(&path_of(index))))
+        .collect()
+}
+
 /// The plan with its steps, all pending, and where they report.
 pub(crate) fn steps_of(
     request: &ExecutionPlan,
+    secrets: Vec<Option<Arc<SecretSet>>>,
     stop: Arc<Stop>,
 ) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
     let (reporter, news) = unbounded_channel();
-    let steps = request.commands.iter().enumerate().map(|(index, request)| {
+    let steps = request.commands.iter().zip(secrets).enumerate();
+    let steps = steps.map(|(index, (request, secrets))| {
         let reporter = reporter.clone();
         let place = Step { index, reporter };
         Execution::new(
             request.id,
-            request.command.display(),
+            displayed(&request.command, secrets),
             Arc::default(),
             Some(place),
             request.lease_ms,
@@ -97,6 +114,7 @@ impl Run {
     /// Checks what needs the file system, which may block, and lets the plan live.
     pub fn decide(self, request: ExecutionPlan, decision: Decision<impl FnOnce(Result<Uuid>)>) {
         if let Err(error) = request.check_files(&self.context.environment) {
+            let error = error.hiding(|text| self.plan.hide(text));
             return decision.refuse(error.into());
         }
         decision.accept();
@@ -359,7 +377,7 @@ impl Steps {
             plan_id: self.plan.id,
             completed: self.schedule.ended(),
             total: self.plan.steps.len(),
-            current_command: current.map(|(_, &step)| self.plan.steps[step].command().to_owned()),
+            current_command: current.map(|(_, &step)| self.plan.steps[step].command()),
             timestamp: Utc::now(),
         }
     }
@@ -459,7 +477,7 @@ mod tests {
         };
         let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
         let request = ExecutionPlan::new(strategy, commands.into());
-        let (plan, news) = steps_of(&request, Arc::default());
+        let (plan, news) = steps_of(&request, vec![None; request.commands.len()], Arc::default());
         let config = ExecutionConfig::default();
         let mut steps = Steps {
             schedule: Schedule::new(&request.strategy, &request.commands),

@@ -1,6 +1,6 @@
 //! An execution, as long as it is remembered: pending, running, then one terminal status, once.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -10,15 +10,18 @@ use uuid::Uuid;
 use super::cancellation::{Cause, Reason, Stop};
 use super::completion::Completion;
 use super::lease::Lease;
+use super::secrets::{Grown, SecretSet, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::masking::secret::Secret;
 
 /// What the registry knows of an execution.
 #[derive(Debug)]
 pub(crate) struct Execution {
     id: Uuid,
-    command: String,
+    command: CommandText,
+    pub secrets: Secrets,
     /// When `execute` was called.
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
@@ -27,6 +30,43 @@ pub(crate) struct Execution {
     pub lease: Option<Lease>,
     /// Its place in a plan.
     step: Option<Step>,
+}
+
+/// What is shown of an execution: its command, and what must not be.
+pub(crate) struct Displayed {
+    command: CommandText,
+    secrets: Secrets,
+}
+
+/// A command for display.
+#[derive(Debug)]
+enum CommandText {
+    Plain(String),
+    /// Without the secrets that were known when it was entered. To find these takes time, and is not done by whoever
+    /// enters it.
+    Later(LazyLock<String, Box<dyn FnOnce() -> String + Send + Sync>>),
+}
+
+impl From<String> for Displayed {
+    fn from(command: String) -> Self {
+        Self {
+            command: CommandText::Plain(command),
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+impl Displayed {
+    /// With secrets; `command` makes the text without them.
+    pub fn later(
+        secrets: Arc<SecretSet>,
+        command: impl FnOnce() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            command: CommandText::Later(LazyLock::new(Box::new(command))),
+            secrets: Some(secrets).into(),
+        }
+    }
 }
 
 /// A step of a plan, which tells the plan what becomes of it.
@@ -56,14 +96,16 @@ impl Execution {
     /// Its lease, if it has one, counts from here on.
     pub fn new(
         id: Uuid,
-        command: String,
+        displayed: impl Into<Displayed>,
         stop: Arc<Stop>,
         place: Option<Step>,
         lease_ms: Option<u64>,
     ) -> Arc<Self> {
+        let Displayed { command, secrets } = displayed.into();
         Arc::new(Self {
             id,
             command,
+            secrets,
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
@@ -77,8 +119,25 @@ impl Execution {
         self.id
     }
 
-    pub fn command(&self) -> &str {
-        &self.command
+    /// The command for display.
+    pub fn command(&self) -> String {
+        let (text, known) = match &self.command {
+            CommandText::Plain(text) => (text, 0),
+            CommandText::Later(text) => (&**text, 1),
+        };
+        if self.secrets.changes() == known {
+            return text.clone();
+        }
+        self.secrets.hide(text.clone())
+    }
+
+    /// Hides something more of what is shown from now on.
+    pub fn add_secret(&self, secret: &Secret, grown: &mut Grown) -> Result<()> {
+        if self.outcome.get().is_some() {
+            return Err(ExecutionError::AlreadyFinished(self.id));
+        }
+        self.secrets.add(secret, grown);
+        Ok(())
     }
 
     pub fn is_step(&self) -> bool {
@@ -103,7 +162,8 @@ impl Execution {
         ExecutionSummary {
             id: self.id,
             status: self.status(),
-            command: self.command.clone(),
+            // Once it has ended, its secrets are forgotten.
+            command: result.map_or_else(|| self.command(), |result| result.command.clone()),
             started_at: self.started_at.get().copied(),
             duration_ms: result.map(|result| result.duration_ms),
         }
@@ -158,7 +218,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         truncated: false,
         stdout_overflow_file: None,
         stderr_overflow_file: None,
-        command: execution.command.clone(),
+        command: execution.command(),
         pid: None,
         started_at: None,
         completed_at: Utc::now(),
