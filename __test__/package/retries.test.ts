@@ -336,3 +336,23 @@ test.each(refused)('retry %j is refused, and its field named', async (retry, fie
   const message = expect.stringContaining(expected)
   await expect(newEngine().run(request)).rejects.toMatchObject({ code: 'VALIDATION', field, message })
 })
+
+test('a secret is told neither by attempts nor by the reason of a cancel', async () => {
+  const engine = newEngine()
+  const program = '/no/such/program/of/hunter2hunter2'
+  const errors: string[] = []
+  const request = { ...exec(program), secrets: ['hunter2hunter2'], retry: { attempts: 2, delayMs: 60_000 } }
+  let cancelled: Promise<void> | undefined
+  const result = await engine.run(request, {
+    onEvent: (event) => {
+      if (event.eventType !== 'retrying') return
+      errors.push(event.error)
+      cancelled = engine.cancel(event.executionId, 'hunter2hunter2 was wrong')
+    },
+  })
+  await cancelled
+  expect(errors).toEqual([expect.stringContaining('/no/such/program/of/***')])
+  expect(result.cancelReason).toBe('*** was wrong')
+  expect(result.attempts[0]!.error).toContain('/no/such/program/of/***')
+  expect(JSON.stringify(result)).not.toContain('hunter2')
+})
