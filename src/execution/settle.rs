@@ -18,7 +18,7 @@ use crate::state::slots::Slot;
 impl Running {
     /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first, even
     /// before this future was polled, or when something panics.
-    pub fn live(self, begun: Begun, again: Option<Again>) -> impl Future<Output = ()> + Send {
+    pub fn live(self, begun: Begun, again: Option<Box<Again>>) -> impl Future<Output = ()> + Send {
         let settling = Settling {
             execution: Arc::clone(&self.execution),
             registry: Arc::clone(&self.registry),
@@ -42,10 +42,11 @@ impl Running {
         }
     }
 
-    async fn run(self, begun: Begun, again: Option<Again>) -> (ExecutionResult, Option<Slot>) {
+    async fn run(self, begun: Begun, again: Option<Box<Again>>) -> (ExecutionResult, Option<Slot>) {
         let attempted = self.attempt(begun).await;
         match &again {
-            Some(again) => self.try_again(again, attempted).await,
+            // Apart, so that who is not tried again takes no room for it.
+            Some(again) => Box::pin(self.try_again(again, attempted)).await,
             None => (attempted.result, attempted.slot),
         }
     }

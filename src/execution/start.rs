@@ -106,11 +106,13 @@ impl Start {
         );
         running.plan_deadline = deadline;
         let again = request.retry.take().zip(environment);
-        let again = again.map(|(retry, environment)| Again {
-            retry,
-            request: Arc::new(request),
-            environment: environment.clone(),
-            slots: self.slots,
+        let again = again.map(|(retry, environment)| {
+            Box::new(Again {
+                retry,
+                request: Arc::new(request),
+                environment: environment.clone(),
+                slots: self.slots,
+            })
         });
         self.runtime.spawn(running.live(begun, again));
     }
