@@ -6,7 +6,7 @@
 const { randomUUID } = require('node:crypto')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
-const { onAbort } = require('../abort')
+const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
 const { isObject, positive } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
@@ -19,6 +19,9 @@ const { FakePlan, checkGraph } = require('./plan')
 const { Scripts } = require('./scripts')
 const { defaultConfig } = require('./shape')
 const { Slots } = require('./slots')
+
+/** Why it cancels by itself. */
+const SHUT_DOWN = 'the engine was shut down'
 
 /** @typedef {import('../../index').ExecutionRequest} ExecutionRequest */
 /** @typedef {import('../../index').ExecutionPlan} ExecutionPlan */
@@ -329,9 +332,21 @@ class FakeEngine {
     await running.ended()
   }
 
+  /** @param {string} id @param {number} [leaseMs] */
+  async renewLease(id, leaseMs) {
+    const checked = check.id(id)
+    check.leaseMs(leaseMs)
+    const execution = this.#execution(checked)
+    if (execution.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+    if (this.requests.some((request) => request.id === checked && request.leaseMs !== undefined)) return
+    const found = `id: expected the id of an execution that has a lease, found ${checked}, which has none`
+    throw new ExecutionError('VALIDATION', found, { field: 'id' })
+  }
+
   /** @param {FakeExecution} execution @param {string} [reason] */
   #cancelExecution(execution, reason) {
-    for (const { plan, steps } of this.#plans.values()) if (steps.includes(execution.id)) plan.cancelStep(execution)
+    for (const { plan, steps } of this.#plans.values())
+      if (steps.includes(execution.id)) plan.cancelStep(execution, reason)
     execution.stop('cancelled', 'cancelled', reason)
   }
 
@@ -415,9 +430,9 @@ class FakeEngine {
 
   async shutdown() {
     this.#isShutDown = true
-    for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel()
+    for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel(SHUT_DOWN)
     const running = [...this.#executions.values()]
-    for (const execution of running) execution.stop('cancelled', 'cancelled')
+    for (const execution of running) execution.stop('cancelled', 'cancelled', SHUT_DOWN)
     // What is wrong with a script is told to who waits for its execution.
     await Promise.allSettled(
       [...running, ...[...this.#plans.values()].map(({ plan }) => plan)].map((one) => one.ended()),
@@ -486,11 +501,6 @@ function expectOpenInput({ id, request }) {
 const unknown = (executionId) =>
   new ExecutionError('NOT_FOUND', `no execution or plan with the id ${executionId} is known`, { executionId })
 
-/** @param {AbortSignal} signal */
-function reasonOf({ reason }) {
-  return reason === undefined ? undefined : String(reason?.message ?? reason)
-}
-
 /** One event, as a stream takes it. @param {any} event */
 function single(event) {
   return {
@@ -517,8 +527,7 @@ makeAsync(FakeEngine.prototype, [
   'writeStdin',
   'closeStdin',
   'cancel',
-  'writeStdin',
-  'closeStdin',
+  'renewLease',
   'readLogs',
   'readLogLines',
   'removeExecution',
