@@ -8,7 +8,7 @@ const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
-const { isObject, positive } = require('../checkers')
+const { isObject } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
@@ -279,25 +279,6 @@ class FakeEngine {
     }
   }
 
-  /** @param {string} id @param {number} [leaseMs] */
-  async renewLease(id, leaseMs) {
-    const execution = this.#live(check.id(id))
-    if (leaseMs !== undefined) positive(leaseMs, 'leaseMs', 'VALIDATION')
-    if (execution.request.leaseMs === undefined) refuse('VALIDATION', execution.id, 'has no lease')
-  }
-
-  /** @param {string} id @param {string | Uint8Array} data */
-  async writeStdin(id, data) {
-    const execution = this.#live(check.id(id))
-    expectOpenInput(execution)
-    execution.input += typeof data === 'string' ? data : Buffer.from(data).toString()
-  }
-
-  /** @param {string} id */
-  async closeStdin(id) {
-    expectOpenInput(this.#execution(check.id(id)))
-  }
-
   /** @param {string} id */
   inputOf(id) {
     return this.#execution(check.id(id)).input
@@ -358,6 +339,7 @@ class FakeEngine {
     if (this.#closed.has(execution)) {
       throw new ExecutionError('IO', `the input of ${execution.id}: it was closed before`)
     }
+    execution.input += typeof data === 'string' ? data : Buffer.from(data).toString()
   }
 
   /** @param {string} id */
@@ -471,13 +453,6 @@ class FakeEngine {
     throw unknown(id)
   }
 
-  /** One that has not ended. @param {string} id */
-  #live(id) {
-    const execution = this.#execution(id)
-    if (execution.result !== undefined) refuse('ALREADY_FINISHED', id, 'has already finished')
-    return execution
-  }
-
   /** @param {string} id */
   #plan(id) {
     const found = this.#plans.get(id)
@@ -490,11 +465,6 @@ class FakeEngine {
 /** @type {(code: import('../../index').ErrorCode, id: string, what: string) => never} */
 function refuse(code, id, what) {
   throw new ExecutionError(code, `${id} ${what}`, { executionId: id })
-}
-
-/** @param {FakeExecution} execution */
-function expectOpenInput({ id, request }) {
-  if (request.stdin?.open !== true) refuse('VALIDATION', id, 'was not started with stdin: { open: true }')
 }
 
 /** @param {string} executionId */
@@ -527,7 +497,6 @@ makeAsync(FakeEngine.prototype, [
   'writeStdin',
   'closeStdin',
   'cancel',
-  'renewLease',
   'readLogs',
   'readLogLines',
   'removeExecution',
