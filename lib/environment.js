@@ -4,6 +4,7 @@
 // reads the memory that a change of `process.env` changes, so it may only while no other thread can make one.
 
 const { subscribe } = require('node:diagnostics_channel')
+const native = require('./native')
 const { ExecutionError } = require('./error')
 
 const { ownKeys, set } = Reflect
