@@ -394,12 +394,17 @@ class ExecutionEngine {
    * @returns {AsyncGenerator<import('./index').LogLine, void, undefined>}
    */
   followLogs(id, options = {}) {
-    const { LogStream } = require('./lib/follow')
+    const { LogStream } = require('./lib/log-stream')
     return new LogStream(async () => {
       const checked = check.id(id)
       const { from = 0, signal } = check.followOptions(options)
       if (this.#entering.has(checked)) await this.#entering.get(checked)
-      return { follower: this.#native.followLogs(checked, from), signal }
+      const follower = this.#native.followLogs(checked, from)
+      const take = async () => {
+        const json = await channel.ask((token) => follower.next(token))
+        return json === undefined ? [] : toLogPage(json).lines
+      }
+      return { take, stop: () => follower.stop(), signal }
     })
   }
 

@@ -11,6 +11,8 @@ import type {
   ExecutionResult,
   ExecutionStatus,
   ExecutionSummary,
+  LogLine,
+  LogPage,
   PlanEvent,
   PlanExecutionResult,
   PlanOptions,
@@ -142,8 +144,16 @@ export class FakeEngine implements ExecutionEngine {
   listExecutions(): Promise<ExecutionSummary[]>
   cancel(id: string, reason?: string): Promise<void>
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
   getLogPath(id: string): string
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
   cleanup(): Promise<number>
   onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
   shutdown(): Promise<void>

@@ -4,7 +4,6 @@
 // reads the memory that a change of `process.env` changes, so it may only while no other thread can make one.
 
 const { subscribe } = require('node:diagnostics_channel')
-const native = require('./native')
 const { ExecutionError } = require('./error')
 
 const { ownKeys, set } = Reflect
@@ -84,9 +83,11 @@ function refuse(name) {
   })
 }
 
-/** The directory of logs where no other is asked for. */
+/** The directory of logs where no other is asked for: one for each user, as the crate has it. */
 function defaultLogDir() {
-  return require('node:path').join(require('node:os').tmpdir(), native.NativeEngine.logDirName())
+  const uid = process.geteuid?.()
+  const name = uid === undefined ? 'cloudops-executions' : `cloudops-executions-${uid}`
+  return require('node:path').join(require('node:os').tmpdir(), name)
 }
 
 module.exports = { defaultLogDir, variables }

@@ -11,9 +11,11 @@ const { isObject } = require('../checkers')
 const { defaultLogDir } = require('../environment')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
 const { toConfig } = require('../result')
+const { LogStream } = require('../log-stream')
 const { EventStream } = require('../stream')
 const { display } = require('./command')
 const { FakeExecution } = require('./execution')
+const { entriesOf, followed } = require('./logs')
 const { FakePlan, checkGraph } = require('./plan')
 const { Scripts } = require('./scripts')
 const { defaultConfig } = require('./shape')
@@ -256,9 +258,28 @@ class FakeEngine {
   /** @param {string} id @param {{ maxBytes?: number }} [options] */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    const { maxBytes = 10_485_760 } = check.logOptions(options)
+    const { maxBytes = 10_485_760 } = check.tailOptions(options)
     const { log } = this.#execution(checked)
     return log.length <= maxBytes ? log : log.slice(log.indexOf('\n', log.length - maxBytes - 1) + 1)
+  }
+
+  /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
+  async readLogLines(id, options = {}) {
+    const checked = check.id(id)
+    const { from = 0, limit = 1000 } = check.pageOptions(options)
+    const { log, result } = this.#execution(checked)
+    const entries = entriesOf(log, from)
+    const lines = entries.slice(0, limit)
+    return { lines, next: lines.at(-1)?.offset ?? from, ended: result !== undefined && lines.length === entries.length }
+  }
+
+  /** @param {string} id @param {{ from?: number, signal?: AbortSignal }} [options] */
+  followLogs(id, options = {}) {
+    return new LogStream(async () => {
+      const execution = this.#execution(check.id(id))
+      const { from = 0, signal } = check.followOptions(options)
+      return { ...followed(execution, from), signal }
+    })
   }
 
   /** @param {string} id */
@@ -270,9 +291,10 @@ class FakeEngine {
     }
   }
 
-  /** @param {string} id */
-  async removeExecution(id) {
+  /** @param {string} id @param {{ logs?: boolean }} [options] */
+  async removeExecution(id, options = {}) {
     const checked = check.id(id)
+    check.removeOptions(options)
     const entry = this.#plans.get(checked)
     const { result } = entry?.plan ?? this.#execution(checked)
     if (result === undefined) refuse('NOT_FINISHED', checked, 'has not finished')
@@ -389,6 +411,7 @@ makeAsync(FakeEngine.prototype, [
   'waitForPlan',
   'cancel',
   'readLogs',
+  'readLogLines',
   'removeExecution',
 ])
 

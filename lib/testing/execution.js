@@ -35,6 +35,8 @@ class FakeExecution {
   result
   /** Its log, as text. */
   log = ''
+  /** Reached when there is more in the log, or an end of it. */
+  logged = new Moment()
   #request
   #command
   #script
@@ -181,7 +183,8 @@ class FakeExecution {
       if (this.#cause !== undefined) return
       const timestamp = iso(Date.now())
       this.#printed[stream] += `${line}\n`
-      this.log += `${timestamp} ${stream} F ${line}\n`
+      if (this.#request.logOutput ?? this.#shared.config.logOutput) this.log += `${timestamp} ${stream} F ${line}\n`
+      this.#tellFollowers()
       if (!this.#shared.config.streamOutput) continue
       const own = stream === 'stdout' ? this.#listeners.onStdout : this.#listeners.onStderr
       await this.#taken(own && call(own, line))
@@ -241,6 +244,13 @@ class FakeExecution {
       this.#fault = fault
     }
     this.#ended.reach()
+    this.#tellFollowers()
+  }
+
+  #tellFollowers() {
+    const { reach } = this.logged
+    this.logged = new Moment()
+    reach()
   }
 
   /** @param {Record<string, unknown>} end */

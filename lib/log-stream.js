@@ -1,12 +1,15 @@
 'use strict'
 
 const { onAbort } = require('./abort')
-const channel = require('./channel')
 const { seenFrom } = require('./error')
-const { toLogPage } = require('./result')
 
 /** @typedef {import('../index').LogLine} LogLine */
-/** @typedef {{ follower: import('../binding').NativeLogFollower, signal: AbortSignal | undefined }} Opened */
+
+/**
+ * What follows a log: `take` resolves with the next entries, none if there are none to come or it was stopped.
+ *
+ * @typedef {{ take: () => Promise<LogLine[]>, stop: () => void }} Follower
+ */
 
 /**
  * The entries of a log, taken one by one. What was not taken yet stays in the file.
@@ -16,25 +19,28 @@ const { toLogPage } = require('./result')
 class LogStream {
   #entries
   #stopped = false
-  /** @type {import('../binding').NativeLogFollower | undefined} */
+  /** @type {Follower | undefined} */
   #follower
 
-  /** @param {() => Promise<Opened>} open called when the first entry is asked for */
+  /** @param {() => Promise<Follower & { signal: AbortSignal | undefined }>} open called when the first entry is asked for */
   constructor(open) {
     this.#entries = this.#read(open)
   }
 
-  /** @param {() => Promise<Opened>} open @returns {AsyncGenerator<LogLine, void, undefined>} */
+  /**
+   * @param {() => Promise<Follower & { signal: AbortSignal | undefined }>} open
+   * @returns {AsyncGenerator<LogLine, void, undefined>}
+   */
   async *#read(open) {
-    const { follower, signal } = await open()
+    const { signal, ...follower } = await open()
     this.#follower = follower
     if (signal?.aborted) this.#stopped = true
     const forget = signal && onAbort(signal, () => this.#stop())
     try {
       while (!this.#stopped) {
-        const json = await channel.ask((token) => follower.next(token))
-        if (json === undefined) return
-        for (const line of toLogPage(json).lines) {
+        const lines = await follower.take()
+        if (lines.length === 0) return
+        for (const line of lines) {
           if (this.#stopped) return
           yield line
         }
