@@ -14,7 +14,7 @@ export type Command =
       /** A program and its arguments, without a shell. */
       readonly type: 'exec'
       /** A path, or a name that is looked up on the `PATH` of the child. */
-      readonly program: string
+      readonly program: string | URL
       /** Default: none. */
       readonly args?: readonly string[] | undefined
     }
@@ -24,13 +24,13 @@ export type Command =
       /** What the shell is to run. */
       readonly command: string
       /** The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows. */
-      readonly shell?: string | undefined
+      readonly shell?: string | URL | undefined
     }
   | {
       /** A script file. */
       readonly type: 'script'
       /** The file. A relative path is relative to {@link ExecutionRequest.workingDir}. */
-      readonly path: string
+      readonly path: string | URL
       /** What runs it. Default: its `#!` line, else its extension, else a shell. */
       readonly interpreter?: string | undefined
       /** Arguments for the script. Default: none. */
@@ -64,16 +64,39 @@ export interface ExecutionRequest {
   /** What to run. */
   readonly command: Command
   /**
-   * Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id of
-   * its execution.
+   * Variables on top of the inherited environment; one without a value is not inherited. Default: none. Each child also
+   * gets `ESCHER_EXECUTION_ID`, the id of its execution.
    */
-  readonly env?: Readonly<Record<string, string>> | undefined
-  /** Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`. */
-  readonly inheritEnv?: boolean | undefined
+  readonly env?: Readonly<Record<string, string | null | undefined>> | undefined
+  /**
+   * Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
+   * those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with the `PATH` of the
+   * user's login shell in place of that of the host, which is read once in the life of the host. On Windows there is no
+   * such shell, and all are inherited as they are. Default: `true`.
+   */
+  readonly inheritEnv?: boolean | readonly string[] | 'login' | undefined
   /** The directory that the command runs in. It must exist. Default: that of the host when the request is made. */
-  readonly workingDir?: string | undefined
+  readonly workingDir?: string | URL | undefined
+  /**
+   * The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
+   * Linux; elsewhere it is refused.
+   */
+  readonly umask?: number | undefined
+  /**
+   * How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
+   * privileged; where the system refuses it, the command fails with `SPAWN_FAILED`. Default: that of the host. On
+   * Linux; elsewhere it is refused.
+   */
+  readonly nice?: number | undefined
+  /**
+   * The user that the command runs as, by name or number, with the groups of that user; `HOME`, `USER` and `LOGNAME`
+   * are those of the user, unless {@link ExecutionRequest.env} names them. A user that the system does not know is
+   * refused; where the host may not change the user, the command fails with `SPAWN_FAILED`. Default: that of the host.
+   * On Linux; elsewhere it is refused.
+   */
+  readonly user?: string | number | undefined
   /** What the command reads. Default: the null device, so that a command which reads sees its end at once. */
-  readonly stdin?: string | Uint8Array | undefined
+  readonly stdin?: Stdin | undefined
   /**
    * The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
    * {@link ExecutionConfig.defaultTimeoutMs}. More than {@link ExecutionConfig.maxTimeoutMs} is refused.
@@ -95,7 +118,7 @@ export interface ExecutionRequest {
   readonly keepBackground?: boolean | undefined
   /**
    * Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-   * `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default:
+   * `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default:
    * none.
    */
   readonly secrets?: readonly string[] | undefined
@@ -116,6 +139,27 @@ export interface ExecutionRequest {
       }
     | undefined
 }
+
+/**
+ * What a command reads.
+ *
+ * - A text, in UTF-8, or bytes, and the end.
+ * - `file`: a file, opened by the host for each start. A relative path is relative to
+ *   {@link ExecutionRequest.workingDir}. A directory, a named pipe and a socket are refused.
+ * - An async iterable, such as a stream of Node, or a `ReadableStream` of the web: it is pulled once the command runs, no
+ *   faster than the command reads, and left when the execution has ended: its iterator is told to return, a stream is
+ *   destroyed or cancelled. Where it fails, or gives something else than texts and bytes, the command is ended, and never
+ *   sees the end of its input, which it might take for a whole one; the result says `failed`, with `errorCode: 'IO'`, and
+ *   why in `error`.
+ * - `open`: what {@link ExecutionEngine.writeStdin} is given, until {@link ExecutionEngine.closeStdin}.
+ */
+export type Stdin =
+  | string
+  | Uint8Array
+  | { readonly file: string | URL }
+  | { readonly open: true }
+  | AsyncIterable<string | Uint8Array>
+  | ReadableStream<string | Uint8Array>
 
 /**
  * Who is told while a command runs.
@@ -319,6 +363,11 @@ export interface Result {
    * `error` tells of it, too. Else empty.
    */
   survivors: readonly number[]
+  /**
+   * The processor time of the command and of what it has waited for; on Windows, of all that it has started. `null`
+   * where there was no process, or nobody knows.
+   */
+  usage: CpuUsage | null
   /** The log file, or `null` if nothing was logged. */
   logPath: string | null
   /** What went wrong, in words, or `null`. */
@@ -329,7 +378,7 @@ export interface Result {
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
-   *   command all the same.
+   *   command all the same. Or what feeds its input has failed, for which it was ended.
    */
   errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null
   /** What the request said about itself. */
@@ -374,6 +423,14 @@ export type ExecutionResult = Result &
         status: Exclude<FinalStatus, 'completed'>
       }
   )
+
+/** Processor time, as the operating system counts it, rounded to milliseconds. */
+export interface CpuUsage {
+  /** The time in programs, in milliseconds. */
+  userCpuMs: number
+  /** The time that the operating system has worked for them, in milliseconds. */
+  systemCpuMs: number
+}
 
 /** One line about an execution. */
 export interface ExecutionSummary {
@@ -649,13 +706,13 @@ export interface PlanExecutionResult {
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
- * - `ALREADY_FINISHED`: what was to be cancelled, or given a secret, has ended.
+ * - `ALREADY_FINISHED`: what was to be cancelled, written to, or given a secret, has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
  * - `CONCURRENCY_LIMIT_REACHED`: all slots are taken and the queue is full.
  * - `ALREADY_INITIALIZED`: the global engine exists.
  * - `NOT_INITIALIZED`: the global engine does not exist yet.
  * - `SHUT_DOWN`: the engine has been shut down.
- * - `IO`: a log could not be read.
+ * - `IO`: a log could not be read, or an input not be written to.
  * - `INTERNAL`: a defect of the engine.
  */
 export type ErrorCode =
@@ -723,7 +780,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.
@@ -925,7 +982,7 @@ export class ExecutionEngine implements Executor {
    * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
    * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
    *
-   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, too many of them, or if `id` is no UUID;
    *   `NOT_FOUND`; `ALREADY_FINISHED`.
    */
   addSecret(id: string, value: string): void
@@ -942,6 +999,24 @@ export class ExecutionEngine implements Executor {
    * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
    */
   cancel(id: string): Promise<void>
+
+  /**
+   * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
+   * to the command: no faster than the command reads, and not before it was started. Writes are made in the order of the
+   * calls. Who waits for each holds no more than one in memory.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, `VALIDATION` if the request does not say so, or `IO` if the command has
+   * closed its input, or {@link ExecutionEngine.closeStdin} was called before.
+   */
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+
+  /**
+   * Ends the input of an execution whose request says `stdin: { open: true }`, behind what was written before. Where it has
+   * ended already, nothing is done.
+   *
+   * Rejects with `NOT_FOUND`, or `VALIDATION` if the request does not say so.
+   */
+  closeStdin(id: string): Promise<void>
 
   /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what

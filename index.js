@@ -1,6 +1,7 @@
 'use strict'
 
 const { AsyncResource } = require('node:async_hooks')
+const { isUint8Array } = require('node:util').types
 const native = require('./lib/native')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
@@ -86,6 +87,25 @@ const runOf = ({ onStdout, onStderr, onEvent }) => ({
   onEvent,
   context: contextOf(onStdout ?? onStderr ?? onEvent),
 })
+
+/**
+ * Takes out of a request what goes another way than the rest: bytes, and a source of them.
+ *
+ * @param {any} request
+ * @returns {{ stdin: string | Uint8Array | undefined, source: import('./lib/input').Source | undefined }}
+ */
+function takeInput(request) {
+  const { stdin } = request
+  if (stdin === undefined || typeof stdin === 'string' || isUint8Array(stdin)) {
+    request.stdin = undefined
+    return { stdin, source: undefined }
+  }
+  const { Source } = require('./lib/input')
+  if (!(stdin instanceof Source)) return { stdin: undefined, source: undefined }
+  request.stdin = { __proto__: null, open: true }
+  stdin.hold()
+  return { stdin: undefined, source: stdin }
+}
 
 /** @type {ExecutionEngine | undefined} */
 let globalEngine
@@ -184,8 +204,7 @@ class ExecutionEngine {
    */
   #submit(request, run, signal) {
     const checked = check.request(request)
-    const { stdin } = checked
-    checked.stdin = undefined
+    const { stdin, source } = takeInput(checked)
     checked.id ??= newId()
     run.id = checked.id
     run.subscribers = this.#subscribers
@@ -194,7 +213,9 @@ class ExecutionEngine {
       stdin,
       variables: checked.inherit_env === false ? '' : variables(),
     }
+    if (source) run.source = source
     channel.submit(this.#native, run, submission, signal)
+    if (source) this.#feed(source, checked.id)
   }
 
   /**
@@ -209,6 +230,8 @@ class ExecutionEngine {
     run.subscribers = this.#subscribers
     /** @type {import('./binding').StepInput[]} */
     const stdins = []
+    /** @type {(import('./lib/input').Source | undefined)[]} */
+    const sources = []
     const known = [run.id]
     /** @type {string[]} */
     const ids = []
@@ -216,19 +239,39 @@ class ExecutionEngine {
       const command = checked.commands[step]
       if (command.id === undefined) command.id = newId()
       else known.push(command.id)
-      const { stdin } = command
+      const { stdin, source } = takeInput(command)
       if (stdin !== undefined) stdins.push({ step, stdin })
-      command.stdin = undefined
+      sources.push(source)
       ids.push(command.id)
     }
     const submission = {
       plan: stringify(checked),
       ids,
       stdins,
+      sources,
       variables: variables(),
     }
     this.#enter(run, known)
     channel.submitPlan(this.#native, run, submission, signal)
+    sources.forEach((source, step) => {
+      if (source) this.#feed(source, /** @type {string} */ (ids[step]), this.#entering.get(run.id))
+    })
+  }
+
+  /**
+   * Lets a source feed an execution, once that was entered.
+   *
+   * @param {import('./lib/input').Source} source
+   * @param {string} id
+   * @param {Promise<void>} [entered]
+   */
+  async #feed(source, id, entered) {
+    await entered
+    await source.feed({
+      write: (chunk) => channel.ask((token) => this.#native.writeStdin(token, id, chunk)),
+      close: () => channel.ask((token) => this.#native.closeStdin(token, id)),
+      fail: (problem) => this.#native.failStdin(id, problem),
+    })
   }
 
   /**
@@ -366,6 +409,30 @@ class ExecutionEngine {
 
   /**
    * @param {string} id
+   * @param {string | Uint8Array} data
+   * @returns {Promise<void>}
+   */
+  async writeStdin(id, data) {
+    const checked = check.id(id)
+    // What is passed may be changed after the call.
+    const given = check.data(data)
+    const copy = typeof given === 'string' ? given : given.slice()
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    return channel.ask((token) => this.#native.writeStdin(token, checked, copy))
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
+  async closeStdin(id) {
+    const checked = check.id(id)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    return channel.ask((token) => this.#native.closeStdin(token, checked))
+  }
+
+  /**
+   * @param {string} id
    * @param {{ maxBytes?: number }} [options]
    * @returns {Promise<string>}
    */
@@ -394,17 +461,12 @@ class ExecutionEngine {
    * @returns {AsyncGenerator<import('./index').LogLine, void, undefined>}
    */
   followLogs(id, options = {}) {
-    const { LogStream } = require('./lib/log-stream')
+    const { LogStream } = require('./lib/follow')
     return new LogStream(async () => {
       const checked = check.id(id)
       const { from = 0, signal } = check.followOptions(options)
       if (this.#entering.has(checked)) await this.#entering.get(checked)
-      const follower = this.#native.followLogs(checked, from)
-      const take = async () => {
-        const json = await channel.ask((token) => follower.next(token))
-        return json === undefined ? [] : toLogPage(json).lines
-      }
-      return { take, stop: () => follower.stop(), signal }
+      return { follower: this.#native.followLogs(checked, from), signal }
     })
   }
 
@@ -497,6 +559,8 @@ makeAsync(ExecutionEngine.prototype, [
   'waitForPlan',
   'listExecutions',
   'cancel',
+  'writeStdin',
+  'closeStdin',
   'readLogs',
   'readLogLines',
   'removeExecution',

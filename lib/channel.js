@@ -33,6 +33,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  * @property {boolean} [over] it has ended
+ * @property {import('./input').Source | undefined} [source] what the command reads
  */
 
 /** @type {Map<number, Run>} */
@@ -115,7 +116,7 @@ function begin(token, start) {
 function refuse(token, error) {
   const run = leave(runs, token)
   if (run === undefined) return leave(questions, token)?.reject(error)
-  leaveSteps(run)
+  for (const refused of [run, ...leaveSteps(run)]) refused?.source?.release()
   run.refused(error)
   // A signal of the user's own making may throw.
   run.forget?.()
@@ -277,6 +278,7 @@ function ended(token, json, stdout, stderr) {
   // after the end.
   run.over = true
   run.backlog = undefined
+  run.source?.end()
   if (json !== undefined) {
     const make = () => toResult(json, stdout, stderr)
     emitOne(run, () => endOf(run, make()))
@@ -302,7 +304,7 @@ function progress(token, completed, total, command, at) {
 function planEnded(token, parts, at) {
   const run = leave(runs, token)
   if (run === undefined) return
-  leaveSteps(run)
+  for (const step of leaveSteps(run)) step?.source?.end()
   if (parts !== undefined) {
     const make = () => toPlanResult(parts)
     emitOne(run, () => ({ eventType: 'plan_completed', planId: run.id, result: make(), timestamp: iso(at) }))
@@ -316,9 +318,7 @@ function planEnded(token, parts, at) {
  *
  * @param {Run} run
  */
-function leaveSteps(run) {
-  for (const token of run.steps ?? []) leave(runs, token)
-}
+const leaveSteps = (run) => (run.steps ?? []).map((token) => leave(runs, token))
 
 /** @param {number} token */
 function accepted(token) {
@@ -331,12 +331,9 @@ function settled(token, failure, value) {
   else leave(questions, token)?.resolve(value)
 }
 
-/** @type {(token: number, text: string) => void} */
-function warning(_, text) {
-  process.emitWarning(text, {
-    type: 'ExecutionEngineWarning',
-    code: 'ESCHER_NO_GUARDIAN',
-  })
+/** @type {(token: number, text: string, code: string) => void} */
+function warning(_, text, code) {
+  process.emitWarning(text, { type: 'ExecutionEngineWarning', code })
 }
 
 /** @param {Run} run @param {AbortSignal} [signal] */
@@ -371,6 +368,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
     if (failure) throw fromFailure(failure)
   } catch (error) {
     leave(runs, token)
+    run.source?.release()
     run.forget?.()
     throw error
   }
@@ -381,15 +379,15 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
- * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], variables: string | undefined }} submission
+ * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], sources: (import('./input').Source | undefined)[], variables: string | undefined }} submission
  * @param {AbortSignal} [signal]
  */
-function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
+function submitPlan(engine, run, { plan, ids, stdins, sources, variables }, signal) {
   const { onStdout, onStderr, onEvent, context, subscribers } = run
   const step = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
   const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
   const token = enter(runs, run)
-  const steps = ids.map((id) => enter(runs, { id, ...step }))
+  const steps = ids.map((id, index) => enter(runs, { id, ...step, source: sources[index] }))
   run.steps = steps
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)

@@ -11,28 +11,47 @@ const {
   count,
   flag,
   indicesOf,
+  inheritEnv,
   isObject,
   listOf,
   object,
   oneOf,
+  path,
   positive,
   secretList,
   secretText,
   secretTexts,
+  stdin,
   sizeOfAtLeast,
   tag,
   text,
   textSize,
   texts,
+  user,
   uuid,
   whileChecking,
+  within,
 } = require('./checkers')
 const schema = require('./schema')
 
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts, secretList }
+const kinds = {
+  text,
+  flag,
+  positive,
+  count,
+  textSize,
+  uuid,
+  texts,
+  secretTexts,
+  secretList,
+  path,
+  inheritEnv,
+  user,
+  stdin,
+}
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -45,6 +64,7 @@ function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
+  if (shape.within) return within(shape.within[0], shape.within[1])
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
@@ -102,6 +122,8 @@ module.exports = {
   followOptions: (value) => followOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ logs?: boolean }} */
   removeOptions: (value) => removeOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {string | Uint8Array} */
+  data: (value) => bytes(value, 'data', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */

@@ -61,7 +61,8 @@ function toConfig(found) {
       Object.fromEntries(
         Object.entries(found).map(([key, value]) => [
           key.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()),
-          value,
+          // A list is as little to be changed as the rest.
+          Object.freeze(value),
         ]),
       ),
     )

@@ -11,9 +11,9 @@ const metadata = {
 const command = {
   expected: 'a command object',
   types: {
-    exec: { fields: { program: 'text', 'args?': { list: 'text' } } },
-    shell: { fields: { command: 'text', 'shell?': 'text' } },
-    script: { fields: { path: 'text', 'interpreter?': 'text', 'args?': { list: 'text' } } },
+    exec: { fields: { program: 'path', 'args?': { list: 'text' } } },
+    shell: { fields: { command: 'text', 'shell?': 'path' } },
+    script: { fields: { path: 'path', 'interpreter?': 'text', 'args?': { list: 'text' } } },
     aws_cli: {
       fields: { service: 'text', operation: 'text', 'args?': { list: 'text' }, 'profile?': 'text', 'region?': 'text' },
     },
@@ -26,9 +26,12 @@ const request = {
     'id?': 'uuid',
     command: command,
     'env?': 'secretTexts',
-    'inheritEnv?': 'flag',
-    'workingDir?': 'text',
-    'stdin?': 'bytes',
+    'inheritEnv?': 'inheritEnv',
+    'workingDir?': 'path',
+    'umask?': { within: [0, 511] },
+    'nice?': { within: [-20, 19] },
+    'user?': 'user',
+    'stdin?': 'stdin',
     'timeoutMs?': 'positive',
     'terminationGraceMs?': 'positive',
     'logOutput?': 'flag',

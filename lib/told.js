@@ -31,11 +31,17 @@ const readResult = (found, stdout, stderr) => ({
   forced: found.forced,
   leftoverProcesses: found.leftover_processes,
   survivors: found.survivors,
+  usage: found.usage && readCpuUsage(found.usage),
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,
   metadata: readMetadata(found.metadata),
 })
+
+/**
+ * @param {any} found
+ */
+const readCpuUsage = (found) => ({ userCpuMs: found.user_cpu_ms, systemCpuMs: found.system_cpu_ms })
 
 /**
  * @param {any} found
@@ -99,4 +105,13 @@ const readLogLine = (found) => ({
   complete: found.complete,
 })
 
-module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats, readLogPage, readLogLine }
+module.exports = {
+  readResult,
+  readCpuUsage,
+  readMetadata,
+  readSummary,
+  readPlanResult,
+  readStats,
+  readLogPage,
+  readLogLine,
+}

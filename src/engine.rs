@@ -17,6 +17,7 @@ use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
+use crate::execution::login::{self, Need};
 use crate::execution::output::follow::LogFollower;
 use crate::execution::output::log_dir::{sweep_at_times, sweep_now};
 use crate::execution::output::log_files::{Kind, Limits, delete_files_of};
@@ -30,9 +31,10 @@ use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
+use crate::state::input::{Order, Reply};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::Grown;
+use crate::state::secrets::SecretSets;
 use crate::state::slots::Slots;
 
 /// Between two looks for executions to forget.
@@ -59,6 +61,7 @@ struct Inner {
     handler: Option<Arc<dyn EventHandler>>,
     registry: Arc<Registry>,
     slots: Arc<Slots>,
+    secret_sets: Arc<SecretSets>,
     /// Shared, as the executions are, with the same engine under another handler.
     shut_down: Arc<AtomicBool>,
     cleaning: AtomicBool,
@@ -108,6 +111,7 @@ impl ExecutionEngine {
                 config.max_concurrent_executions,
                 config.max_queued_executions,
             ),
+            secret_sets: Arc::default(),
             config: Arc::new(config),
             handler: None,
             shut_down: Arc::default(),
@@ -124,6 +128,7 @@ impl ExecutionEngine {
             handler: Some(handler),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
+            secret_sets: Arc::clone(&inner.secret_sets),
             shut_down: Arc::clone(&inner.shut_down),
             cleaning: AtomicBool::new(false),
         }))
@@ -208,8 +213,9 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets =
-            Collector::new(&environment, &inner.config).collect(&request, |error| error)?;
+        let secrets = self
+            .collector(&environment)
+            .collect(&request, |error| error)?;
         request
             .validate(&inner.config)
             .map_err(|error| match &secrets {
@@ -218,6 +224,7 @@ impl ExecutionEngine {
             })?;
         let displayed = displayed(&request.command, secrets);
         let execution = Execution::new(request.id, displayed, stop, None);
+        execution.input.open_for(&request);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -235,8 +242,15 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        pool::STARTS.submit(move || start.decide(request, &environment, maybe_slot, decision));
+        let need = Need::of([&request], &environment, runtime, &execution.stop);
+        let decide = move || start.decide(request, environment, maybe_slot, decision);
+        login::submit(need, decide);
         Ok(execution)
+    }
+
+    fn collector<'a>(&'a self, environment: &'a Environment) -> Collector<'a> {
+        let patterns = &self.0.config.secret_env_patterns;
+        Collector::new(environment, patterns, &self.0.secret_sets)
     }
 
     fn handlers(&self, own: Option<Arc<dyn EventHandler>>) -> Handlers {
@@ -308,7 +322,7 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = secrets_of_steps(&request, &environment, &inner.config)?;
+        let secrets = secrets_of_steps(&request, self.collector(&environment))?;
         let valid = request.validate(&inner.config);
         let (plan, news) = steps_of(&request, secrets, stop);
         valid.map_err(|error| error.hiding(|text| plan.hide(text)))?;
@@ -318,6 +332,7 @@ impl ExecutionEngine {
         self.clean_up_regularly(runtime);
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
+        let need = Need::of(&request.commands, &environment, runtime, &plan.stop);
         let context = PlanContext {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
@@ -332,7 +347,8 @@ impl ExecutionEngine {
             context,
             self.handlers(options.handler),
         );
-        pool::STARTS.submit(move || run.decide(request, decision));
+        let decide = move || run.decide(request, decision);
+        login::submit(need, decide);
         Ok(plan)
     }
 
@@ -421,6 +437,73 @@ impl ExecutionEngine {
         Ok(())
     }
 
+    /// Writes to the input of an execution whose request says [`Stdin::Open`](crate::Stdin). Resolves once all of it is in
+    /// the pipe to the command: no faster than the command reads, and not before it was started. Writes are made in the
+    /// order of the calls; what was called for is written also if its future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so;
+    /// [`ExecutionError::AlreadyFinished`]; [`ExecutionError::Io`] if the command has closed its input, or
+    /// [`ExecutionEngine::close_stdin`] was called before.
+    pub fn write_stdin<D: Into<Vec<u8>>>(
+        &self,
+        id: Uuid,
+        data: D,
+    ) -> impl Future<Output = Result<()>> + use<D> {
+        let data = data.into();
+        let answer = self.order_of_input(id, |reply| Order::Write(data, reply));
+        async move {
+            let written = answer?.await.ok_or(ExecutionError::AlreadyFinished(id))?;
+            written.map_err(|source| ExecutionError::Io {
+                context: format!("the input of {id}"),
+                source,
+            })
+        }
+    }
+
+    /// Ends the input of an execution whose request says [`Stdin::Open`](crate::Stdin), behind what was written before.
+    /// Does nothing where it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so.
+    pub fn close_stdin(&self, id: Uuid) -> impl Future<Output = Result<()>> + use<> {
+        let answer = self.order_of_input(id, Order::Close);
+        async move {
+            answer?.await;
+            Ok(())
+        }
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[cfg(feature = "node")]
+    pub(crate) fn fail_stdin(&self, id: Uuid, problem: String) -> Result<()> {
+        let execution = self.0.registry.execution(id)?;
+        crate::execution::input::fail(&execution, problem);
+        Ok(())
+    }
+
+    /// Has something done to an input; resolves with its answer, or `None` if the execution has ended.
+    fn order_of_input<O: FnOnce(Reply) -> Order>(
+        &self,
+        id: Uuid,
+        order: O,
+    ) -> Result<impl Future<Output = Option<std::io::Result<()>>> + use<O>> {
+        let execution = self.0.registry.execution(id)?;
+        let answer = execution.input.order(order).ok_or_else(|| {
+            let expected = "that of a request which left its input open";
+            ValidationError::new("id", expected, id.to_string())
+        })?;
+        Ok(async move {
+            tokio::select! {
+                biased;
+                Ok(answer) = answer => Some(answer),
+                _ = execution.outcome.wait() => None,
+            }
+        })
+    }
+
     /// Hides a secret that becomes known while an execution runs or waits: in what is read of its output from now on, and
     /// in its command and error. Of a plan: in all its steps. What was read before is not changed.
     ///
@@ -432,8 +515,8 @@ impl ExecutionEngine {
         let secret = secret.into();
         check_added(&secret)?;
         match self.0.registry.get(id)? {
-            Unit::Execution(execution) => execution.add_secret(&secret, &mut Grown::default()),
-            Unit::Plan(plan) => plan.add_secret(&secret),
+            Unit::Execution(execution) => execution.add_secret(&secret, &self.0.secret_sets),
+            Unit::Plan(plan) => plan.add_secret(&secret, &self.0.secret_sets),
         }
     }
 
@@ -645,6 +728,13 @@ impl ExecutionEngine {
         let mut config = ExecutionConfig::clone(&self.0.config);
         config.orphan_protection &= guardian::is_available();
         config
+    }
+
+    /// Why the `PATH` of the login shell could not be read for a request with [`InheritEnv::Login`](crate::InheritEnv),
+    /// where it could not: such commands have that of the host then. `None` as long as none has asked for it.
+    #[must_use]
+    pub fn login_problem() -> Option<&'static str> {
+        crate::state::login::problem()
     }
 
     /// Cancels all executions and accepts no more; returns once nothing is left running.

@@ -29,10 +29,16 @@ mod state;
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::failure::ExecutionFailedError;
+pub use api::inherit::{InheritEnv, User};
 pub use api::log::{LogLine, LogPage};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
+pub use api::quote::quote;
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
-pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+pub use api::result::{
+    CpuUsage, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+};
+pub use api::stdin::{Stdin, StdinReader};
 pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
 pub use execution::output::follow::LogFollower;
 pub use masking::secret::Secret;
@@ -42,3 +48,8 @@ pub use process::environment::Environment;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And those of the pages.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/commands.md")]
+struct CommandsPage;

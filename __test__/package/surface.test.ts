@@ -161,6 +161,7 @@ test('the configuration is complete and cannot be changed', () => {
   })
   expect(Object.keys(config)).toHaveLength(21)
   expect(() => Object.assign(config, { drainIdleMs: 1 })).toThrow(TypeError)
+  expect(() => (config.secretEnvPatterns as string[]).push('*_TOKEN')).toThrow(TypeError)
 })
 
 test('asyncDispose shuts down', async () => {

@@ -1,65 +1,51 @@
 'use strict'
 
-// The log of a scripted execution, read as that of a real one.
+// The log of a scripted execution, which is in memory.
 
-const { ExecutionError } = require('../error')
+const { onAbort } = require('../abort')
 const { Moment } = require('./time')
 
-/** @typedef {import('../../index').LogLine} LogLine */
+/** @typedef {import('./execution').FakeExecution} FakeExecution */
+
+/** Its end, as text. @param {FakeExecution} execution */
+function endOfLog({ entries }, maxBytes = 10_485_760) {
+  const log = entries.map(({ timestamp, stream, line }) => `${timestamp} ${stream} F ${line}\n`).join('')
+  return log.length <= maxBytes ? log : log.slice(log.indexOf('\n', log.length - maxBytes - 1) + 1)
+}
+
+/** @param {FakeExecution} execution @param {{ from?: number, limit?: number }} [options] */
+function pageOf({ entries, result }, { from = 0, limit = 1000 } = {}) {
+  const lines = entries.filter(({ offset }) => offset > from).slice(0, limit)
+  const next = lines.at(-1)?.offset ?? from
+  return { lines, next, ended: result !== undefined && next === (entries.at(-1)?.offset ?? 0) }
+}
 
 /**
- * The entries of a log from an offset on.
+ * Its entries, and those that come, until it has ended or is not followed any longer.
  *
- * @param {string} log
- * @param {number} from
- * @returns {LogLine[]}
+ * @param {FakeExecution} execution
+ * @param {{ from?: number, signal?: AbortSignal }} [options]
  */
-function entriesOf(log, from) {
-  const starts = [0]
-  const entries = log
-    .split('\n')
-    .slice(0, -1)
-    .map((entry) => {
-      const [timestamp = '', stream = '', tag = '', ...words] = entry.split(' ')
-      const offset = /** @type {number} */ (starts.at(-1)) + Buffer.byteLength(entry) + 1
-      starts.push(offset)
-      return {
-        stream: /** @type {'stdout'} */ (stream),
-        line: words.join(' '),
-        timestamp,
-        offset,
-        complete: tag === 'F',
+async function* entriesOf(execution, { from = 0, signal } = {}) {
+  const aborted = new Moment()
+  const forget = signal && onAbort(signal, aborted.reach)
+  const isAborted = () => signal?.aborted === true
+  try {
+    for (let next = from; !isAborted();) {
+      const { changed } = execution
+      const entry = execution.entries.find(({ offset }) => offset > next)
+      if (entry !== undefined) {
+        next = entry.offset
+        yield entry
+      } else if (execution.result !== undefined) {
+        return
+      } else {
+        await Promise.race([changed, aborted.reached])
       }
-    })
-  if (starts.includes(from)) return entries.filter(({ offset }) => offset > from)
-  const message = `from: expected 0, or the offset of an entry of this log, found ${from}`
-  throw new ExecutionError('VALIDATION', message, { field: 'from' })
-}
-
-/**
- * Follows the log of an execution, until it has ended.
- *
- * @param {import('./execution').FakeExecution} execution
- * @param {number} from
- */
-function followed(execution, from) {
-  const stopped = new Moment()
-  let next = from
-  let isOver = false
-  const take = async () => {
-    for (;;) {
-      const { reached } = execution.logged
-      const entries = isOver ? [] : entriesOf(execution.log, next)
-      next = entries.at(-1)?.offset ?? next
-      if (entries.length > 0 || isOver || execution.result !== undefined) return entries
-      await Promise.race([reached, stopped.reached])
     }
+  } finally {
+    forget?.()
   }
-  const stop = () => {
-    isOver = true
-    stopped.reach()
-  }
-  return { take, stop }
 }
 
-module.exports = { entriesOf, followed }
+module.exports = { endOfLog, entriesOf, pageOf }

@@ -63,7 +63,7 @@ function typesOf(schema, passed) {
 
 /** @param {Schema} schema @param {Record<string, Schema>} passed @returns {string} */
 function kindOf(schema, passed) {
-  if (schema['x-bytes']) return `'bytes'`
+  if (schema['x-kind'] !== undefined) return `'${schema['x-kind']}'`
   if (schema.$ref !== undefined) {
     const name = schema.$ref.replace('#/$defs/', '')
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)
@@ -78,6 +78,7 @@ function kindOf(schema, passed) {
     return `{ indices: ${kindOf(values, passed)} }`
   }
   if (schema.type === 'object') return schema['x-secret'] ? `'secretTexts'` : `'texts'`
+  if (schema.maximum !== undefined) return `{ within: [${schema.minimum}, ${schema.maximum}] }`
   if (schema.minimum > 1) return `{ atLeast: ${schema.minimum} }`
   if (schema.type === 'integer')
     return schema['x-in-memory'] ? `'textSize'` : schema.minimum > 0 ? `'positive'` : `'count'`

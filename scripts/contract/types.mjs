@@ -130,7 +130,6 @@ class Writer {
   /** @param {Schema} schema @param {string} indent @returns {string} */
   #type(schema, indent) {
     if (schema['x-typescript'] !== undefined) return schema['x-typescript']
-    if (schema['x-bytes']) return 'string | Uint8Array'
     if (schema.$ref !== undefined) {
       const name = schema.$ref.replace('#/$defs/', '')
       // Under another name stands what that type is made from.
@@ -149,9 +148,10 @@ class Writer {
   /** @param {Schema} schema @param {string} indent */
   #record(schema, indent) {
     const [values] = Object.values(schema.patternProperties ?? {})
+    const [value, isNullable] = withoutNull(schema.additionalProperties ?? {})
     const record =
       values === undefined
-        ? `Record<string, ${this.#type(schema.additionalProperties, indent)}>`
+        ? `Record<string, ${this.#type(value, indent)}${isNullable ? ' | null | undefined' : ''}>`
         : `Record<number, ${this.#type(values, indent)}>`
     return this.#style === PASSED ? `Readonly<${record}>` : record
   }

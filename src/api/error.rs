@@ -25,7 +25,7 @@ pub enum ErrorCode {
     NotFound,
     /// The execution still runs or waits.
     NotFinished,
-    /// What was to be cancelled, or given a secret, has ended.
+    /// What was to be cancelled, written to, or given a secret, has ended.
     AlreadyFinished,
     /// The id of the request is that of an execution the engine remembers.
     DuplicateId,
@@ -37,7 +37,7 @@ pub enum ErrorCode {
     NotInitialized,
     /// The engine has been shut down.
     ShutDown,
-    /// A log could not be read.
+    /// A log could not be read, or an input not be written to.
     Io,
     /// A defect of the engine.
     Internal,
@@ -89,7 +89,7 @@ pub enum ExecutionError {
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
     #[error("{0} has not finished")]
     NotFinished(Uuid),
-    /// What was to be cancelled, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
+    /// What was to be cancelled, written to, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
     #[error("{0} has already finished")]
     AlreadyFinished(Uuid),
     /// The id of a request or plan is that of an execution or plan the engine remembers. Becomes `DUPLICATE_ID`.
@@ -125,7 +125,7 @@ pub enum ExecutionError {
     /// The engine has been shut down and starts nothing more. Becomes `SHUT_DOWN`.
     #[error("the engine has been shut down")]
     ShutDown,
-    /// A log could not be read. Becomes `IO`.
+    /// A log could not be read, or an input not be written to. Becomes `IO`.
     #[error("{context}: {source}")]
     Io {
         /// What was tried, and on which path.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::request::{ExecutionMetadata, ExecutionRequest};
 use super::result::{ExecutionResult, ExecutionStatus};
-use crate::masking::mask;
 use crate::masking::secret::{self, Secret};
+use crate::masking::text;
 
 /// Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of
 /// the engine like any other.
@@ -55,7 +55,7 @@ impl fmt::Debug for ExecutionPlan {
             .collect();
         f.debug_struct("ExecutionPlan")
             .field("id", &self.id)
-            .field("description", &mask::hide(&self.secrets, &self.description))
+            .field("description", &text::hide(&self.secrets, &self.description))
             .field("strategy", &self.strategy)
             .field("commands", &commands)
             .finish_non_exhaustive()

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
+use crate::api::inherit::{InheritEnv, User};
 use crate::api::quote;
-use crate::masking::mask;
+use crate::api::stdin::Stdin;
 use crate::masking::secret::{self, Secret};
+use crate::masking::text;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,10 @@ pub enum Command {
     /// A program and its arguments, without a shell.
     Exec {
         /// A path, or a name that is looked up on the `PATH` of the child.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         program: String,
         /// Default: none.
         #[serde(default)]
@@ -32,12 +38,20 @@ pub enum Command {
         /// What the shell is to run.
         command: String,
         /// The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "Option<String>", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shell: Option<String>,
     },
     /// A script file.
     Script {
         /// The file. A relative path is relative to [`ExecutionRequest::working_dir`].
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "String", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         path: PathBuf,
         /// What runs it. Default: its `#!` line, else its extension, else a shell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,28 +231,44 @@ pub struct ExecutionRequest {
     pub id: Uuid,
     /// What to run.
     pub command: Command,
-    /// Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id
-    /// of its execution.
+    /// Variables on top of the inherited environment; one without a value is not inherited. Default: none. Each child also
+    /// gets `ESCHER_EXECUTION_ID`, the id of its execution.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("x-secret" = true)))]
-    pub env: HashMap<String, String>,
-    /// Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`.
-    #[serde(default = "yes")]
-    pub inherit_env: bool,
+    pub env: HashMap<String, Option<String>>,
+    /// Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
+    /// those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with
+    /// the `PATH` of the user's login shell in place of that of the host, which is read once in the life of the host. On
+    /// Windows there is no such shell, and all are inherited as they are. Default: `true`.
+    #[serde(default)]
+    pub inherit_env: InheritEnv,
     /// The directory that the command runs in. It must exist. Default: that of the host when the request is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub working_dir: Option<PathBuf>,
-    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
     #[cfg_attr(
         feature = "schema",
-        schemars(with = "Option<String>", extend("x-secret" = true, "x-bytes" = true))
+        schemars(with = "Option<String>", extend("x-kind" = "path", "x-typescript" = "string | URL"))
     )]
-    #[serde(
-        default,
-        deserialize_with = "text_or_bytes",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub stdin: Option<Vec<u8>>,
+    pub working_dir: Option<PathBuf>,
+    /// The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
+    /// Linux; elsewhere it is refused.
+    #[cfg_attr(feature = "schema", schemars(range(max = 0o777)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
+    /// privileged; where the system refuses it, the command fails with `SPAWN_FAILED`. Default: that of the host. On Linux;
+    /// elsewhere it is refused.
+    #[cfg_attr(feature = "schema", schemars(range(min = -20, max = 19)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// The user that the command runs as, by name or number, with the groups of that user; `HOME`, `USER` and `LOGNAME` are
+    /// those of the user, unless [`ExecutionRequest::env`] names them. A user that the system does not know is refused;
+    /// where the host may not change the user, the command fails with `SPAWN_FAILED`. Default: that of the host. On Linux;
+    /// elsewhere it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Stdin>,
     /// The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
     /// [`ExecutionConfig::default_timeout_ms`]. More than [`ExecutionConfig::max_timeout_ms`] is refused.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -260,7 +290,7 @@ pub struct ExecutionRequest {
     #[serde(default)]
     pub keep_background: bool,
     /// Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default: none.
+    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default: none.
     #[serde(default, deserialize_with = "secret::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
     pub secrets: Vec<Secret>,
@@ -285,23 +315,6 @@ impl fmt::Debug for ExecutionRequest {
     }
 }
 
-fn yes() -> bool {
-    true
-}
-
-fn text_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum TextOrBytes {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
-    Ok(Option::deserialize(from)?.map(|stdin| match stdin {
-        TextOrBytes::Text(text) => text.into_bytes(),
-        TextOrBytes::Bytes(bytes) => bytes,
-    }))
-}
-
 impl ExecutionRequest {
     /// A request with a new id and every other field at its default.
     #[must_use]
@@ -310,8 +323,11 @@ impl ExecutionRequest {
             id: Uuid::new_v4(),
             command,
             env: HashMap::new(),
-            inherit_env: true,
+            inherit_env: InheritEnv::All,
             working_dir: None,
+            umask: None,
+            nice: None,
+            user: None,
             stdin: None,
             timeout_ms: None,
             termination_grace_ms: None,
@@ -327,7 +343,7 @@ impl ExecutionRequest {
     /// The secrets that it holds itself.
     fn own_secrets(&self) -> Vec<Secret> {
         let named = self.secret_env.iter().filter_map(|name| self.env.get(name));
-        let named = named.map(|value| Secret::from(value.as_str()));
+        let named = named.flatten().map(|value| Secret::from(value.as_str()));
         named.chain(self.secrets.iter().cloned()).collect()
     }
 
@@ -335,7 +351,7 @@ impl ExecutionRequest {
     pub(crate) fn display_hiding(&self, others: &[Secret]) -> String {
         let mut secrets = self.own_secrets();
         secrets.extend_from_slice(others);
-        mask::hide(&secrets, &self.command.display())
+        text::hide(&secrets, &self.command.display())
     }
 
     /// The configuration of its execution, where it asks for something else than that of the engine says.
@@ -364,7 +380,7 @@ impl ExecutionRequest {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| mask::hide(&self.own_secrets(), text)))
+            .map_err(|error| error.hiding(|text| text::hide(&self.own_secrets(), text)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
@@ -373,8 +389,10 @@ impl ExecutionRequest {
         }
         self.command.validate()?;
         for (name, value) in &self.env {
-            check_variable(name, value)?;
+            check_variable(name, value.as_deref().unwrap_or_default())?;
         }
+        self.inherit_env.validate()?;
+        self.check_process()?;
         if let Some(dir) = &self.working_dir {
             check_text("working_dir", &dir.to_string_lossy())?;
         }
@@ -398,6 +416,24 @@ impl ExecutionRequest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl ExecutionRequest {
+    /// What the process is to be, other than the host, and what it is given.
+    fn check_process(&self) -> Result<(), ValidationError> {
+        if let Some(umask) = self.umask.filter(|umask| *umask > 0o777) {
+            let expected = "an integer from 0 to 511, that is 0o777";
+            return Err(ValidationError::new("umask", expected, umask.to_string()));
+        }
+        if let Some(nice) = self.nice.filter(|nice| !(-20..=19).contains(nice)) {
+            let expected = "an integer from -20 to 19";
+            return Err(ValidationError::new("nice", expected, nice.to_string()));
+        }
+        if let Some(Stdin::File(file)) = &self.stdin {
+            check_text("stdin.file", &file.to_string_lossy())?;
+        }
+        self.user.as_ref().map_or(Ok(()), User::validate)
     }
 }
 

@@ -63,8 +63,18 @@ pub enum ResultErrorCode {
     /// It printed too much for the strategy `fail_execution`.
     OutputSizeExceeded,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
-    /// all the same.
+    /// all the same. Or what feeds its input has failed, for which it was ended.
     Io,
+}
+
+/// Processor time, as the operating system counts it, rounded to milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CpuUsage {
+    /// The time in programs, in milliseconds.
+    pub user_cpu_ms: u64,
+    /// The time that the operating system has worked for them, in milliseconds.
+    pub system_cpu_ms: u64,
 }
 
 /// How an execution ended.
@@ -129,6 +139,9 @@ pub struct ExecutionResult {
         schemars(extend("x-typescript" = "readonly number[]"))
     )]
     pub survivors: Vec<u32>,
+    /// The processor time of the command and of what it has waited for; on Windows, of all that it has started. `null`
+    /// where there was no process, or nobody knows.
+    pub usage: Option<CpuUsage>,
     /// The log file, or `null` if nothing was logged.
     #[serde(serialize_with = "path_or_none_as_text")]
     pub log_path: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::handlers::Handlers;
+use super::input::Feed;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::log_files::Kind;
 use super::output::reader::{Progress, Reader};
@@ -38,7 +40,7 @@ pub(crate) struct Running {
     pub handlers: Handlers,
     pub timeout_ms: u64,
     pub plan_deadline: Option<PlanDeadline>,
-    pub stdin: Option<Vec<u8>>,
+    pub feed: Feed,
     pub files: Files,
     pub keep_background: bool,
     pub metadata: ExecutionMetadata,
@@ -89,7 +91,7 @@ impl Running {
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
             plan_deadline: None,
-            stdin: request.stdin.take(),
+            feed: Feed::of(request.stdin.take(), &execution),
             keep_background: request.keep_background,
             metadata: std::mem::take(&mut request.metadata),
             execution,
@@ -233,29 +235,24 @@ impl Running {
             deadline: self.deadline(start.instant),
             keep_background: self.keep_background,
         };
+        let feed = std::mem::replace(&mut self.feed, Feed::Nothing);
         let ending = {
-            let input = self.stdin.take().unwrap_or_default();
             let started = started_event(&self.execution, &start);
             let handlers = &self.handlers;
             let work = async {
-                let feed = async {
-                    if let Some(stdin) = stdin {
-                        stdin.write_all(&input).await;
-                    }
-                    std::future::pending::<()>().await;
-                };
-                let read = async {
-                    handlers.on_event(started).await;
-                    reader.run(&progress).await;
-                };
-                // A command that closed its output may still read its input.
-                tokio::select! {
-                    () = feed => {}
-                    () = read => {}
-                }
+                handlers.on_event(started).await;
+                reader.run(&progress).await;
             };
             tokio::pin!(work);
-            supervisor.run(child, work).await
+            // A command that closed its output may still read its input.
+            let feed = async {
+                feed.run(stdin, &self.execution).await;
+                std::future::pending::<Infallible>().await
+            };
+            tokio::select! {
+                ending = supervisor.run(child, work) => ending,
+                never = feed => match never {},
+            }
         };
         let result = self.result(&start, queued_ms, &mut reader, &ending);
         if ending.cause.is_none() && reader.is_open() {

@@ -33,11 +33,14 @@ impl Start {
     pub fn decide(
         self,
         request: ExecutionRequest,
-        environment: &Environment,
+        environment: Environment,
         maybe_slot: MaybeSlot,
         decision: Decision<impl FnOnce(Result<Uuid>)>,
     ) {
-        let resolved = match self.resolve(&request, environment) {
+        let resolved = self.resolve(&request, &environment);
+        // Its directory is not held on to for longer than the start takes.
+        drop(environment);
+        let resolved = match resolved {
             Err(Unresolved::Invalid(error)) => {
                 // Who is told of the refusal may want the slot at once.
                 drop(maybe_slot);
@@ -57,12 +60,13 @@ impl Start {
     pub fn start_step(
         self,
         request: ExecutionRequest,
-        environment: &Environment,
+        environment: Environment,
         slot: Slot,
         deadline: Option<PlanDeadline>,
     ) {
         let begun = unless_it_panics(|| {
-            let resolved = self.resolve(&request, environment);
+            let resolved = self.resolve(&request, &environment);
+            drop(environment);
             let resolved = resolved.map_err(|unresolved| match unresolved {
                 // In a result no field is named: Rust and TypeScript spell it differently.
                 Unresolved::Invalid(ValidationError {

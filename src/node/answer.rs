@@ -14,13 +14,25 @@ pub(super) fn answer(
     token: u32,
     question: impl Future<Output = Result<Value>> + Send + 'static,
 ) {
+    answer_to(channel, token, move || question);
+}
+
+/// The same for what is to be asked in the order of the calls.
+pub(super) fn answer_to<F: Future<Output = Result<Value>> + Send + 'static>(
+    channel: &Arc<Shared>,
+    token: u32,
+    ask: impl FnOnce() -> F + Send + 'static,
+) {
     let channel = Arc::clone(channel);
     let answer = move |outcome: Result<Value>| {
         let outcome = outcome.map_err(Failure::from);
         channel.send(Message::Settled { token, outcome });
     };
     runtime::once_there(move |runtime| match runtime {
-        Ok(runtime) => drop(runtime.spawn(async move { answer(question.await) })),
+        Ok(runtime) => {
+            let question = ask();
+            drop(runtime.spawn(async move { answer(question.await) }));
+        }
         Err(error) => answer(Err(without_runtime(error))),
     });
 }

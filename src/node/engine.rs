@@ -11,8 +11,9 @@ use napi_derive::napi;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
+use zeroize::Zeroize;
 
-use super::answer::{answer, internal, without_runtime};
+use super::answer::{answer, answer_to, internal, without_runtime};
 use super::channel::{Channel, Shared};
 use super::error::Failure;
 use super::follower::NativeLogFollower;
@@ -99,7 +100,7 @@ impl NativeEngine {
         variables: Option<String>,
         wants: u32,
     ) -> Option<Failure> {
-        self.submit(token, &request, stdin, variables, Wants(wants))
+        self.submit(token, request, stdin, variables, Wants(wants))
             .err()
             .map(Failure::from)
     }
@@ -107,14 +108,17 @@ impl NativeEngine {
     fn submit(
         &self,
         token: u32,
-        request: &str,
+        json: String,
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
         let mut request: ExecutionRequest =
-            serde_json::from_str(request).map_err(unreadable("request"))?;
-        request.stdin = stdin.map(bytes);
+            serde_json::from_str(&json).map_err(unreadable("request"))?;
+        wipe(json, &request.secrets);
+        if let Some(stdin) = stdin {
+            request.stdin = Some(bytes(stdin).into());
+        }
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -179,7 +183,7 @@ impl NativeEngine {
             Ok(runtime) => {
                 let runtime = runtime.clone();
                 // A long plan takes milliseconds to read.
-                pool::STARTS.submit(move || submission.submit(&plan, stdins, &runtime));
+                pool::STARTS.submit(move || submission.submit(plan, stdins, &runtime));
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
@@ -310,6 +314,33 @@ impl NativeEngine {
                 .await
                 .map(|()| Value::Undefined)
         });
+    }
+
+    /// Settles `token` once all of it is in the pipe to the command.
+    #[napi(catch_unwind)]
+    pub fn write_stdin(&self, token: u32, id: String, data: Either<String, Uint8Array>) {
+        let (engine, data) = (self.engine.clone(), bytes(data));
+        answer_to(&self.channel, token, move || {
+            let written = parse_id(&id).map(|id| engine.write_stdin(id, data));
+            async move { written?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Settles `token` once the input of an execution has ended.
+    #[napi(catch_unwind)]
+    pub fn close_stdin(&self, token: u32, id: String) {
+        let engine = self.engine.clone();
+        answer_to(&self.channel, token, move || {
+            let closed = parse_id(&id).map(|id| engine.close_stdin(id));
+            async move { closed?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_stdin(&self, id: String, problem: String) {
+        // One that is not known any more has ended.
+        let _ = parse_id(&id).and_then(|id| self.engine.fail_stdin(id, problem));
     }
 
     /// Settles `token` with the end of a log.
@@ -460,7 +491,7 @@ struct PlanSubmission {
 }
 
 impl PlanSubmission {
-    fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
+    fn submit(self, plan: String, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
@@ -476,14 +507,18 @@ impl PlanSubmission {
 
     fn enter(
         self,
-        plan: &str,
+        json: String,
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
-        let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
+        let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
+        let steps = plan.commands.iter().flat_map(|step| &step.secrets);
+        wipe(json, plan.secrets.iter().chain(steps));
         for (step, request) in plan.commands.iter_mut().enumerate() {
-            request.stdin = stdins.remove(&step);
+            if let Some(stdin) = stdins.remove(&step) {
+                request.stdin = Some(stdin.into());
+            }
         }
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;
@@ -524,6 +559,13 @@ fn refuse(channel: &Shared, token: u32, error: ExecutionError) {
     channel.forget(token);
     let outcome = Err(error.into());
     channel.send(Message::Settled { token, outcome });
+}
+
+/// Wipes what was sent, where it holds secrets.
+fn wipe<'a>(mut json: String, secrets: impl IntoIterator<Item = &'a Secret>) {
+    if secrets.into_iter().next().is_some() {
+        json.zeroize();
+    }
 }
 
 fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {

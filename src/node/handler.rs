@@ -12,6 +12,7 @@ use super::window::Window;
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::login;
 
 /// What JavaScript may want to be told of an execution: one bit each.
 #[napi]
@@ -103,7 +104,10 @@ impl EventHandler for Handler {
                 ..
             } => {
                 if let Some(problem) = guardian::problem() {
-                    warn_once(&self.channel, &problem);
+                    warn_of_guardian(&self.channel, &problem);
+                }
+                if let Some(problem) = login::problem() {
+                    warn_of_login(&self.channel, problem);
                 }
                 if self.wants(Wanted::Started) {
                     self.channel.send(Message::Started {
@@ -225,11 +229,28 @@ impl EventHandler for PlanHandler {
 }
 
 /// Once in the life of the process, however many engines it has.
-fn warn_once(channel: &Shared, problem: &str) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if !WARNED.swap(true, Ordering::Relaxed) {
-        channel.send(Message::Warning(format!(
-            "commands may outlive this process if it is killed: their guardian cannot be started at present: {problem}"
-        )));
+fn warn_once(
+    is_warned: &AtomicBool,
+    channel: &Shared,
+    code: &'static str,
+    about: &str,
+    problem: &str,
+) {
+    if !is_warned.swap(true, Ordering::Relaxed) {
+        let text = format!("{about}: {problem}");
+        channel.send(Message::Warning { code, text });
     }
+}
+
+fn warn_of_guardian(channel: &Shared, problem: &str) {
+    static IS_WARNED: AtomicBool = AtomicBool::new(false);
+    let about = "commands may outlive this process if it is killed: their guardian cannot be started at present";
+    warn_once(&IS_WARNED, channel, "ESCHER_NO_GUARDIAN", about, problem);
+}
+
+fn warn_of_login(channel: &Shared, problem: &str) {
+    static IS_WARNED: AtomicBool = AtomicBool::new(false);
+    let about =
+        "commands have the PATH of this process, as that of the login shell could not be read";
+    warn_once(&IS_WARNED, channel, "ESCHER_NO_LOGIN_PATH", about, problem);
 }

@@ -66,7 +66,10 @@ pub(super) enum Message {
         token: u32,
         outcome: Result<Value, Failure>,
     },
-    Warning(String),
+    Warning {
+        code: &'static str,
+        text: String,
+    },
     Progress {
         token: u32,
         completed: usize,
@@ -175,7 +178,10 @@ impl Message {
                 let result = result.map_or(Undefined, Value::Texts);
                 (Told::PlanEnded, token, filled_up([result, Number(at)]))
             }
-            Self::Warning(text) => (Told::Warning, 0, filled_up([Value::text(text)])),
+            Self::Warning { code, text } => {
+                let values = [Value::text(text), Value::text(code.to_owned())];
+                (Told::Warning, 0, filled_up(values))
+            }
         }
     }
 }

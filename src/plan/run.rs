@@ -19,11 +19,11 @@ use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::ExecutionStatus;
 use crate::execution::handlers::Handlers;
+use crate::execution::login::{self, Need};
 use crate::execution::running::{PlanDeadline, deadline_after};
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 use crate::process::environment::Environment;
-use crate::process::pool;
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
@@ -43,13 +43,12 @@ pub(crate) struct PlanContext {
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
-/// The secrets of each step. Steps that have the same share what finds them.
+/// The secrets of each step.
 pub(crate) fn secrets_of_steps(
     request: &ExecutionPlan,
-    environment: &Environment,
-    config: &ExecutionConfig,
+    collector: Collector<'_>,
 ) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
-    let mut collector = Collector::new(environment, config).for_plan(request)?;
+    let collector = collector.for_plan(&request.secrets, &request.secret_env)?;
     let steps = request.commands.iter().enumerate();
     steps
         .map(|(index, step)| collector.collect(step, |error| error.within(&path_of(index))))
@@ -67,12 +66,14 @@ pub(crate) fn steps_of(
     let steps = steps.map(|(index, (request, secrets))| {
         let reporter = reporter.clone();
         let place = Step { index, reporter };
-        Execution::new(
+        let execution = Execution::new(
             request.id,
             displayed(&request.command, secrets),
             Arc::default(),
             Some(place),
-        )
+        );
+        execution.input.open_for(request);
+        execution
     });
     let plan = Plan {
         id: request.id,
@@ -270,7 +271,15 @@ impl Steps {
         let start = self.start_of(step, (self.context.handlers_of_step)(step));
         let environment = self.context.environment.clone();
         let deadline = self.deadline;
-        pool::STARTS.submit(move || start.start_step(request, &environment, slot, deadline));
+        let need = Need::of(
+            [&request],
+            &environment,
+            &start.runtime,
+            &start.execution.stop,
+        );
+        login::submit(need, move || {
+            start.start_step(request, environment, slot, deadline);
+        });
     }
 
     fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
-use super::secrets::{Grown, SecretSet, Secrets};
+use super::input::Input;
+use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
@@ -28,6 +29,7 @@ pub(crate) struct Execution {
     /// Set once there is a log of its own, and not one of an earlier execution with its id.
     pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
+    pub input: Input,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -109,6 +111,7 @@ impl Execution {
             outcome: Completion::default(),
             log_opened: Completion::default(),
             stop,
+            input: Input::default(),
             step: place,
         })
     }
@@ -130,12 +133,11 @@ impl Execution {
     }
 
     /// Hides something more of what is shown from now on.
-    pub fn add_secret(&self, secret: &Secret, grown: &mut Grown) -> Result<()> {
+    pub fn add_secret(&self, secret: &Secret, sets: &SecretSets) -> Result<()> {
         if self.outcome.get().is_some() {
             return Err(ExecutionError::AlreadyFinished(self.id));
         }
-        self.secrets.add(secret, grown);
-        Ok(())
+        Ok(self.secrets.add(secret, sets)?)
     }
 
     pub fn is_step(&self) -> bool {
@@ -212,6 +214,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         forced: false,
         leftover_processes: false,
         survivors: Vec::new(),
+        usage: None,
         log_path: None,
         error: None,
         error_code: None,

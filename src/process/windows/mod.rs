@@ -29,10 +29,9 @@ use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObj
 
 use super::environment::Assignment;
 use super::scarcity::Share;
-use super::{ExitStatus, Invocation, SpawnError};
+use super::{Exit, ExitStatus, Invocation, SpawnError, Stdin};
 use job::Job;
-pub(crate) use pipe::PipeReader;
-use pipe::PipeWriter;
+pub(crate) use pipe::{PipeReader, PipeWriter};
 use tree::Tree;
 use wait::ExitWait;
 
@@ -89,11 +88,19 @@ pub(crate) struct Spawned {
 /// Starts a process: in a job of its own, with a console that has no window, and no handles but the three.
 pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let job = Job::new(invocation.guarded)?;
-    let (stdin, child_stdin) = if invocation.stdin {
-        let (ours, childs) = pipe::to_child()?;
-        (Some(ours), childs)
-    } else {
-        (None, pipe::null()?)
+    let (stdin, child_stdin) = match &invocation.stdin {
+        Stdin::Nothing => (None, pipe::null()?),
+        Stdin::Pipe => {
+            let (ours, childs) = pipe::to_child()?;
+            (Some(ours), childs)
+        }
+        Stdin::File(path) => {
+            let file = pipe::file(path).map_err(|error| {
+                let about = format!("its input \"{}\": {error}", path.display());
+                io::Error::new(error.kind(), about)
+            })?;
+            (None, file)
+        }
     };
     let (stdout, child_stdout) = pipe::from_child()?;
     let (stderr, child_stderr) = pipe::from_child()?;
@@ -216,11 +223,19 @@ impl Child {
         self.leader.pid.cast_signed()
     }
 
-    /// The status of the dead leader.
-    pub fn reap(mut self) -> ExitStatus {
+    /// How the dead leader has ended, with the processor time of all that was in its job.
+    pub fn reap(mut self) -> Exit {
         self.leader.is_dead = true;
-        self.leader.status()
+        Exit {
+            status: self.leader.status(),
+            cpu: self.leader.job.cpu_time(),
+        }
     }
+}
+
+/// Whether a command can be given it to read.
+pub(crate) fn can_be_input(found: &std::fs::Metadata) -> bool {
+    !found.is_dir()
 }
 
 /// Whether it is a lack of handles or memory, which may pass.

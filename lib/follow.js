@@ -1,15 +1,12 @@
 'use strict'
 
 const { onAbort } = require('./abort')
+const channel = require('./channel')
 const { seenFrom } = require('./error')
+const { toLogPage } = require('./result')
 
 /** @typedef {import('../index').LogLine} LogLine */
-
-/**
- * What follows a log: `take` resolves with the next entries, none if there are none to come or it was stopped.
- *
- * @typedef {{ take: () => Promise<LogLine[]>, stop: () => void }} Follower
- */
+/** @typedef {{ follower: import('../binding').NativeLogFollower, signal: AbortSignal | undefined }} Opened */
 
 /**
  * The entries of a log, taken one by one. What was not taken yet stays in the file.
@@ -19,28 +16,25 @@ const { seenFrom } = require('./error')
 class LogStream {
   #entries
   #stopped = false
-  /** @type {Follower | undefined} */
+  /** @type {import('../binding').NativeLogFollower | undefined} */
   #follower
 
-  /** @param {() => Promise<Follower & { signal: AbortSignal | undefined }>} open called when the first entry is asked for */
+  /** @param {() => Promise<Opened>} open called when the first entry is asked for */
   constructor(open) {
     this.#entries = this.#read(open)
   }
 
-  /**
-   * @param {() => Promise<Follower & { signal: AbortSignal | undefined }>} open
-   * @returns {AsyncGenerator<LogLine, void, undefined>}
-   */
+  /** @param {() => Promise<Opened>} open @returns {AsyncGenerator<LogLine, void, undefined>} */
   async *#read(open) {
-    const { signal, ...follower } = await open()
+    const { follower, signal } = await open()
     this.#follower = follower
     if (signal?.aborted) this.#stopped = true
     const forget = signal && onAbort(signal, () => this.#stop())
     try {
       while (!this.#stopped) {
-        const lines = await follower.take()
-        if (lines.length === 0) return
-        for (const line of lines) {
+        const json = await channel.ask((token) => follower.next(token))
+        if (json === undefined) return
+        for (const line of toLogPage(json).lines) {
           if (this.#stopped) return
           yield line
         }
