@@ -208,11 +208,14 @@ impl NativeEngine {
     }
 
     /// How an execution ended, in three parts, or why that is not told.
-    #[napi(catch_unwind, ts_return_type = "[string, string, string] | Failure")]
+    #[napi(
+        catch_unwind,
+        ts_return_type = "[string, string, string, Buffer | undefined, Buffer | undefined] | Failure"
+    )]
     pub fn result(&self, id: String) -> Value {
         match parse_id(&id).and_then(|id| self.engine.result(id)) {
             Err(error) => Value::Failure(error.into()),
-            Ok(result) => Value::Texts(wire_result(&result).into()),
+            Ok(result) => Value::List(wire_result(&result).into()),
         }
     }
 
@@ -280,7 +283,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_result(&result).into()))
+            Ok(Value::List(wire_result(&result).into()))
         });
     }
 
@@ -290,7 +293,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_plan(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::List(wire_plan(&result)))
         });
     }
 
@@ -300,7 +303,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.plan_result(parse_id(&id)?)?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::List(wire_plan(&result)))
         });
     }
 
