@@ -348,7 +348,9 @@ test('no start copies the memory of the host, whatever the command is to be', as
   expect(result.stdout).toBe('completed null\n'.repeat(count))
   const host = (await newEngine().run(exec('head', '-c', '20', trace))).stdout.split(' ')[0]
   const { stdout } = await newEngine().run(exec('grep', '-E', 'clone|fork', trace))
-  const starts = stdout.split('\n').filter((line) => /^\d+ +v?(clone3?|fork)\(/.test(line) && !line.includes('CLONE_THREAD'))
+  const starts = stdout
+    .split('\n')
+    .filter((line) => /^\d+ +v?(clone3?|fork)\(/.test(line) && !line.includes('CLONE_THREAD'))
   // Those of the host and its threads; the shells that it starts may do as they like.
   const vforks = starts.filter((line) => line.includes('CLONE_VFORK') && line.includes('CLONE_VM'))
   // That of the guardian is one more.

@@ -53,8 +53,6 @@ class FakeEngine {
   #subscribers = new Set()
   /** @type {Map<string, FakeExecution>} */
   #executions = new Map()
-  /** Those whose input was closed. @type {WeakSet<FakeExecution>} */
-  #closed = new WeakSet()
   /** @type {Map<string, { plan: FakePlan, steps: string[] }>} */
   #plans = new Map()
   #isShutDown = false
@@ -324,29 +322,6 @@ class FakeEngine {
     execution.stop('cancelled', 'cancelled', reason)
   }
 
-  /** What a scripted command reads changes nothing. @param {string} id @param {string | Uint8Array} data */
-  async writeStdin(id, data) {
-    check.data(data)
-    const execution = this.#written(id)
-    if (execution.result !== undefined) refuse('ALREADY_FINISHED', execution.id, 'has already finished')
-    if (this.#closed.has(execution)) {
-      throw new ExecutionError('IO', `the input of ${execution.id}: it was closed before`)
-    }
-  }
-
-  /** @param {string} id */
-  async closeStdin(id) {
-    this.#closed.add(this.#written(id))
-  }
-
-  /** The execution, if it can be written to. @param {string} id */
-  #written(id) {
-    const execution = this.#execution(check.id(id))
-    if (execution.hasOpenInput) return execution
-    const message = `id: expected that of a request which left its input open, found ${execution.id}`
-    throw new ExecutionError('VALIDATION', message, { field: 'id' })
-  }
-
   /** @param {string} id @param {{ maxBytes?: number }} [options] */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
@@ -503,8 +478,6 @@ makeAsync(FakeEngine.prototype, [
   'waitForPlan',
   'listExecutions',
   'renewLease',
-  'writeStdin',
-  'closeStdin',
   'cancel',
   'writeStdin',
   'closeStdin',
