@@ -109,6 +109,60 @@ export interface ExecutionRequest {
   readonly terminationGraceMs?: number | undefined
   /** Whether its output is logged. Default: {@link ExecutionConfig.logOutput}. */
   readonly logOutput?: boolean | undefined
+  /**
+   * Where standard output goes. Default: `capture`. A relative path is relative to the directory that the command runs
+   * in; a link or a foreign file in the way is refused, and a file that cannot be opened fails the start. What goes
+   * into a file, or nowhere, is neither in the result nor in the log, and nobody is told of it.
+   *
+   * - `capture`: it is read: for the result, the log, and whoever is told.
+   * - `ignore`: to the null device. Nothing of it is read or counted.
+   */
+  readonly stdout?:
+    | 'capture'
+    | 'ignore'
+    | {
+        /** Into this file alone, which is emptied before the start. */
+        readonly file: string
+      }
+    | undefined
+  /**
+   * Where standard error goes, as {@link ExecutionRequest.stdout}. With `stdout` both streams share one pipe: `stderr`
+   * of the result is empty, and all there is to be told is standard output. Default: `capture`.
+   *
+   * - `capture`: it is read: for the result, the log, and whoever is told.
+   * - `ignore`: to the null device. Nothing of it is read or counted.
+   * - `stdout`: where standard output goes, through the same pipe: in exactly the order in which it was printed.
+   */
+  readonly stderr?:
+    | 'capture'
+    | 'ignore'
+    | 'stdout'
+    | {
+        /** Into this file alone, which is emptied before the start. */
+        readonly file: string
+      }
+    | undefined
+  /** Whether {@link Result.bytes} holds the output as bytes, for what is no text. Default: `false`. */
+  readonly keepBytes?: boolean | undefined
+  /**
+   * What ends a line, for callbacks and events. Default: `lf`. The log is cut at `\n` alone.
+   *
+   * - `lf`: `\n`; a `\r` before it is dropped.
+   * - `cr-or-lf`: each of `\n`, `\r` and `\r\n`: a progress bar, which returns to the start of its line, is told step
+   *   by step.
+   */
+  readonly splitOn?: 'lf' | 'cr-or-lf' | undefined
+  /**
+   * Whether programs are asked to print colors although they print into a pipe: `FORCE_COLOR` and `CLICOLOR_FORCE` are
+   * set, `TERM` where there is none that knows colors, and `NO_COLOR` is not inherited. What `env` says, wins. Default:
+   * `false`.
+   */
+  readonly color?: boolean | undefined
+  /**
+   * Whether escape sequences (colors, links, movements of the cursor) are left out of the result and the log. Lines,
+   * chunks and files of the request have them. Default: `false`.
+   */
+  readonly stripAnsi?: boolean | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -174,8 +228,8 @@ export type Stdin =
  * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
  * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
- * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
- * as events; `onEvent` is told of all else.
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are neither lines nor chunks, and no events for lines;
+ * `onEvent` is told of all else. Of a stream that the request sends elsewhere there are none either.
  */
 export interface ExecuteOptions<Event = ExecutionEvent> {
   /**
@@ -185,6 +239,13 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStdout?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
   readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
+  /**
+   * Called with what is read of standard output, as it comes: before the lines that it completes, and cut anywhere, also
+   * within a character. The buffer is the callback's own.
+   */
+  readonly onStdoutBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
+  /** Called with what is read of standard error, as {@link ExecuteOptions.onStdoutBytes} is for standard output. */
+  readonly onStderrBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
@@ -310,6 +371,14 @@ export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | '
 /** How an execution ended. */
 export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
+/** The bytes that a result keeps of both streams. */
+export interface OutputBytes {
+  /** Of standard output. */
+  stdout: Buffer
+  /** Of standard error. */
+  stderr: Buffer
+}
+
 /** How an execution ended. */
 export interface Result {
   /** The id of the execution. */
@@ -329,6 +398,11 @@ export interface Result {
   stdout: string
   /** What was printed to standard error, as {@link Result.stdout}. */
   stderr: string
+  /**
+   * Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where {@link ExecutionRequest.keepBytes}
+   * asks for that; else `null`.
+   */
+  bytes: OutputBytes | null
   /** How much was printed to standard output, kept or not, in bytes. */
   stdoutBytes: number
   /** How much was printed to standard error, kept or not, in bytes. */
@@ -394,6 +468,12 @@ export interface Result {
 
 /** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */
 export interface ResultMembers {
+  /**
+   * {@link Result.stdout} and {@link Result.stderr} as one text, in the order in which they were read, made when it is
+   * asked for. What was printed to both between two reads may have been printed in another order; `stderr: 'stdout'` in
+   * the request tells the exact one. Of more than 4096 turns of both streams the order is coarser.
+   */
+  readonly all: string
   /**
    * What was printed to standard output, read as JSON; a mark of the byte order before it is passed over. Where the
    * command has failed it is read all the same: some tell of that in JSON.
@@ -500,8 +580,17 @@ export interface StdoutEvent {
   executionId: string
   /** The line, without its end. */
   line: string
-  /** Whether the line goes on in the next event of that stream. */
+  /**
+   * Whether it is no whole line: a piece of one that is longer than {@link ExecutionConfig.maxLineSizeBytes}, which
+   * goes on in the next event of that stream; or an unfinished one.
+   */
   partial: boolean
+  /**
+   * Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for its
+   * answer. The next event of that stream tells it again from its beginning, with what follows. Left out where it is
+   * not so.
+   */
+  unfinished?: boolean
   /** When it was read. */
   timestamp: string
 }
@@ -514,8 +603,17 @@ export interface StderrEvent {
   executionId: string
   /** The line, without its end. */
   line: string
-  /** Whether the line goes on in the next event of that stream. */
+  /**
+   * Whether it is no whole line: a piece of one that is longer than {@link ExecutionConfig.maxLineSizeBytes}, which
+   * goes on in the next event of that stream; or an unfinished one.
+   */
   partial: boolean
+  /**
+   * Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for its
+   * answer. The next event of that stream tells it again from its beginning, with what follows. Left out where it is
+   * not so.
+   */
+  unfinished?: boolean
   /** When it was read. */
   timestamp: string
 }

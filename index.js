@@ -81,11 +81,13 @@ function ended(submit, options) {
 }
 
 /** @param {ExecuteOptions} options */
-const runOf = ({ onStdout, onStderr, onEvent }) => ({
+const runOf = ({ onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent }) => ({
   onStdout,
   onStderr,
+  onStdoutBytes,
+  onStderrBytes,
   onEvent,
-  context: contextOf(onStdout ?? onStderr ?? onEvent),
+  context: contextOf(onStdout ?? onStderr ?? onStdoutBytes ?? onStderrBytes ?? onEvent),
 })
 
 /**
@@ -357,8 +359,8 @@ class ExecutionEngine {
   async waitForCompletion(id) {
     const checked = check.id(id)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    const [json, stdout, stderr] = await channel.ask((token) => this.#native.wait(token, checked))
-    return toResult(json, stdout, stderr)
+    const answer = await channel.ask((token) => this.#native.wait(token, checked))
+    return toResult(.../** @type {Parameters<typeof toResult>} */ (answer))
   }
 
   /** @param {string} planId */

@@ -22,6 +22,8 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {string} id
  * @property {((line: string) => unknown) | undefined} [onStdout]
  * @property {((line: string) => unknown) | undefined} [onStderr]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStdoutBytes]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStderrBytes]
  * @property {((event: any) => unknown) | undefined} [onEvent]
  * @property {((events: { next(): any }) => Promise<void> | undefined) | undefined} [onEvents]
  * @property {import('node:async_hooks').AsyncResource | undefined} [context] what the callbacks of the call run in
@@ -52,6 +54,8 @@ const handlersByKind = {
   Warning: warning,
   Progress: progress,
   PlanEnded: planEnded,
+  Bytes: bytes,
+  Unfinished: unfinished,
 }
 
 /** By the number that comes with a message. @type {((...values: any[]) => void)[]} */
@@ -127,11 +131,37 @@ function output(token, stream, text, partial, at, size) {
   const run = runs.get(token)
   if (run === undefined) return acknowledge(token, size)
   const batch = { stream: STREAMS[stream], text, partial, at }
-  inOrder(run, () => {
-    const pending = deliver(run, batch)
-    if (pending === undefined) return acknowledge(token, size)
-    return pending.then(() => acknowledge(token, size))
-  })
+  inOrder(run, () => acknowledged(token, size, deliver(run, batch)))
+}
+
+/** @type {(token: number, stream: 0 | 1, chunk: Buffer, size: number) => void} */
+function bytes(token, stream, chunk, size) {
+  const run = runs.get(token)
+  const own = stream === 0 ? run?.onStdoutBytes : run?.onStderrBytes
+  if (run === undefined || own === undefined) return acknowledge(token, size)
+  inOrder(run, () => acknowledged(token, size, call(own, chunk)))
+}
+
+/** @type {(token: number, stream: 0 | 1, line: string, at: number, size: number) => void} */
+function unfinished(token, stream, line, at, size) {
+  const run = runs.get(token)
+  if (run === undefined) return acknowledge(token, size)
+  const eventType = STREAMS[stream]
+  const timestamp = iso(at)
+  const event = () => ({ eventType, executionId: run.id, line, partial: true, unfinished: true, timestamp })
+  inOrder(run, () => acknowledged(token, size, emitOne(run, event)))
+}
+
+/**
+ * Lets Rust send more once what was delivered has been taken.
+ *
+ * @param {number} token
+ * @param {number} size
+ * @param {Promise<void> | undefined} pending
+ */
+function acknowledged(token, size, pending) {
+  if (pending === undefined) return acknowledge(token, size)
+  return pending.then(() => acknowledge(token, size))
 }
 
 /** What was delivered in this turn of the event loop. @type {Map<number, number>} */
@@ -270,8 +300,8 @@ function started(token, pid, command, at) {
   inOrder(run, () => emitOne(run, event))
 }
 
-/** @type {(token: number, json: string | undefined, stdout: string, stderr: string) => void} */
-function ended(token, json, stdout, stderr) {
+/** @type {(token: number, json: string | undefined, out: string, err: string, outBytes?: Buffer, errBytes?: Buffer) => void} */
+function ended(token, json, out, err, outBytes, errBytes) {
   const run = leave(runs, token)
   if (run === undefined) return
   // Rust has waited for the callbacks; what has not returned by now is not waited for any longer, and no line comes
@@ -280,7 +310,7 @@ function ended(token, json, stdout, stderr) {
   run.backlog = undefined
   run.source?.end()
   if (json !== undefined) {
-    const make = () => toResult(json, stdout, stderr)
+    const make = () => toResult(json, out, err, outBytes, errBytes)
     emitOne(run, () => endOf(run, make()))
     run.ended?.(make)
   }
@@ -342,6 +372,8 @@ function wantsOf(run, signal) {
   const events = run.onEvent || run.onEvents
   if (run.onStdout || events) wants |= Wanted.Stdout
   if (run.onStderr || events) wants |= Wanted.Stderr
+  if (run.onStdoutBytes) wants |= Wanted.StdoutBytes
+  if (run.onStderrBytes) wants |= Wanted.StderrBytes
   if (run.ended || events) wants |= Wanted.Result
   if (events) wants |= Wanted.Started
   if (run.accepted) wants |= Wanted.Accepted
@@ -383,8 +415,9 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  * @param {AbortSignal} [signal]
  */
 function submitPlan(engine, run, { plan, ids, stdins, sources, variables }, signal) {
-  const { onStdout, onStderr, onEvent, context, subscribers } = run
-  const step = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
+  const { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent, context, subscribers } = run
+  const told = { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent }
+  const step = { ...told, context, subscribers, refused: () => {} }
   const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
   const token = enter(runs, run)
   const steps = ids.map((id, index) => enter(runs, { id, ...step, source: sources[index] }))

@@ -17,6 +17,7 @@ const {
   object,
   oneOf,
   path,
+  oneOfOr,
   positive,
   secretList,
   secretText,
@@ -65,6 +66,7 @@ function checkerOf(shape, name) {
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
   if (shape.within) return within(shape.within[0], shape.within[1])
+  if (shape.or) return oneOfOr(shape.oneOf, checkersOf(shape.or.fields))
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
@@ -88,6 +90,8 @@ const ofJavaScript = { spell: (/** @type {string} */ key) => key }
 const optionsOfAll = {
   'onStdout?': callback,
   'onStderr?': callback,
+  'onStdoutBytes?': callback,
+  'onStderrBytes?': callback,
   'onEvent?': callback,
   'signal?': abortSignal,
 }

@@ -161,6 +161,16 @@ const oneOf =
   (value, path, code) =>
     names.includes(value) ? value : refuse(path, names.map((name) => `"${name}"`).join(' or '), describe(value), code)
 
+/** One of these names, or an object with this one key. @type {(names: string[], shape: Record<string, Checker>) => Checker} */
+function oneOfOr(names, shape) {
+  const choice = [...names.map((name) => `"${name}"`), ...keys(shape).map((key) => `{ ${key} }`)].join(' or ')
+  const ofObject = object(shape, choice)
+  return (value, path, code) => {
+    if (isObject(value)) return ofObject(value, path, code)
+    return names.includes(value) ? value : refuse(path, choice, describe(value), code)
+  }
+}
+
 /** @type {(item: Checker) => Checker} */
 const listOf = (item) => (value, path, code) => {
   if (!isArray(value)) refuse(path, 'an array', describe(value), code)
@@ -403,6 +413,7 @@ module.exports = {
   object,
   oneOf,
   path,
+  oneOfOr,
   positive,
   refuse,
   secretList,

@@ -8,8 +8,9 @@ const { inMillis, inMillisOrNull } = require('./time')
  * @param {any} found
  * @param {any} stdout
  * @param {any} stderr
+ * @param {any} bytes
  */
-const readResult = (found, stdout, stderr) => ({
+const readResult = (found, stdout, stderr, bytes) => ({
   id: found.id,
   status: found.status,
   success: found.success,
@@ -17,6 +18,7 @@ const readResult = (found, stdout, stderr) => ({
   signal: found.signal,
   stdout,
   stderr,
+  bytes,
   stdoutBytes: found.stdout_bytes,
   stderrBytes: found.stderr_bytes,
   truncated: found.truncated,

@@ -28,10 +28,11 @@ mod state;
 
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
-pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
 pub use api::failure::ExecutionFailedError;
 pub use api::inherit::{InheritEnv, User};
 pub use api::log::{LogLine, LogPage};
+pub use api::output::{OutputBytes, OutputOrder, SplitOn, StderrTarget, StdoutTarget};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::quote::quote;
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};

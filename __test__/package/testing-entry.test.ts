@@ -474,6 +474,15 @@ test('executions are listed by what they say of themselves', async () => {
   expect(await ids({ status: 'completed' })).toEqual([a.id])
   expect(await ids({ source: 'ui', tag: { team: 'x' } })).toEqual([a.id])
   expect(await ids({ tag: { team: 'y' } })).toEqual([])
+test('tells of what is printed as bytes, before the line', async () => {
+  const engine = new FakeEngine().otherwise({ output: ['a', { stderr: 'b' }] })
+  const told: string[] = []
+  await engine.run(ls, {
+    onStdout: (line) => void told.push(line),
+    onStdoutBytes: (chunk) => void told.push(chunk.toString()),
+    onStderrBytes: (chunk) => void told.push(chunk.toString()),
+  })
+  expect(told).toEqual(['a\n', 'a', 'b\n'])
 })
 
 test('callbacks are waited for, one line after the other', async () => {

@@ -19,6 +19,8 @@ const { Moment, pause, within } = require('./time')
  * @typedef {object} Listeners
  * @property {((line: string) => unknown) | undefined} [onStdout]
  * @property {((line: string) => unknown) | undefined} [onStderr]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStdoutBytes]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStderrBytes]
  * @property {((event: any) => unknown) | undefined} [onEvent]
  */
 
@@ -224,7 +226,9 @@ class FakeExecution {
       this.#printed[stream] += `${line}\n`
       this.#log({ stream, line, timestamp })
       if (!this.#shared.config.streamOutput) continue
-      const own = stream === 'stdout' ? this.#listeners.onStdout : this.#listeners.onStderr
+      const { onStdout, onStderr, onStdoutBytes, onStderrBytes } = this.#listeners
+      const [own, ofBytes] = stream === 'stdout' ? [onStdout, onStdoutBytes] : [onStderr, onStderrBytes]
+      await this.#taken(ofBytes && call(ofBytes, Buffer.from(`${line}\n`)))
       await this.#taken(own && call(own, line))
       await this.#tell(stream, { line, partial: false, timestamp })
     }

@@ -68,9 +68,7 @@ function kindOf(schema, passed) {
     const name = schema.$ref.replace('#/$defs/', '')
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)
   }
-  if (schema.oneOf !== undefined) {
-    return `{ oneOf: [${schema.oneOf.map((/** @type {Schema} */ { const: name }) => `'${name}'`).join(', ')}] }`
-  }
+  if (schema.oneOf !== undefined) return choiceOf(schema, passed)
   if (schema.type === 'array' && schema['x-secret']) return `'secretList'`
   if (schema.type === 'array') return `{ list: ${kindOf(schema.items, passed)} }`
   if (schema.patternProperties !== undefined) {
@@ -86,6 +84,16 @@ function kindOf(schema, passed) {
   if (schema.format === 'uuid') return `'uuid'`
   if (schema.type === 'string') return `'text'`
   throw new Error(`no kind for ${JSON.stringify(schema)}`)
+}
+
+/** Names to choose from, and perhaps objects with one key. @param {Schema} schema @param {Record<string, Schema>} passed */
+function choiceOf({ oneOf }, passed) {
+  const names = oneOf.filter((/** @type {Schema} */ one) => one.const !== undefined)
+  const objects = oneOf.filter((/** @type {Schema} */ one) => one.properties !== undefined)
+  const fields = Object.assign({}, ...objects.map((/** @type {Schema} */ { properties }) => properties))
+  const known = `oneOf: [${names.map((/** @type {Schema} */ { const: name }) => `'${name}'`).join(', ')}]`
+  if (objects.length === 0) return `{ ${known} }`
+  return `{ ${known}, or: { ${fieldsOf({ properties: fields, required: Object.keys(fields) }, passed)} } }`
 }
 
 /** @param {Record<string, Schema>} told */

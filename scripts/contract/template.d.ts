@@ -46,8 +46,8 @@ export type Stdin =
  * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
  * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
- * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
- * as events; `onEvent` is told of all else.
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are neither lines nor chunks, and no events for lines;
+ * `onEvent` is told of all else. Of a stream that the request sends elsewhere there are none either.
  */
 export interface ExecuteOptions<Event = ExecutionEvent> {
   /**
@@ -57,6 +57,13 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStdout?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
   readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
+  /**
+   * Called with what is read of standard output, as it comes: before the lines that it completes, and cut anywhere, also
+   * within a character. The buffer is the callback's own.
+   */
+  readonly onStdoutBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
+  /** Called with what is read of standard error, as {@link ExecuteOptions.onStdoutBytes} is for standard output. */
+  readonly onStderrBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
@@ -82,10 +89,24 @@ export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
 /** How an execution ended. */
 export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
+/** The bytes that a result keeps of both streams. */
+export interface OutputBytes {
+  /** Of standard output. */
+  stdout: Buffer
+  /** Of standard error. */
+  stderr: Buffer
+}
+
 // generated: ExecutionResult as Result
 
 /** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */
 export interface ResultMembers {
+  /**
+   * {@link Result.stdout} and {@link Result.stderr} as one text, in the order in which they were read, made when it is
+   * asked for. What was printed to both between two reads may have been printed in another order; `stderr: 'stdout'` in
+   * the request tells the exact one. Of more than 4096 turns of both streams the order is coarser.
+   */
+  readonly all: string
   /**
    * What was printed to standard output, read as JSON; a mark of the byte order before it is passed over. Where the
    * command has failed it is read all the same: some tell of that in JSON.

@@ -167,10 +167,13 @@ class Writer {
   }
 }
 
-/** What one of several objects is for is told where it says which one it is. @param {Schema} variant */
+/** What one of several objects is for is told where it says which one it is: by its tag, or its one key. @param {Schema} variant */
 function withDocumentedTag(variant) {
-  const tagged = Object.entries(variant.properties).map(([name, field]) =>
-    field.const === undefined ? [name, field] : [name, { ...field, description: variant.description }],
+  const fields = Object.entries(variant.properties)
+  const tagged = fields.map(([name, field]) =>
+    field.const === undefined && fields.length > 1
+      ? [name, field]
+      : [name, { ...field, description: variant.description }],
   )
   return { ...variant, properties: Object.fromEntries(tagged) }
 }

@@ -56,8 +56,15 @@ pub enum ExecutionEvent {
         execution_id: Uuid,
         /// The line, without its end.
         line: String,
-        /// Whether the line goes on in the next event of that stream.
+        /// Whether it is no whole line: a piece of one that is longer than
+        /// [`ExecutionConfig::max_line_size_bytes`](crate::ExecutionConfig::max_line_size_bytes), which goes on in the
+        /// next event of that stream; or an unfinished one.
         partial: bool,
+        /// Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for
+        /// its answer. The next event of that stream tells it again from its beginning, with what follows. Left out where
+        /// it is not so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unfinished: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
@@ -67,8 +74,15 @@ pub enum ExecutionEvent {
         execution_id: Uuid,
         /// The line, without its end.
         line: String,
-        /// Whether the line goes on in the next event of that stream.
+        /// Whether it is no whole line: a piece of one that is longer than
+        /// [`ExecutionConfig::max_line_size_bytes`](crate::ExecutionConfig::max_line_size_bytes), which goes on in the
+        /// next event of that stream; or an unfinished one.
         partial: bool,
+        /// Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for
+        /// its answer. The next event of that stream tells it again from its beginning, with what follows. Left out where
+        /// it is not so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unfinished: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
@@ -113,6 +127,42 @@ pub struct Ended {
     /// How it ended.
     pub result: Arc<ExecutionResult>,
     /// When it ended.
+    pub timestamp: DateTime<Utc>,
+}
+
+impl ExecutionEvent {
+    /// A line that is not finished.
+    pub(crate) fn unfinished_line(execution_id: Uuid, stream: OutputStream, line: String) -> Self {
+        let (partial, unfinished, timestamp) = (true, true, Utc::now());
+        match stream {
+            OutputStream::Stdout => Self::Stdout {
+                execution_id,
+                line,
+                partial,
+                unfinished,
+                timestamp,
+            },
+            OutputStream::Stderr => Self::Stderr {
+                execution_id,
+                line,
+                partial,
+                unfinished,
+                timestamp,
+            },
+        }
+    }
+}
+
+/// What was read of one stream at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputChunk {
+    /// The execution.
+    pub execution_id: Uuid,
+    /// The stream.
+    pub stream: OutputStream,
+    /// The bytes, as they were printed.
+    pub bytes: Vec<u8>,
+    /// When they were read.
     pub timestamp: DateTime<Utc>,
 }
 
@@ -177,17 +227,33 @@ pub trait EventHandler: Send + Sync {
                     execution_id,
                     line,
                     partial,
+                    unfinished: false,
                     timestamp,
                 },
                 OutputStream::Stderr => ExecutionEvent::Stderr {
                     execution_id,
                     line,
                     partial,
+                    unfinished: false,
                     timestamp,
                 },
             })
             .await;
         }
+    }
+
+    /// Is told of bytes as they were read, before the lines that they complete. Only where [`EventHandler::wants_bytes`]
+    /// says so.
+    async fn on_bytes(&self, _chunk: OutputChunk) {}
+
+    /// Whether bytes of this stream are wanted at present.
+    fn wants_bytes(&self, _stream: OutputStream) -> bool {
+        false
+    }
+
+    /// Whether [`EventHandler::on_event`] is to be told of a line that stays unfinished for 200 milliseconds.
+    fn wants_unfinished(&self) -> bool {
+        true
     }
 
     /// Whether lines of this stream are wanted at present. Where they are not, none are made.

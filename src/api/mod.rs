@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod failure;
 pub(crate) mod inherit;
 pub(crate) mod log;
+pub(crate) mod output;
 pub(crate) mod path;
 pub(crate) mod plan;
 pub(crate) mod quote;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
+use crate::api::output::{SplitOn, StderrTarget, StdoutTarget};
 use crate::api::quote;
 use crate::api::stdin::Stdin;
 use crate::masking::secret::{self, Secret};
@@ -282,6 +283,31 @@ pub struct ExecutionRequest {
     /// Whether its output is logged. Default: [`ExecutionConfig::log_output`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_output: Option<bool>,
+    /// Where standard output goes. Default: `capture`. A relative path is relative to the directory that the command runs
+    /// in; a link or a foreign file in the way is refused, and a file that cannot be opened fails the start. What goes into
+    /// a file, or nowhere, is neither in the result nor in the log, and nobody is told of it.
+    #[serde(default)]
+    pub stdout: StdoutTarget,
+    /// Where standard error goes, as [`ExecutionRequest::stdout`]. With `stdout` both streams share one pipe: `stderr` of
+    /// the result is empty, and all there is to be told is standard output. Default: `capture`.
+    #[serde(default)]
+    pub stderr: StderrTarget,
+    /// Whether [`ExecutionResult::bytes`](crate::ExecutionResult::bytes) holds the output as bytes, for what is no text.
+    /// Default: `false`.
+    #[serde(default)]
+    pub keep_bytes: bool,
+    /// What ends a line, for callbacks and events. Default: `lf`. The log is cut at `\n` alone.
+    #[serde(default)]
+    pub split_on: SplitOn,
+    /// Whether programs are asked to print colors although they print into a pipe: `FORCE_COLOR` and `CLICOLOR_FORCE`
+    /// are set, `TERM` where there is none that knows colors, and `NO_COLOR` is not inherited. What `env` says, wins.
+    /// Default: `false`.
+    #[serde(default)]
+    pub color: bool,
+    /// Whether escape sequences (colors, links, movements of the cursor) are left out of the result and the log. Lines,
+    /// chunks and files of the request have them. Default: `false`.
+    #[serde(default)]
+    pub strip_ansi: bool,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -332,6 +358,12 @@ impl ExecutionRequest {
             timeout_ms: None,
             termination_grace_ms: None,
             log_output: None,
+            stdout: StdoutTarget::default(),
+            stderr: StderrTarget::default(),
+            keep_bytes: false,
+            split_on: SplitOn::default(),
+            color: false,
+            strip_ansi: false,
             output_log_path: None,
             keep_background: false,
             secrets: Vec::new(),
@@ -399,6 +431,7 @@ impl ExecutionRequest {
         if let Some(path) = &self.output_log_path {
             check_text("output_log_path", &path.to_string_lossy())?;
         }
+        self.check_targets()?;
         if let Some(own) = self.own_config(config) {
             own.validate()?;
         }
@@ -434,6 +467,24 @@ impl ExecutionRequest {
             check_text("stdin.file", &file.to_string_lossy())?;
         }
         self.user.as_ref().map_or(Ok(()), User::validate)
+    }
+
+    /// Where its output goes.
+    fn check_targets(&self) -> Result<(), ValidationError> {
+        let [stdout, stderr] = [self.stdout.file(), self.stderr.file()];
+        for (field, path) in [("stdout.file", stdout), ("stderr.file", stderr)] {
+            if let Some(path) = path {
+                check_text(field, &path.to_string_lossy())?;
+            }
+        }
+        if stdout.is_some() && stdout == stderr {
+            return Err(ValidationError::new(
+                "stderr.file",
+                "another file than that of stdout, or \"stdout\" instead of a file",
+                "the same",
+            ));
+        }
+        Ok(())
     }
 }
 

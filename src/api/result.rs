@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::api::output::{OutputBytes, OutputOrder};
 use crate::api::path::path_or_none_as_text;
 use crate::api::request::ExecutionMetadata;
 
@@ -102,6 +103,15 @@ pub struct ExecutionResult {
     #[serde(serialize_with = "unless_apart")]
     #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
     pub stderr: String,
+    /// Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where
+    /// [`ExecutionRequest::keep_bytes`](crate::ExecutionRequest::keep_bytes) asks for that; else `null`.
+    #[serde(default, serialize_with = "none_if_apart")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<u8>>", extend("x-apart" = true, "x-typescript" = "OutputBytes")))]
+    pub bytes: Option<OutputBytes>,
+    /// The order in which both were read, for [`ExecutionResult::all`].
+    #[serde(default, skip_serializing_if = "OutputOrder::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    pub output_order: OutputOrder,
     /// How much was printed to standard output, kept or not, in bytes.
     pub stdout_bytes: u64,
     /// How much was printed to standard error, kept or not, in bytes.
@@ -153,6 +163,16 @@ pub struct ExecutionResult {
     pub metadata: ExecutionMetadata,
 }
 
+impl ExecutionResult {
+    /// `stdout` and `stderr` as one text, in the order in which they were read. What was printed to both between two reads
+    /// may have been printed in another order: only one pipe for both knows that,
+    /// [`StderrTarget::Stdout`](crate::StderrTarget::Stdout).
+    #[must_use]
+    pub fn all(&self) -> String {
+        self.output_order.merge(&self.stdout, &self.stderr)
+    }
+}
+
 #[cfg(feature = "node")]
 impl ExecutionResult {
     /// Writes it with nothing in place of what was printed, which may be megabytes.
@@ -171,6 +191,16 @@ thread_local! {
 
 fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
+}
+
+fn none_if_apart<T: Serialize, S: Serializer>(
+    output: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if OUTPUT_IS_APART.get() {
+        return serializer.serialize_none();
+    }
+    output.serialize(serializer)
 }
 
 /// One line about an execution.

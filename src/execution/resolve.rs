@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
+use crate::api::output::{StderrTarget, StdoutTarget};
 use crate::api::request::{Command, ExecutionRequest};
 use crate::api::stdin::Stdin;
 use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
 use crate::process::{
-    self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, account, can_be_input,
-    is_at, tag,
+    self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, Outlet, account,
+    can_be_input, is_at, tag,
 };
 use crate::state::login;
 
@@ -49,6 +50,7 @@ pub(crate) fn resolve(
     // A path from the root leads there from everywhere.
     let is_complete = request.working_dir.is_some() && base.is_absolute();
     let directory = environment.directory().filter(|_| !is_complete);
+    let outlets = outlets(request, &base);
     let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
     let stdin = input(request, &base)?;
     Ok(Invocation {
@@ -63,10 +65,27 @@ pub(crate) fn resolve(
             nice: request.nice,
             account: account.filter(|account| !account::is_of_host(account)),
         },
+        outlets,
         serial,
         guarded,
         files: 0,
     })
+}
+
+/// Where the output streams lead. Files are seen from the directory of the child.
+fn outlets(request: &ExecutionRequest, base: &Path) -> [Outlet; 2] {
+    let stdout = match &request.stdout {
+        StdoutTarget::Capture => Outlet::Pipe,
+        StdoutTarget::Ignore => Outlet::Null,
+        StdoutTarget::File(path) => Outlet::File(base.join(path)),
+    };
+    let stderr = match &request.stderr {
+        StderrTarget::Capture => Outlet::Pipe,
+        StderrTarget::Ignore => Outlet::Null,
+        StderrTarget::Stdout => Outlet::Stdout,
+        StderrTarget::File(path) => Outlet::File(base.join(path)),
+    };
+    [stdout, stderr]
 }
 
 /// Checks what is refused after a look at the file system, for a request that is resolved only later. Not what it reads:
@@ -191,10 +210,19 @@ pub(super) fn variables(
     own.push(Assignment::new(EXECUTION_ID.as_ref(), id.as_ref()));
     own.push(tag::assignment(serial));
     own.extend_from_slice(tag::outer());
+    if request.color {
+        let is_inherited = |variable: &&Assignment| is_inherited(&request.inherit_env, variable);
+        ask_for_color(
+            &mut own,
+            environment.variables().iter().filter(is_inherited),
+        );
+    }
     let removed = request.env.iter().filter(|(_, value)| value.is_none());
     let removed: Vec<_> = removed.map(|(name, _)| name).collect();
     let is_hidden = |variable: &Assignment| {
-        tag::is_tag(variable)
+        let is_no_color = request.color && variable.is_named(b"NO_COLOR");
+        is_no_color
+            || tag::is_tag(variable)
             || own.iter().any(|own| own.is_named(variable.name()))
             || removed
                 .iter()
@@ -217,6 +245,26 @@ fn is_inherited(inherits: &InheritEnv, variable: &Assignment) -> bool {
         InheritEnv::All | InheritEnv::Login => true,
         InheritEnv::None => false,
         InheritEnv::Names(names) => names.iter().any(|name| variable.fits(name)),
+    }
+}
+
+/// Adds what makes programs print colors into a pipe, besides what the request says itself.
+fn ask_for_color<'a>(
+    own: &mut Vec<Assignment>,
+    mut inherited: impl Iterator<Item = &'a Assignment>,
+) {
+    let mut add = |name: &str, value: &str| {
+        if !own.iter().any(|own| own.is_named(name.as_bytes())) {
+            own.push(Assignment::new(name.as_ref(), value.as_ref()));
+        }
+    };
+    add("FORCE_COLOR", "1");
+    add("CLICOLOR_FORCE", "1");
+    let is_terminal = |variable: &Assignment| {
+        variable.is_named(b"TERM") && !matches!(variable.value(), Some("" | "dumb"))
+    };
+    if !inherited.any(is_terminal) {
+        add("TERM", "xterm-256color");
     }
 }
 

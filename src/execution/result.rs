@@ -7,6 +7,7 @@ use super::output::reader::Reader;
 use super::running::{Moment, Running};
 use super::supervise::Ending;
 use crate::api::config::OversizedOutputStrategy;
+use crate::api::output::OutputBytes;
 use crate::api::result::{CpuUsage, ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::process::{self, CpuTime, ExitStatus};
 use crate::state::cancellation::Cause;
@@ -26,6 +27,7 @@ impl Running {
         reader: &mut Reader,
         ending: &Ending,
     ) -> ExecutionResult {
+        let output_order = reader.take_order();
         let ([stdout, stderr], files) = reader.take_printed();
         let problems = problems(ending, files.as_ref());
         let files = files.unwrap_or_default();
@@ -51,6 +53,11 @@ impl Running {
             stdout_bytes: stdout.printed(),
             stderr_bytes: stderr.printed(),
             truncated,
+            bytes: self.keep_bytes.then(|| OutputBytes {
+                stdout: stdout.kept().to_vec(),
+                stderr: stderr.kept().to_vec(),
+            }),
+            output_order,
             stdout: stdout.into_text(warn),
             stderr: stderr.into_text(warn),
             stdout_overflow_file,

@@ -15,7 +15,7 @@ use super::handlers::Handlers;
 use super::input::Feed;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::log_files::Kind;
-use super::output::reader::{Progress, Reader};
+use super::output::reader::{OutputOptions, Progress, Reader};
 pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
@@ -42,6 +42,9 @@ pub(crate) struct Running {
     pub plan_deadline: Option<PlanDeadline>,
     pub feed: Feed,
     pub files: Files,
+    pub output: OutputOptions,
+    /// Whether the result has the output as bytes.
+    pub keep_bytes: bool,
     pub keep_background: bool,
     pub metadata: ExecutionMetadata,
 }
@@ -87,11 +90,17 @@ impl Running {
                 .then(|| Log::new(log_path, &config, &execution)),
             raw: request.output_log_path.take().map(AppendFile::new),
             overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
+            own: [None, None],
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
             plan_deadline: None,
             feed: Feed::of(request.stdin.take(), &execution),
+            output: OutputOptions {
+                split_on: request.split_on,
+                strip_ansi: request.strip_ansi,
+            },
+            keep_bytes: request.keep_bytes,
             keep_background: request.keep_background,
             metadata: std::mem::take(&mut request.metadata),
             execution,
@@ -207,9 +216,11 @@ impl Running {
         }
     }
 
-    async fn supervise(mut self, spawned: Spawned) -> ExecutionResult {
+    async fn supervise(mut self, mut spawned: Spawned) -> ExecutionResult {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
+        self.files.own = std::mem::take(&mut spawned.files)
+            .map(|opened| opened.map(|(path, file)| AppendFile::opened(path, file)));
         let (child, stdin, readers) = match spawned.adopt() {
             Ok(adopted) => adopted,
             Err(error) => {
@@ -223,6 +234,7 @@ impl Running {
             Arc::clone(&self.execution),
             readers,
             &self.config,
+            self.output,
             files,
             self.handlers.clone(),
             self.keep_background,

@@ -50,7 +50,7 @@ struct Streams<'a> {
     done: bool,
 }
 
-/// Reads, delivers and feeds, until there is nothing more to do.
+/// Reads and delivers, until there is nothing more to do.
 pub(crate) type Work<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 impl Streams<'_> {

@@ -140,6 +140,14 @@ impl StreamMask {
         !self.held.is_empty()
     }
 
+    /// Goes on with other secrets, or begins with them.
+    pub fn renew(place: &mut Option<Self>, mask: &Arc<Mask>) {
+        match place {
+            Some(old) => old.change(Arc::clone(mask)),
+            none => *none = Some(Self::new(Arc::clone(mask))),
+        }
+    }
+
     /// Goes on with other secrets. What is held back is looked through again.
     pub fn change(&mut self, mask: Arc<Mask>) {
         let held = std::mem::take(&mut self.held);

@@ -214,11 +214,14 @@ impl NativeEngine {
     }
 
     /// How an execution ended, in three parts, or why that is not told.
-    #[napi(catch_unwind, ts_return_type = "[string, string, string] | Failure")]
+    #[napi(
+        catch_unwind,
+        ts_return_type = "[string, string, string, Buffer | undefined, Buffer | undefined] | Failure"
+    )]
     pub fn result(&self, id: String) -> Value {
         match parse_id(&id).and_then(|id| self.engine.result(id)) {
             Err(error) => Value::Failure(error.into()),
-            Ok(result) => Value::Texts(wire_result(&result).into()),
+            Ok(result) => Value::List(wire_result(&result).into()),
         }
     }
 
@@ -286,7 +289,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_result(&result).into()))
+            Ok(Value::List(wire_result(&result).into()))
         });
     }
 
@@ -296,7 +299,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_plan(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::List(wire_plan(&result)))
         });
     }
 
@@ -306,7 +309,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.plan_result(parse_id(&id)?)?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::List(wire_plan(&result)))
         });
     }
 

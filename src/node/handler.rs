@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use napi_derive::napi;
 
 use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use super::window::Window;
-use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::login;
@@ -29,6 +30,10 @@ pub enum Wanted {
     Accepted = 16,
     /// It was cancelled before it was asked for: it is never started.
     Nothing = 32,
+    /// What is read of standard output, as bytes.
+    StdoutBytes = 64,
+    /// What is read of standard error, as bytes.
+    StderrBytes = 128,
 }
 
 /// What JavaScript wants to be told of an execution.
@@ -86,6 +91,23 @@ impl Handler {
     }
 }
 
+impl Handler {
+    /// Lines come in batches; one that is not finished comes by itself.
+    async fn tell_unfinished(&self, stream: OutputStream, line: String, at: DateTime<Utc>) {
+        self.window.room().await;
+        let size = line.len();
+        self.window.send(size);
+        self.channel.send(Message::Unfinished {
+            token: self.token,
+            stream,
+            line: line.into(),
+            at: millis(at),
+            size,
+            window: Arc::clone(&self.window),
+        });
+    }
+}
+
 impl Drop for Handler {
     fn drop(&mut self) {
         self.channel.abandon(self.token);
@@ -125,13 +147,22 @@ impl EventHandler for Handler {
                 self.channel.forget(token);
                 let result = self
                     .wants(Wanted::Result)
-                    .then(|| wire_result(&ended.result));
+                    .then(|| Box::new(wire_result(&ended.result)));
                 self.channel.send(Message::Ended { token, result });
             }
-            ExecutionEvent::Stdout { .. }
-            | ExecutionEvent::Stderr { .. }
-            | ExecutionEvent::Progress { .. }
-            | ExecutionEvent::PlanCompleted { .. } => {}
+            ExecutionEvent::Stdout {
+                line, timestamp, ..
+            } => {
+                self.tell_unfinished(OutputStream::Stdout, line, timestamp)
+                    .await;
+            }
+            ExecutionEvent::Stderr {
+                line, timestamp, ..
+            } => {
+                self.tell_unfinished(OutputStream::Stderr, line, timestamp)
+                    .await;
+            }
+            ExecutionEvent::Progress { .. } | ExecutionEvent::PlanCompleted { .. } => {}
         }
     }
 
@@ -151,6 +182,30 @@ impl EventHandler for Handler {
             size,
             window: Arc::clone(&self.window),
         });
+    }
+
+    async fn on_bytes(&self, chunk: OutputChunk) {
+        self.window.room().await;
+        self.window.send(chunk.bytes.len());
+        self.channel.send(Message::Bytes {
+            token: self.token,
+            stream: chunk.stream,
+            size: chunk.bytes.len(),
+            bytes: chunk.bytes,
+            window: Arc::clone(&self.window),
+        });
+    }
+
+    /// Of bytes the listeners of the engine as a whole are not told.
+    fn wants_bytes(&self, stream: OutputStream) -> bool {
+        self.wants.has(match stream {
+            OutputStream::Stdout => Wanted::StdoutBytes,
+            OutputStream::Stderr => Wanted::StderrBytes,
+        })
+    }
+
+    fn wants_unfinished(&self) -> bool {
+        self.wants(Wanted::Started)
     }
 
     fn wants_output(&self, stream: OutputStream) -> bool {

@@ -42,8 +42,9 @@ pub(crate) use system::{escapees, files, guardian, program, tree};
 pub(crate) use linux::account;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub(crate) struct Invocation {
     pub stdin: Stdin,
     #[cfg_attr(windows, expect(dead_code, reason = "refused before"))]
     pub attributes: Attributes,
+    /// Where its standard output and its standard error lead.
+    pub outlets: [Outlet; 2],
     /// What its tag holds.
     #[cfg_attr(windows, expect(dead_code, reason = "a job needs no tag"))]
     pub serial: u64,
@@ -151,6 +154,57 @@ pub(crate) mod account {
     pub(crate) fn is_of_host(_: &Account) -> bool {
         true
     }
+}
+
+/// Where an output stream of a command leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outlet {
+    /// Into a pipe, to be read.
+    Pipe,
+    /// Into a pipe, to be written to this file, which is emptied before the start.
+    File(PathBuf),
+    /// To the null device.
+    Null,
+    /// Where standard output leads.
+    Stdout,
+}
+
+impl Outlet {
+    /// Whether a pipe of its own is needed.
+    fn has_pipe(&self) -> bool {
+        matches!(self, Self::Pipe | Self::File(_))
+    }
+}
+
+/// The files that the output streams are written to, where the request names any.
+type OpenedFiles = [Option<(PathBuf, File)>; 2];
+
+/// Opens the files that the streams are written to: before the start, as a command is not run for output that is lost.
+fn open_files(outlets: &[Outlet; 2]) -> io::Result<OpenedFiles> {
+    let mut files = [None, None];
+    for (file, (outlet, name)) in files
+        .iter_mut()
+        .zip(outlets.iter().zip(["standard output", "standard error"]))
+    {
+        if let Outlet::File(path) = outlet {
+            let opened = open_file(path).map_err(|error| {
+                if is_scarce(&error) {
+                    return error;
+                }
+                let shown = path.display();
+                io::Error::new(error.kind(), format!("its {name} to \"{shown}\": {error}"))
+            });
+            *file = Some((path.clone(), opened?));
+        }
+    }
+    Ok(files)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    if let Some(dir) = path.parent() {
+        files::create_dirs(dir)?;
+    }
+    files::open_emptied(path)
 }
 
 /// Why a process could not be started.

@@ -12,6 +12,7 @@ use super::completion::Completion;
 use super::input::Input;
 use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
+use crate::api::output::OutputOrder;
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::masking::secret::Secret;
@@ -200,6 +201,8 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         signal: None,
         stdout: String::new(),
         stderr: String::new(),
+        bytes: None,
+        output_order: OutputOrder::default(),
         stdout_bytes: 0,
         stderr_bytes: 0,
         truncated: false,

@@ -72,6 +72,14 @@ impl AppendFile {
         }
     }
 
+    /// One that was opened already.
+    pub fn opened(path: PathBuf, file: File) -> Self {
+        Self {
+            file: Some(Target::File(file)),
+            ..Self::new(path)
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -254,22 +262,29 @@ pub(crate) struct Files {
     pub raw: Option<AppendFile>,
     /// For what exceeds the limit of each stream.
     pub overflow: [Option<AppendFile>; 2],
+    /// Those that the request names for a stream, which then goes nowhere else.
+    pub own: [Option<AppendFile>; 2],
 }
 
 impl Files {
-    /// Appends what was read from a stream, of which that exceeds what is kept in memory.
+    /// Appends what was read from a stream, of which that exceeds what is kept in memory; `unstripped` is the same with
+    /// its escape sequences, where they were left out.
     pub fn append(
         &mut self,
         stream: OutputStream,
         chunk: &[u8],
+        unstripped: Option<&[u8]>,
         excess: &Excess,
         at: DateTime<Utc>,
     ) {
+        if let Some(own) = &mut self.own[stream as usize] {
+            return own.append(chunk);
+        }
         if let Some(log) = &mut self.log {
             log.push(stream, chunk, at);
         }
         if let Some(raw) = &mut self.raw {
-            raw.append(chunk);
+            raw.append(unstripped.unwrap_or(chunk));
         }
         if let Some(overflow) = &mut self.overflow[stream as usize] {
             overflow.append(&excess.before);
@@ -309,7 +324,8 @@ impl Files {
     pub fn state(&self) -> FilesState {
         let log = self.log.as_ref().map(|log| &log.file);
         let [out, err] = self.overflow.each_ref().map(Option::as_ref);
-        let all = [log, self.raw.as_ref(), out, err];
+        let [own_out, own_err] = self.own.each_ref().map(Option::as_ref);
+        let all = [log, self.raw.as_ref(), out, err, own_out, own_err].into_iter();
         let written = |file: &AppendFile| file.exists().then(|| file.path().to_owned());
         let limited = [
             (log, "the log"),
@@ -317,11 +333,7 @@ impl Files {
             (err, "the overflow file of stderr"),
         ];
         FilesState {
-            problems: all
-                .into_iter()
-                .flatten()
-                .filter_map(AppendFile::problem)
-                .collect(),
+            problems: all.flatten().filter_map(AppendFile::problem).collect(),
             log_path: log.and_then(written),
             overflow_paths: [out, err].map(|file| file.and_then(written)),
             limit_notes: limited

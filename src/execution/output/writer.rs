@@ -21,6 +21,8 @@ const MOST_WAITING: usize = 1024 * 1024;
 pub(super) struct Chunk {
     pub stream: OutputStream,
     pub bytes: Vec<u8>,
+    /// The same with its escape sequences, where they were left out and are wanted.
+    pub unstripped: Option<Vec<u8>>,
     /// What of it is not kept in memory.
     pub excess: Excess,
     pub at: DateTime<Utc>,
@@ -123,7 +125,8 @@ impl Writer {
                 return None;
             }
             let chunk = chunk.take()?;
-            state.waiting_bytes += chunk.bytes.len();
+            state.waiting_bytes +=
+                chunk.bytes.len() + chunk.unstripped.as_ref().map_or(0, Vec::len);
             let is_unwatched = lacks_its_end && self.0.has_log && !state.is_watched;
             state.is_watched |= is_unwatched;
             Some((state.enter(Work::Write(chunk)), is_unwatched))
@@ -203,8 +206,13 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
         for work in waiting {
             match work {
                 Work::Write(chunk) => {
-                    files.append(chunk.stream, &chunk.bytes, &chunk.excess, chunk.at);
+                    let unstripped = chunk.unstripped.as_deref();
+                    let Chunk { stream, at, .. } = chunk;
+                    files.append(stream, &chunk.bytes, unstripped, &chunk.excess, at);
                     buffers::give(chunk.bytes);
+                    if let Some(unstripped) = chunk.unstripped {
+                        buffers::give(unstripped);
+                    }
                 }
                 Work::WritePieces => files.write_pieces(Instant::now()),
                 Work::Finish { goes_on } => files.finish(goes_on),

@@ -116,10 +116,12 @@ impl Spawned {
     }
 
     /// Makes the process known to the current runtime. If that fails, it is killed.
-    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
+    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [Option<PipeReader>; 2])> {
         let exit = watch(self.held.leader.pid, self.pidfd)?;
         let stdin = self.stdin.map(PipeWriter::new).transpose()?;
-        let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
+        let reader = |end: Option<OwnedFd>| end.map(PipeReader::new).transpose();
+        let [stdout, stderr] = self.outputs;
+        let streams = [reader(stdout)?, reader(stderr)?];
         Ok((
             Child {
                 exit,

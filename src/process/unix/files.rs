@@ -155,6 +155,13 @@ pub(crate) fn user_suffix() -> String {
     format!("-{}", own_user())
 }
 
+/// The same for a file that is written anew: what was in it is gone.
+pub(crate) fn open_emptied(path: &Path) -> io::Result<File> {
+    let file = open_private(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
 /// Opens a file of the log directory to read. Follows no link.
 pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new()

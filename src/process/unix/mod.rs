@@ -33,7 +33,9 @@ use super::linux as system;
 #[cfg(target_os = "macos")]
 use super::macos as system;
 use super::scarcity::{self, Share};
-use super::{CpuTime, Exit, ExitStatus, Invocation, SpawnError, Stdin};
+use super::{
+    CpuTime, Exit, ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, Stdin, open_files,
+};
 pub(crate) use child::Child;
 use child::{Held, Leader};
 pub(crate) use directory::{Directory, is_at};
@@ -54,8 +56,10 @@ const HEADROOM: usize = 16;
 pub(crate) struct Spawned {
     held: Held,
     stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    /// Where standard output and standard error are read, as far as they are.
+    outputs: [Option<OwnedFd>; 2],
+    /// The files that they are written to.
+    pub files: OpenedFiles,
     pidfd: Option<OwnedFd>,
     share: Share,
 }
@@ -67,14 +71,23 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         guardian::ensure();
     }
+    let files = open_files(&invocation.outlets)?;
     let (stdin, child_stdin) = open_input(&invocation.stdin)?;
-    let stdout = pipe()?;
-    let stderr = pipe()?;
-    check_headroom(&stderr.read)?;
+    let pipe_if = |wanted: bool| wanted.then(pipe).transpose();
+    let [stdout, stderr] = &invocation.outlets;
+    let to_stdout = *stderr == Outlet::Stdout;
+    let stdout = pipe_if(stdout.has_pipe())?;
+    let stderr = pipe_if(stderr.has_pipe())?;
+    let latest = stderr.as_ref().or(stdout.as_ref()).map(|pipe| &pipe.read);
+    if let Some(latest) = latest.or(child_stdin.as_ref()) {
+        check_headroom(latest)?;
+    }
     let child_ends = [
         child_stdin.as_ref(),
-        Some(&stdout.write),
-        Some(&stderr.write),
+        stdout.as_ref().map(|pipe| &pipe.write),
+        if to_stdout { &stdout } else { &stderr }
+            .as_ref()
+            .map(|pipe| &pipe.write),
     ];
     #[cfg(not(target_os = "macos"))]
     give_to(invocation, child_ends);
@@ -99,16 +112,14 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
         leader.signal_group(libc::SIGCONT);
     }
     let held = Held { leader, exit: None };
-    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
-        .into_iter()
-        .flatten()
-    {
+    let outputs = [stdout, stderr].map(|pipe| pipe.map(|pipe| pipe.read));
+    for end in stdin.iter().chain(outputs.iter().flatten()) {
         set_nonblocking(end)?;
     }
     Ok(Spawned {
         stdin,
-        stdout: stdout.read,
-        stderr: stderr.read,
+        outputs,
+        files,
         pidfd,
         share: Share::take(invocation.files),
         held,

@@ -24,9 +24,9 @@ use windows_sys::Win32::Security::{
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_APPEND_DATA, FILE_ATTRIBUTE_DIRECTORY,
     FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
-    FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_TYPE_DISK, GetFileInformationByHandle, GetFileType,
-    LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, READ_CONTROL, SYNCHRONIZE,
-    UnlockFileEx,
+    FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_TYPE_DISK, FILE_WRITE_DATA,
+    GetFileInformationByHandle, GetFileType, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY,
+    LockFileEx, READ_CONTROL, SYNCHRONIZE, UnlockFileEx,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
@@ -97,10 +97,21 @@ pub(crate) fn create_dirs(path: &Path) -> io::Result<()> {
 
 /// Opens a file of this user to append to, and creates it if it is not there. Follows no link.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    open_own(path, APPEND_AND_ASK)
+}
+
+/// The same for a file that is written anew: what was in it is gone.
+pub(crate) fn open_emptied(path: &Path) -> io::Result<File> {
+    let file = open_own(path, APPEND_AND_ASK | FILE_WRITE_DATA)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+fn open_own(path: &Path, access: u32) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
         .create(true)
-        .access_mode(APPEND_AND_ASK)
+        .access_mode(access)
         .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
         .open(path)?;
     let found = information(&file)?;

@@ -29,7 +29,7 @@ use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObj
 
 use super::environment::Assignment;
 use super::scarcity::Share;
-use super::{Exit, ExitStatus, Invocation, SpawnError, Stdin};
+use super::{Exit, ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, Stdin, open_files};
 use job::Job;
 pub(crate) use pipe::{PipeReader, PipeWriter};
 use tree::Tree;
@@ -80,16 +80,19 @@ const SIGKILL: i32 = 9;
 pub(crate) struct Spawned {
     leader: Leader,
     stdin: Option<OwnedHandle>,
-    stdout: OwnedHandle,
-    stderr: OwnedHandle,
+    /// Where standard output and standard error are read, as far as they are.
+    outputs: [Option<OwnedHandle>; 2],
+    /// The files that they are written to.
+    pub files: OpenedFiles,
     share: Share,
 }
 
 /// Starts a process: in a job of its own, with a console that has no window, and no handles but the three.
 pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let job = Job::new(invocation.guarded)?;
+    let files = open_files(&invocation.outlets)?;
     let (stdin, child_stdin) = match &invocation.stdin {
-        Stdin::Nothing => (None, pipe::null()?),
+        Stdin::Nothing => (None, pipe::null_to_read()?),
         Stdin::Pipe => {
             let (ours, childs) = pipe::to_child()?;
             (Some(ours), childs)
@@ -102,11 +105,19 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
             (None, file)
         }
     };
-    let (stdout, child_stdout) = pipe::from_child()?;
-    let (stderr, child_stderr) = pipe::from_child()?;
+    let [stdout, stderr] = &invocation.outlets;
+    let (stdout, child_stdout) = output(stdout)?;
+    let (stderr, child_stderr) = match stderr {
+        Outlet::Stdout => (None, None),
+        outlet => {
+            let (ours, childs) = output(outlet)?;
+            (ours, Some(childs))
+        }
+    };
+    let child_stderr = child_stderr.as_ref().unwrap_or(&child_stdout);
     let (process, pid) = startup::create_process(
         invocation,
-        [&child_stdin, &child_stdout, &child_stderr],
+        [&child_stdin, &child_stdout, child_stderr],
         &job,
     )?;
     Ok(Spawned {
@@ -117,10 +128,19 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
             is_dead: false,
         },
         stdin,
-        stdout,
-        stderr,
+        outputs: [stdout, stderr],
+        files,
         share: Share::take(invocation.files),
     })
+}
+
+/// The end that is read of an output stream, if it is, and that of the child.
+fn output(outlet: &Outlet) -> io::Result<(Option<OwnedHandle>, OwnedHandle)> {
+    if outlet.has_pipe() {
+        let (ours, childs) = pipe::from_child()?;
+        return Ok((Some(ours), childs));
+    }
+    Ok((None, pipe::null_to_write()?))
 }
 
 /// The first process of a tree.
@@ -176,10 +196,12 @@ impl Spawned {
     }
 
     /// Makes the process known to the current runtime. If that fails, it is killed.
-    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
+    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [Option<PipeReader>; 2])> {
         let exit = ExitWait::new(self.leader.process.try_clone()?)?;
         let stdin = self.stdin.map(PipeWriter::new).transpose()?;
-        let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
+        let reader = |end: Option<OwnedHandle>| end.map(PipeReader::new).transpose();
+        let [stdout, stderr] = self.outputs;
+        let streams = [reader(stdout)?, reader(stderr)?];
         let child = Child {
             exit,
             leader: self.leader,

@@ -44,10 +44,19 @@ pub(super) fn file(path: &Path) -> io::Result<OwnedHandle> {
 }
 
 /// The null device, for a child to read from.
-pub(super) fn null() -> io::Result<OwnedHandle> {
+pub(super) fn null_to_read() -> io::Result<OwnedHandle> {
+    null(GENERIC_READ)
+}
+
+/// The null device, for a child to write to.
+pub(super) fn null_to_write() -> io::Result<OwnedHandle> {
+    null(GENERIC_WRITE | FILE_READ_ATTRIBUTES)
+}
+
+fn null(access: u32) -> io::Result<OwnedHandle> {
     open(
         &wide(OsStr::new(r"\\.\NUL"))?,
-        GENERIC_READ,
+        access,
         FILE_SHARE_READ | FILE_SHARE_WRITE,
     )
 }
