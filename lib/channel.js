@@ -5,7 +5,7 @@
 
 const { setImmediate } = require('node:timers')
 const native = require('./native')
-const { onAbort } = require('./abort')
+const { onAbort, reasonOf } = require('./abort')
 const { fromFailure } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
 const { toPlanResult, toResult } = require('./result')
@@ -48,6 +48,7 @@ let lastToken = 0
 const handlersByKind = {
   Output: output,
   Started: started,
+  Retrying: retrying,
   Ended: ended,
   Accepted: accepted,
   Settled: settled,
@@ -300,6 +301,15 @@ function started(token, pid, command, at) {
   inOrder(run, () => emitOne(run, event))
 }
 
+/** @type {(token: number, attempt: number, delayMs: number, error: string, at: number) => void} */
+function retrying(token, attempt, delayMs, error, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const { id: executionId } = run
+  const event = () => ({ eventType: 'retrying', executionId, attempt, delayMs, error, timestamp: iso(at) })
+  inOrder(run, () => emitOne(run, event))
+}
+
 /** @type {(token: number, json: string | undefined, out: string, err: string, outBytes?: Buffer, errBytes?: Buffer) => void} */
 function ended(token, json, out, err, outBytes, errBytes) {
   const run = leave(runs, token)
@@ -396,7 +406,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
   // Not as `begin` does, whose closure would cost each start a microsecond.
   try {
     if (signal) stopOnAbort(run, token, signal)
-    const failure = engine.execute(token, request, stdin, variables, wants)
+    const failure = engine.execute(token, request, stdin, variables, wants, reasonIfAborted(signal))
     if (failure) throw fromFailure(failure)
   } catch (error) {
     leave(runs, token)
@@ -418,20 +428,24 @@ function submitPlan(engine, run, { plan, ids, stdins, sources, variables }, sign
   const { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent, context, subscribers } = run
   const told = { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent }
   const step = { ...told, context, subscribers, refused: () => {} }
-  const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
+  const steps = wantsOf({ id: '', ...step })
+  const wants = { plan: wantsOf(run, signal), steps, reason: reasonIfAborted(signal) }
   const token = enter(runs, run)
-  const steps = ids.map((id, index) => enter(runs, { id, ...step, source: sources[index] }))
-  run.steps = steps
+  const tokens = ids.map((id, index) => enter(runs, { id, ...step, source: sources[index] }))
+  run.steps = tokens
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, steps, plan, stdins, variables, wants)
+    return engine.executePlan(token, tokens, plan, stdins, variables, wants)
   })
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  run.forget = onAbort(signal, () => channel.stop(token))
+  run.forget = onAbort(signal, (reason) => channel.stop(token, reason))
 }
+
+/** @param {AbortSignal} [signal] */
+const reasonIfAborted = (signal) => (signal?.aborted ? reasonOf(signal) : undefined)
 
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)

@@ -87,6 +87,7 @@ impl Registry {
             String::from("/bin/true"),
             Arc::default(),
             None,
+            None,
         ))
     }
 

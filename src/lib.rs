@@ -35,10 +35,11 @@ pub use api::log::{LogLine, LogPage};
 pub use api::output::{OutputBytes, OutputOrder, SplitOn, StderrTarget, StdoutTarget};
 pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
 pub use api::quote::quote;
-pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
+pub use api::request::{Command, ExecutionMetadata, ExecutionRequest, StopSignal};
 pub use api::result::{
-    CpuUsage, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+    CpuUsage, ExecutionAttempt, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
 };
+pub use api::retry::Retry;
 pub use api::stdin::{Stdin, StdinReader};
 pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
 pub use execution::output::follow::LogFollower;

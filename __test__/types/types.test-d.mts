@@ -13,6 +13,7 @@ import {
   type CompletedEvent,
   type ErrorCode,
   type ExecuteOptions,
+  type ExecutionAttempt,
   type ExecutionConfig,
   type ExecutionEvent,
   type ExecutionPlan,
@@ -28,6 +29,7 @@ import {
   type PlanExecutionResult,
   type PlanOptions,
   type ProgressEvent,
+  type RetryingEvent,
   type RunOptions,
   type StartedEvent,
   type StderrEvent,
@@ -102,6 +104,14 @@ const request: ExecutionRequest = {
   stdin: new Uint8Array([1, 2]),
   timeoutMs: 1000,
   terminationGraceMs: 100,
+  stopSignal: 'SIGINT',
+  idleTimeoutMs: 100,
+  successExitCodes: [0, 2],
+  maxOutputSizeBytes: 1000,
+  retry: { attempts: 3, delayMs: 100, backoff: 1.5, maxDelayMs: 1000, jitter: false, exitCodes: [75] },
+  group: 'eu-west-1',
+  priority: -1,
+  leaseMs: 1000,
   outputLogPath: '/tmp/out',
   keepBackground: true,
   metadata: { source: 'ui', conversationId: 'c', tags: { team: 'a' } },
@@ -147,6 +157,13 @@ const numberInEnv: ExecutionRequest = { command: exec, env: { PORT: 80 } }
 const numberStdin: ExecutionRequest = { command: exec, stdin: 5 }
 // @ts-expect-error milliseconds are a number
 const textTimeout: ExecutionRequest = { command: exec, timeoutMs: '1s' }
+
+// @ts-expect-error no such signal to ask with
+const kill: ExecutionRequest = { command: exec, stopSignal: 'SIGKILL' }
+// @ts-expect-error a list of codes
+const oneCode: ExecutionRequest = { command: exec, successExitCodes: 2 }
+// @ts-expect-error the number of attempts is required
+const noAttempts: ExecutionRequest = { command: exec, retry: { delayMs: 5 } }
 
 // What is passed may be read only, and undefined where it may be absent
 const frozen = Object.freeze({
@@ -235,7 +252,9 @@ function results(result: ExecutionResult, summary: ExecutionSummary): void {
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
   expectType<readonly number[]>()(result.survivors)
-  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null>()(result.errorCode)
+  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | null>()(result.errorCode)
+  expectType<string | null>()(result.cancelReason)
+  expectType<readonly ExecutionAttempt[]>()(result.attempts)
   expectType<Record<string, string>>()(result.metadata.tags)
   expectType<number | null>()(summary.durationMs)
   // @ts-expect-error an exit code may be absent
@@ -261,6 +280,11 @@ async function events(): Promise<void> {
         expectType<string>()(event.line)
         expectType<boolean>()(event.partial)
         break
+      case 'retrying':
+        expectType<number>()(event.attempt)
+        expectType<number>()(event.delayMs)
+        expectType<string>()(event.error)
+        break
       // @ts-expect-error an execution has no progress
       case 'progress':
         break
@@ -272,9 +296,16 @@ async function events(): Promise<void> {
 }
 
 // One type for each event
-expectType<StartedEvent | StdoutEvent | StderrEvent | CompletedEvent | FailedEvent | CancelledEvent | TimeoutEvent>()(
-  {} as ExecutionEvent,
-)
+expectType<
+  | StartedEvent
+  | StdoutEvent
+  | StderrEvent
+  | RetryingEvent
+  | CompletedEvent
+  | FailedEvent
+  | CancelledEvent
+  | TimeoutEvent
+>()({} as ExecutionEvent)
 expectType<ProgressEvent | PlanCompletedEvent>()({} as PlanEvent)
 expectType<CompletedEvent>()({} as Extract<ExecutionEvent, { eventType: 'completed' }>)
 expectType<StderrEvent>()({} as Extract<ExecutionEvent, { eventType: 'stderr' }>)

@@ -12,4 +12,5 @@ pub(crate) mod plan;
 pub(crate) mod quote;
 pub(crate) mod request;
 pub(crate) mod result;
+pub(crate) mod retry;
 pub(crate) mod stdin;

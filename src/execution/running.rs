@@ -1,11 +1,7 @@
-//! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
+//! One attempt of an execution: wait for a slot, start, be supervised.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,17 +12,19 @@ use super::input::Feed;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::log_files::Kind;
 use super::output::reader::{OutputOptions, Progress, Reader};
-pub(crate) use super::supervise::deadline_after;
+use super::output::writer::Writer;
+use super::resolve::stop_signal;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
-use crate::api::event::{Ended, ExecutionEvent};
+use crate::api::event::ExecutionEvent;
 use crate::api::request::{ExecutionMetadata, ExecutionRequest};
 use crate::api::result::{ExecutionResult, ExecutionStatus};
 use crate::process::scarcity::{self, Lack};
-use crate::process::{self, Invocation, SpawnError, Spawned, pool};
-use crate::state::cancellation::Cause;
-use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
-use crate::state::registry::{Registry, Unit};
+use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
+use crate::state::cancellation::{Cause, Reason};
+use crate::state::execution::{Execution, millis};
+use crate::state::lease::deadline_after;
+use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
 
 /// How long a try to start may take before it is taken for one that hangs with its file system.
@@ -39,9 +37,13 @@ pub(crate) struct Running {
     pub config: Arc<ExecutionConfig>,
     pub handlers: Handlers,
     pub timeout_ms: u64,
+    pub idle_timeout_ms: Option<u64>,
+    pub stop_signal: StopSignal,
+    /// `None`: 0 alone.
+    pub success_exit_codes: Option<Vec<u64>>,
     pub plan_deadline: Option<PlanDeadline>,
     pub feed: Feed,
-    pub files: Files,
+    pub writer: Writer,
     pub output: OutputOptions,
     /// Whether the result has the output as bytes.
     pub keep_bytes: bool,
@@ -60,13 +62,24 @@ pub(crate) struct PlanDeadline {
 /// How far the thread that resolved the request has come.
 pub(crate) enum Begun {
     /// It is not to be started at all.
-    Never(ExecutionStatus, String),
+    Never(ExecutionStatus, String, Reason),
+    /// It was stopped before it had its turn.
+    Stopped(Cause),
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
     Waiting(Box<Invocation>, MaybeSlot),
     /// The start was tried.
     Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
+}
+
+/// How an attempt ended.
+pub(super) struct Attempted {
+    pub result: ExecutionResult,
+    /// What ended it before its time.
+    pub cause: Option<Cause>,
+    /// Held until nothing of it is left.
+    pub slot: Option<Slot>,
 }
 
 impl Running {
@@ -88,17 +101,21 @@ impl Running {
             log: config
                 .log_output
                 .then(|| Log::new(log_path, &config, &execution)),
-            raw: request.output_log_path.take().map(AppendFile::new),
+            raw: request.output_log_path.clone().map(AppendFile::new),
             overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
             own: [None, None],
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
+            idle_timeout_ms: request.idle_timeout_ms,
+            stop_signal: stop_signal(request.stop_signal),
+            success_exit_codes: request.success_exit_codes.take(),
             plan_deadline: None,
-            feed: Feed::of(request.stdin.take(), &execution),
+            feed: Feed::of(&mut request.stdin, &execution),
             output: OutputOptions {
                 split_on: request.split_on,
                 strip_ansi: request.strip_ansi,
+                own_files: [false; 2],
             },
             keep_bytes: request.keep_bytes,
             keep_background: request.keep_background,
@@ -107,60 +124,47 @@ impl Running {
             registry,
             config,
             handlers,
-            files,
+            writer: Writer::new(files),
         }
     }
 
-    /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first, even
-    /// before this future was polled, or when something panics.
-    pub fn live(self, begun: Begun) -> impl Future<Output = ()> + Send {
-        let settling = Settling {
-            execution: Arc::clone(&self.execution),
-            registry: Arc::clone(&self.registry),
+    /// One attempt: waits for its slot, starts, and is supervised until nothing of it is left.
+    pub(super) async fn attempt(&self, begun: Begun) -> Attempted {
+        let without_slot = |result, cause| Attempted {
+            result,
+            cause,
+            slot: None,
         };
-        async move {
-            let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
-            let lived = unless_it_panics(Box::pin(self.run(begun))).await;
-            let (mut result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
-            hide_secrets(&settling.execution, &mut result);
-            let result = Arc::new(result);
-            drop(slot);
-            settling.settle(Arc::clone(&result));
-            if !handlers.0.is_empty()
-                && let Some(event) = terminal_event(&result)
-            {
-                let told = handlers.on_event(event);
-                // A handler that hangs must not keep everybody else from the result.
-                drop(tokio::time::timeout(config.drain_max(), told).await);
-            }
-            drop(settling);
-        }
-    }
-
-    async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
+        let stopped = |cause: Cause| without_slot(self.stopped_before_start(&cause), Some(cause));
         let (invocation, slot, tried) = match begun {
-            Begun::Never(status, error) => return (self.never_started(status, error), None),
-            Begun::Unstartable(error) => return (self.not_started(error), None),
+            Begun::Never(status, error, reason) => {
+                return without_slot(self.never_started(status, error, &reason), None);
+            }
+            Begun::Stopped(cause) => return stopped(cause),
+            Begun::Unstartable(error) => return without_slot(self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {
                 let slot = tokio::select! {
                     biased;
                     cause = self.execution.stop.asked() => Err(cause),
-                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel),
+                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel(None)),
                 };
                 let slot = match slot {
                     Ok(slot) => slot,
-                    Err(cause) => return (self.stopped_before_start(cause), None),
+                    Err(cause) => return stopped(cause),
                 };
                 (invocation, slot, None)
             }
         };
-        let result = match self.start(Arc::new(*invocation), tried).await {
-            Attempt::Started(spawned) => self.supervise(spawned).await,
-            Attempt::Stopped(cause) => self.stopped_before_start(cause),
-            Attempt::Failed(error) => self.not_started(error),
+        let attempted = match self.start(Arc::new(*invocation), tried).await {
+            Tried::Started(spawned) => self.supervise(spawned).await,
+            Tried::Stopped(cause) => stopped(cause),
+            Tried::Failed(error) => without_slot(self.not_started(error), None),
         };
-        (result, Some(slot))
+        Attempted {
+            slot: Some(slot),
+            ..attempted
+        }
     }
 
     /// Starts the process; while that fails for lack of something that others hold, waits for it to be given back.
@@ -168,21 +172,21 @@ impl Running {
         &self,
         invocation: Arc<Invocation>,
         mut tried: Option<Result<Spawned, SpawnError>>,
-    ) -> Attempt {
+    ) -> Tried {
         let mut lack = None;
         loop {
             let end_of_another = scarcity::next_end();
             let outcome = if tried.is_some() {
                 tried.take()
             } else if let Some(cause) = self.execution.stop.cause() {
-                return Attempt::Stopped(cause);
+                return Tried::Stopped(cause);
             } else {
                 try_to_start(Arc::clone(&invocation), &mut lack).await
             };
             let error = match outcome {
-                Some(Ok(spawned)) => return Attempt::Started(spawned),
+                Some(Ok(spawned)) => return Tried::Started(spawned),
                 Some(Err(error)) => error,
-                None => return Attempt::Failed("the start panicked".into()),
+                None => return Tried::Failed("the start panicked".into()),
             };
             if matches!(error, SpawnError::Scarce(_)) {
                 let again = lack.get_or_insert_with(Lack::new).next_try(end_of_another);
@@ -195,7 +199,7 @@ impl Running {
                 }
             }
             let program = invocation.program.display();
-            return Attempt::Failed(format!(
+            return Tried::Failed(format!(
                 "program not started: \"{program}\": {}",
                 error.error()
             ));
@@ -216,26 +220,35 @@ impl Running {
         }
     }
 
-    async fn supervise(mut self, mut spawned: Spawned) -> ExecutionResult {
+    async fn supervise(&self, mut spawned: Spawned) -> Attempted {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
-        self.files.own = std::mem::take(&mut spawned.files)
+        let own = std::mem::take(&mut spawned.files)
             .map(|opened| opened.map(|(path, file)| AppendFile::opened(path, file)));
+        let output = OutputOptions {
+            own_files: own.each_ref().map(Option::is_some),
+            ..self.output
+        };
+        self.writer.take_own(own).await;
         let (child, stdin, readers) = match spawned.adopt() {
             Ok(adopted) => adopted,
             Err(error) => {
-                return self.not_started(format!("process not watched, so it was killed: {error}"));
+                let error = format!("process not watched, so it was killed: {error}");
+                return Attempted {
+                    result: self.not_started(error),
+                    cause: None,
+                    slot: None,
+                };
             }
         };
         self.execution.set_running(start.at);
         let progress = Progress::new();
-        let files = std::mem::take(&mut self.files);
         let mut reader = Reader::new(
             Arc::clone(&self.execution),
             readers,
             &self.config,
-            self.output,
-            files,
+            output,
+            self.writer.clone(),
             self.handlers.clone(),
             self.keep_background,
         );
@@ -245,9 +258,10 @@ impl Running {
             progress: &progress,
             handlers: &self.handlers,
             deadline: self.deadline(start.instant),
+            idle_timeout_ms: self.idle_timeout_ms,
+            stop_signal: self.stop_signal,
             keep_background: self.keep_background,
         };
-        let feed = std::mem::replace(&mut self.feed, Feed::Nothing);
         let ending = {
             let started = started_event(&self.execution, &start);
             let handlers = &self.handlers;
@@ -258,7 +272,7 @@ impl Running {
             tokio::pin!(work);
             // A command that closed its output may still read its input.
             let feed = async {
-                feed.run(stdin, &self.execution).await;
+                self.feed.run(stdin, &self.execution).await;
                 std::future::pending::<Infallible>().await
             };
             tokio::select! {
@@ -271,7 +285,11 @@ impl Running {
             // What the command has left running goes on to print.
             tokio::spawn(reader.read_on());
         }
-        result
+        Attempted {
+            result,
+            cause: ending.cause,
+            slot: None,
+        }
     }
 }
 
@@ -289,37 +307,8 @@ async fn try_to_start(
     outcome.await
 }
 
-/// Resolves with the outcome of a future; with `None` if it panics, and what it held is dropped then.
-async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
-    poll_fn(|context| {
-        let poll = AssertUnwindSafe(|| Pin::new(&mut future).poll(context));
-        catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
-}
-
-/// What was printed is without secrets already. What was added since the result was made counts too.
-fn hide_secrets(execution: &Execution, result: &mut ExecutionResult) {
-    if execution.secrets.changes() > 0 {
-        result.command = execution.command();
-        result.error = result
-            .error
-            .take()
-            .map(|error| execution.secrets.hide(error));
-    }
-}
-
-/// The result of an execution whose life panicked: its process was killed when it was dropped.
-fn panicked(execution: &Execution) -> ExecutionResult {
-    let error = "the engine, or a handler of its events, panicked; the command was killed";
-    ExecutionResult {
-        started_at: execution.started_at.get().copied(),
-        error: Some(error.into()),
-        ..empty_result(execution, ExecutionMetadata::default())
-    }
-}
-
-enum Attempt {
+/// What became of a start.
+enum Tried {
     Started(Spawned),
     Stopped(Cause),
     Failed(String),
@@ -348,49 +337,5 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
         command: execution.command(),
         pid: start.pid,
         timestamp: start.at,
-    }
-}
-
-/// The end of a step that was skipped is told by its plan.
-fn terminal_event(result: &Arc<ExecutionResult>) -> Option<ExecutionEvent> {
-    let ended = Ended {
-        execution_id: result.id,
-        timestamp: result.completed_at,
-        result: Arc::clone(result),
-    };
-    match result.status {
-        ExecutionStatus::Completed => Some(ExecutionEvent::Completed(ended)),
-        ExecutionStatus::Cancelled => Some(ExecutionEvent::Cancelled(ended)),
-        ExecutionStatus::Timeout => Some(ExecutionEvent::Timeout(ended)),
-        ExecutionStatus::Skipped => None,
-        _ => Some(ExecutionEvent::Failed(ended)),
-    }
-}
-
-/// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
-/// because the runtime ends or by a defect. Then the execution is settled here.
-struct Settling {
-    execution: Arc<Execution>,
-    registry: Arc<Registry>,
-}
-
-impl Settling {
-    fn settle(&self, result: Arc<ExecutionResult>) {
-        self.execution.outcome.set(result);
-        self.execution.secrets.forget();
-        // A step is forgotten with its plan.
-        if !self.execution.is_step() {
-            let unit = Unit::Execution(Arc::clone(&self.execution));
-            self.registry.finish(&unit);
-        }
-    }
-}
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        if self.execution.outcome.get().is_none() {
-            self.settle(ended_with_runtime(&self.execution));
-        }
-        self.execution.announce();
     }
 }

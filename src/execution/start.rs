@@ -7,23 +7,26 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
-use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::ExecutionStatus;
+use crate::execution::begin::{begin, resolve_for, resolve_late};
 use crate::execution::handlers::Handlers;
-use crate::execution::resolve::{Unresolved, resolve};
+use crate::execution::resolve::Unresolved;
+use crate::execution::retry::Again;
 use crate::execution::running::{Begun, PlanDeadline, Running};
 use crate::process::environment::Environment;
-use crate::process::{Invocation, spawn};
+use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::Execution;
 use crate::state::registry::Registry;
-use crate::state::slots::{MaybeSlot, Slot};
+use crate::state::slots::{MaybeSlot, Slot, Slots};
 
 /// An execution on its way to its process.
 pub(crate) struct Start {
     pub config: Arc<ExecutionConfig>,
     pub registry: Arc<Registry>,
     pub execution: Arc<Execution>,
+    pub slots: Arc<Slots>,
     pub handlers: Handlers,
     pub runtime: Handle,
 }
@@ -37,10 +40,7 @@ impl Start {
         maybe_slot: MaybeSlot,
         decision: Decision<impl FnOnce(Result<Uuid>)>,
     ) {
-        let resolved = self.resolve(&request, &environment);
-        // Its directory is not held on to for longer than the start takes.
-        drop(environment);
-        let resolved = match resolved {
+        let resolved = match resolve_for(&self.config, &request, &environment) {
             Err(Unresolved::Invalid(error)) => {
                 // Who is told of the refusal may want the slot at once.
                 drop(maybe_slot);
@@ -52,8 +52,8 @@ impl Start {
             Ok(invocation) => Ok(invocation),
         };
         decision.accept();
-        let begun = unless_it_panics(|| self.begin(resolved, maybe_slot));
-        self.live(request, begun, None);
+        let begun = unless_it_panics(|| begin(&self.execution, resolved, maybe_slot));
+        self.live(request, begun, None, Some(environment));
     }
 
     /// The same for a step of a plan, whose files were checked when the plan was accepted.
@@ -65,53 +65,36 @@ impl Start {
         deadline: Option<PlanDeadline>,
     ) {
         let begun = unless_it_panics(|| {
-            let resolved = self.resolve(&request, &environment);
-            drop(environment);
-            let resolved = resolved.map_err(|unresolved| match unresolved {
-                // In a result no field is named: Rust and TypeScript spell it differently.
-                Unresolved::Invalid(ValidationError {
-                    expected, found, ..
-                }) => format!("not started: expected {expected}, found {found}"),
-                Unresolved::Unstartable(error) => error,
-            });
-            self.begin(resolved, MaybeSlot::Slot(slot))
+            let resolved = resolve_late(&self.config, &request, &environment);
+            begin(&self.execution, resolved, MaybeSlot::Slot(slot))
         });
-        self.live(request, begun, deadline);
+        self.live(request, begun, deadline, Some(environment));
     }
 
-    /// Settles an execution that is never to be started.
-    pub fn never_start(self, request: ExecutionRequest, status: ExecutionStatus, error: String) {
-        self.live(request, Begun::Never(status, error), None);
+    /// Settles an execution that is never to be started; `reason` is that of a cancel.
+    pub fn never_start(
+        self,
+        request: ExecutionRequest,
+        status: ExecutionStatus,
+        error: String,
+        reason: Reason,
+    ) {
+        self.live(request, Begun::Never(status, error, reason), None, None);
     }
 
-    fn resolve(
-        &self,
-        request: &ExecutionRequest,
-        environment: &Environment,
-    ) -> std::result::Result<Invocation, Unresolved> {
-        let mut invocation = resolve(request, environment, self.config.orphan_protection)?;
-        let logs = request.log_output.unwrap_or(self.config.log_output);
-        invocation.files = usize::from(logs) + usize::from(request.output_log_path.is_some());
-        Ok(invocation)
+    /// Settles an execution that was stopped before it had its turn.
+    pub fn stopped(self, request: ExecutionRequest, cause: Cause) {
+        self.live(request, Begun::Stopped(cause), None, None);
     }
 
-    fn begin(
-        &self,
-        resolved: std::result::Result<Invocation, String>,
-        maybe_slot: MaybeSlot,
-    ) -> Begun {
-        match (resolved, maybe_slot) {
-            // With the error the slot is given back: who is told of the failure may want it at once.
-            (Err(error), _) => Begun::Unstartable(error),
-            (Ok(invocation), MaybeSlot::Slot(slot)) if self.execution.stop.cause().is_none() => {
-                let tried = spawn(&invocation);
-                Begun::Tried(Box::new(invocation), slot, tried)
-            }
-            (Ok(invocation), maybe_slot) => Begun::Waiting(Box::new(invocation), maybe_slot),
-        }
-    }
-
-    fn live(self, mut request: ExecutionRequest, begun: Begun, deadline: Option<PlanDeadline>) {
+    /// `environment` is that of further attempts.
+    fn live(
+        self,
+        mut request: ExecutionRequest,
+        begun: Begun,
+        deadline: Option<PlanDeadline>,
+        environment: Option<Environment>,
+    ) {
         // What finds secrets is made here, and not on the threads that read.
         drop(self.execution.secrets.mask());
         let mut running = Running::new(
@@ -122,7 +105,16 @@ impl Start {
             &mut request,
         );
         running.plan_deadline = deadline;
-        self.runtime.spawn(running.live(begun));
+        let again = request.retry.take().zip(environment);
+        let again = again.map(|(retry, environment)| {
+            Box::new(Again {
+                retry,
+                request: Arc::new(request),
+                environment,
+                slots: self.slots,
+            })
+        });
+        self.runtime.spawn(running.live(begun, again));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Plans: what is checked, which step is next, and their lives.
 
+mod ready;
 pub(crate) mod run;
 mod schedule;
+mod turns;
 mod validate;

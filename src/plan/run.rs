@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::schedule::Schedule;
+use super::turns::Turns;
 use super::validate::path_of;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{Result, ValidationError};
@@ -20,18 +21,19 @@ use crate::api::request::ExecutionRequest;
 use crate::api::result::ExecutionStatus;
 use crate::execution::handlers::Handlers;
 use crate::execution::login::{self, Need};
-use crate::execution::running::{PlanDeadline, deadline_after};
+use crate::execution::running::PlanDeadline;
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 use crate::process::environment::Environment;
-use crate::state::cancellation::{Cause, Stop};
+use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
 use crate::state::execution::{Execution, Step, StepNews};
+use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
 use crate::state::secrets::SecretSet;
-use crate::state::slots::{MaybeSlot, Slot, Slots};
+use crate::state::slots::{Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
 pub(crate) struct PlanContext {
@@ -71,6 +73,7 @@ pub(crate) fn steps_of(
             displayed(&request.command, secrets),
             Arc::default(),
             Some(place),
+            request.lease_ms,
         );
         execution.input.open_for(request);
         execution
@@ -133,7 +136,7 @@ impl Run {
             let drain_max = self.context.config.drain_max();
             let teller = Teller::new(self.handlers, &self.context.runtime);
             let mut steps = Steps {
-                schedule: Schedule::new(&request.strategy, request.commands.len()),
+                schedule: Schedule::new(&request.strategy, &request.commands),
                 starts: vec![0; request.commands.len()],
                 requests: request.commands.into_iter().map(Some).collect(),
                 deadline: request.timeout_ms.map(|timeout_ms| PlanDeadline {
@@ -143,7 +146,7 @@ impl Run {
                 plan: self.plan,
                 news: self.news,
                 context: self.context,
-                maybe_slot: None,
+                turns: Turns::default(),
                 running: BTreeMap::new(),
                 last_start: 0,
                 asked: Asked::Nothing,
@@ -177,8 +180,7 @@ struct Steps {
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     deadline: Option<PlanDeadline>,
-    /// For the next step; one at a time, so that a long plan does not keep others out of the line.
-    maybe_slot: Option<MaybeSlot>,
+    turns: Turns,
     /// Those that run, by the number of their start.
     running: BTreeMap<usize, usize>,
     /// For each step, the number of its start.
@@ -205,16 +207,13 @@ enum Happening {
     Stop(Asked),
     Deadline(u64),
     News(StepNews),
-    Turn(Option<Slot>),
+    /// Of a lane.
+    Turn(usize, Option<Slot>),
 }
 
 impl Steps {
     async fn next(&mut self) -> Happening {
-        if !self.schedule.has_next() {
-            self.maybe_slot = None;
-        } else if self.maybe_slot.is_none() {
-            self.maybe_slot = Some(self.context.slots.take_for_plan());
-        }
+        self.turns.hold(&self.context.slots, self.schedule.next());
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
             biased;
@@ -226,7 +225,7 @@ impl Steps {
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
-            slot = turn(&mut self.maybe_slot) => Happening::Turn(slot),
+            (lane, slot) = self.turns.next() => Happening::Turn(lane, slot),
         }
     }
 
@@ -235,31 +234,28 @@ impl Steps {
         match happening {
             Happening::Stop(asked) => self.stop(asked),
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
-            Happening::News(StepNews::Cancelled(step)) => {
-                if self.schedule.start_out_of_turn(step) {
-                    self.never_start(
-                        step,
-                        ExecutionStatus::Cancelled,
-                        "cancelled before it was started",
-                    );
+            Happening::News(StepNews::Stopped(step)) => {
+                if let Some(cause) = self.plan.steps[step].stop.cause()
+                    && self.schedule.start_out_of_turn(step)
+                {
+                    self.stop_before_start(step, cause);
                 }
             }
             Happening::News(StepNews::Ended(step)) => {
                 self.end(step);
                 return true;
             }
-            Happening::Turn(slot) => {
-                self.maybe_slot = None;
+            Happening::Turn(lane, slot) => {
                 if let Some(slot) = slot {
-                    self.start_next(slot);
+                    self.start_next(lane, slot);
                 }
             }
         }
         false
     }
 
-    fn start_next(&mut self, slot: Slot) {
-        let Some(step) = self.schedule.start_next() else {
+    fn start_next(&mut self, lane: usize, slot: Slot) {
+        let Some(step) = self.schedule.start_next(lane) else {
             return;
         };
         let Some(request) = self.requests[step].take() else {
@@ -282,7 +278,7 @@ impl Steps {
         });
     }
 
-    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
+    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str, reason: Reason) {
         let Some(request) = self.requests[step].take() else {
             return;
         };
@@ -292,7 +288,14 @@ impl Steps {
             _ => (self.context.handlers_of_step)(step),
         };
         self.start_of(step, handlers)
-            .never_start(request, status, error.to_owned());
+            .never_start(request, status, error.to_owned(), reason);
+    }
+
+    fn stop_before_start(&mut self, step: usize, cause: Cause) {
+        if let Some(request) = self.requests[step].take() {
+            let handlers = (self.context.handlers_of_step)(step);
+            self.start_of(step, handlers).stopped(request, cause);
+        }
     }
 
     fn start_of(&self, step: usize, handlers: Handlers) -> Start {
@@ -300,6 +303,7 @@ impl Steps {
             config: Arc::clone(&self.context.config),
             registry: Arc::clone(&self.context.registry),
             execution: Arc::clone(&self.plan.steps[step]),
+            slots: Arc::clone(&self.context.slots),
             handlers,
             runtime: self.context.runtime.clone(),
         }
@@ -332,21 +336,23 @@ impl Steps {
         let error = result.error.as_deref().unwrap_or("for an unknown reason");
         let error = format!("skipped because {} {verb}: {error}", path_of(step));
         for step in skipped {
-            self.never_start(step, ExecutionStatus::Skipped, &error);
+            self.never_start(step, ExecutionStatus::Skipped, &error, None);
         }
     }
 
     fn stop(&mut self, asked: Asked) {
         self.asked = asked;
         self.ended_by.get_or_insert(ExecutionStatus::Cancelled);
+        let reason = self.plan.stop.cancel_reason();
         for &step in self.running.values() {
             let stop = &self.plan.steps[step].stop;
+            let cause = Cause::Cancel(reason.clone());
             match asked {
-                Asked::ToEndAtOnce => stop.ask_again(Cause::Cancel),
-                Asked::ToEnd | Asked::Nothing => stop.ask(Cause::Cancel),
+                Asked::ToEndAtOnce => stop.ask_again(cause),
+                Asked::ToEnd | Asked::Nothing => stop.ask(cause),
             }
         }
-        self.start_no_more("its plan was cancelled before it was started");
+        self.start_no_more("its plan was cancelled before it was started", &reason);
     }
 
     /// What runs has the deadline of the plan as its own.
@@ -360,16 +366,16 @@ impl Steps {
             }
         }
         let error = format!("its plan timed out after {timeout_ms} ms, before it was started");
-        if self.start_no_more(&error) {
+        if self.start_no_more(&error, &None) {
             self.ended_by.get_or_insert(ExecutionStatus::Timeout);
         }
     }
 
     /// Returns whether there was something that was to be started.
-    fn start_no_more(&mut self, error: &str) -> bool {
+    fn start_no_more(&mut self, error: &str, reason: &Reason) -> bool {
         let withdrawn = self.schedule.withdraw_all();
         for &step in &withdrawn {
-            self.never_start(step, ExecutionStatus::Cancelled, error);
+            self.never_start(step, ExecutionStatus::Cancelled, error, reason.clone());
         }
         !withdrawn.is_empty()
     }
@@ -393,14 +399,6 @@ async fn passed(deadline: Option<PlanDeadline>) -> u64 {
             sleep_until(deadline.at).await;
             deadline.timeout_ms
         }
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves when the slot is there.
-async fn turn(maybe_slot: &mut Option<MaybeSlot>) -> Option<Slot> {
-    match maybe_slot {
-        Some(maybe_slot) => maybe_slot.slot().await,
         None => std::future::pending().await,
     }
 }
@@ -491,7 +489,7 @@ mod tests {
         let (plan, news) = steps_of(&request, vec![None; request.commands.len()], Arc::default());
         let config = ExecutionConfig::default();
         let mut steps = Steps {
-            schedule: Schedule::new(&request.strategy, request.commands.len()),
+            schedule: Schedule::new(&request.strategy, &request.commands),
             starts: vec![0; request.commands.len()],
             requests: request.commands.into_iter().map(Some).collect(),
             deadline: Some(PlanDeadline {
@@ -502,23 +500,23 @@ mod tests {
             news,
             context: PlanContext {
                 registry: Arc::new(Registry::new(config.max_in_memory_executions)),
-                slots: Slots::new(1, 0),
+                slots: Slots::new(1, 0, &BTreeMap::new()),
                 config: Arc::new(config),
                 environment: Environment::current(),
                 runtime: Handle::current(),
                 handlers_of_step: Box::new(|_| Handlers::default()),
             },
-            maybe_slot: None,
+            turns: Turns::default(),
             running: BTreeMap::new(),
             last_start: 0,
             asked: Asked::Nothing,
             has_passed: false,
             ended_by: None,
         };
-        assert_eq!(steps.schedule.start_next(), Some(0));
+        assert_eq!(steps.schedule.start_next(0), Some(0));
         // The plan has not been told of its deadline yet, only of the step.
         steps.react(Happening::News(StepNews::Ended(0)));
-        assert!(!steps.schedule.has_next());
+        assert_eq!(steps.schedule.next().count(), 0);
         assert_eq!(steps.ended_by, Some(ExecutionStatus::Timeout));
         for step in &steps.plan.steps[1..] {
             let result = step.outcome.wait().await;

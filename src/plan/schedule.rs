@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::ready::{Next, Ready};
 use crate::api::plan::ExecutionStrategy;
+use crate::api::request::ExecutionRequest;
 
 /// The steps of a plan, and how far each has come.
 #[derive(Debug)]
@@ -13,8 +15,8 @@ pub(super) struct Schedule {
     awaits: Vec<usize>,
     /// For each step, those that wait for it.
     dependents: Vec<Vec<usize>>,
-    /// Those that wait for nothing but a place, lowest index first.
-    ready: BTreeSet<usize>,
+    /// Those that wait for nothing but a slot.
+    ready: Ready,
     limit: usize,
     stop_on_error: bool,
     running: usize,
@@ -32,7 +34,8 @@ enum Phase {
 
 impl Schedule {
     /// Of a strategy that has been checked.
-    pub fn new(strategy: &ExecutionStrategy, steps: usize) -> Self {
+    pub fn new(strategy: &ExecutionStrategy, requests: &[ExecutionRequest]) -> Self {
+        let steps = requests.len();
         let (limit, stop_on_error) = match *strategy {
             // What comes before a failed step still runs, so the rest hangs on it as in a chain.
             ExecutionStrategy::Serial { .. } => (1, false),
@@ -52,9 +55,12 @@ impl Schedule {
             awaits[step] += 1;
             dependents[needed].push(step);
         }
+        let mut ready = Ready::none_of(requests);
+        let free = (0..steps).filter(|&step| awaits[step] == 0);
+        free.for_each(|step| ready.insert(step));
         Self {
             phases: vec![Phase::Waiting; steps],
-            ready: (0..steps).filter(|&step| awaits[step] == 0).collect(),
+            ready,
             awaits,
             dependents,
             limit,
@@ -64,17 +70,18 @@ impl Schedule {
         }
     }
 
-    /// Whether a step may start now.
-    pub fn has_next(&self) -> bool {
-        self.running < self.limit && !self.ready.is_empty()
+    /// The next step of each lane, if one may start now.
+    pub fn next(&self) -> impl Iterator<Item = Next<'_>> {
+        let may_start = self.running < self.limit;
+        self.ready.next().filter(move |_| may_start)
     }
 
-    /// The next step that may start; it counts as running from here on.
-    pub fn start_next(&mut self) -> Option<usize> {
+    /// The next step of a lane that may start; it counts as running from here on.
+    pub fn start_next(&mut self, lane: usize) -> Option<usize> {
         if self.running >= self.limit {
             return None;
         }
-        let step = self.ready.pop_first()?;
+        let step = self.ready.take(lane)?;
         self.phases[step] = Phase::Running;
         self.running += 1;
         Some(step)
@@ -84,7 +91,7 @@ impl Schedule {
     pub fn start_out_of_turn(&mut self, step: usize) -> bool {
         let waits = self.phases[step] == Phase::Waiting;
         if waits {
-            self.ready.remove(&step);
+            self.ready.remove(step);
             self.phases[step] = Phase::Running;
             self.running += 1;
         }
@@ -139,7 +146,7 @@ impl Schedule {
             return false;
         }
         self.phases[step] = Phase::Withdrawn;
-        self.ready.remove(&step);
+        self.ready.remove(step);
         true
     }
 

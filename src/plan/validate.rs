@@ -6,7 +6,7 @@ use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::plan::{ExecutionPlan, ExecutionStrategy};
 use crate::api::request::{Command, check_secrets};
-use crate::execution::resolve::check_files;
+use crate::execution::resolve::{check_files, check_system};
 use crate::masking::text;
 use crate::process::environment::Environment;
 
@@ -60,6 +60,7 @@ impl ExecutionPlan {
     pub(super) fn check_files(&self, environment: &Environment) -> Result<(), ValidationError> {
         let mut seen = HashSet::new();
         for (step, request) in self.commands.iter().enumerate() {
+            check_system(request).map_err(|error| error.within(&path_of(step)))?;
             let script = match &request.command {
                 Command::Script {
                     path, interpreter, ..

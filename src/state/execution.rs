@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::cancellation::{Cause, Stop};
+use super::cancellation::{Cause, Reason, Stop};
 use super::completion::Completion;
 use super::input::Input;
+use super::lease::Lease;
 use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::output::OutputOrder;
@@ -31,6 +32,7 @@ pub(crate) struct Execution {
     pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
     pub input: Input,
+    pub lease: Option<Lease>,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -82,8 +84,8 @@ pub(crate) struct Step {
 /// What a step tells its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepNews {
-    /// It was cancelled under its own id.
-    Cancelled(usize),
+    /// It was cancelled under its own id, or its lease has ended.
+    Stopped(usize),
     /// It has ended, and its end was told.
     Ended(usize),
 }
@@ -96,11 +98,13 @@ impl Step {
 }
 
 impl Execution {
+    /// Its lease, if it has one, counts from here on.
     pub fn new(
         id: Uuid,
         displayed: impl Into<Displayed>,
         stop: Arc<Stop>,
         place: Option<Step>,
+        lease_ms: Option<u64>,
     ) -> Arc<Self> {
         let Displayed { command, secrets } = displayed.into();
         Arc::new(Self {
@@ -113,6 +117,7 @@ impl Execution {
             log_opened: Completion::default(),
             stop,
             input: Input::default(),
+            lease: lease_ms.map(Lease::new),
             step: place,
         })
     }
@@ -171,10 +176,23 @@ impl Execution {
     }
 
     /// Asks it to stop, or asks again; also while it waits for its turn in a plan.
-    pub fn cancel(&self) {
-        self.stop.ask_again(Cause::Cancel);
+    pub fn cancel(&self, reason: Reason) {
+        self.stop.ask_again(Cause::Cancel(reason));
         if let Some(step) = &self.step {
-            step.report(StepNews::Cancelled);
+            step.report(StepNews::Stopped);
+        }
+    }
+
+    /// Ends it when its lease does. Resolves with that, or when it has ended otherwise.
+    pub async fn keep_to_lease(self: Arc<Self>) {
+        let Some(lease) = &self.lease else { return };
+        tokio::select! {
+            () = lease.ended() => {}
+            _ = self.outcome.wait() => return,
+        }
+        self.stop.ask(Cause::Lease);
+        if let Some(step) = &self.step {
+            step.report(StepNews::Stopped);
         }
     }
 
@@ -221,6 +239,8 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         log_path: None,
         error: None,
         error_code: None,
+        cancel_reason: None,
+        attempts: Vec::new(),
         metadata,
     }
 }
@@ -230,7 +250,11 @@ pub(crate) fn ended_with_runtime(execution: &Execution) -> Arc<ExecutionResult> 
     execution.outcome.get_or_set(|| {
         let error =
             "the runtime of the engine ended before the execution; its processes were killed";
-        Arc::new(cancelled(execution, error))
+        let result = cancelled(execution, error);
+        Arc::new(ExecutionResult {
+            cancel_reason: Some("the runtime of the engine ended".to_owned()),
+            ..result
+        })
     })
 }
 
