@@ -176,7 +176,7 @@ async fn a_handler_is_told_of_chunks_where_it_wants_them_before_their_lines() {
     let chunks = Arc::new(Chunks::default());
     // In one write, of which a shell might make two.
     let request = ExecutionRequest {
-        stdin: Some(b"a\xff\nb".to_vec()),
+        stdin: Some(b"a\xff\nb".to_vec().into()),
         ..ExecutionRequest::new(Command::exec("cat", [""; 0]))
     };
     run_with(&engine, request, Arc::<Chunks>::clone(&chunks)).await;
