@@ -358,7 +358,7 @@ class FakeEngine {
   /** @param {string} id @param {{ maxBytes?: number }} [options] */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    return endOfLog(this.#execution(checked), check.logOptions(options).maxBytes)
+    return endOfLog(this.#execution(checked), check.tailOptions(options).maxBytes)
   }
 
   /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
