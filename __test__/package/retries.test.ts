@@ -318,9 +318,9 @@ test('an execution is running while its next attempt is awaited', async () => {
 })
 
 const refused: [unknown, string, string][] = [
-  [{}, 'retry.attempts', 'a positive integer'],
-  [{ attempts: 0 }, 'retry.attempts', 'a positive integer'],
-  [{ attempts: 1001 }, 'retry.attempts', 'a positive integer up to 1000'],
+  [{}, 'retry.attempts', 'an integer from 1 to 1000'],
+  [{ attempts: 0 }, 'retry.attempts', 'an integer from 1 to 1000'],
+  [{ attempts: 1001 }, 'retry.attempts', 'an integer from 1 to 1000'],
   [{ attempts: 2, delayMs: -1 }, 'retry.delayMs', 'zero or a positive integer'],
   [{ attempts: 2, backoff: 0.5 }, 'retry.backoff', 'a number of at least 1'],
   [{ attempts: 2, backoff: Number.POSITIVE_INFINITY }, 'retry.backoff', 'a number of at least 1'],
