@@ -102,6 +102,27 @@ test('each attempt is given the input again', async () => {
   }
 })
 
+test('each attempt reads a file from its beginning, and what can be read only once is refused', async () => {
+  const file = join(temporary(), 'input')
+  writeFileSync(file, 'text')
+  const engine = newEngine()
+  const read = await engine.run(counting('echo $n $(cat); exit $((3 - n))', { stdin: { file } }))
+  expect(read).toMatchObject({ status: 'completed', stdout: '3 text\n' })
+  async function* lines() {
+    yield 'text'
+  }
+  for (const stdin of [lines(), { open: true } as const]) {
+    const refused = engine.run({ ...exec('cat'), stdin, retry: { attempts: 2 } })
+    await expect(refused).rejects.toMatchObject({ code: 'VALIDATION', field: 'stdin' })
+  }
+})
+
+test('a file that takes the output has that of the last attempt', async () => {
+  const file = join(temporary(), 'output')
+  await newEngine().run(counting('echo $n; exit $((3 - n))', { stdout: { file } }))
+  expect(readFileSync(file, 'utf8')).toBe('3\n')
+})
+
 test('each attempt has a deadline of its own, and one that times out or is silent is followed by another', async () => {
   const slow = '[ $n = 3 ] || exec sleep 60; sleep 0.2; echo done'
   const result = await newEngine().run(counting(slow, { timeoutMs: 400 }))
