@@ -78,12 +78,8 @@ impl Registry {
     ///
     /// An id that is in use.
     pub fn enter(&self, id: Uuid) -> Result<()> {
-        self.0.enter(&Execution::new(
-            id,
-            String::from("/bin/true"),
-            Arc::default(),
-            None,
-        ))
+        self.0
+            .enter(&Execution::new(id, None, Arc::default(), None))
     }
 
     /// Notes that it has finished; forgets the oldest beyond the bound.

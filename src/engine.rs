@@ -191,7 +191,7 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()?;
         request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let execution = Execution::new(request.id, request.command.display(), stop, None);
+        let execution = Execution::new(request.id, Some(&request), stop, None);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -573,7 +573,7 @@ mod tests {
         });
         let registry = &engine.0.registry;
         let enter = |id| {
-            let execution = Execution::new(id, String::from("true"), Arc::default(), None);
+            let execution = Execution::new(id, None, Arc::default(), None);
             registry.enter(&execution).expect("a free id");
             execution
         };

@@ -27,10 +27,13 @@ mod state;
 
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
-pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputStream};
-pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
+pub use api::event::{Ended, EventHandler, ExecutionEvent, Origin, OutputBatch, OutputStream};
+pub use api::plan::{
+    ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult, PlanSteps,
+};
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+pub use api::step::{PlanStep, RequestFn, StepKey, StepRequest, StepResults, When};
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use process::environment::Environment;
 

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::plan::PlanExecutionResult;
+use crate::api::request::ExecutionMetadata;
 use crate::api::result::ExecutionResult;
+use crate::api::step::StepKey;
 
 /// One of the two streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,16 +34,42 @@ impl OutputStream {
     }
 }
 
+/// What an execution says about itself, and its place in a plan. One for all that is told of an execution.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Origin {
+    /// What its request says about itself. Empty as long as the request of a step is not made.
+    pub metadata: ExecutionMetadata,
+    /// The plan that it is a step of, or `null`.
+    pub plan_id: Option<Uuid>,
+    /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none.
+    pub step: Option<StepKey>,
+}
+
 /// Something that happened to an execution or a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExecutionEvent {
+    /// It must wait for a slot of the engine. What can start at once is not told to wait; nor is a step of a plan before its
+    /// turn has come.
+    Pending {
+        /// The execution.
+        execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
+        /// When it began to wait.
+        timestamp: DateTime<Utc>,
+    },
     /// The process was started.
     Started {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The command, shell-quoted, for display.
         command: String,
         /// The process id of the command.
@@ -53,6 +81,9 @@ pub enum ExecutionEvent {
     Stdout {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The line, without its end.
         line: String,
         /// Whether the line goes on in the next event of that stream.
@@ -64,6 +95,9 @@ pub enum ExecutionEvent {
     Stderr {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The line, without its end.
         line: String,
         /// Whether the line goes on in the next event of that stream.
@@ -79,10 +113,14 @@ pub enum ExecutionEvent {
     Cancelled(Ended),
     /// The deadline of the execution passed.
     Timeout(Ended),
+    /// A step of a plan was not started, because of what became of others.
+    Skipped(Ended),
     /// A step of a plan ended, in whatever way.
     Progress {
         /// The plan.
         plan_id: Uuid,
+        /// What the plan says about itself.
+        metadata: Arc<ExecutionMetadata>,
         /// How many steps have ended.
         completed: usize,
         /// How many steps the plan has.
@@ -96,6 +134,8 @@ pub enum ExecutionEvent {
     PlanCompleted {
         /// The plan.
         plan_id: Uuid,
+        /// What the plan says about itself.
+        metadata: Arc<ExecutionMetadata>,
         /// How it ended.
         result: Arc<PlanExecutionResult>,
         /// When it ended.
@@ -109,6 +149,9 @@ pub enum ExecutionEvent {
 pub struct Ended {
     /// The execution.
     pub execution_id: Uuid,
+    /// Whose it is.
+    #[serde(flatten)]
+    pub origin: Arc<Origin>,
     /// How it ended.
     pub result: Arc<ExecutionResult>,
     /// When it ended.
@@ -120,6 +163,8 @@ pub struct Ended {
 pub struct OutputBatch {
     /// The execution.
     pub execution_id: Uuid,
+    /// Whose it is.
+    pub origin: Arc<Origin>,
     /// The stream.
     pub stream: OutputStream,
     /// The lines as they were printed, each followed by a newline.
@@ -169,17 +214,20 @@ pub trait EventHandler: Send + Sync {
             timestamp,
             ..
         } = batch;
+        let origin = || Arc::clone(&batch.origin);
         for (line, partial) in batch.lines() {
             let line = line.into_owned();
             self.on_event(match batch.stream {
                 OutputStream::Stdout => ExecutionEvent::Stdout {
                     execution_id,
+                    origin: origin(),
                     line,
                     partial,
                     timestamp,
                 },
                 OutputStream::Stderr => ExecutionEvent::Stderr {
                     execution_id,
+                    origin: origin(),
                     line,
                     partial,
                     timestamp,

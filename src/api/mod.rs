@@ -8,3 +8,4 @@ pub(crate) mod plan;
 pub(crate) mod quote;
 pub(crate) mod request;
 pub(crate) mod result;
+pub(crate) mod step;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::api::path::path_or_none_as_text;
 use crate::api::request::ExecutionMetadata;
+use crate::api::step::StepKey;
 
 /// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,7 +28,7 @@ pub enum ExecutionStatus {
     Cancelled,
     /// Its deadline passed, whatever its exit code.
     Timeout,
-    /// A step of a plan that was not started, because another one failed; `error` names that one.
+    /// A step of a plan that was not started, because of what became of others; `error` says of which.
     Skipped,
 }
 
@@ -65,6 +66,8 @@ pub enum ResultErrorCode {
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
     /// all the same.
     Io,
+    /// The request of a step of a plan could not be made, or is not acceptable; `error` says why.
+    InvalidStep,
 }
 
 /// How an execution ended.
@@ -136,6 +139,10 @@ pub struct ExecutionResult {
     pub error: Option<String>,
     /// What went wrong beyond the exit of the command, for programs, or `null`.
     pub error_code: Option<ResultErrorCode>,
+    /// The plan that it was a step of, or `null`.
+    pub plan_id: Option<Uuid>,
+    /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none.
+    pub step: Option<StepKey>,
     /// What the request said about itself.
     pub metadata: ExecutionMetadata,
 }
@@ -174,4 +181,10 @@ pub struct ExecutionSummary {
     pub started_at: Option<DateTime<Utc>>,
     /// How long it took, in milliseconds, or `null` if it has not finished.
     pub duration_ms: Option<u64>,
+    /// What the request said about itself.
+    pub metadata: ExecutionMetadata,
+    /// The plan that it is a step of, or `null`.
+    pub plan_id: Option<Uuid>,
+    /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none.
+    pub step: Option<StepKey>,
 }

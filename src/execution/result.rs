@@ -132,19 +132,23 @@ impl Running {
         let (status, error) = self.stopped(cause);
         let error = error.unwrap_or_default();
         let comma = if cause == Cause::Cancel { "" } else { "," };
-        self.never_started(status, format!("{error}{comma} before it was started"))
-    }
-
-    pub(super) fn never_started(&self, status: ExecutionStatus, error: String) -> ExecutionResult {
         ExecutionResult {
             status,
+            error: Some(format!("{error}{comma} before it was started")),
+            ..self.unstarted()
+        }
+    }
+
+    pub(super) fn invalid(&self, error: String) -> ExecutionResult {
+        ExecutionResult {
             error: Some(error),
+            error_code: Some(ResultErrorCode::InvalidStep),
             ..self.unstarted()
         }
     }
 
     fn unstarted(&self) -> ExecutionResult {
-        empty_result(&self.execution, self.metadata.clone())
+        empty_result(&self.execution)
     }
 }
 

@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use super::handlers::Handlers;
 use super::output::log::{AppendFile, Files, Log};
@@ -17,7 +18,7 @@ pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::api::event::{Ended, ExecutionEvent};
-use crate::api::request::{ExecutionMetadata, ExecutionRequest};
+use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus};
 use crate::process::scarcity::{self, Lack};
 use crate::process::{self, Invocation, SpawnError, Spawned, pool};
@@ -40,8 +41,12 @@ pub(crate) struct Running {
     pub stdin: Option<Vec<u8>>,
     pub files: Files,
     pub keep_background: bool,
-    pub metadata: ExecutionMetadata,
+    /// Tells that it waits for a slot, which comes before its start.
+    pub pending: Option<Telling>,
 }
+
+/// An event on its way to handlers that may take their time.
+pub(crate) type Telling = JoinHandle<()>;
 
 /// When the plan of a step is to be over.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +58,8 @@ pub(crate) struct PlanDeadline {
 
 /// How far the thread that resolved the request has come.
 pub(crate) enum Begun {
-    /// It is not to be started at all.
-    Never(ExecutionStatus, String),
+    /// What was made for it is not acceptable.
+    Invalid(String),
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
@@ -94,7 +99,7 @@ impl Running {
             plan_deadline: None,
             stdin: request.stdin.take(),
             keep_background: request.keep_background,
-            metadata: std::mem::take(&mut request.metadata),
+            pending: None,
             execution,
             registry,
             config,
@@ -114,26 +119,22 @@ impl Running {
             let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
             let lived = unless_it_panics(Box::pin(self.run(begun))).await;
             let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
-            let result = Arc::new(result);
             drop(slot);
-            settling.settle(Arc::clone(&result));
-            if !handlers.0.is_empty()
-                && let Some(event) = terminal_event(&result)
-            {
-                let told = handlers.on_event(event);
-                // A handler that hangs must not keep everybody else from the result.
-                drop(tokio::time::timeout(config.drain_max(), told).await);
-            }
-            drop(settling);
+            settling
+                .conclude(result, handlers, config.drain_max())
+                .await;
         }
     }
 
-    async fn run(self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
+    async fn run(mut self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
         let (invocation, slot, tried) = match begun {
-            Begun::Never(status, error) => return (self.never_started(status, error), None),
+            Begun::Invalid(error) => return (self.invalid(error), None),
             Begun::Unstartable(error) => return (self.not_started(error), None),
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {
+                if matches!(maybe_slot, MaybeSlot::Waiting(_)) {
+                    self.pending = tell_pending(&self.execution, &self.handlers);
+                }
                 let slot = tokio::select! {
                     biased;
                     cause = self.execution.stop.asked() => Err(cause),
@@ -141,17 +142,31 @@ impl Running {
                 };
                 let slot = match slot {
                     Ok(slot) => slot,
-                    Err(cause) => return (self.stopped_before_start(cause), None),
+                    Err(cause) => {
+                        self.has_told_pending().await;
+                        return (self.stopped_before_start(cause), None);
+                    }
                 };
                 (invocation, slot, None)
             }
         };
-        let result = match self.start(Arc::new(*invocation), tried).await {
+        let attempt = self.start(Arc::new(*invocation), tried).await;
+        if !matches!(attempt, Attempt::Started(_)) {
+            self.has_told_pending().await;
+        }
+        let result = match attempt {
             Attempt::Started(spawned) => self.supervise(spawned).await,
             Attempt::Stopped(cause) => self.stopped_before_start(cause),
             Attempt::Failed(error) => self.not_started(error),
         };
         (result, Some(slot))
+    }
+
+    /// Resolves once it was told that it waits, which comes before its end; a handler that hangs is not waited for.
+    async fn has_told_pending(&mut self) {
+        if let Some(told) = self.pending.take() {
+            drop(timeout(self.config.drain_max(), told).await);
+        }
     }
 
     /// Starts the process; while that fails for lack of something that others hold, waits for it to be given back.
@@ -238,6 +253,7 @@ impl Running {
         let ending = {
             let input = self.stdin.take().unwrap_or_default();
             let started = started_event(&self.execution, &start);
+            let pending = self.pending.take();
             let handlers = &self.handlers;
             let work = async {
                 let feed = async {
@@ -247,6 +263,9 @@ impl Running {
                     std::future::pending::<()>().await;
                 };
                 let read = async {
+                    if let Some(told) = pending {
+                        drop(told.await);
+                    }
                     handlers.on_event(started).await;
                     reader.run(&progress).await;
                 };
@@ -275,7 +294,7 @@ async fn try_to_start(
 ) -> Option<Result<Spawned, SpawnError>> {
     let outcome = pool::STARTS.run(move || process::spawn(&invocation));
     tokio::pin!(outcome);
-    if let Ok(outcome) = tokio::time::timeout(HANGING, &mut outcome).await {
+    if let Ok(outcome) = timeout(HANGING, &mut outcome).await {
         return outcome;
     }
     *lack = None;
@@ -297,7 +316,7 @@ fn panicked(execution: &Execution) -> ExecutionResult {
     ExecutionResult {
         started_at: execution.started_at.get().copied(),
         error: Some(error.into()),
-        ..empty_result(execution, ExecutionMetadata::default())
+        ..empty_result(execution)
     }
 }
 
@@ -327,36 +346,62 @@ impl Moment {
 fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     ExecutionEvent::Started {
         execution_id: execution.id(),
+        origin: Arc::clone(execution.origin()),
         command: execution.command().to_owned(),
         pid: start.pid,
         timestamp: start.at,
     }
 }
 
-/// The end of a step that was skipped is told by its plan.
-fn terminal_event(result: &Arc<ExecutionResult>) -> Option<ExecutionEvent> {
+/// Tells, without waiting for it, that an execution waits for a slot.
+pub(crate) fn tell_pending(execution: &Execution, handlers: &Handlers) -> Option<Telling> {
+    if handlers.0.is_empty() {
+        return None;
+    }
+    let handlers = handlers.clone();
+    let event = ExecutionEvent::Pending {
+        execution_id: execution.id(),
+        origin: Arc::clone(execution.origin()),
+        timestamp: Utc::now(),
+    };
+    Some(tokio::spawn(async move { handlers.on_event(event).await }))
+}
+
+fn terminal_event(execution: &Execution, result: &Arc<ExecutionResult>) -> ExecutionEvent {
     let ended = Ended {
         execution_id: result.id,
+        origin: Arc::clone(execution.origin()),
         timestamp: result.completed_at,
         result: Arc::clone(result),
     };
     match result.status {
-        ExecutionStatus::Completed => Some(ExecutionEvent::Completed(ended)),
-        ExecutionStatus::Cancelled => Some(ExecutionEvent::Cancelled(ended)),
-        ExecutionStatus::Timeout => Some(ExecutionEvent::Timeout(ended)),
-        ExecutionStatus::Skipped => None,
-        _ => Some(ExecutionEvent::Failed(ended)),
+        ExecutionStatus::Completed => ExecutionEvent::Completed(ended),
+        ExecutionStatus::Cancelled => ExecutionEvent::Cancelled(ended),
+        ExecutionStatus::Timeout => ExecutionEvent::Timeout(ended),
+        ExecutionStatus::Skipped => ExecutionEvent::Skipped(ended),
+        _ => ExecutionEvent::Failed(ended),
     }
 }
 
 /// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
 /// because the runtime ends or by a defect. Then the execution is settled here.
-struct Settling {
-    execution: Arc<Execution>,
-    registry: Arc<Registry>,
+pub(crate) struct Settling {
+    pub execution: Arc<Execution>,
+    pub registry: Arc<Registry>,
 }
 
 impl Settling {
+    /// Settles it, and tells its end before who waits for it is woken.
+    pub async fn conclude(self, result: ExecutionResult, handlers: Handlers, patience: Duration) {
+        let result = Arc::new(result);
+        self.settle(Arc::clone(&result));
+        if !handlers.0.is_empty() {
+            let told = handlers.on_event(terminal_event(&self.execution, &result));
+            // A handler that hangs must not keep everybody else from the result.
+            drop(timeout(patience, told).await);
+        }
+    }
+
     fn settle(&self, result: Arc<ExecutionResult>) {
         self.execution.outcome.set(result);
         // A step is forgotten with its plan.

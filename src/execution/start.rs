@@ -4,18 +4,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::request::ExecutionRequest;
-use crate::api::result::ExecutionStatus;
+use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::execution::handlers::Handlers;
 use crate::execution::resolve::{Unresolved, resolve};
-use crate::execution::running::{Begun, PlanDeadline, Running};
+use crate::execution::running::{Begun, PlanDeadline, Running, Settling, Telling};
 use crate::process::environment::Environment;
 use crate::process::{Invocation, spawn};
-use crate::state::execution::Execution;
+use crate::state::execution::{Execution, empty_result};
 use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
 
@@ -26,6 +27,16 @@ pub(crate) struct Start {
     pub execution: Arc<Execution>,
     pub handlers: Handlers,
     pub runtime: Handle,
+}
+
+/// What a plan knows of a step whose turn has come.
+#[derive(Default)]
+pub(crate) struct StepTurn {
+    pub deadline: Option<PlanDeadline>,
+    /// Tells that it has waited for its slot.
+    pub pending: Option<Telling>,
+    /// Whether its request was made meanwhile, so that nobody has seen it before.
+    pub is_made: bool,
 }
 
 impl Start {
@@ -48,7 +59,7 @@ impl Start {
         };
         decision.accept();
         let begun = unless_it_panics(|| self.begin(resolved, maybe_slot));
-        self.live(request, begun, None);
+        self.live(request, begun, StepTurn::default());
     }
 
     /// The same for a step of a plan, whose files were checked when the plan was accepted.
@@ -57,25 +68,56 @@ impl Start {
         request: ExecutionRequest,
         environment: &Environment,
         slot: Slot,
-        deadline: Option<PlanDeadline>,
+        turn: StepTurn,
     ) {
         let begun = unless_it_panics(|| {
-            let resolved = self.resolve(&request, environment);
-            let resolved = resolved.map_err(|unresolved| match unresolved {
+            let resolved = match self.resolve(&request, environment) {
                 // In a result no field is named: Rust and TypeScript spell it differently.
-                Unresolved::Invalid(ValidationError {
+                Err(Unresolved::Invalid(ValidationError {
                     expected, found, ..
-                }) => format!("not started: expected {expected}, found {found}"),
-                Unresolved::Unstartable(error) => error,
-            });
+                })) => {
+                    let error = format!("not started: expected {expected}, found {found}");
+                    if turn.is_made {
+                        // With the error the slot is given back: who is told of it may want it at once.
+                        drop(slot);
+                        return Begun::Invalid(error);
+                    }
+                    Err(error)
+                }
+                Err(Unresolved::Unstartable(error)) => Err(error),
+                Ok(invocation) => Ok(invocation),
+            };
             self.begin(resolved, MaybeSlot::Slot(slot))
         });
-        self.live(request, begun, deadline);
+        self.live(request, begun, turn);
     }
 
     /// Settles an execution that is never to be started.
-    pub fn never_start(self, request: ExecutionRequest, status: ExecutionStatus, error: String) {
-        self.live(request, Begun::Never(status, error), None);
+    pub fn never_start(
+        self,
+        status: ExecutionStatus,
+        error: String,
+        error_code: Option<ResultErrorCode>,
+        pending: Option<Telling>,
+    ) {
+        let result = ExecutionResult {
+            status,
+            error: Some(error),
+            error_code,
+            ..empty_result(&self.execution)
+        };
+        let settling = Settling {
+            execution: self.execution,
+            registry: self.registry,
+        };
+        let patience = self.config.drain_max();
+        let handlers = self.handlers;
+        self.runtime.spawn(async move {
+            if let Some(told) = pending {
+                drop(timeout(patience, told).await);
+            }
+            settling.conclude(result, handlers, patience).await;
+        });
     }
 
     fn resolve(
@@ -105,7 +147,7 @@ impl Start {
         }
     }
 
-    fn live(self, mut request: ExecutionRequest, begun: Begun, deadline: Option<PlanDeadline>) {
+    fn live(self, mut request: ExecutionRequest, begun: Begun, turn: StepTurn) {
         let mut running = Running::new(
             self.execution,
             self.registry,
@@ -113,7 +155,8 @@ impl Start {
             self.handlers,
             &mut request,
         );
-        running.plan_deadline = deadline;
+        running.plan_deadline = turn.deadline;
+        running.pending = turn.pending;
         self.runtime.spawn(running.live(begun));
     }
 }

@@ -1,6 +1,6 @@
 //! The life of a plan: it reacts to steps that end, to slots that become free, to a cancel and to its deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -10,17 +10,18 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::schedule::Schedule;
-use super::validate::path_of;
+use super::making::{Made, Making};
+use super::schedule::{Outcome, Schedule, Skip};
 use crate::api::config::ExecutionConfig;
 use crate::api::error::Result;
 use crate::api::event::ExecutionEvent;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
-use crate::api::request::ExecutionRequest;
-use crate::api::result::ExecutionStatus;
+use crate::api::request::ExecutionMetadata;
+use crate::api::result::{ExecutionStatus, ResultErrorCode};
+use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
-use crate::execution::running::{PlanDeadline, deadline_after};
-use crate::execution::start::{Decision, Start};
+use crate::execution::running::{PlanDeadline, Telling, deadline_after, tell_pending};
+use crate::execution::start::{Decision, Start, StepTurn};
 use crate::process::environment::Environment;
 use crate::process::pool;
 use crate::state::cancellation::{Cause, Stop};
@@ -47,15 +48,16 @@ pub(crate) fn steps_of(
     stop: Arc<Stop>,
 ) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
     let (reporter, news) = unbounded_channel();
-    let steps = request.commands.iter().enumerate().map(|(index, request)| {
-        let reporter = reporter.clone();
-        let place = Step { index, reporter };
-        Execution::new(
-            request.id,
-            request.command.display(),
-            Arc::default(),
-            Some(place),
-        )
+    let keys = request.steps.keys().into_iter().enumerate();
+    let steps = keys.zip(request.steps.iter()).map(|((index, key), step)| {
+        let place = Step {
+            index,
+            plan: request.id,
+            key,
+            may_fail: step.allow_failure,
+            reporter: reporter.clone(),
+        };
+        Execution::new(step.id(), step.known(), Arc::default(), Some(place))
     });
     let plan = Plan {
         id: request.id,
@@ -113,32 +115,22 @@ impl Run {
         async move {
             let drain_max = self.context.config.drain_max();
             let teller = Teller::new(self.handlers, &self.context.runtime);
-            let mut steps = Steps {
-                schedule: Schedule::new(&request.strategy, request.commands.len()),
-                starts: vec![0; request.commands.len()],
-                requests: request.commands.into_iter().map(Some).collect(),
-                deadline: request.timeout_ms.map(|timeout_ms| PlanDeadline {
-                    at: deadline_after(self.accepted, timeout_ms),
-                    timeout_ms,
-                }),
-                plan: self.plan,
-                news: self.news,
-                context: self.context,
-                maybe_slot: None,
-                running: BTreeMap::new(),
-                last_start: 0,
-                asked: Asked::Nothing,
-                has_passed: false,
-                ended_by: None,
-            };
+            let metadata = Arc::new(request.metadata.clone());
+            let deadline = request.timeout_ms.map(|timeout_ms| PlanDeadline {
+                at: deadline_after(self.accepted, timeout_ms),
+                timeout_ms,
+            });
+            let mut steps = Steps::new(self.plan, self.news, self.context, request, deadline);
+            steps.begin();
             while !steps.schedule.is_over() {
                 let happening = steps.next().await;
                 if steps.react(happening) {
-                    teller.tell(steps.progress());
+                    teller.tell(steps.progress(&metadata));
                 }
             }
             teller.tell(ExecutionEvent::PlanCompleted {
                 plan_id: steps.plan.id,
+                metadata,
                 result: settling.settle(steps.ended_by),
                 timestamp: Utc::now(),
             });
@@ -152,14 +144,17 @@ impl Run {
 /// The steps of a plan that runs.
 struct Steps {
     plan: Arc<Plan>,
-    /// Taken when the step is started, or settled without.
-    requests: Vec<Option<ExecutionRequest>>,
+    /// Taken when the step is started, or its request made, or it is settled without.
+    requests: Vec<Option<StepRequest>>,
     schedule: Schedule,
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     deadline: Option<PlanDeadline>,
     /// For the next step; one at a time, so that a long plan does not keep others out of the line.
     maybe_slot: Option<MaybeSlot>,
+    /// Those that were told that they wait for it.
+    pending: HashMap<usize, Told>,
+    making: Making,
     /// Those that run, by the number of their start.
     running: BTreeMap<usize, usize>,
     /// For each step, the number of its start.
@@ -171,6 +166,12 @@ struct Steps {
     has_passed: bool,
     /// What ended the plan before its time.
     ended_by: Option<ExecutionStatus>,
+}
+
+/// A step that was told that it waits, and its handlers: it has one set of these for its life.
+struct Told {
+    handlers: Handlers,
+    telling: Option<Telling>,
 }
 
 /// What the steps of a plan were asked, because it was.
@@ -186,15 +187,52 @@ enum Happening {
     Stop(Asked),
     Deadline(u64),
     News(StepNews),
+    Made(usize, Made),
     Turn(Option<Slot>),
 }
 
 impl Steps {
+    fn new(
+        plan: Arc<Plan>,
+        news: UnboundedReceiver<StepNews>,
+        context: PlanContext,
+        request: ExecutionPlan,
+        deadline: Option<PlanDeadline>,
+    ) -> Self {
+        Self {
+            schedule: Schedule::new(&request.steps),
+            starts: vec![0; request.steps.len()],
+            making: Making::new(context.config.max_concurrent_executions),
+            requests: request.steps.into_requests().map(Some).collect(),
+            deadline,
+            plan,
+            news,
+            context,
+            maybe_slot: None,
+            pending: HashMap::new(),
+            running: BTreeMap::new(),
+            last_start: 0,
+            asked: Asked::Nothing,
+            has_passed: false,
+            ended_by: None,
+        }
+    }
+
+    fn begin(&mut self) {
+        let skips = self.schedule.begin();
+        self.skip(&skips, "");
+    }
+
     async fn next(&mut self) -> Happening {
-        if !self.schedule.has_next() {
-            self.maybe_slot = None;
-        } else if self.maybe_slot.is_none() {
-            self.maybe_slot = Some(self.context.slots.take_for_plan());
+        self.make_requests();
+        match (self.next_to_start(), &self.maybe_slot) {
+            (None, _) => self.maybe_slot = None,
+            (Some(_), None) => self.maybe_slot = Some(self.context.slots.take_for_plan()),
+            (Some(_), Some(_)) => {}
+        }
+        if let (Some(step), Some(MaybeSlot::Waiting(_))) = (self.next_to_start(), &self.maybe_slot)
+        {
+            self.tell_pending(step);
         }
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
@@ -207,7 +245,36 @@ impl Steps {
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
+            (step, made) = self.making.next() => Happening::Made(step, made),
             slot = turn(&mut self.maybe_slot) => Happening::Turn(slot),
+        }
+    }
+
+    /// The step that the next slot is for: one whose request was made comes before those that are new.
+    fn next_to_start(&self) -> Option<usize> {
+        let made = self.making.first_made();
+        made.or_else(|| {
+            self.schedule
+                .peek()
+                .filter(|&step| !self.is_to_be_made(step))
+        })
+    }
+
+    fn is_to_be_made(&self, step: usize) -> bool {
+        matches!(self.requests[step], Some(StepRequest::Made { .. }))
+    }
+
+    /// Lets requests be made whose turn has come. They take no slot meanwhile: what makes them may run executions of its
+    /// own.
+    fn make_requests(&mut self) {
+        while self.making.has_room()
+            && let Some(step) = self.schedule.peek()
+            && let Some(StepRequest::Made { make, .. }) = &self.requests[step]
+        {
+            let make = make.clone();
+            self.schedule.start_next();
+            self.requests[step] = None;
+            self.making.start(step, make, self.plan.results());
         }
     }
 
@@ -217,7 +284,7 @@ impl Steps {
             Happening::Stop(asked) => self.stop(asked),
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
             Happening::News(StepNews::Cancelled(step)) => {
-                if self.schedule.start_out_of_turn(step) {
+                if self.making.withdraw(step) || self.schedule.start_out_of_turn(step) {
                     self.never_start(
                         step,
                         ExecutionStatus::Cancelled,
@@ -229,6 +296,7 @@ impl Steps {
                 self.end(step);
                 return true;
             }
+            Happening::Made(step, made) => self.take_request(step, made),
             Happening::Turn(slot) => {
                 self.maybe_slot = None;
                 if let Some(slot) = slot {
@@ -239,33 +307,86 @@ impl Steps {
         false
     }
 
+    /// Checks a request that was made as any other is.
+    fn take_request(&mut self, step: usize, made: Made) {
+        let checked = made.and_then(|mut request| {
+            let execution = &self.plan.steps[step];
+            request.id = execution.id();
+            match request.validate(&self.context.config) {
+                Ok(()) => Ok(request),
+                Err(error) => Err(format!("its request is not acceptable: {error}")),
+            }
+        });
+        match checked {
+            Ok(request) => {
+                self.plan.steps[step].set_request(&request);
+                self.making.keep(step, request);
+            }
+            Err(error) => {
+                let failed = ExecutionStatus::Failed;
+                self.settle(step, failed, error, Some(ResultErrorCode::InvalidStep));
+            }
+        }
+    }
+
     fn start_next(&mut self, slot: Slot) {
-        let Some(step) = self.schedule.start_next() else {
-            return;
-        };
-        let Some(request) = self.requests[step].take() else {
+        let made = self.making.take_made();
+        let is_made = made.is_some();
+        let Some((step, request)) = made.or_else(|| {
+            let step = self.schedule.start_next()?;
+            match self.requests[step].take()? {
+                StepRequest::Known(request) => Some((step, *request)),
+                StepRequest::Made { .. } => None,
+            }
+        }) else {
             return;
         };
         self.last_start += 1;
         self.starts[step] = self.last_start;
         self.running.insert(self.last_start, step);
-        let start = self.start_of(step, (self.context.handlers_of_step)(step));
+        let Told { handlers, telling } = self.handlers_of(step);
+        let start = self.start_of(step, handlers);
         let environment = self.context.environment.clone();
-        let deadline = self.deadline;
-        pool::STARTS.submit(move || start.start_step(request, &environment, slot, deadline));
+        let turn = StepTurn {
+            deadline: self.deadline,
+            pending: telling,
+            is_made,
+        };
+        pool::STARTS.submit(move || start.start_step(request, &environment, slot, turn));
+    }
+
+    fn tell_pending(&mut self, step: usize) {
+        if self.pending.contains_key(&step) {
+            return;
+        }
+        let handlers = (self.context.handlers_of_step)(step);
+        let telling = tell_pending(&self.plan.steps[step], &handlers);
+        self.pending.insert(step, Told { handlers, telling });
+    }
+
+    fn handlers_of(&mut self, step: usize) -> Told {
+        let told = self.pending.remove(&step);
+        told.unwrap_or_else(|| Told {
+            handlers: (self.context.handlers_of_step)(step),
+            telling: None,
+        })
     }
 
     fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
-        let Some(request) = self.requests[step].take() else {
-            return;
-        };
-        // The end of a step that was skipped is no event of its own.
-        let handlers = match status {
-            ExecutionStatus::Skipped => Handlers::default(),
-            _ => (self.context.handlers_of_step)(step),
-        };
+        self.settle(step, status, error.to_owned(), None);
+    }
+
+    fn settle(
+        &mut self,
+        step: usize,
+        status: ExecutionStatus,
+        error: String,
+        error_code: Option<ResultErrorCode>,
+    ) {
+        self.requests[step] = None;
+        let Told { handlers, telling } = self.handlers_of(step);
         self.start_of(step, handlers)
-            .never_start(request, status, error.to_owned());
+            .never_start(status, error, error_code, telling);
     }
 
     fn start_of(&self, step: usize, handlers: Handlers) -> Start {
@@ -293,19 +414,39 @@ impl Steps {
         let Some(result) = self.plan.steps[step].outcome.get().cloned() else {
             return;
         };
-        let skipped = self.schedule.end(step, result.success);
-        if skipped.is_empty() {
+        let outcome = match result.status {
+            ExecutionStatus::Completed => Outcome::Success,
+            ExecutionStatus::Skipped => Outcome::Skipped,
+            _ if self.plan.steps[step].may_fail() => Outcome::Success,
+            _ => Outcome::Failure,
+        };
+        let skips = self.schedule.end(step, outcome);
+        if skips.is_empty() {
             return;
         }
+        let error = result.error.as_deref().unwrap_or("for an unknown reason");
         let verb = match result.status {
             ExecutionStatus::Cancelled => "was cancelled",
             ExecutionStatus::Timeout => "timed out",
+            // Its own error says why.
+            ExecutionStatus::Skipped => "was",
             _ => "failed",
         };
-        let error = result.error.as_deref().unwrap_or("for an unknown reason");
-        let error = format!("skipped because {} {verb}: {error}", path_of(step));
-        for step in skipped {
-            self.never_start(step, ExecutionStatus::Skipped, &error);
+        let colon = if outcome == Outcome::Skipped { "" } else { ":" };
+        let path = self.plan.steps[step].path();
+        self.skip(&skips, &format!("{path} {verb}{colon} {error}"));
+    }
+
+    /// Settles steps that will never run, because of what became of the one that has ended last.
+    fn skip(&mut self, skips: &[Skip], cause: &str) {
+        for skip in skips {
+            let why = if skip.is_caused {
+                cause
+            } else {
+                "nothing that it depends on has failed"
+            };
+            let error = format!("skipped because {why}");
+            self.never_start(skip.step, ExecutionStatus::Skipped, &error);
         }
     }
 
@@ -340,17 +481,19 @@ impl Steps {
 
     /// Returns whether there was something that was to be started.
     fn start_no_more(&mut self, error: &str) -> bool {
-        let withdrawn = self.schedule.withdraw_all();
+        let mut withdrawn = self.making.withdraw_all();
+        withdrawn.extend(self.schedule.withdraw_all());
         for &step in &withdrawn {
             self.never_start(step, ExecutionStatus::Cancelled, error);
         }
         !withdrawn.is_empty()
     }
 
-    fn progress(&self) -> ExecutionEvent {
+    fn progress(&self, metadata: &Arc<ExecutionMetadata>) -> ExecutionEvent {
         let current = self.running.last_key_value();
         ExecutionEvent::Progress {
             plan_id: self.plan.id,
+            metadata: Arc::clone(metadata),
             completed: self.schedule.ended(),
             total: self.plan.steps.len(),
             current_command: current.map(|(_, &step)| self.plan.steps[step].command().to_owned()),
@@ -452,7 +595,7 @@ impl Drop for Settling {
 mod tests {
     use super::*;
     use crate::api::plan::ExecutionStrategy;
-    use crate::api::request::Command;
+    use crate::api::request::{Command, ExecutionRequest};
 
     #[tokio::test]
     async fn the_end_of_a_step_past_the_deadline_of_its_plan_is_that_of_the_plan() {
@@ -460,38 +603,27 @@ mod tests {
             stop_on_error: false,
         };
         let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
-        let request = ExecutionPlan::new(strategy, commands.into());
+        let request = ExecutionPlan::new(strategy, commands);
         let (plan, news) = steps_of(&request, Arc::default());
         let config = ExecutionConfig::default();
-        let mut steps = Steps {
-            schedule: Schedule::new(&request.strategy, request.commands.len()),
-            starts: vec![0; request.commands.len()],
-            requests: request.commands.into_iter().map(Some).collect(),
-            deadline: Some(PlanDeadline {
-                at: Instant::now(),
-                timeout_ms: 5,
-            }),
-            plan,
-            news,
-            context: PlanContext {
-                registry: Arc::new(Registry::new(config.max_in_memory_executions)),
-                slots: Slots::new(1, 0),
-                config: Arc::new(config),
-                environment: Environment::current(),
-                runtime: Handle::current(),
-                handlers_of_step: Box::new(|_| Handlers::default()),
-            },
-            maybe_slot: None,
-            running: BTreeMap::new(),
-            last_start: 0,
-            asked: Asked::Nothing,
-            has_passed: false,
-            ended_by: None,
+        let context = PlanContext {
+            registry: Arc::new(Registry::new(config.max_in_memory_executions)),
+            slots: Slots::new(1, 0),
+            config: Arc::new(config),
+            environment: Environment::current(),
+            runtime: Handle::current(),
+            handlers_of_step: Box::new(|_| Handlers::default()),
         };
+        let deadline = PlanDeadline {
+            at: Instant::now(),
+            timeout_ms: 5,
+        };
+        let mut steps = Steps::new(plan, news, context, request, Some(deadline));
+        steps.begin();
         assert_eq!(steps.schedule.start_next(), Some(0));
         // The plan has not been told of its deadline yet, only of the step.
         steps.react(Happening::News(StepNews::Ended(0)));
-        assert!(!steps.schedule.has_next());
+        assert_eq!(steps.schedule.peek(), None);
         assert_eq!(steps.ended_by, Some(ExecutionStatus::Timeout));
         for step in &steps.plan.steps[1..] {
             let result = step.outcome.wait().await;

@@ -10,14 +10,18 @@ use uuid::Uuid;
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
 use crate::api::error::{ExecutionError, Result};
-use crate::api::request::ExecutionMetadata;
+use crate::api::event::Origin;
+use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::api::step::StepKey;
 
 /// What the registry knows of an execution.
 #[derive(Debug)]
 pub(crate) struct Execution {
     id: Uuid,
-    command: String,
+    about: About,
+    /// What is known of a step once its request was made.
+    made: OnceLock<Box<About>>,
     /// When `execute` was called.
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
@@ -27,10 +31,21 @@ pub(crate) struct Execution {
     step: Option<Step>,
 }
 
+/// What is told of an execution, whatever becomes of it.
+#[derive(Debug)]
+struct About {
+    command: String,
+    origin: Arc<Origin>,
+}
+
 /// A step of a plan, which tells the plan what becomes of it.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub index: usize,
+    pub plan: Uuid,
+    pub key: StepKey,
+    /// Whether others take its failure for a success.
+    pub may_fail: bool,
     pub reporter: UnboundedSender<StepNews>,
 }
 
@@ -50,11 +65,32 @@ impl Step {
     }
 }
 
+impl About {
+    fn of(request: Option<&ExecutionRequest>, step: Option<&Step>) -> Self {
+        let metadata = request.map(|request| request.metadata.clone());
+        Self {
+            command: request.map_or_else(String::new, |request| request.command.display()),
+            origin: Arc::new(Origin {
+                metadata: metadata.unwrap_or_default(),
+                plan_id: step.map(|step| step.plan),
+                step: step.map(|step| step.key.clone()),
+            }),
+        }
+    }
+}
+
 impl Execution {
-    pub fn new(id: Uuid, command: String, stop: Arc<Stop>, place: Option<Step>) -> Arc<Self> {
+    /// Of a step whose request is made later, the request is not known yet.
+    pub fn new(
+        id: Uuid,
+        request: Option<&ExecutionRequest>,
+        stop: Arc<Stop>,
+        place: Option<Step>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            command,
+            about: About::of(request, place.as_ref()),
+            made: OnceLock::new(),
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
@@ -67,12 +103,37 @@ impl Execution {
         self.id
     }
 
+    /// Notes what a step runs whose request was made.
+    pub fn set_request(&self, request: &ExecutionRequest) {
+        let about = About::of(Some(request), self.step.as_ref());
+        let _ = self.made.set(Box::new(about));
+    }
+
+    fn about(&self) -> &About {
+        self.made.get().map_or(&self.about, Box::as_ref)
+    }
+
     pub fn command(&self) -> &str {
-        &self.command
+        &self.about().command
+    }
+
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.about().origin
     }
 
     pub fn is_step(&self) -> bool {
         self.step.is_some()
+    }
+
+    /// The path of a step in its plan, as a message names it.
+    pub fn path(&self) -> String {
+        self.step
+            .as_ref()
+            .map_or_else(String::new, |step| step.key.path())
+    }
+
+    pub fn may_fail(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.may_fail)
     }
 
     pub fn status(&self) -> ExecutionStatus {
@@ -93,9 +154,12 @@ impl Execution {
         ExecutionSummary {
             id: self.id,
             status: self.status(),
-            command: self.command.clone(),
+            command: self.command().to_owned(),
             started_at: self.started_at.get().copied(),
             duration_ms: result.map(|result| result.duration_ms),
+            metadata: self.origin().metadata.clone(),
+            plan_id: self.origin().plan_id,
+            step: self.origin().step.clone(),
         }
     }
 
@@ -121,7 +185,12 @@ impl Execution {
 }
 
 /// The result of an execution that failed before anything was started.
-pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
+pub(crate) fn empty_result(execution: &Execution) -> ExecutionResult {
+    let Origin {
+        metadata,
+        plan_id,
+        step,
+    } = Origin::clone(execution.origin());
     ExecutionResult {
         id: execution.id,
         status: ExecutionStatus::Failed,
@@ -135,7 +204,7 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         truncated: false,
         stdout_overflow_file: None,
         stderr_overflow_file: None,
-        command: execution.command.clone(),
+        command: execution.command().to_owned(),
         pid: None,
         started_at: None,
         completed_at: Utc::now(),
@@ -147,6 +216,8 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         log_path: None,
         error: None,
         error_code: None,
+        plan_id,
+        step,
         metadata,
     }
 }
@@ -171,7 +242,7 @@ fn cancelled(execution: &Execution, error: &str) -> ExecutionResult {
     ExecutionResult {
         status: ExecutionStatus::Cancelled,
         error: Some(error.to_owned()),
-        ..empty_result(execution, ExecutionMetadata::default())
+        ..empty_result(execution)
     }
 }
 

@@ -259,6 +259,7 @@ impl Reader {
         let Some(lines) = lines else { return };
         let batch = OutputBatch {
             execution_id: self.execution.id(),
+            origin: Arc::clone(self.execution.origin()),
             stream,
             bytes: lines.bytes,
             partial: lines.partial,
