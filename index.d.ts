@@ -219,7 +219,7 @@ export interface ExecutionConfig {
  * - `failed`: it exited with another code, was ended by a signal, could not be started, or printed more than it may.
  * - `cancelled`: it was cancelled, whatever its exit code.
  * - `timeout`: its deadline passed, whatever its exit code.
- * - `skipped`: a step of a plan that was not started, because another one failed; `error` names that one.
+ * - `skipped`: a step of a plan that was not started, because of what became of others; `error` says of which.
  */
 export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'
 
@@ -290,8 +290,13 @@ export interface Result {
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
    *   command all the same.
+   * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
-  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null
+  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | 'INVALID_STEP' | null
+  /** The plan that it was a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none. */
+  step: string | number | null
   /** What the request said about itself. */
   metadata: {
     /** Where the request came from, such as `ui`. */
@@ -334,6 +339,43 @@ export interface ExecutionSummary {
   startedAt: string | null
   /** How long it took, in milliseconds, or `null` if it has not finished. */
   durationMs: number | null
+  /** What the request said about itself. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+}
+
+/** Which executions are listed. All that is said must hold. Default: all of them. */
+export interface ExecutionFilter {
+  /** Where they stand. */
+  readonly status?: ExecutionStatus | undefined
+  /** The `source` of their metadata. */
+  readonly source?: string | undefined
+  /** Tags of their metadata; others do not matter. */
+  readonly tag?: Readonly<Record<string, string>> | undefined
+  /** How many at most: the newest. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * It must wait for a slot of the engine. What can start at once is not told to wait; nor is a step of a plan before its
+ * turn has come.
+ */
+export interface PendingEvent {
+  /** What it tells of. */
+  eventType: 'pending'
+  /** The execution. */
+  executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+  /** When it began to wait. */
+  timestamp: string
 }
 
 /** The process was started. */
@@ -342,6 +384,12 @@ export interface StartedEvent {
   eventType: 'started'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The command, shell-quoted, for display. */
   command: string
   /** The process id of the command. */
@@ -356,6 +404,12 @@ export interface StdoutEvent {
   eventType: 'stdout'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The line, without its end. */
   line: string
   /** Whether the line goes on in the next event of that stream. */
@@ -370,6 +424,12 @@ export interface StderrEvent {
   eventType: 'stderr'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The line, without its end. */
   line: string
   /** Whether the line goes on in the next event of that stream. */
@@ -384,6 +444,12 @@ export interface CompletedEvent {
   eventType: 'completed'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -396,6 +462,12 @@ export interface FailedEvent {
   eventType: 'failed'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -408,6 +480,12 @@ export interface CancelledEvent {
   eventType: 'cancelled'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -420,6 +498,30 @@ export interface TimeoutEvent {
   eventType: 'timeout'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+  /** How it ended. */
+  result: ExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
+
+/** A step of a plan was not started, because of what became of others. */
+export interface SkippedEvent {
+  /** What it tells of. */
+  eventType: 'skipped'
+  /** The execution. */
+  executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -432,6 +534,8 @@ export interface ProgressEvent {
   eventType: 'progress'
   /** The plan. */
   planId: string
+  /** What the plan says about itself. */
+  metadata: Result['metadata']
   /** How many steps have ended. */
   completed: number
   /** How many steps the plan has. */
@@ -448,6 +552,8 @@ export interface PlanCompletedEvent {
   eventType: 'plan_completed'
   /** The plan. */
   planId: string
+  /** What the plan says about itself. */
+  metadata: Result['metadata']
   /** How it ended. */
   result: PlanExecutionResult
   /** When it ended. */
@@ -455,11 +561,19 @@ export interface PlanCompletedEvent {
 }
 
 /**
- * Something that happened to an execution. Each has exactly one terminal event, whose type is its final status; only a
- * step of a plan that was skipped has none. All timestamps are ISO 8601, in UTC.
+ * Something that happened to an execution. Each has exactly one terminal event, whose type is its final status. All
+ * timestamps are ISO 8601, in UTC.
  */
 export type ExecutionEvent =
-  StartedEvent | StdoutEvent | StderrEvent | CompletedEvent | FailedEvent | CancelledEvent | TimeoutEvent
+  | PendingEvent
+  | StartedEvent
+  | StdoutEvent
+  | StderrEvent
+  | CompletedEvent
+  | FailedEvent
+  | CancelledEvent
+  | TimeoutEvent
+  | SkippedEvent
 
 /** Something that happened to a plan as a whole. */
 export type PlanEvent = ProgressEvent | PlanCompletedEvent
@@ -468,7 +582,7 @@ export type PlanEvent = ProgressEvent | PlanCompletedEvent
  * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the engine
  * like any other.
  */
-export interface ExecutionPlan {
+export interface IndexedPlan {
   /** A UUID. Default: a random one. */
   readonly id?: string | undefined
   /** For display. Default: empty. */
@@ -490,9 +604,12 @@ export interface ExecutionPlan {
         readonly stopOnError?: boolean | undefined
       }
     | {
-        /** Each step once those it depends on have completed. A failure skips what depends on the step. */
+        /**
+         * Each step once those it depends on have ended. A failure skips what depends on the step, unless its `when` says
+         * otherwise.
+         */
         readonly type: 'dependency_graph'
-        /** For the index of a step in {@link ExecutionPlan.commands}, the indices of those it waits for. No cycles. */
+        /** For the index of a step in `commands`, the indices of those it waits for. No cycles. */
         readonly dependencies: Readonly<Record<number, readonly number[]>>
         /** How many steps of this plan run at once. Default: as many as the engine has slots. */
         readonly maxConcurrency?: number | undefined
@@ -500,7 +617,7 @@ export interface ExecutionPlan {
         readonly stopOnError?: boolean | undefined
       }
   /** The steps. */
-  readonly commands: readonly ExecutionRequest[]
+  readonly commands: readonly IndexedStep[]
   /**
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
@@ -518,17 +635,102 @@ export interface ExecutionPlan {
     | undefined
 }
 
+/**
+ * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the engine
+ * like any other.
+ */
+export interface NamedPlan {
+  /** A UUID. Default: a random one. */
+  readonly id?: string | undefined
+  /** For display. Default: empty. */
+  readonly description?: string | undefined
+  /**
+   * The steps, by their names. They start in this order, as far as nothing keeps them waiting. (Names that are whole
+   * numbers come first, as in any object of JavaScript.)
+   */
+  readonly steps: Readonly<Record<string, NamedStep>>
+  /** How many steps of this plan run at once. Default: as many as the engine has slots. */
+  readonly maxConcurrency?: number | undefined
+  /** Whether after a failure nothing more is started, but what is there for failures. Default: `false`. */
+  readonly stopOnError?: boolean | undefined
+  /**
+   * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
+   */
+  readonly timeoutMs?: number | undefined
+  /** What the plan says about itself. */
+  readonly metadata?:
+    | {
+        /** Where the request came from, such as `ui`. */
+        readonly source?: string | undefined
+        /** The conversation it belongs to. */
+        readonly conversationId?: string | undefined
+        /** Anything else; empty if there is nothing. */
+        readonly tags?: Readonly<Record<string, string>> | undefined
+      }
+    | undefined
+}
+
+/** Commands that belong together: told apart by their indices, or by names. */
+export type ExecutionPlan = IndexedPlan | NamedPlan
+
+/** What a step says besides its request, in JSON beside the fields of that. */
+export interface StepOptions {
+  /**
+   * Which ends of the steps that it depends on, directly or not, let it run: those before it in a serial plan, none in
+   * a parallel one. A failure that is allowed is none. What is not `success` runs also after a failure with
+   * `stopOnError` and behind a skipped step, but not once the plan was cancelled or its deadline passed. Default:
+   * `success`; in a serial plan with `stopOnError: false`, `always`.
+   *
+   * - `success`: all have completed.
+   * - `failure`: one has failed, in any way: also a cancel or a deadline of its own is one.
+   * - `always`: all have ended, in whatever way.
+   */
+  readonly when?: 'success' | 'failure' | 'always' | undefined
+  /**
+   * Whether the plan and the other steps take its failure for a success. Its own result tells the truth. Default:
+   * `false`.
+   */
+  readonly allowFailure?: boolean | undefined
+}
+
+/**
+ * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
+ * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
+ * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
+ * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
+ * acceptable, fails the step with `INVALID_STEP`.
+ */
+export interface RequestFunction<Results> {
+  /** What makes the request. */
+  readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
+}
+
+/** A step of a plan: a request, or what makes it, and under which conditions it runs. */
+export type PlanStep<Results> = (ExecutionRequest | RequestFunction<Results>) & StepOptions
+
+/** A step that has an index: a function is given the results by indices, `undefined` where there is none yet. */
+export type IndexedStep = PlanStep<readonly (ExecutionResult | undefined)[]>
+
+/** A step that has a name: a function is given the results by names. */
+export type NamedStep = PlanStep<Readonly<Record<string, ExecutionResult>>> & {
+  /** The names of the steps that it waits for. Default: none. */
+  readonly dependsOn?: readonly string[] | undefined
+}
+
 /** How a plan ended. */
 export interface PlanExecutionResult {
   /** The id of the plan. */
   planId: string
   /** The description of the plan; empty if it had none. */
   description: string
-  /** `completed` if all steps are, `cancelled` or `timeout` if that ended the plan, `failed` otherwise. */
+  /**
+   * `completed` unless a step failed that may not; skipped ones do not count. `cancelled` or `timeout` if that ended
+   * the plan, `failed` otherwise.
+   */
   status: ExecutionStatus
   /** Whether `status` is `completed`. */
   success: boolean
-  /** One per command, in the order of {@link ExecutionPlan.commands}. */
+  /** One per step, in the order of the plan. */
   results: ExecutionResult[]
   /** The time from the acceptance of the plan to its end, in milliseconds. */
   totalDurationMs: number
@@ -544,7 +746,7 @@ export interface PlanExecutionResult {
     cancelled: number
     /** Those whose deadline passed, or that of the plan. */
     timeout: number
-    /** Those that were not started, because another one failed. */
+    /** Those that were not started, because of what became of others. */
     skipped: number
   }
 }
@@ -714,8 +916,11 @@ export class ExecutionEngine {
    */
   waitForPlan(planId: string): Promise<PlanExecutionResult>
 
-  /** All executions that the engine remembers, newest first. */
-  listExecutions(): Promise<ExecutionSummary[]>
+  /**
+   * The executions that the engine remembers, newest first: all of them, or those that the filter means. The steps of
+   * plans are among them.
+   */
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
 
   /**
    * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never

@@ -7,6 +7,7 @@ const check = require('./lib/check')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
+const { submissionOf } = require('./lib/plan')
 const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
 
 /** What it is given inherits nothing: there is no `toJSON` to be called. */
@@ -183,6 +184,7 @@ class ExecutionEngine {
     checked.stdin = undefined
     checked.id ??= newId()
     run.id = checked.id
+    run.metadata = checked.metadata
     run.subscribers = this.#subscribers
     const submission = {
       request: stringify(checked),
@@ -201,28 +203,13 @@ class ExecutionEngine {
     const checked = check.plan(plan)
     checked.id ??= newId()
     run.id = checked.id
+    run.metadata = checked.metadata
     run.subscribers = this.#subscribers
-    /** @type {import('./binding').StepInput[]} */
-    const stdins = []
-    const known = [run.id]
-    /** @type {string[]} */
-    const ids = []
-    for (let step = 0; step < checked.commands.length; step++) {
-      const command = checked.commands[step]
-      if (command.id === undefined) command.id = newId()
-      else known.push(command.id)
-      const { stdin } = command
-      if (stdin !== undefined) stdins.push({ step, stdin })
-      command.stdin = undefined
-      ids.push(command.id)
-    }
-    const submission = {
-      plan: stringify(checked),
-      ids,
-      stdins,
-      variables: variables(),
-    }
-    this.#enter(run, known)
+    const tools = { newId, check: check.request }
+    const { submission, given, make, some } = submissionOf(checked, variables(), tools)
+    run.make = make
+    run.context ??= contextOf(some)
+    this.#enter(run, [run.id, ...given])
     channel.submitPlan(this.#native, run, submission, signal)
   }
 
@@ -327,8 +314,9 @@ class ExecutionEngine {
     return toPlanResult(await channel.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
-  async listExecutions() {
-    return unwrap(this.#native.list()).map(toSummary)
+  /** @param {import('./index').ExecutionFilter} [filter] */
+  async listExecutions(filter = {}) {
+    return unwrap(this.#native.list(stringify(check.filter(filter)))).map(toSummary)
   }
 
   /**

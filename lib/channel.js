@@ -5,8 +5,9 @@
 
 const { setImmediate } = require('node:timers')
 const native = require('./native')
+const { aboutOf } = require('./about')
 const { onAbort } = require('./abort')
-const { fromFailure } = require('./error')
+const { fromFailure, messageOf } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
 const { toPlanResult, toResult } = require('./result')
 const { iso } = require('./time')
@@ -33,6 +34,12 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  * @property {boolean} [over] it has ended
+ * @property {any} [metadata] what the request, or the plan, says about itself, as it was checked
+ * @property {string} [planId] of a step
+ * @property {string | number} [step] its name or index
+ * @property {import('./about').About} [about] what its events tell of it
+ * @property {((step: number) => Promise<{ request: string, stdin: string | Uint8Array | undefined }>) | undefined} [make]
+ *   of a plan: makes the request of a step
  */
 
 /** @type {Map<number, Run>} */
@@ -44,6 +51,7 @@ let lastToken = 0
 /** @type {Record<keyof typeof Told, (...values: any[]) => void>} */
 const handlersByKind = {
   Output: output,
+  Pending: pending,
   Started: started,
   Ended: ended,
   Accepted: accepted,
@@ -51,6 +59,7 @@ const handlersByKind = {
   Warning: warning,
   Progress: progress,
   PlanEnded: planEnded,
+  Make: make,
 }
 
 /** By the number that comes with a message. @type {((...values: any[]) => void)[]} */
@@ -163,9 +172,9 @@ function acknowledgeAll() {
 function deliver(run, batch) {
   const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
   let pending = own && deliverLines(run, own, batch.text)
-  if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, run.id)))
+  if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, aboutOf(run))))
   if (run.onEvent || run.subscribers.size > 0) {
-    pending = both(pending, emitAll(run, new BatchEvents(batch, run.id)))
+    pending = both(pending, emitAll(run, new BatchEvents(batch, aboutOf(run))))
   }
   return pending
 }
@@ -260,12 +269,19 @@ function emitOne(run, make) {
   return run.onEvent || run.subscribers.size > 0 ? both(pending, emit(run, make(), make)) : pending
 }
 
+/** @type {(token: number, at: number) => void} */
+function pending(token, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const event = () => ({ eventType: 'pending', ...aboutOf(run), timestamp: iso(at) })
+  inOrder(run, () => emitOne(run, event))
+}
+
 /** @type {(token: number, pid: number, command: string, at: number) => void} */
 function started(token, pid, command, at) {
   const run = runs.get(token)
   if (run === undefined) return
-  const { id: executionId } = run
-  const event = () => ({ eventType: 'started', executionId, command, pid, timestamp: iso(at) })
+  const event = () => ({ eventType: 'started', ...aboutOf(run), command, pid, timestamp: iso(at) })
   inOrder(run, () => emitOne(run, event))
 }
 
@@ -287,7 +303,7 @@ function ended(token, json, stdout, stderr) {
 
 /** @param {Run} run @param {import('../index').ExecutionResult} result */
 function endOf(run, result) {
-  return { eventType: result.status, executionId: run.id, result, timestamp: result.completedAt }
+  return { eventType: result.status, ...aboutOf(run), result, timestamp: result.completedAt }
 }
 
 /** @type {(token: number, completed: number, total: number, command: string | undefined, at: number) => void} */
@@ -295,7 +311,16 @@ function progress(token, completed, total, command, at) {
   const run = runs.get(token)
   if (run === undefined) return
   const currentCommand = command ?? null
-  emitOne(run, () => ({ eventType: 'progress', planId: run.id, completed, total, currentCommand, timestamp: iso(at) }))
+  const { metadata } = aboutOf(run)
+  emitOne(run, () => ({
+    eventType: 'progress',
+    planId: run.id,
+    metadata,
+    completed,
+    total,
+    currentCommand,
+    timestamp: iso(at),
+  }))
 }
 
 /** @type {(token: number, parts: string[] | undefined, at: number) => void} */
@@ -305,19 +330,31 @@ function planEnded(token, parts, at) {
   leaveSteps(run)
   if (parts !== undefined) {
     const make = () => toPlanResult(parts)
-    emitOne(run, () => ({ eventType: 'plan_completed', planId: run.id, result: make(), timestamp: iso(at) }))
+    const { metadata } = aboutOf(run)
+    emitOne(run, () => ({ eventType: 'plan_completed', planId: run.id, metadata, result: make(), timestamp: iso(at) }))
     run.ended?.(make)
   }
   run.forget?.()
 }
 
 /**
- * Forgets the steps that have not ended as executions: those that were skipped.
+ * Forgets the steps of a plan that was refused, or that has ended without them.
  *
  * @param {Run} run
  */
 function leaveSteps(run) {
   for (const token of run.steps ?? []) leave(runs, token)
+}
+
+/** @type {(token: number, step: number, question: number) => void} */
+function make(token, step, question) {
+  const run = runs.get(token)
+  // A plan that was refused or has ended asks for nothing; its last question may still be on its way.
+  if (run?.make === undefined) return channel.answer(question, undefined, undefined, 'its plan has ended')
+  run.make(step).then(
+    ({ request, stdin }) => channel.answer(question, request, stdin, undefined),
+    (error) => channel.answer(question, undefined, undefined, messageOf(error)),
+  )
 }
 
 /** @param {number} token */
@@ -381,19 +418,22 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
- * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], variables: string | undefined }} submission
+ * @param {import('./plan').Submission} submission
  * @param {AbortSignal} [signal]
  */
-function submitPlan(engine, run, { plan, ids, stdins, variables }, signal) {
+function submitPlan(engine, run, { plan, runs: stepRuns, stdins, made, variables }, signal) {
   const { onStdout, onStderr, onEvent, context, subscribers } = run
-  const step = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
-  const wants = [wantsOf(run, signal), wantsOf({ id: '', ...step })]
+  const shared = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
+  for (const step of stepRuns) Object.assign(step, shared)
+  // All want the same.
+  const [first] = stepRuns
+  const wants = [wantsOf(run, signal), first === undefined ? 0 : wantsOf(first)]
   const token = enter(runs, run)
-  const steps = ids.map((id) => enter(runs, { id, ...step }))
+  const steps = stepRuns.map((step) => enter(runs, step))
   run.steps = steps
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, steps, plan, stdins, variables, wants)
+    return engine.executePlan(token, steps, plan, stdins, made, variables, wants)
   })
 }
 

@@ -5,6 +5,7 @@
 
 const {
   abortSignal,
+  byKey,
   byType,
   bytes,
   callback,
@@ -13,6 +14,7 @@ const {
   indicesOf,
   isObject,
   listOf,
+  named,
   object,
   oneOf,
   positive,
@@ -43,6 +45,7 @@ function checkerOf(shape, name) {
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
   if (shape.oneOf) return oneOf(...shape.oneOf)
+  if (shape.named) return named(checkerOf(shape.named))
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
   const types = Object.entries(shape.types).map(([type, { fields }]) => {
@@ -54,8 +57,22 @@ function checkerOf(shape, name) {
 /** @param {Record<string, any>} fields @returns {Record<string, Checker>} */
 const checkersOf = (fields) => Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, checkerOf(field)]))
 
+/**
+ * A step of a plan: a request, or a function that makes one, and what the step says besides.
+ *
+ * @param {{ fields: Record<string, any> }} options
+ */
+function stepOf({ fields }) {
+  const { expected } = schema.request
+  const known = checkerOf({ expected, fields: { ...schema.request.fields, ...fields } })
+  return byKey('request', object({ request: callback, ...checkersOf(fields) }, expected), known)
+}
+
 const request = checkerOf(schema.request)
-const plan = checkerOf(schema.plan, 'plan')
+kinds.step = stepOf(schema.stepOptions)
+kinds.namedStep = stepOf(schema.namedStepOptions)
+const plan = byKey('steps', checkerOf(schema.namedPlan, 'plan'), checkerOf(schema.indexedPlan, 'plan'))
+const filter = checkerOf(schema.filter, 'filter')
 const config = checkerOf(schema.config)
 
 /** For what never reaches Rust as a whole. */
@@ -80,6 +97,8 @@ module.exports = {
   request: (value) => request(value, '', 'VALIDATION'),
   /** @param {unknown} value */
   plan: (value) => plan(value, '', 'VALIDATION'),
+  /** @param {unknown} value */
+  filter: (value) => filter(value, '', 'VALIDATION'),
   /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */

@@ -257,6 +257,25 @@ const indicesOf = (item) => (value, path, code) => {
   return checked
 }
 
+/** Objects by the names that the user gave them. @type {(item: Checker) => Checker} */
+const named = (item) => (value, path, code) => {
+  if (!isObject(value)) refuse(path, 'an object from names to steps', describe(value), code)
+  const checked = new Copy()
+  for (const key of keys(value)) {
+    const place = /^[\w-]+$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`
+    checked[text(key, place, code)] = item(value[key], place, code)
+  }
+  return checked
+}
+
+/**
+ * What one of two checkers is for: objects that have this key of their own, or those that have not.
+ *
+ * @type {(key: string, having: Checker, other: Checker) => Checker}
+ */
+const byKey = (key, having, other) => (value, path, code) =>
+  (isObject(value) && hasOwn(value, key) ? having : other)(value, path, code)
+
 /** @type {Checker} */
 function callback(value, path, code) {
   return typeof value === 'function' ? value : refuse(path, 'a function', describe(value), code)
@@ -273,6 +292,7 @@ function abortSignal(value, path, code) {
 
 module.exports = {
   abortSignal,
+  byKey,
   byType,
   bytes,
   callback,
@@ -281,6 +301,7 @@ module.exports = {
   indicesOf,
   isObject,
   listOf,
+  named,
   object,
   oneOf,
   positive,

@@ -34,6 +34,8 @@ const readResult = (found, stdout, stderr) => ({
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,
+  planId: found.plan_id,
+  step: found.step,
   metadata: readMetadata(found.metadata),
 })
 
@@ -55,6 +57,9 @@ const readSummary = (found) => ({
   command: found.command,
   startedAt: inMillisOrNull(found.started_at),
   durationMs: found.duration_ms,
+  metadata: readMetadata(found.metadata),
+  planId: found.plan_id,
+  step: found.step,
 })
 
 /**

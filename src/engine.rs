@@ -14,7 +14,7 @@ use crate::api::error::{ExecutionError, Result};
 use crate::api::event::EventHandler;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
-use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::api::result::{ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
 use crate::execution::running::log_path;
 use crate::execution::start::{Decision, Start};
@@ -393,21 +393,27 @@ impl ExecutionEngine {
         Ok(())
     }
 
-    /// All executions that are remembered, newest first.
-    pub async fn list_executions(&self) -> Vec<ExecutionSummary> {
-        self.summaries()
+    /// The executions that are remembered and meant, newest first.
+    pub async fn list_executions(&self, filter: &ExecutionFilter) -> Vec<ExecutionSummary> {
+        self.summaries(filter)
     }
 
-    pub(crate) fn summaries(&self) -> Vec<ExecutionSummary> {
-        self.0
-            .registry
-            .all()
-            .iter()
-            .filter_map(|unit| match unit {
-                Unit::Execution(execution) => Some(execution.summary()),
-                Unit::Plan(_) => None,
-            })
+    pub(crate) fn summaries(&self, filter: &ExecutionFilter) -> Vec<ExecutionSummary> {
+        let all = self.0.registry.all();
+        let executions = all.iter().filter_map(|unit| match unit {
+            Unit::Execution(execution) => Some(execution),
+            Unit::Plan(_) => None,
+        });
+        executions
+            .filter(|one| filter.matches(one.status(), &one.origin().metadata))
+            .take(filter.limit.unwrap_or(usize::MAX))
+            .map(|execution| execution.summary())
             .collect()
+    }
+
+    #[cfg(feature = "node")]
+    pub(crate) fn settings(&self) -> &ExecutionConfig {
+        &self.0.config
     }
 
     /// The end of the log of an execution, also of an earlier process: the last `max_bytes` (default

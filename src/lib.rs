@@ -32,7 +32,9 @@ pub use api::plan::{
     ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult, PlanSteps,
 };
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
-pub use api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode};
+pub use api::result::{
+    ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+};
 pub use api::step::{PlanStep, RequestFn, StepKey, StepRequest, StepResults, When};
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use process::environment::Environment;

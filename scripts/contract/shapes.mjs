@@ -11,8 +11,12 @@ const CHECKED = [
   'Command',
   'ExecutionRequest',
   'ExecutionStrategy',
-  'ExecutionPlan',
+  'StepOptions',
+  'NamedStepOptions',
+  'IndexedPlan',
+  'NamedPlan',
   'ExecutionConfig',
+  'ExecutionFilter',
 ]
 
 /** @param {string} name */
@@ -22,7 +26,7 @@ const constant = (name) => {
 }
 
 /** What it is called in a message. @param {string} name */
-const called = (name) => `a ${constant(name).replace('config', 'configuration')} object`
+const called = (name) => `a ${constant(name.replace(/Indexed|Named/, '')).replace('config', 'configuration')} object`
 
 /** @param {Record<string, Schema>} passed */
 export function shapesOf(passed) {
@@ -66,6 +70,9 @@ function kindOf(schema, passed) {
   if (schema['x-bytes']) return `'bytes'`
   if (schema.$ref !== undefined) {
     const name = schema.$ref.replace('#/$defs/', '')
+    // A request, which a function may make, and what the step says besides.
+    if (name === 'PlanStep') return `'step'`
+    if (name === 'NamedStep') return `'namedStep'`
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)
   }
   if (schema.oneOf !== undefined) {
@@ -76,6 +83,8 @@ function kindOf(schema, passed) {
     const [values] = Object.values(schema.patternProperties)
     return `{ indices: ${kindOf(values, passed)} }`
   }
+  if (schema.additionalProperties?.$ref !== undefined)
+    return `{ named: ${kindOf(schema.additionalProperties, passed)} }`
   if (schema.type === 'object') return schema['x-secret'] ? `'secretTexts'` : `'texts'`
   if (schema.minimum > 1) return `{ atLeast: ${schema.minimum} }`
   if (schema.type === 'integer')

@@ -75,9 +75,42 @@ export type ExecutionResult = Result &
 
 // generated: ExecutionSummary
 
+// generated: ExecutionFilter
+
 // generated: events
 
-// generated: ExecutionPlan
+// generated: IndexedPlan
+
+// generated: NamedPlan
+
+/** Commands that belong together: told apart by their indices, or by names. */
+export type ExecutionPlan = IndexedPlan | NamedPlan
+
+// generated: StepOptions
+
+/**
+ * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
+ * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
+ * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
+ * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
+ * acceptable, fails the step with `INVALID_STEP`.
+ */
+export interface RequestFunction<Results> {
+  /** What makes the request. */
+  readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
+}
+
+/** A step of a plan: a request, or what makes it, and under which conditions it runs. */
+export type PlanStep<Results> = (ExecutionRequest | RequestFunction<Results>) & StepOptions
+
+/** A step that has an index: a function is given the results by indices, `undefined` where there is none yet. */
+export type IndexedStep = PlanStep<readonly (ExecutionResult | undefined)[]>
+
+/** A step that has a name: a function is given the results by names. */
+export type NamedStep = PlanStep<Readonly<Record<string, ExecutionResult>>> & {
+  /** The names of the steps that it waits for. Default: none. */
+  readonly dependsOn?: readonly string[] | undefined
+}
 
 // generated: PlanExecutionResult
 
@@ -217,8 +250,11 @@ export class ExecutionEngine {
    */
   waitForPlan(planId: string): Promise<PlanExecutionResult>
 
-  /** All executions that the engine remembers, newest first. */
-  listExecutions(): Promise<ExecutionSummary[]>
+  /**
+   * The executions that the engine remembers, newest first: all of them, or those that the filter means. The steps of
+   * plans are among them.
+   */
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
 
   /**
    * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never

@@ -39,6 +39,10 @@ impl OutputStream {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Origin {
     /// What its request says about itself. Empty as long as the request of a step is not made.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "Result['metadata']"))
+    )]
     pub metadata: ExecutionMetadata,
     /// The plan that it is a step of, or `null`.
     pub plan_id: Option<Uuid>,
@@ -120,6 +124,10 @@ pub enum ExecutionEvent {
         /// The plan.
         plan_id: Uuid,
         /// What the plan says about itself.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-typescript" = "Result['metadata']"))
+        )]
         metadata: Arc<ExecutionMetadata>,
         /// How many steps have ended.
         completed: usize,
@@ -135,6 +143,10 @@ pub enum ExecutionEvent {
         /// The plan.
         plan_id: Uuid,
         /// What the plan says about itself.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-typescript" = "Result['metadata']"))
+        )]
         metadata: Arc<ExecutionMetadata>,
         /// How it ended.
         result: Arc<PlanExecutionResult>,

@@ -1,6 +1,7 @@
 //! How an execution ended, and what is told of it meanwhile.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -167,6 +168,36 @@ fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
 }
 
+/// Which executions are listed. All that is said must hold. Default: all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutionFilter {
+    /// Where they stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<ExecutionStatus>,
+    /// The `source` of their metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Tags of their metadata; others do not matter.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tag: BTreeMap<String, String>,
+    /// How many at most: the newest.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl ExecutionFilter {
+    /// Whether something with that status and metadata is meant.
+    pub(crate) fn matches(&self, status: ExecutionStatus, metadata: &ExecutionMetadata) -> bool {
+        let has_tag = |(name, value)| metadata.tags.get(name) == Some(value);
+        self.status.is_none_or(|wanted| wanted == status)
+            && (self.source.is_none() || self.source == metadata.source)
+            && self.tag.iter().all(has_tag)
+    }
+}
+
 /// One line about an execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -182,6 +213,10 @@ pub struct ExecutionSummary {
     /// How long it took, in milliseconds, or `null` if it has not finished.
     pub duration_ms: Option<u64>,
     /// What the request said about itself.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "Result['metadata']"))
+    )]
     pub metadata: ExecutionMetadata,
     /// The plan that it is a step of, or `null`.
     pub plan_id: Option<Uuid>,

@@ -65,13 +65,12 @@ impl PlanStep {
         R: Future<Output = Result<ExecutionRequest, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let make = move |results| -> MadeRequest {
-            let made = make(results);
-            Box::pin(async move { made.await.map_err(|error| error.into().to_string()) })
-        };
         StepRequest::Made {
             id: Uuid::new_v4(),
-            make: RequestFn(Some(Arc::new(make))),
+            make: RequestFn::new(move |results| {
+                let made = make(results());
+                Box::pin(async move { made.await.map_err(|error| error.into().to_string()) })
+            }),
         }
         .into()
     }
@@ -140,21 +139,29 @@ impl From<ExecutionRequest> for PlanStep {
 #[derive(Clone)]
 pub struct RequestFn(Option<Arc<Make>>);
 
-type Make = dyn Fn(StepResults) -> MadeRequest + Send + Sync;
+/// Is given what collects the results so far.
+type Make = dyn Fn(&dyn Fn() -> StepResults) -> MadeRequest + Send + Sync;
 
 /// A request on its way, or why there is none.
 pub(crate) type MadeRequest =
     Pin<Box<dyn Future<Output = Result<ExecutionRequest, String>> + Send>>;
 
 impl RequestFn {
+    pub(crate) fn new(
+        make: impl Fn(&dyn Fn() -> StepResults) -> MadeRequest + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(make)))
+    }
+
     pub(crate) fn is_lost(&self) -> bool {
         self.0.is_none()
     }
 
-    pub(crate) async fn call(&self, results: StepResults) -> Result<ExecutionRequest, String> {
+    /// What it makes; a plan with a function that was lost is refused.
+    pub(crate) fn call(&self, results: &dyn Fn() -> StepResults) -> MadeRequest {
         match &self.0 {
-            Some(make) => make(results).await,
-            None => Err("the function was lost".into()),
+            Some(make) => make(results),
+            None => Box::pin(async { Err("the function was lost".into()) }),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
+use crate::api::step::{RequestFn, StepRequest};
 use crate::engine::{ExecuteOptions, ExecutionEngine};
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
@@ -109,9 +110,7 @@ impl NativeEngine {
         variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
-        let mut request: ExecutionRequest =
-            serde_json::from_str(request).map_err(unreadable("request"))?;
-        request.stdin = stdin.map(bytes);
+        let request = parse_request(request, stdin)?;
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -143,7 +142,8 @@ impl NativeEngine {
     }
 
     /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
-    /// `tokens`, in their order; `wants` of the plan and of each step.
+    /// `tokens`, in their order; `wants` of the plan and of each step. `made`: the steps whose requests are made when they
+    /// are asked for.
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
@@ -151,6 +151,7 @@ impl NativeEngine {
         tokens: Vec<u32>,
         plan: String,
         stdins: Vec<StepInput>,
+        made: Vec<MadeStep>,
         variables: Option<String>,
         wants: Vec<u32>,
     ) {
@@ -168,6 +169,7 @@ impl NativeEngine {
             environment: environment(variables),
             token,
             tokens,
+            made,
             wants,
             step_wants,
             stop,
@@ -209,10 +211,12 @@ impl NativeEngine {
         }
     }
 
-    /// All executions, newest first.
+    /// The executions that a filter means, newest first.
     #[napi(catch_unwind)]
-    pub fn list(&self) -> Answer {
-        Answer::of(Ok(self.engine.summaries()))
+    pub fn list(&self, filter: String) -> Answer {
+        let filter = serde_json::from_str(&filter).map_err(unreadable("filter"));
+        let list = |filter| self.engine.summaries(&filter);
+        Answer::of(filter.map(list).map_err(ExecutionError::from))
     }
 
     /// Forgets a finished execution.
@@ -396,6 +400,15 @@ pub struct StepInput {
     pub stdin: Either<String, Uint8Array>,
 }
 
+/// A step whose request is made when its turn has come.
+#[napi(object)]
+pub struct MadeStep {
+    /// Its index.
+    pub step: u32,
+    /// The id of its execution.
+    pub id: String,
+}
+
 /// A plan on its way to the engine.
 struct PlanSubmission {
     engine: ExecutionEngine,
@@ -404,6 +417,7 @@ struct PlanSubmission {
     environment: Environment,
     token: u32,
     tokens: Vec<u32>,
+    made: Vec<MadeStep>,
     wants: Wants,
     step_wants: Wants,
     stop: Arc<Stop>,
@@ -424,16 +438,43 @@ impl PlanSubmission {
         }
     }
 
+    /// What lets JavaScript make the request of a step.
+    fn request_of(&self, step: usize) -> RequestFn {
+        let (channel, token) = (Arc::clone(&self.channel), self.token);
+        let engine = self.engine.clone();
+        RequestFn::new(move |_| {
+            let (channel, engine) = (Arc::clone(&channel), engine.clone());
+            Box::pin(async move {
+                let request = channel.make(token, step).await?;
+                // Here, as the error is to spell fields as JavaScript does.
+                let valid = request.validate(engine.settings());
+                valid.map_err(|error| Failure::from(ExecutionError::from(error)).message)?;
+                Ok(request)
+            })
+        })
+    }
+
     fn enter(
-        self,
+        mut self,
         plan: &str,
         mut stdins: HashMap<usize, Vec<u8>>,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
         let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
-        for (step, request) in plan.commands.iter_mut().enumerate() {
-            request.stdin = stdins.remove(&step);
+        let made = std::mem::take(&mut self.made);
+        let mut made: HashMap<_, _> = made
+            .into_iter()
+            .map(|made| (made.step as usize, made.id))
+            .collect();
+        for (index, step) in plan.steps.iter_mut().enumerate() {
+            match &mut step.request {
+                StepRequest::Known(request) => request.stdin = stdins.remove(&index),
+                StepRequest::Made { id, make } => {
+                    *id = parse_id(&made.remove(&index).unwrap_or_default())?;
+                    *make = self.request_of(index);
+                }
+            }
         }
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;
@@ -483,6 +524,17 @@ fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationErr
         let found = format!("something else at byte {}", error.column());
         ValidationError::new(what, expected, found)
     }
+}
+
+/// A request as JSON, with its input apart.
+pub(super) fn parse_request(
+    request: &str,
+    stdin: Option<Either<String, Uint8Array>>,
+) -> Result<ExecutionRequest> {
+    let mut request: ExecutionRequest =
+        serde_json::from_str(request).map_err(unreadable("request"))?;
+    request.stdin = stdin.map(bytes);
+    Ok(request)
 }
 
 fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {

@@ -96,6 +96,12 @@ impl EventHandler for Handler {
     async fn on_event(&self, event: ExecutionEvent) {
         let token = self.token;
         match event {
+            ExecutionEvent::Pending { timestamp, .. } => {
+                if self.wants(Wanted::Started) {
+                    let at = millis(timestamp);
+                    self.channel.send(Message::Pending { token, at });
+                }
+            }
             ExecutionEvent::Started {
                 pid,
                 command,
@@ -117,7 +123,8 @@ impl EventHandler for Handler {
             ExecutionEvent::Completed(ended)
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
-            | ExecutionEvent::Timeout(ended) => {
+            | ExecutionEvent::Timeout(ended)
+            | ExecutionEvent::Skipped(ended) => {
                 self.channel.forget(token);
                 let result = self
                     .wants(Wanted::Result)

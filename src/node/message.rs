@@ -21,6 +21,8 @@ pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 pub enum Told {
     /// A batch of lines.
     Output,
+    /// An execution waits for a slot.
+    Pending,
     /// The start of an execution.
     Started,
     /// The end of an execution.
@@ -35,6 +37,8 @@ pub enum Told {
     Progress,
     /// The end of a plan.
     PlanEnded,
+    /// The request of a step is to be made.
+    Make,
 }
 
 /// What is told.
@@ -48,6 +52,10 @@ pub(super) enum Message {
         at: f64,
         size: usize,
         window: Arc<Window>,
+    },
+    Pending {
+        token: u32,
+        at: f64,
     },
     Started {
         token: u32,
@@ -78,6 +86,11 @@ pub(super) enum Message {
         token: u32,
         result: Option<Vec<Text>>,
         at: f64,
+    },
+    Make {
+        token: u32,
+        step: usize,
+        question: u32,
     },
 }
 
@@ -135,6 +148,7 @@ impl Message {
                 let values = [stream, Value::Text(text), partial, Number(at), size];
                 (Told::Output, token, values)
             }
+            Self::Pending { token, at } => (Told::Pending, token, filled_up([Number(at)])),
             Self::Started {
                 token,
                 pid,
@@ -174,6 +188,14 @@ impl Message {
             Self::PlanEnded { token, result, at } => {
                 let result = result.map_or(Undefined, Value::Texts);
                 (Told::PlanEnded, token, filled_up([result, Number(at)]))
+            }
+            Self::Make {
+                token,
+                step,
+                question,
+            } => {
+                let values = [Number(number(step)), Number(question.into())];
+                (Told::Make, token, filled_up(values))
             }
             Self::Warning(text) => (Told::Warning, 0, filled_up([Value::text(text)])),
         }

@@ -37,11 +37,14 @@ impl Making {
         self.aborts.len() + self.made.len() < self.most_at_once
     }
 
-    pub fn start(&mut self, step: usize, make: RequestFn, results: StepResults) {
-        let abort = self.tasks.spawn(async move {
-            let made = make.call(results).await;
-            made.map_err(|error| format!("its request could not be made: {error}"))
-        });
+    pub fn start(
+        &mut self,
+        step: usize,
+        make: RequestFn,
+        results: impl Fn() -> StepResults + Send + 'static,
+    ) {
+        // In a task of its own, which a panic ends alone.
+        let abort = self.tasks.spawn(async move { make.call(&results).await });
         self.steps.insert(abort.id(), step);
         self.aborts.insert(step, abort);
     }
@@ -51,10 +54,7 @@ impl Making {
         loop {
             let (id, made) = match self.tasks.join_next_with_id().await {
                 Some(Ok((id, made))) => (id, made),
-                Some(Err(error)) => (
-                    error.id(),
-                    Err("the function of its request panicked".into()),
-                ),
+                Some(Err(error)) => (error.id(), Err("the function panicked".into())),
                 None => std::future::pending().await,
             };
             // One that was withdrawn is not awaited any more.

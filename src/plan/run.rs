@@ -274,7 +274,8 @@ impl Steps {
             let make = make.clone();
             self.schedule.start_next();
             self.requests[step] = None;
-            self.making.start(step, make, self.plan.results());
+            let plan = Arc::clone(&self.plan);
+            self.making.start(step, make, move || plan.results());
         }
     }
 
@@ -314,7 +315,7 @@ impl Steps {
             request.id = execution.id();
             match request.validate(&self.context.config) {
                 Ok(()) => Ok(request),
-                Err(error) => Err(format!("its request is not acceptable: {error}")),
+                Err(error) => Err(error.to_string()),
             }
         });
         match checked {
@@ -324,6 +325,7 @@ impl Steps {
             }
             Err(error) => {
                 let failed = ExecutionStatus::Failed;
+                let error = format!("its request could not be made: {error}");
                 self.settle(step, failed, error, Some(ResultErrorCode::InvalidStep));
             }
         }

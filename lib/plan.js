@@ -1,0 +1,109 @@
+'use strict'
+
+// A plan on its way to Rust: its steps as executions of their own, and the functions that make their requests.
+
+const { ExecutionError } = require('./error')
+
+const { stringify } = JSON
+
+/** @typedef {import('./channel').Run} Run */
+
+/**
+ * @typedef {object} Submission
+ * @property {string} plan as JSON
+ * @property {Run[]} runs of its steps
+ * @property {import('../binding').StepInput[]} stdins
+ * @property {import('../binding').MadeStep[]} made the steps whose requests are made when they are asked for
+ * @property {string | undefined} variables
+ */
+
+/**
+ * What is sent of a plan that was checked. It is changed: what goes another way is taken out.
+ *
+ * @param {any} plan
+ * @param {string | undefined} variables
+ * @param {{ newId: () => string, check: (request: unknown) => any }} tools
+ * @returns {{ submission: Submission, given: string[], make: Run['make'], some: Function | undefined }}
+ */
+function submissionOf(plan, variables, { newId, check }) {
+  /** @type {[key: string | number, step: any][]} */
+  const steps = plan.steps === undefined ? [...numbered(plan.commands)] : Object.entries(plan.steps)
+  const runs = []
+  const stdins = []
+  const made = []
+  const given = []
+  /** @type {Map<number, (results: any) => unknown>} */
+  const functions = new Map()
+  for (const [index, [key, step]] of steps.entries()) {
+    if (step.request !== undefined) {
+      const id = newId()
+      functions.set(index, step.request)
+      made.push({ step: index, id })
+      step.request = null
+      runs.push(runOf(id, undefined, plan.id, key))
+      continue
+    }
+    if (step.id === undefined) step.id = newId()
+    else given.push(step.id)
+    if (step.stdin !== undefined) stdins.push({ step: index, stdin: step.stdin })
+    step.stdin = undefined
+    runs.push(runOf(step.id, step.metadata, plan.id, key))
+  }
+  const [some] = functions.values()
+  const make = functions.size === 0 ? undefined : maker(functions, runs, plan.steps !== undefined, check)
+  return { submission: { plan: stringify(plan), runs, stdins, made, variables }, given, make, some }
+}
+
+/** @param {{ length: number, [index: number]: any }} list @returns {Iterable<[number, any]>} */
+function* numbered(list) {
+  for (let index = 0; index < list.length; index++) yield [index, list[index]]
+}
+
+/** @param {string} id @param {any} metadata @param {string} planId @param {string | number} step @returns {Run} */
+const runOf = (id, metadata, planId, step) => /** @type {any} */ ({ id, metadata, planId, step })
+
+/**
+ * What makes the request of a step, from the results that were told until then.
+ *
+ * @param {Map<number, (results: any) => unknown>} functions
+ * @param {Run[]} runs of all steps
+ * @param {boolean} isNamed
+ * @param {(request: unknown) => any} check
+ * @returns {NonNullable<Run['make']>}
+ */
+function maker(functions, runs, isNamed, check) {
+  /** By index, those that have ended: each is made of its parts once, when it is first asked for. @type {(() => any)[]} */
+  const ends = []
+  for (const [index, run] of runs.entries()) run.ended = (make) => (ends[index] = once(make))
+  return async (index) => {
+    const results = isNamed ? { __proto__: null } : new Array(runs.length).fill(undefined)
+    for (const [index, run] of runs.entries()) {
+      const end = ends[index]
+      if (end !== undefined) define(results, isNamed ? run.step : index, end)
+    }
+    const make = /** @type {(results: any) => unknown} */ (functions.get(index))
+    const request = check(await make(results))
+    const { id, stdin } = request
+    if (id !== undefined) {
+      const message = `id: expected none, as the step has one already, found "${id}"`
+      throw new ExecutionError('VALIDATION', message, { field: 'id' })
+    }
+    const run = /** @type {Run} */ (runs[index])
+    run.metadata = request.metadata
+    run.about = undefined
+    request.stdin = undefined
+    return { request: stringify(request), stdin }
+  }
+}
+
+/** @param {any} results @param {any} key @param {() => any} get */
+const define = (results, key, get) => Object.defineProperty(results, key, { get, enumerable: true, configurable: true })
+
+/** @template T @param {() => T} make @returns {() => T} */
+function once(make) {
+  /** @type {{ value: T } | undefined} */
+  let made
+  return () => (made ??= { value: make() }).value
+}
+
+module.exports = { submissionOf }
