@@ -6,15 +6,17 @@ mod common;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Recorder, engine, engine_with, mark, shell, survivors};
 use execution_engine::{
     Command, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError, ExecutionEvent,
     ExecutionPlan, ExecutionRequest, ExecutionStatus, ExecutionStrategy, PlanExecutionResult,
-    PlanStep, PlanSteps,
+    PlanStep, PlanSteps, ResultErrorCode, StepKey, StepResults, When,
 };
 use proptest::prelude::*;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use ExecutionStatus::{Cancelled, Completed, Failed, Skipped, Timeout};
@@ -519,6 +521,241 @@ async fn ten_thousand_steps_are_accepted_at_once_and_all_end() {
     assert_eq!((result.stats.failed, result.stats.skipped), (1, 9_999));
     // The promise is 50 ms for a release build.
     assert!(accepted < Duration::from_millis(500), "{accepted:?}");
+}
+
+#[tokio::test]
+async fn named_steps_run_when_they_say_and_their_results_carry_their_names() {
+    let (engine, _dir) = engine();
+    let step = |program| PlanStep::from(exec(program));
+    let plan = ExecutionPlan::named([
+        ("deploy", step("true").after(["build"])),
+        ("build", step("false")),
+        ("lint", step("false").allow_failure()),
+        (
+            "roll_back",
+            step("true").after(["deploy"]).when(When::Failure),
+        ),
+        (
+            "clean_up",
+            step("true").after(["deploy", "lint"]).when(When::Always),
+        ),
+        ("report", step("true").after(["lint"]).when(When::Failure)),
+    ]);
+    let result = run(&engine, plan).await;
+    assert_eq!(
+        statuses(&result),
+        [Skipped, Failed, Failed, Completed, Completed, Skipped]
+    );
+    assert_eq!((result.status, result.success), (Failed, false));
+    for (result, name) in result.results.iter().zip(["deploy", "build", "lint"]) {
+        assert_eq!(result.step, Some(StepKey::Name(name.into())));
+    }
+    let error = |step: usize| result.results[step].error.clone().expect("a reason");
+    assert_eq!(
+        error(0),
+        "skipped because steps.build failed: exited with code 1"
+    );
+    assert_eq!(
+        error(5),
+        "skipped because nothing that it depends on has failed"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_whose_only_failures_are_allowed_has_completed() {
+    let (engine, _dir) = engine();
+    let steps = [
+        PlanStep::from(exec("false")).allow_failure(),
+        exec("true").into(),
+    ];
+    let result = run(&engine, ExecutionPlan::new(SERIAL, steps)).await;
+    assert_eq!(statuses(&result), [Failed, Completed]);
+    assert_eq!((result.status, result.success), (Completed, true));
+    assert_eq!((result.stats.failed, result.stats.completed), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_names_is_told_by_names() {
+    let (engine, _dir) = engine();
+    let after = |names: &[&str]| PlanStep::from(exec("true")).after(names.iter().copied());
+    let refused = |steps: Vec<(&str, PlanStep)>| refusal(&engine, &ExecutionPlan::named(steps));
+    assert_eq!(
+        refused(vec![("test", after(&["biuld"])), ("build", after(&[]))]),
+        (
+            "steps.test.depends_on[0]".into(),
+            "\"biuld\": is \"build\" meant?".into()
+        )
+    );
+    assert_eq!(
+        refused(vec![
+            ("a", after(&["b"])),
+            ("b", after(&["c"])),
+            ("c", after(&["a"]))
+        ]),
+        (
+            "steps.a.depends_on".into(),
+            "a -> b -> c -> a, each waiting for the next".into()
+        )
+    );
+    assert_eq!(
+        refused(vec![("twice", after(&[])), ("twice", after(&[]))]).0,
+        "steps.twice"
+    );
+    assert_eq!(refused(vec![("", after(&[]))]).0, "steps");
+    let indexed = ExecutionPlan::new(SERIAL, [after(&["x"])]);
+    assert_eq!(refusal(&engine, &indexed).0, "commands[0].depends_on");
+}
+
+#[tokio::test]
+async fn a_request_is_made_from_the_results_so_far() {
+    let (engine, _dir) = engine();
+    let plan = ExecutionPlan::named([
+        ("version", PlanStep::from(shell("echo 1.2.3"))),
+        (
+            "tag",
+            PlanStep::made(|results: StepResults| async move {
+                let version = results.get("version").ok_or("no version")?;
+                Ok::<_, String>(ExecutionRequest::new(Command::exec(
+                    "echo",
+                    [format!("v{}", version.stdout.trim())],
+                )))
+            })
+            .after(["version"]),
+        ),
+        (
+            "count",
+            PlanStep::made(|results: StepResults| {
+                let names: Vec<_> = results.iter().map(|(key, _)| format!("{key:?}")).collect();
+                let first = results.at(0).is_some();
+                async move { Ok::<_, String>(shell(&format!("echo {} {first}", names.len()))) }
+            })
+            .after(["tag"]),
+        ),
+    ]);
+    let id = ids_of(&plan)[1];
+    let result = run(&engine, plan).await;
+    assert_eq!(result.results[1].stdout, "v1.2.3\n");
+    assert_eq!(result.results[1].id, id);
+    assert_eq!(result.results[1].command, "echo v1.2.3");
+    assert_eq!(result.results[2].stdout, "2 true\n");
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_fails_its_step_alone() {
+    let (engine, _dir) = engine();
+    let fails = PlanStep::made(|_| async { Err::<ExecutionRequest, _>("boom") });
+    let panics = PlanStep::made(|_| async { Ok::<_, String>(panic!("on purpose")) });
+    let empty = PlanStep::made(|_| async { Ok::<_, String>(exec("")) });
+    let steps = [fails, panics, empty, exec("true").into()];
+    let result = run(&engine, ExecutionPlan::new(parallel(None, false), steps)).await;
+    assert_eq!(statuses(&result), [Failed, Failed, Failed, Completed]);
+    let errors = [
+        "boom",
+        "the function panicked",
+        "command.program: expected a text that is not empty, found an empty string",
+    ];
+    for (result, error) in result.results.iter().zip(errors) {
+        assert_eq!(result.error_code, Some(ResultErrorCode::InvalidStep));
+        let expected = format!("its request could not be made: {error}");
+        assert_eq!(result.error.as_deref(), Some(&*expected));
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_and_the_deadline_of_the_plan_drop_what_makes_a_request() {
+    struct Dropped(Arc<AtomicUsize>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (engine, _dir) = engine();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let called = Arc::new(Notify::new());
+    let step = || {
+        let (dropped, called) = (Arc::clone(&dropped), Arc::clone(&called));
+        PlanStep::made(move |_| {
+            let (guard, called) = (Dropped(Arc::clone(&dropped)), Arc::clone(&called));
+            async move {
+                called.notify_one();
+                std::future::pending::<()>().await;
+                drop(guard);
+                Ok::<_, String>(exec("true"))
+            }
+        })
+    };
+    let plan = ExecutionPlan::new(SERIAL, [step()]);
+    let id = engine.execute_plan(plan).await.expect("accepted");
+    called.notified().await;
+    engine.cancel(id).await.expect("it runs");
+    let result = engine.get_plan_result(id).await.expect("known");
+    assert_eq!(
+        (result.status, statuses(&result)),
+        (Cancelled, vec![Cancelled])
+    );
+    let late = ExecutionPlan {
+        timeout_ms: Some(50),
+        ..ExecutionPlan::new(SERIAL, [step()])
+    };
+    let result = run(&engine, late).await;
+    assert_eq!(
+        (result.status, statuses(&result)),
+        (Timeout, vec![Cancelled])
+    );
+    while dropped.load(Ordering::Relaxed) < 2 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn the_json_of_named_steps_is_that_of_the_contract() {
+    let json = r#"{
+        "steps": {
+            "b": { "command": { "type": "exec", "program": "true" }, "when": "always", "allow_failure": true },
+            "a": { "depends_on": ["b"], "command": { "type": "exec", "program": "true" } }
+        },
+        "stop_on_error": true
+    }"#;
+    let plan: ExecutionPlan = serde_json::from_str(json).expect("a plan");
+    let PlanSteps::Named {
+        steps,
+        stop_on_error,
+        ..
+    } = &plan.steps
+    else {
+        panic!("no named steps")
+    };
+    assert!(*stop_on_error);
+    assert_eq!((steps[0].0.as_str(), steps[1].0.as_str()), ("b", "a"));
+    assert_eq!(
+        (steps[0].1.when, steps[0].1.allow_failure),
+        (Some(When::Always), true)
+    );
+    assert_eq!(steps[1].1.depends_on, ["b"]);
+    let back = serde_json::to_string(&plan).expect("JSON");
+    assert_eq!(
+        serde_json::from_str::<ExecutionPlan>(&back).expect("a plan"),
+        plan
+    );
+    let refused = |json: &str| serde_json::from_str::<ExecutionPlan>(json).expect_err("refused");
+    let both = r#"{ "steps": {}, "strategy": { "type": "serial" }, "commands": [] }"#;
+    assert!(
+        refused(both)
+            .to_string()
+            .contains("either strategy and commands, or steps")
+    );
+    let unknown =
+        r#"{ "steps": { "a": { "command": { "type": "exec", "program": "a" }, "wen": 1 } } }"#;
+    assert!(refused(unknown).to_string().contains("wen"));
+}
+
+#[test]
+fn a_function_that_was_lost_in_json_is_missed() {
+    let (engine, _dir) = engine();
+    let made = PlanStep::made(|_| async { Ok::<_, String>(exec("true")) });
+    let json = serde_json::to_string(&ExecutionPlan::new(SERIAL, [made])).expect("JSON");
+    let plan: ExecutionPlan = serde_json::from_str(&json).expect("a plan");
+    assert_eq!(refusal(&engine, &plan).0, "commands[0].request");
 }
 
 /// A random plan, and what disturbs it.
