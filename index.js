@@ -2,12 +2,14 @@
 
 const { AsyncResource } = require('node:async_hooks')
 const native = require('./lib/native')
+const { aboutOf } = require('./lib/about')
 const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
-const { submissionOf } = require('./lib/plan')
+const { stepsOf, submissionOf } = require('./lib/plan')
+const { addVariables, isTraced, trace } = require('./lib/trace')
 const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
 
 /** What it is given inherits nothing: there is no `toJSON` to be called. */
@@ -33,6 +35,9 @@ function unwrap(answer) {
  * @param {unknown} callback
  */
 const contextOf = (callback) => (callback === undefined ? undefined : new AsyncResource('ExecutionEngine'))
+
+/** The command of a request as it was passed. @param {any} checked @returns {import('./index').Command} */
+const commandOf = ({ command }) => ({ ...command, ...(command.args && { args: Array.from(command.args) }) })
 
 /** Configurations that were checked already. @type {WeakSet<object>} */
 const checkedConfigs = new WeakSet()
@@ -186,6 +191,21 @@ class ExecutionEngine {
     run.id = checked.id
     run.metadata = checked.metadata
     run.subscribers = this.#subscribers
+    if (!isTraced()) return this.#send(checked, stdin, run, signal)
+    const { metadata } = aboutOf(run)
+    trace(run, { kind: 'execution', command: commandOf(checked), metadata }, (variables) => {
+      addVariables(checked, variables)
+      this.#send(checked, stdin, run, signal)
+    })
+  }
+
+  /**
+   * @param {any} checked
+   * @param {string | Uint8Array | undefined} stdin
+   * @param {any} run
+   * @param {AbortSignal} [signal]
+   */
+  #send(checked, stdin, run, signal) {
     const submission = {
       request: stringify(checked),
       stdin,
@@ -205,8 +225,27 @@ class ExecutionEngine {
     run.id = checked.id
     run.metadata = checked.metadata
     run.subscribers = this.#subscribers
-    const tools = { newId, check: check.request }
-    const { submission, given, make, some } = submissionOf(checked, variables(), tools)
+    if (!isTraced()) return this.#sendPlan(checked, run, signal)
+    const { metadata } = aboutOf(run)
+    trace(run, { kind: 'plan', command: null, metadata }, (variables) => {
+      for (const step of stepsOf(checked)) if (step.request === undefined) addVariables(step, variables)
+      this.#sendPlan(checked, run, signal, (request) => addVariables(request, variables))
+    })
+  }
+
+  /**
+   * @param {any} checked
+   * @param {any} run
+   * @param {AbortSignal} [signal]
+   * @param {(request: any) => void} [complete] adds to each request that a function makes
+   */
+  #sendPlan(checked, run, signal, complete) {
+    const checkMade = (/** @type {unknown} */ request) => {
+      const made = check.request(request)
+      complete?.(made)
+      return made
+    }
+    const { submission, given, make, some } = submissionOf(checked, variables(), { newId, check: checkMade })
     run.make = make
     run.context ??= contextOf(some)
     this.#enter(run, [run.id, ...given])
@@ -271,6 +310,32 @@ class ExecutionEngine {
       await settled
     }
     return new EventStream(start, stop)
+  }
+
+  /**
+   * @param {string} id
+   * @returns {AsyncGenerator<import('./index').ExecutionEvent, void, undefined>}
+   */
+  subscribe(id) {
+    const { EventStream } = require('./lib/stream')
+    let isLeft = false
+    let leave = () => {
+      isLeft = true
+    }
+    const start = async (/** @type {import('./lib/stream').EventStream} */ stream) => {
+      try {
+        const checked = check.id(id)
+        if (this.#entering.has(checked)) await this.#entering.get(checked)
+        if (isLeft) return
+        const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
+        const end = () => stream.end()
+        const run = { id: checked, onEvents, ended: end, refused: (/** @type {Error} */ error) => stream.end(error) }
+        leave = channel.subscribe(this.#native, { ...run, subscribers: new Set() })
+      } catch (error) {
+        stream.end(/** @type {Error} */ (seenFrom(error, this.subscribe)))
+      }
+    }
+    return new EventStream(start, async () => leave()).begin()
   }
 
   /** @param {string} id */

@@ -437,6 +437,29 @@ function submitPlan(engine, run, { plan, runs: stepRuns, stdins, made, variables
   })
 }
 
+/**
+ * Tells a run of an execution that was accepted before. Returns what ends that.
+ *
+ * @param {import('../binding').NativeEngine} engine
+ * @param {Run} run
+ */
+function subscribe(engine, run) {
+  const token = enter(runs, run)
+  try {
+    const { json, failure } = engine.subscribe(token, run.id)
+    if (failure) throw fromFailure(failure)
+    const { metadata, plan_id, step } = JSON.parse(/** @type {string} */ (json))
+    Object.assign(run, { metadata, planId: plan_id, step })
+  } catch (error) {
+    leave(runs, token)
+    throw error
+  }
+  return () => {
+    leave(runs, token)
+    channel.unsubscribe(token)
+  }
+}
+
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
   run.forget = onAbort(signal, () => channel.stop(token))
@@ -445,4 +468,4 @@ function stopOnAbort(run, token, signal) {
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)
 
-module.exports = { ask, open, submit, submitPlan }
+module.exports = { ask, open, submit, submitPlan, subscribe }

@@ -22,12 +22,13 @@ const { stringify } = JSON
  *
  * @param {any} plan
  * @param {string | undefined} variables
- * @param {{ newId: () => string, check: (request: unknown) => any }} tools
+ * @param {{ newId: () => string, check: (request: unknown) => any }} tools `check` is called again for each request that a
+ *   function makes
  * @returns {{ submission: Submission, given: string[], make: Run['make'], some: Function | undefined }}
  */
 function submissionOf(plan, variables, { newId, check }) {
   /** @type {[key: string | number, step: any][]} */
-  const steps = plan.steps === undefined ? [...numbered(plan.commands)] : Object.entries(plan.steps)
+  const steps = plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
   const runs = []
   const stdins = []
   const made = []
@@ -54,10 +55,11 @@ function submissionOf(plan, variables, { newId, check }) {
   return { submission: { plan: stringify(plan), runs, stdins, made, variables }, given, make, some }
 }
 
-/** @param {{ length: number, [index: number]: any }} list @returns {Iterable<[number, any]>} */
-function* numbered(list) {
-  for (let index = 0; index < list.length; index++) yield [index, list[index]]
-}
+/** @param {any} step @param {number} index @returns {[number, any]} */
+const numbered = (step, index) => [index, step]
+
+/** The steps of a plan that was checked. @param {any} plan @returns {any[]} */
+const stepsOf = (plan) => (plan.steps === undefined ? Array.from(plan.commands) : Object.values(plan.steps))
 
 /** @param {string} id @param {any} metadata @param {string} planId @param {string | number} step @returns {Run} */
 const runOf = (id, metadata, planId, step) => /** @type {any} */ ({ id, metadata, planId, step })
@@ -106,4 +108,4 @@ function once(make) {
   return () => (made ??= { value: make() }).value
 }
 
-module.exports = { submissionOf }
+module.exports = { stepsOf, submissionOf }

@@ -12,12 +12,17 @@ use uuid::Uuid;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result};
 use crate::api::event::EventHandler;
+#[cfg(feature = "node")]
+use crate::api::event::{ExecutionEvent, Origin};
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
 use crate::execution::running::log_path;
 use crate::execution::start::{Decision, Start};
+#[cfg(feature = "node")]
+use crate::execution::subscription::Listening;
+use crate::execution::subscription::Subscription;
 use crate::plan::run::{PlanContext, Run, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
@@ -205,7 +210,7 @@ impl ExecutionEngine {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             execution: Arc::clone(&execution),
-            handlers: self.handlers(options.handler),
+            handlers: self.handlers(options.handler).and_listeners_of(&execution),
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
@@ -214,7 +219,7 @@ impl ExecutionEngine {
     }
 
     fn handlers(&self, own: Option<Arc<dyn EventHandler>>) -> Handlers {
-        Handlers(self.0.handler.iter().cloned().chain(own).collect())
+        Handlers::new(self.0.handler.iter().cloned().chain(own).collect())
     }
 
     fn refuse_after_shutdown(&self) -> Result<()> {
@@ -372,6 +377,28 @@ impl ExecutionEngine {
     pub async fn wait_for_plan(&self, id: Uuid) -> Result<Arc<PlanExecutionResult>> {
         let plan = self.0.registry.plan(id)?;
         Ok(plan.outcome.wait().await)
+    }
+
+    /// The events of an execution that was accepted before, from now on; of one that has ended, its terminal event. It
+    /// need not be the first to know: what a line that was begun has said already is not told again.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`].
+    pub fn subscribe(&self, id: Uuid) -> Result<Subscription> {
+        Ok(Subscription::new(&self.0.registry.execution(id)?))
+    }
+
+    /// Tells somebody of an execution from now on. Of one that has ended, returns what there is to tell.
+    #[cfg(feature = "node")]
+    pub(crate) fn listen(
+        &self,
+        id: Uuid,
+        listener: Arc<dyn EventHandler>,
+    ) -> Result<(Arc<Origin>, std::result::Result<Listening, ExecutionEvent>)> {
+        let execution = self.0.registry.execution(id)?;
+        let origin = Arc::clone(execution.origin());
+        Ok((origin, Listening::to(&execution, listener)))
     }
 
     /// Cancels an execution or a plan; returns once nothing of it is left running. A second call while the

@@ -37,6 +37,7 @@ pub use api::result::{
 };
 pub use api::step::{PlanStep, RequestFn, StepKey, StepRequest, StepResults, When};
 pub use engine::{ExecuteOptions, ExecutionEngine};
+pub use execution::subscription::Subscription;
 pub use process::environment::Environment;
 
 /// `cargo test` runs the examples of the README too.

@@ -42,6 +42,30 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly signal?: AbortSignal | undefined
 }
 
+/**
+ * What the tracing channel `escher.execution` of `node:diagnostics_channel` tells of an execution, or of a plan as a
+ * whole: one object from its `start` to its `asyncEnd`, on which a tracer may keep what it likes.
+ */
+export interface ExecutionTrace {
+  /** The id of the execution or the plan. */
+  readonly id: string
+  /** What it is. */
+  readonly kind: 'execution' | 'plan'
+  /** The command as it was passed, secrets included: `command` of the result is the one to show. Of a plan `null`. */
+  readonly command: Command | null
+  /** What the request or the plan says about itself. */
+  readonly metadata: Result['metadata']
+  /**
+   * Variables that the command is to have, or all steps of a plan, such as `TRACEPARENT`: to be put here by a subscriber
+   * of `start`. What the request says itself is stronger; what is no string does not count.
+   */
+  readonly env: Record<string, string>
+  /** How it ended, from `asyncStart` on, unless it was refused. */
+  result?: ExecutionResult | PlanExecutionResult
+  /** Why it was refused, from `error` on. A command that fails is none: it is in the result. */
+  error?: ExecutionError
+}
+
 /** The same for a plan, which is told of its own events and those of its steps. */
 export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
 
@@ -214,6 +238,16 @@ export class ExecutionEngine {
    * is in the result.
    */
   runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
+
+  /**
+   * The events of an execution that was accepted before, from this call on; the last one is the terminal event. Of one
+   * that has ended, that is the only one. A step of a plan can be listened to as any other execution. As with
+   * {@link ExecutionEngine.stream}, lines that are not taken yet are held back in the command; so a subscription that is
+   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on.
+   *
+   * The loop throws an {@link ExecutionError} `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   */
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
 
   /**
    * Where an execution or a plan stands.

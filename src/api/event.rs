@@ -195,6 +195,34 @@ impl OutputBatch {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
+    /// Each line as an event of its own.
+    pub fn events(&self) -> impl Iterator<Item = ExecutionEvent> {
+        let Self {
+            execution_id,
+            timestamp,
+            ..
+        } = *self;
+        self.lines().map(move |(line, partial)| {
+            let (origin, line) = (Arc::clone(&self.origin), line.into_owned());
+            match self.stream {
+                OutputStream::Stdout => ExecutionEvent::Stdout {
+                    execution_id,
+                    origin,
+                    line,
+                    partial,
+                    timestamp,
+                },
+                OutputStream::Stderr => ExecutionEvent::Stderr {
+                    execution_id,
+                    origin,
+                    line,
+                    partial,
+                    timestamp,
+                },
+            }
+        })
+    }
+
     /// The lines as text, without their ends, each with whether it goes on in the next one. Invalid UTF-8 is replaced by
     /// U+FFFD.
     pub fn lines(&self) -> impl Iterator<Item = (Cow<'_, str>, bool)> {
@@ -221,31 +249,8 @@ pub trait EventHandler: Send + Sync {
 
     /// Is told of lines that were read together. By default each becomes an event of its own.
     async fn on_output(&self, batch: OutputBatch) {
-        let OutputBatch {
-            execution_id,
-            timestamp,
-            ..
-        } = batch;
-        let origin = || Arc::clone(&batch.origin);
-        for (line, partial) in batch.lines() {
-            let line = line.into_owned();
-            self.on_event(match batch.stream {
-                OutputStream::Stdout => ExecutionEvent::Stdout {
-                    execution_id,
-                    origin: origin(),
-                    line,
-                    partial,
-                    timestamp,
-                },
-                OutputStream::Stderr => ExecutionEvent::Stderr {
-                    execution_id,
-                    origin: origin(),
-                    line,
-                    partial,
-                    timestamp,
-                },
-            })
-            .await;
+        for event in batch.events() {
+            self.on_event(event).await;
         }
     }
 

@@ -6,4 +6,5 @@ pub(crate) mod resolve;
 mod result;
 pub(crate) mod running;
 pub(crate) mod start;
+pub(crate) mod subscription;
 mod supervise;

@@ -355,7 +355,7 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
 
 /// Tells, without waiting for it, that an execution waits for a slot.
 pub(crate) fn tell_pending(execution: &Execution, handlers: &Handlers) -> Option<Telling> {
-    if handlers.0.is_empty() {
+    if handlers.is_empty() {
         return None;
     }
     let handlers = handlers.clone();
@@ -367,7 +367,10 @@ pub(crate) fn tell_pending(execution: &Execution, handlers: &Handlers) -> Option
     Some(tokio::spawn(async move { handlers.on_event(event).await }))
 }
 
-fn terminal_event(execution: &Execution, result: &Arc<ExecutionResult>) -> ExecutionEvent {
+pub(super) fn terminal_event(
+    execution: &Execution,
+    result: &Arc<ExecutionResult>,
+) -> ExecutionEvent {
     let ended = Ended {
         execution_id: result.id,
         origin: Arc::clone(execution.origin()),
@@ -395,8 +398,8 @@ impl Settling {
     pub async fn conclude(self, result: ExecutionResult, handlers: Handlers, patience: Duration) {
         let result = Arc::new(result);
         self.settle(Arc::clone(&result));
-        if !handlers.0.is_empty() {
-            let told = handlers.on_event(terminal_event(&self.execution, &result));
+        if !handlers.is_empty() {
+            let told = handlers.on_end(terminal_event(&self.execution, &result));
             // A handler that hangs must not keep everybody else from the result.
             drop(timeout(patience, told).await);
         }

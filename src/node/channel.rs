@@ -18,6 +18,7 @@ use super::message::{Args, Message};
 use super::window::Window;
 use crate::api::error::ExecutionError;
 use crate::api::request::ExecutionRequest;
+use crate::execution::subscription::Listening;
 use crate::state::cancellation::{Cause, Stop};
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
@@ -66,6 +67,8 @@ struct Live {
     /// That of a plan stays empty: its output is that of its steps.
     window: Arc<Window>,
     stop: Arc<Stop>,
+    /// Of a subscription, what is dropped with it.
+    listening: Option<Listening>,
 }
 
 impl Shared {
@@ -93,6 +96,7 @@ impl Shared {
         let live = Live {
             window: Arc::clone(window),
             stop: Arc::clone(stop),
+            listening: None,
         };
         self.live().insert(token, live);
         if self.is_closed() {
@@ -101,9 +105,21 @@ impl Shared {
         }
     }
 
+    /// Keeps a subscription until it is forgotten.
+    pub fn keep(&self, token: u32, listening: Listening) {
+        let unknown = match self.live().get_mut(&token) {
+            Some(live) => live.listening.replace(listening),
+            // Its end came first.
+            None => Some(listening),
+        };
+        drop(unknown);
+    }
+
     /// Returns whether it was known.
     pub fn forget(&self, token: u32) -> bool {
-        self.live().remove(&token).is_some()
+        // Dropped without the lock: with a subscription goes its handler, which looks here again.
+        let forgotten = self.live().remove(&token);
+        forgotten.is_some()
     }
 
     /// Called when the handler of an execution or a plan is dropped. If its end was not told before, a panic has dropped
@@ -228,6 +244,15 @@ impl Channel {
             None => Err(error.unwrap_or_default()),
         };
         drop(waiting.send(made));
+    }
+
+    /// Ends a subscription: nobody waits for what it has not taken.
+    #[napi(catch_unwind)]
+    pub fn unsubscribe(&self, token: u32) {
+        if let Some(live) = self.shared.live().get(&token) {
+            live.window.close();
+        }
+        self.shared.forget(token);
     }
 
     /// Asks an execution or a plan to stop, if it runs.

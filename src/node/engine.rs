@@ -19,7 +19,7 @@ use super::message::{Message, Value, wire_plan, wire_result};
 use super::runtime;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
-use crate::api::event::EventHandler;
+use crate::api::event::{EventHandler, Origin};
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
 use crate::api::step::{RequestFn, StepRequest};
@@ -217,6 +217,28 @@ impl NativeEngine {
         let filter = serde_json::from_str(&filter).map_err(unreadable("filter"));
         let list = |filter| self.engine.summaries(&filter);
         Answer::of(filter.map(list).map_err(ExecutionError::from))
+    }
+
+    /// Tells `token` of an execution from now on, as if it had started it; answers with what each event tells of it. Of one
+    /// that has ended, only the end is told.
+    #[napi(catch_unwind)]
+    pub fn subscribe(&self, token: u32, id: String) -> Answer {
+        Answer::of(parse_id(&id).and_then(|id| self.listen(token, id)))
+    }
+
+    fn listen(&self, token: u32, id: Uuid) -> Result<Arc<Origin>> {
+        let channel = &self.channel;
+        let handler = Arc::new(Handler::of_subscription(token, Arc::clone(channel)));
+        channel.enter(token, handler.window(), &Arc::default());
+        let listened = self.engine.listen(id, Arc::clone(&handler) as _);
+        let (origin, listening) = listened.inspect_err(|_| {
+            channel.forget(token);
+        })?;
+        match listening {
+            Ok(listening) => channel.keep(token, listening),
+            Err(end) => handler.tell(end),
+        }
+        Ok(origin)
     }
 
     /// Forgets a finished execution.

@@ -61,6 +61,18 @@ pub(super) struct Handler {
 }
 
 impl Handler {
+    /// One that tells everything of an execution that was accepted before.
+    pub fn of_subscription(token: u32, channel: Arc<Shared>) -> Self {
+        let wants = [
+            Wanted::Stdout,
+            Wanted::Stderr,
+            Wanted::Result,
+            Wanted::Started,
+        ];
+        let wants = wants.into_iter().fold(0, |all, one| all | one as u32);
+        Self::new(token, channel, Wants(wants), Arc::default())
+    }
+
     pub fn new(
         token: u32,
         channel: Arc<Shared>,
@@ -91,9 +103,9 @@ impl Drop for Handler {
     }
 }
 
-#[async_trait]
-impl EventHandler for Handler {
-    async fn on_event(&self, event: ExecutionEvent) {
+impl Handler {
+    /// Passes an event on, which takes no time; lines come another way.
+    pub fn tell(&self, event: ExecutionEvent) {
         let token = self.token;
         match event {
             ExecutionEvent::Pending { timestamp, .. } => {
@@ -136,6 +148,13 @@ impl EventHandler for Handler {
             | ExecutionEvent::Progress { .. }
             | ExecutionEvent::PlanCompleted { .. } => {}
         }
+    }
+}
+
+#[async_trait]
+impl EventHandler for Handler {
+    async fn on_event(&self, event: ExecutionEvent) {
+        self.tell(event);
     }
 
     async fn on_output(&self, mut batch: OutputBatch) {

@@ -361,7 +361,7 @@ impl Steps {
         if self.pending.contains_key(&step) {
             return;
         }
-        let handlers = (self.context.handlers_of_step)(step);
+        let handlers = self.new_handlers_of(step);
         let telling = tell_pending(&self.plan.steps[step], &handlers);
         self.pending.insert(step, Told { handlers, telling });
     }
@@ -369,9 +369,13 @@ impl Steps {
     fn handlers_of(&mut self, step: usize) -> Told {
         let told = self.pending.remove(&step);
         told.unwrap_or_else(|| Told {
-            handlers: (self.context.handlers_of_step)(step),
+            handlers: self.new_handlers_of(step),
             telling: None,
         })
+    }
+
+    fn new_handlers_of(&self, step: usize) -> Handlers {
+        (self.context.handlers_of_step)(step).and_listeners_of(&self.plan.steps[step])
     }
 
     fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
@@ -539,7 +543,7 @@ impl Teller {
             });
             (queue, told)
         };
-        let listened = !handlers.0.is_empty();
+        let listened = !handlers.is_empty();
         Self {
             queue: listened.then(|| tell(handlers)),
         }

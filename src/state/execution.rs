@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
+use super::listeners::Listeners;
 use crate::api::error::{ExecutionError, Result};
 use crate::api::event::Origin;
 use crate::api::request::ExecutionRequest;
@@ -27,6 +28,7 @@ pub(crate) struct Execution {
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
     pub stop: Arc<Stop>,
+    pub listeners: Listeners,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -94,6 +96,7 @@ impl Execution {
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
+            listeners: Listeners::default(),
             stop,
             step: place,
         })

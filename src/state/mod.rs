@@ -3,6 +3,7 @@
 pub(crate) mod cancellation;
 pub(crate) mod completion;
 pub(crate) mod execution;
+pub(crate) mod listeners;
 pub(crate) mod plan;
 pub(crate) mod registry;
 pub(crate) mod slots;
