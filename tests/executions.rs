@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::{Recorder, engine, engine_with, mark, run, shell, survivors};
 use execution_engine::{
     Command, EventHandler, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError,
-    ExecutionEvent, ExecutionFilter, ExecutionPlan, ExecutionRequest, ExecutionStatus, ExecutionStrategy,
-    OutputBatch, OversizedOutputStrategy, ResultErrorCode,
+    ExecutionEvent, ExecutionFilter, ExecutionPlan, ExecutionRequest, ExecutionStatus,
+    ExecutionStrategy, OutputBatch, OversizedOutputStrategy, ResultErrorCode,
 };
 
 /// Starts an execution whose events are kept.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -114,7 +114,8 @@ impl EventHandler for Listener {
 /// Somebody who listens to an execution, until this is dropped.
 pub(crate) struct Listening {
     execution: Arc<Execution>,
-    listener: Arc<dyn EventHandler>,
+    /// The execution alone keeps it: until its end, which drops it.
+    listener: Weak<dyn EventHandler>,
 }
 
 impl Listening {
@@ -124,14 +125,13 @@ impl Listening {
         listener: Arc<dyn EventHandler>,
     ) -> Result<Self, ExecutionEvent> {
         let has_ended = || execution.outcome.get().is_some();
-        let is_added = execution
-            .listeners
-            .add_unless(has_ended, Arc::clone(&listener));
+        let weak = Arc::downgrade(&listener);
+        let is_added = execution.listeners.add_unless(has_ended, listener);
         match execution.outcome.get() {
             Some(result) if !is_added => Err(terminal_event(execution, result)),
             _ => Ok(Self {
                 execution: Arc::clone(execution),
-                listener,
+                listener: weak,
             }),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::api::event::EventHandler;
 
@@ -42,9 +42,11 @@ impl Listeners {
         true
     }
 
-    pub fn remove(&self, listener: &Arc<dyn EventHandler>) {
+    pub fn remove(&self, listener: &Weak<dyn EventHandler>) {
         let mut all = self.lock();
-        let place = all.iter().position(|one| Arc::ptr_eq(one, listener));
+        let place = all
+            .iter()
+            .position(|one| std::ptr::addr_eq(Arc::as_ptr(one), listener.as_ptr()));
         let removed = place.map(|place| all.swap_remove(place));
         self.count.store(all.len(), Ordering::Release);
         drop(all);
