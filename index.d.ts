@@ -91,6 +91,17 @@ export interface ExecutionRequest {
    * {@link Result.leftoverProcesses} tells of it.
    */
   readonly keepBackground?: boolean | undefined
+  /**
+   * Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
+   * `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default:
+   * none.
+   */
+  readonly secrets?: readonly string[] | undefined
+  /**
+   * The names of variables of the command whose values are secrets. One that the command does not have, or whose value
+   * is blank, is passed over. Default: none but those of {@link ExecutionConfig.secretEnvPatterns}.
+   */
+  readonly secretEnv?: readonly string[] | undefined
   /** What the request says about itself. The engine only passes it on, to {@link Result.metadata}. */
   readonly metadata?:
     | {
@@ -132,6 +143,15 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** The same for {@link ExecutionEngine.run}, which waits for the end. */
+export interface RunOptions extends ExecuteOptions {
+  /**
+   * Whether the promise rejects with an {@link ExecutionFailedError} where the result does not say `completed`.
+   * Default: `false`. Plans have no such option: their result tells of each step.
+   */
+  readonly throwOnFailure?: boolean | undefined
 }
 
 /**
@@ -221,6 +241,12 @@ export interface ExecutionConfig {
   readonly logDir?: string | undefined
   /** The largest size of one log file, in bytes. Default: 104 857 600. */
   readonly maxLogSizeBytes?: number | undefined
+  /**
+   * Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
+   * for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
+   * variable is refused.
+   */
+  readonly secretEnvPatterns?: readonly string[] | undefined
   /** The time between asking a process to end and ending it, in milliseconds. Default: 5 000. */
   readonly terminationGraceMs?: number | undefined
   /**
@@ -332,8 +358,21 @@ export interface Result {
   }
 }
 
+/** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */
+export interface ResultMembers {
+  /**
+   * What was printed to standard output, read as JSON; a mark of the byte order before it is passed over. Where the
+   * command has failed it is read all the same: some tell of that in JSON.
+   *
+   * @throws `SyntaxError` that says what was found instead: nothing, output that is not whole, or what is no JSON, with
+   *   its place.
+   */
+  json(): unknown
+}
+
 /** How an execution ended: {@link Result}, which `success` narrows. */
 export type ExecutionResult = Result &
+  ResultMembers &
   (
     | {
         /** It is completed. */
@@ -646,6 +685,13 @@ export interface IndexedPlan {
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
   readonly timeoutMs?: number | undefined
+  /** Secrets of all steps, besides those that each names itself: {@link ExecutionRequest.secrets}. Default: none. */
+  readonly secrets?: readonly string[] | undefined
+  /**
+   * The names of variables of the steps whose values are secrets, besides those that each names itself:
+   * {@link ExecutionRequest.secretEnv}. Default: none.
+   */
+  readonly secretEnv?: readonly string[] | undefined
   /** What the plan says about itself. */
   readonly metadata?:
     | {
@@ -681,6 +727,13 @@ export interface NamedPlan {
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
   readonly timeoutMs?: number | undefined
+  /** Secrets of all steps, besides those that each names itself: {@link ExecutionRequest.secrets}. Default: none. */
+  readonly secrets?: readonly string[] | undefined
+  /**
+   * The names of variables of the steps whose values are secrets, besides those that each names itself:
+   * {@link ExecutionRequest.secretEnv}. Default: none.
+   */
+  readonly secretEnv?: readonly string[] | undefined
   /** What the plan says about itself. */
   readonly metadata?:
     | {
@@ -783,7 +836,7 @@ export interface PlanExecutionResult {
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
- * - `ALREADY_FINISHED`: what was to be cancelled has ended.
+ * - `ALREADY_FINISHED`: what was to be cancelled, or given a secret, has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
  * - `CONCURRENCY_LIMIT_REACHED`: all slots are taken and the queue is full.
  * - `ALREADY_INITIALIZED`: the global engine exists.
@@ -822,6 +875,104 @@ export class ExecutionError extends Error {
   executionId?: string
 }
 
+/** A command did not succeed, and {@link RunOptions.throwOnFailure} asked for an error. */
+export class ExecutionFailedError extends Error {
+  /**
+   * The engine makes these; a program may, to stand in for it in tests. The message tells the command, how it ended, and
+   * the end of what it printed to standard error, or to standard output if that is nothing.
+   */
+  constructor(result: ExecutionResult)
+  /** How it ended. */
+  result: ExecutionResult
+}
+
+/** What {@link sh} makes: a {@link Command}. */
+export interface ExecCommand {
+  /** A program with its arguments, without a shell. */
+  readonly type: 'exec'
+  /** The first word. */
+  readonly program: string
+  /** All others. */
+  readonly args: readonly string[]
+}
+
+/**
+ * A command of type `exec`, written as a template: `` sh`git log ${ref}` ``. No shell reads it.
+ *
+ * What is written is cut into words as a shell does it, with single and double quotes and backslashes. A value is one
+ * argument or a part of one, whatever it holds; an array is several arguments, or none. What only a shell could do
+ * (pipes, redirections, variables, patterns, a second line) is refused: such a command is `{ type: 'shell' }`, with its
+ * values in {@link quote}. A program may still take a value that begins with `-` for an option: put `--` before it.
+ *
+ * @example
+ * ```ts
+ * import { ExecutionEngine, sh } from '@escher-dbai/execution-engine'
+ *
+ * const paths = ['a file.txt', '$HOME']
+ * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
+ * console.log(result.stdout) // '--lines=5
+ * ```
+ *
+ * @throws {@link ExecutionError} `VALIDATION`.
+ */
+export function sh(
+  template: TemplateStringsArray,
+  ...values: readonly (string | number | readonly (string | number)[])[]
+): ExecCommand
+
+/**
+ * A text as one word for a POSIX shell (`sh`, `bash`, `dash`, `ksh`, `zsh`), which reads nothing in it as syntax. It
+ * stands between spaces, and not within quotes: `` { type: 'shell', command: `ls -l ${quote(path)} | wc -l` } ``. Not for
+ * `fish`, nor for `cmd.exe`, for which there is no way to quote that always holds.
+ *
+ * @throws {@link ExecutionError} `VALIDATION` if it is no text, or has a NUL byte.
+ */
+export function quote(text: string): string
+
+/**
+ * A text as one string for PowerShell, as {@link quote} makes it for a POSIX shell. PowerShell before 7.3 passes double
+ * quotes on to programs wrongly, however they are quoted.
+ *
+ * @throws {@link ExecutionError} `VALIDATION` if it is no text, or has a NUL byte.
+ */
+export function quotePowerShell(text: string): string
+
+/**
+ * What runs commands: {@link ExecutionEngine}, and what stands in for it. Its methods are described there.
+ */
+export interface Executor {
+  /** See {@link ExecutionEngine.execute}. */
+  execute(request: ExecutionRequest, options?: ExecuteOptions): Promise<string>
+  /** See {@link ExecutionEngine.run}. */
+  run(
+    request: ExecutionRequest,
+    options: RunOptions & { readonly throwOnFailure: true },
+  ): Promise<Extract<ExecutionResult, { success: true }>>
+  /** See {@link ExecutionEngine.run}. */
+  run(request: ExecutionRequest, options?: RunOptions): Promise<ExecutionResult>
+  /** See {@link ExecutionEngine.stream}. */
+  stream(
+    request: ExecutionRequest,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<ExecutionEvent, void, undefined>
+  /** See {@link ExecutionEngine.executePlan}. */
+  executePlan(plan: ExecutionPlan, options?: PlanOptions): Promise<string>
+  /** See {@link ExecutionEngine.runPlan}. */
+  runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
+  /** See {@link ExecutionEngine.getStatus}. */
+  getStatus(id: string): Promise<ExecutionStatus>
+  /** See {@link ExecutionEngine.getResult}. */
+  getResult(id: string): Promise<ExecutionResult>
+  /** See {@link ExecutionEngine.waitForCompletion}. */
+  waitForCompletion(id: string): Promise<ExecutionResult>
+  /** See {@link ExecutionEngine.listExecutions}. */
+  listExecutions(): Promise<ExecutionSummary[]>
+  /** See {@link ExecutionEngine.cancel}. */
+  cancel(id: string): Promise<void>
+  /** See {@link ExecutionEngine.shutdown}. */
+  shutdown(): Promise<void>
+}
+
 /**
  * Runs commands, and owns every process that they start.
  *
@@ -842,7 +993,7 @@ export class ExecutionError extends Error {
  * )
  * ```
  */
-export class ExecutionEngine {
+export class ExecutionEngine implements Executor {
   /**
    * @throws {@link ExecutionError} `INVALID_CONFIG`, with the `field`.
    */
@@ -875,9 +1026,15 @@ export class ExecutionEngine {
    * Runs a command and waits for its end.
    *
    * Rejects only if the request cannot be accepted, as {@link ExecutionEngine.execute} does. Whatever happens to the
-   * process (an exit code, a signal, the deadline, a cancel, a failed start) is in the result.
+   * process (an exit code, a signal, the deadline, a cancel, a failed start) is in the result. With
+   * {@link RunOptions.throwOnFailure} it also rejects, with an {@link ExecutionFailedError}, where the command did not
+   * succeed.
    */
-  run(request: ExecutionRequest, options?: ExecuteOptions): Promise<ExecutionResult>
+  run(
+    request: ExecutionRequest,
+    options: RunOptions & { readonly throwOnFailure: true },
+  ): Promise<Extract<ExecutionResult, { success: true }>>
+  run(request: ExecutionRequest, options?: RunOptions): Promise<ExecutionResult>
 
   /**
    * Runs a command and yields its events; the last one is the terminal event. It is started by the first `next()`.
@@ -949,6 +1106,16 @@ export class ExecutionEngine {
    * Rejects with `NOT_FOUND`, or with `VALIDATION` if `planId` is no UUID.
    */
   waitForPlan(planId: string): Promise<PlanExecutionResult>
+
+  /**
+   * Hides a secret that becomes known while an execution runs or waits, such as a token that it was given: in what is
+   * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
+   * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
+   *
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   *   `NOT_FOUND`; `ALREADY_FINISHED`.
+   */
+  addSecret(id: string, value: string): void
 
   /**
    * The executions that the engine remembers, newest first: all of them, or those that the filter means. The steps of

@@ -7,10 +7,12 @@ const { onAbort } = require('./lib/abort')
 const check = require('./lib/check')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
-const { ExecutionError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
+const { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
 const { stepsOf, submissionOf } = require('./lib/plan')
-const { addVariables, isTraced, trace } = require('./lib/trace')
+const { quote, quotePowerShell } = require('./lib/quote')
 const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
+const { sh } = require('./lib/sh')
+const { addVariables, isTraced, trace } = require('./lib/trace')
 
 /** What it is given inherits nothing: there is no `toJSON` to be called. */
 const { parse, stringify } = JSON
@@ -65,15 +67,18 @@ function accepted(submit, given) {
  * Submits, and resolves with the result. Throws what is refused at once.
  *
  * @param {(run: any, signal?: AbortSignal) => void} submit
- * @param {ExecuteOptions} given
+ * @param {import('./index').RunOptions} options
  * @returns {Promise<any>}
  */
-function ended(submit, given) {
-  const options = check.options(given)
+function ended(submit, options) {
   /** @type {any} */
   const run = runOf(options)
   const promise = new Promise((resolve, refused) => {
-    run.ended = (/** @type {() => any} */ result) => resolve(result())
+    run.ended = (/** @type {() => any} */ make) => {
+      const result = make()
+      if (options.throwOnFailure && !result.success) refused(new ExecutionFailedError(result))
+      else resolve(result)
+    }
     run.refused = refused
   })
   submit(run, options.signal)
@@ -153,11 +158,11 @@ class ExecutionEngine {
 
   /**
    * @param {ExecutionRequest} request
-   * @param {ExecuteOptions} [options]
-   * @returns {Promise<ExecutionResult>}
+   * @param {import('./index').RunOptions} [options]
+   * @returns {Promise<any>}
    */
   run(request, options = {}) {
-    return ended((run, signal) => this.#submit(request, run, signal), options)
+    return ended((run, signal) => this.#submit(request, run, signal), check.runOptions(options))
   }
 
   /**
@@ -175,7 +180,7 @@ class ExecutionEngine {
    * @returns {Promise<import('./index').PlanExecutionResult>}
    */
   runPlan(plan, options = {}) {
-    return ended((run, signal) => this.#submitPlan(plan, run, signal), options)
+    return ended((run, signal) => this.#submitPlan(plan, run, signal), check.options(options))
   }
 
   /**
@@ -379,6 +384,24 @@ class ExecutionEngine {
     return toPlanResult(await channel.ask((token) => this.#native.waitForPlan(token, checked)))
   }
 
+  /**
+   * @param {string} id
+   * @param {string} value
+   */
+  addSecret(id, value) {
+    try {
+      const checked = check.id(id)
+      const secret = check.secret(value)
+      const entering = this.#entering.get(checked)
+      if (entering === undefined) return void unwrap(this.#native.addSecret(checked, secret))
+      unwrap(native.NativeEngine.checkSecret(secret))
+      // Of a plan that is refused there is nothing to hide.
+      void entering.then(() => this.#native.addSecret(checked, secret))
+    } catch (error) {
+      throw seenFrom(error, this.addSecret)
+    }
+  }
+
   /** @param {import('./index').ExecutionFilter} [filter] */
   async listExecutions(filter = {}) {
     return unwrap(this.#native.list(stringify(check.filter(filter)))).map(toSummary)
@@ -495,5 +518,5 @@ makeAsync(ExecutionEngine.prototype, [
   'shutdown',
 ])
 
-/** @type {Pick<typeof import('./index'), 'ExecutionEngine' | 'ExecutionError'>} */
-module.exports = { ExecutionEngine, ExecutionError }
+/** @type {typeof import('./index')} */
+module.exports = { ExecutionEngine, ExecutionError, ExecutionFailedError, quote, quotePowerShell, sh }

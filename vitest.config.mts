@@ -12,6 +12,6 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 20_000,
     // The package is loaded by Node itself, as its users load it, and not transformed.
-    server: { deps: { external: [/\/index\.js$/, /\/binding\.js$/, /\/lib\/[^/]+\.js$/] } },
+    server: { deps: { external: [/\/index\.js$/, /\/testing\.js$/, /\/binding\.js$/, /\/lib\/.+\.js$/] } },
   },
 })

@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use execution_engine::bench_support::{Capture, LineSplitter, Registry};
-use execution_engine::{Command, ExecutionConfig, ExecutionEngine, ExecutionRequest};
+use execution_engine::bench_support::{Capture, LineSplitter, Mask, Registry};
+use execution_engine::{Command, ExecutionConfig, ExecutionEngine, ExecutionRequest, Secret};
 use uuid::Uuid;
 
 /// What one read brings.
@@ -58,6 +58,75 @@ fn capture(c: &mut Criterion) {
     group.bench_function("64 KiB beyond the limit", |b| {
         b.iter(|| capture.push(black_box(&read)));
     });
+    group.finish();
+}
+
+/// Lines of a log, cut off anywhere, as a read does it.
+fn read_of_log() -> Vec<u8> {
+    let line = |number: usize| {
+        format!(
+            "2026-11-20T12:{:02}:{:02}.{:03}Z INFO worker-{number} GET /api/v1/items/{} 200 in {} ms, user_id={:x}\n",
+            number / 60 % 60,
+            number % 60,
+            number * 7 % 1000,
+            number * 7919 % 100_000,
+            number * 31 % 500,
+            number * 104_729,
+        )
+    };
+    let mut log: Vec<u8> = (0..1000)
+        .flat_map(|number| line(number).into_bytes())
+        .collect();
+    log.truncate(READ);
+    log
+}
+
+/// Secrets with characters that are quoted and escaped, so that each has many forms.
+fn secrets(count: usize, length: usize) -> Vec<Secret> {
+    let secret = |number: usize| {
+        let letters = (0..length).map(|index| {
+            let digit = (number + 1) * 7919 * (index + 3) * (index + 11) % 71;
+            char::from(
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/+$&'\"<=@"[digit],
+            )
+        });
+        Secret::from(letters.collect::<String>())
+    };
+    (0..count).map(secret).collect()
+}
+
+fn mask(c: &mut Criterion) {
+    let log = read_of_log();
+    let mut group = c.benchmark_group("mask, 64 KiB of a log");
+    group.throughput(Throughput::Bytes(READ as u64));
+    for (count, length) in [
+        (1, 40),
+        (10, 40),
+        (10, 20),
+        (10, 12),
+        (10, 6),
+        (100, 40),
+        (1000, 40),
+    ] {
+        let mut mask = Mask::of(&secrets(count, length)).expect("there are secrets");
+        let mut read = log.clone();
+        group.bench_function(format!("{count} secrets of {length} bytes"), |b| {
+            b.iter(|| {
+                read.clear();
+                read.extend_from_slice(&log);
+                mask.mask(black_box(&mut read));
+            });
+        });
+    }
+    group.finish();
+    let mut group = c.benchmark_group("make a mask");
+    group.sample_size(10);
+    for count in [1, 10, 100, 1000] {
+        let secrets = secrets(count, 40);
+        group.bench_function(format!("{count} secrets of 40 bytes"), |b| {
+            b.iter(|| Mask::of(black_box(&secrets)));
+        });
+    }
     group.finish();
 }
 
@@ -130,5 +199,5 @@ fn read(c: &mut Criterion) {
     run(c, "read 64 MiB", 10, &command, Some(64 << 20));
 }
 
-criterion_group!(benches, lines, capture, registry, start, read);
+criterion_group!(benches, lines, capture, mask, registry, start, read);
 criterion_main!(benches);

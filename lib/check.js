@@ -18,6 +18,8 @@ const {
   object,
   oneOf,
   positive,
+  secretList,
+  secretText,
   secretTexts,
   sizeOfAtLeast,
   tag,
@@ -25,13 +27,14 @@ const {
   textSize,
   texts,
   uuid,
+  whileChecking,
 } = require('./checkers')
 const schema = require('./schema')
 
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts }
+const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts, secretList }
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -78,31 +81,33 @@ const config = checkerOf(schema.config)
 /** For what never reaches Rust as a whole. */
 const ofJavaScript = { spell: (/** @type {string} */ key) => key }
 
-const options = object(
-  {
-    'onStdout?': callback,
-    'onStderr?': callback,
-    'onEvent?': callback,
-    'signal?': abortSignal,
-  },
-  'an options object',
-  ofJavaScript,
-)
+/** @type {Record<string, Checker>} */
+const optionsOfAll = {
+  'onStdout?': callback,
+  'onStderr?': callback,
+  'onEvent?': callback,
+  'signal?': abortSignal,
+}
+
+const options = object(optionsOfAll, 'an options object', ofJavaScript)
+const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
 const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
 
 module.exports = {
   /** @param {unknown} value */
-  request: (value) => request(value, '', 'VALIDATION'),
+  request: (value) => whileChecking(value, () => request(value, '', 'VALIDATION')),
   /** @param {unknown} value */
-  plan: (value) => plan(value, '', 'VALIDATION'),
+  plan: (value) => whileChecking(value, () => plan(value, '', 'VALIDATION')),
   /** @param {unknown} value */
   filter: (value) => filter(value, '', 'VALIDATION'),
   /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */
   options: (value) => options(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {import('../index').RunOptions} */
+  runOptions: (value) => runOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */
@@ -111,6 +116,8 @@ module.exports = {
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   planId: (value) => uuid(value, 'planId', 'VALIDATION'),
+  /** @param {unknown} value @returns {string} */
+  secret: (value) => secretText(value, 'value', 'VALIDATION'),
   /** @param {unknown} value */
   callback: (value) => callback(value, 'handler', 'VALIDATION'),
 }

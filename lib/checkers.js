@@ -10,7 +10,7 @@ const { constants } = require('node:buffer')
 const { isUint8Array } = require('node:util').types
 const { ExecutionError } = require('./error')
 
-const { create, entries, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object
+const { create, entries, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, keys, setPrototypeOf } = Object
 const { isArray } = Array
 const { toString } = Object.prototype
 
@@ -18,14 +18,67 @@ const { toString } = Object.prototype
 
 /** @type {(path: string, expected: string, found: string, code?: 'VALIDATION' | 'INVALID_CONFIG') => never} */
 function refuse(path, expected, found, code = 'VALIDATION') {
-  throw new ExecutionError(code, `${path}: expected ${expected}, found ${found}`, { field: path })
+  const field = withoutSecrets(path)
+  throw new ExecutionError(code, `${field}: expected ${expected}, found ${withoutSecrets(found)}`, { field })
+}
+
+/** The request or plan that is being checked, for the secrets in it. @type {unknown} */
+let checking
+
+/**
+ * Checks a request or a plan. What is refused in it is told without its secrets, wherever they stand.
+ *
+ * @template T
+ * @param {unknown} value
+ * @param {() => T} check
+ * @returns {T}
+ */
+function whileChecking(value, check) {
+  const outer = checking
+  checking = value
+  try {
+    return check()
+  } finally {
+    checking = outer
+  }
+}
+
+/** What an object has itself, without calling a getter: only for a message, and no reading. @param {any} value @param {string} key */
+const peek = (value, key) => (isObject(value) ? getOwnPropertyDescriptor(value, key)?.value : undefined)
+
+/** @param {unknown} list @returns {unknown[]} */
+const itemsOf = (list) => (isArray(list) ? list : [])
+
+/** The secrets of a request or a plan, as far as it is one, the longest first. @returns {string[]} */
+function secretsOfChecked() {
+  const steps = peek(checking, 'steps')
+  const named = isObject(steps) ? keys(steps).map((name) => peek(steps, name)) : []
+  const parts = [checking, ...itemsOf(peek(checking, 'commands')), ...named]
+  const names = parts.flatMap((part) => itemsOf(peek(part, 'secretEnv')))
+  const values = parts.flatMap((part) => [
+    ...itemsOf(peek(part, 'secrets')),
+    ...names.flatMap((/** @type {any} */ name) => [peek(peek(part, 'env'), name), process.env[String(name)]]),
+  ])
+  const texts = values.map((value) => (typeof value === 'number' || typeof value === 'bigint' ? `${value}` : value))
+  return texts
+    .filter((text) => typeof text === 'string' && text.trim().length > 3)
+    .sort((one, other) => other.length - one.length)
+}
+
+/** @param {string} text */
+function withoutSecrets(text) {
+  if (checking === undefined) return text
+  return secretsOfChecked().reduce((shown, secret) => shown.replaceAll(secret, '***'), text)
 }
 
 /** @param {any} value */
 function describe(value) {
   switch (typeof value) {
-    case 'string':
-      return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+    case 'string': {
+      // Before it is cut and escaped: a half of a secret would not be known any more.
+      const shown = withoutSecrets(value)
+      return JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}…` : shown)
+    }
     case 'bigint':
       return `${value}n`
     case 'number':
@@ -128,7 +181,7 @@ const textsOf = (item, describe) => (value, path, code) => {
 
 const texts = textsOf(text, describe)
 
-/** The value of a variable. @type {Checker} */
+/** The value of a variable, or a secret. @type {Checker} */
 function secretText(value, path, code) {
   if (typeof value !== 'string') return refuse(path, 'a string', describeType(value), code)
   if (/** @type {any} */ (value).isWellFormed()) return value
@@ -136,6 +189,10 @@ function secretText(value, path, code) {
 }
 
 const secretTexts = textsOf(secretText, describeType)
+
+/** @type {Checker} */
+const secretList = (value, path, code) =>
+  isArray(value) ? listOf(secretText)(value, path, code) : refuse(path, 'an array', describeType(value), code)
 
 /**
  * Whether it is an object for the sake of its keys, such as a literal, an instance of a class or a module. A `Map`, or a
@@ -290,13 +347,21 @@ function abortSignal(value, path, code) {
   return works ? value : refuse(path, 'an AbortSignal', describe(value), code)
 }
 
+/** Text that a command can be given: where it ends, a NUL byte tells. @param {unknown} value @param {string} path */
+function argument(value, path) {
+  const checked = text(value, path, 'VALIDATION')
+  return checked.includes('\0') ? refuse(path, 'text without NUL bytes', 'one with a NUL byte') : checked
+}
+
 module.exports = {
   abortSignal,
+  argument,
   byKey,
   byType,
   bytes,
   callback,
   count,
+  describe,
   flag,
   indicesOf,
   isObject,
@@ -305,6 +370,9 @@ module.exports = {
   object,
   oneOf,
   positive,
+  refuse,
+  secretList,
+  secretText,
   secretTexts,
   tag,
   text,
@@ -312,4 +380,5 @@ module.exports = {
   textSize,
   texts,
   uuid,
+  whileChecking,
 }

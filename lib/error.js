@@ -1,5 +1,7 @@
 'use strict'
 
+const { describeEnd } = require('./describe')
+
 /** Why the engine refused a call. What happens to a process is never an error: it is in the result. */
 class ExecutionError extends Error {
   /**
@@ -13,6 +15,16 @@ class ExecutionError extends Error {
     this.code = code
     if (about.field !== undefined) this.field = about.field
     if (about.executionId !== undefined) this.executionId = about.executionId
+  }
+}
+
+/** An execution that did not succeed, where its caller has asked for an error. */
+class ExecutionFailedError extends Error {
+  /** @param {import('../index').ExecutionResult} result */
+  constructor(result) {
+    super(describeEnd(result))
+    this.name = 'ExecutionFailedError'
+    this.result = result
   }
 }
 
@@ -49,7 +61,7 @@ function messageOf(error) {
  * @param {Function} method which runs
  */
 function seenFrom(error, method) {
-  if (error instanceof ExecutionError) Error.captureStackTrace?.(error, method)
+  if (error instanceof ExecutionError || error instanceof ExecutionFailedError) Error.captureStackTrace?.(error, method)
   return error
 }
 
@@ -76,4 +88,4 @@ function makeAsync(prototype, names) {
   }
 }
 
-module.exports = { ExecutionError, fromFailure, makeAsync, messageOf, seenFrom }
+module.exports = { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, messageOf, seenFrom }

@@ -1,10 +1,12 @@
 'use strict'
 
-// Loads the addon. Where it cannot be loaded, says which package is missing on this machine, and what helps.
+// Loads the addon. Where it cannot be loaded, says why: a package is missing on this machine, or this file has been
+// bundled into another one. And what helps.
 
 const { readFileSync } = require('node:fs')
 
 const NAME = '@escher-dbai/execution-engine'
+const GUIDE = 'https://github.com/escher-dbai/v2-execution-engine-rust/blob/main/docs/bundling.md'
 
 /** The platforms that packages are published for: those of `targets` in `package.json`, as npm names them. */
 const PLATFORMS = [
@@ -35,6 +37,18 @@ function platformName(platform, arch, musl) {
   return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
 }
 
+/**
+ * Whether a bundler has made this file a part of another one: then it does not lie in the package any more, or does not
+ * know where it lies.
+ */
+function isBundled() {
+  try {
+    return JSON.parse(readFileSync(`${__dirname}/../package.json`, 'utf8')).name !== NAME
+  } catch {
+    return true
+  }
+}
+
 /** The errors behind an error, the last one first. @param {unknown} error @returns {Error[]} */
 const chain = (error) => (error instanceof Error ? [...chain(error.cause), error] : [])
 
@@ -57,6 +71,13 @@ function explain(cause, name) {
     lines.push(
       `There is no package for this platform. There are packages for: ${PLATFORMS.join(', ')}.`,
       'On another one, build it from a clone with `npm run build`: see README.md.',
+    )
+  } else if (isBundled()) {
+    lines.push(
+      'It was bundled into another file, and a native part cannot be. Let the bundler leave the package out, and install',
+      `it where the bundle runs: \`external: ['${NAME}']\` (esbuild, Rollup), \`externals\` (webpack),`,
+      '`ssr.external` (Vite), `serverExternalPackages` (Next.js).',
+      `See ${GUIDE}.`,
     )
   } else if (broken) {
     lines.push(
@@ -101,7 +122,10 @@ function nearest(name) {
 function load() {
   const name = platformName(process.platform, process.arch, isMusl)
   try {
-    return nearest(name) ?? require('../binding.js')
+    const found = nearest(name) ?? require('../binding.js')
+    // A bundler may have put its path in the place of the addon.
+    if (typeof found.NativeEngine !== 'function') throw new Error('what was found is no addon')
+    return found
   } catch (cause) {
     throw explain(cause, name)
   }

@@ -2,15 +2,32 @@
 
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
+const { readJson } = require('./json')
 const { readPlanResult, readResult, readSummary } = require('./told')
 
 /**
  * @param {string} json
  * @param {string} stdout
  * @param {string} stderr
+ */
+const toResult = (json, stdout, stderr) => withMembers(readResult(JSON.parse(json), stdout, stderr))
+
+const json = {
+  /** @this {import('../index').ExecutionResult} */
+  value() {
+    return readJson(this)
+  },
+  configurable: true,
+  writable: true,
+}
+
+/**
+ * A result with what is no part of its data: it is not copied, compared or sent along.
+ *
+ * @param {any} result
  * @returns {import('../index').ExecutionResult}
  */
-const toResult = (json, stdout, stderr) => /** @type {any} */ (readResult(JSON.parse(json), stdout, stderr))
+const withMembers = (result) => Object.defineProperty(result, 'json', json)
 
 /**
  * @param {string[]} parts the result without those of the steps, and those, in three parts each
@@ -45,4 +62,4 @@ function toConfig(found) {
   )
 }
 
-module.exports = { toPlanResult, toResult, toSummary, toConfig }
+module.exports = { toPlanResult, toResult, toSummary, toConfig, withMembers }

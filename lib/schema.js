@@ -33,6 +33,8 @@ const request = {
     'terminationGraceMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -70,6 +72,8 @@ const indexedPlan = {
     strategy: strategy,
     commands: { list: 'step' },
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -83,6 +87,8 @@ const namedPlan = {
     'maxConcurrency?': 'positive',
     'stopOnError?': 'flag',
     'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
     'metadata?': metadata,
   },
 }
@@ -104,6 +110,7 @@ const config = {
     'logOutput?': 'flag',
     'logDir?': 'text',
     'maxLogSizeBytes?': 'positive',
+    'secretEnvPatterns?': { list: 'text' },
     'terminationGraceMs?': 'positive',
     'drainIdleMs?': 'positive',
     'drainMaxMs?': 'positive',

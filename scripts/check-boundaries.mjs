@@ -67,7 +67,7 @@ for (const file of files) {
 }
 
 /** The folders and files of `src/`, each of which may import those before it, and itself. */
-const floors = ['api', 'state', 'execution', 'plan', 'engine', 'node']
+const floors = ['masking', 'api', 'state', 'execution', 'plan', 'engine', 'node']
 
 /** Who may call the operating system's folder, which itself imports nothing else of the crate. */
 const callers = new Set(['execution', 'plan', 'engine', 'node', 'process'])

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { npm, root, run } from './run.mjs'
 
-const LICENCES = ['LICENSE-MIT', 'LICENSE-APACHE']
+const LICENCES = ['LICENSE-MIT', 'LICENSE-APACHE', 'THIRD-PARTY-LICENSES']
 /** Made by the build, and the same for each platform. */
 const GENERATED = ['binding.js', 'binding.d.ts']
 /** Taken where several have built them. */
@@ -110,17 +110,9 @@ function filesBelow(dir) {
   return found
 }
 
-/** What every manifest says that is published. @param {Record<string, unknown>} manifest */
-function published(manifest) {
-  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env
-  if (!repository) return manifest
-  // npm refuses the provenance of a package that does not name the repository it was built from.
-  return { ...manifest, repository: { type: 'git', url: `git+${server ?? 'https://github.com'}/${repository}.git` } }
-}
-
 /** @param {string} dir @param {Record<string, unknown>} content */
 const writeManifest = (dir, content) =>
-  writeFileSync(join(dir, 'package.json'), `${JSON.stringify(published(content), null, 2)}\n`)
+  writeFileSync(join(dir, 'package.json'), `${JSON.stringify(content, null, 2)}\n`)
 
 /** @param {string} artifacts @param {string} packages */
 async function pack(artifacts, packages) {

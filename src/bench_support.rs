@@ -7,7 +7,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::api::error::Result;
+use crate::api::request::ExecutionMetadata;
 use crate::execution::output::{buffers, capture, lines};
+use crate::masking::mask;
+use crate::masking::secret::Secret;
+use crate::masking::stream;
 use crate::state::execution::Execution;
 use crate::state::registry;
 
@@ -78,8 +82,13 @@ impl Registry {
     ///
     /// An id that is in use.
     pub fn enter(&self, id: Uuid) -> Result<()> {
-        self.0
-            .enter(&Execution::new(id, None, Arc::default(), None))
+        self.0.enter(&Execution::new(
+            id,
+            String::from("/bin/true"),
+            &ExecutionMetadata::default(),
+            Arc::default(),
+            None,
+        ))
     }
 
     /// Notes that it has finished; forgets the oldest beyond the bound.
@@ -105,5 +114,22 @@ impl Registry {
     #[must_use]
     pub fn forget_finished(&self) -> usize {
         self.0.forget_older_than(Duration::ZERO)
+    }
+}
+
+/// What finds the secrets in what a command prints.
+#[derive(Debug)]
+pub struct Mask(stream::StreamMask);
+
+impl Mask {
+    /// For these secrets; `None` without any.
+    #[must_use]
+    pub fn of(secrets: &[Secret]) -> Option<Self> {
+        mask::Mask::of(secrets).map(|mask| Self(stream::StreamMask::new(mask)))
+    }
+
+    /// Takes what was read, and masks it in its place.
+    pub fn mask(&mut self, chunk: &mut Vec<u8>) {
+        self.0.mask(chunk, 0);
     }
 }

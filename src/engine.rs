@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
-use crate::api::error::{ExecutionError, Result};
+use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 #[cfg(feature = "node")]
 use crate::api::event::{ExecutionEvent, Origin};
@@ -19,17 +19,20 @@ use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::execution::handlers::Handlers;
 use crate::execution::running::log_path;
+use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 #[cfg(feature = "node")]
 use crate::execution::subscription::Listening;
 use crate::execution::subscription::Subscription;
-use crate::plan::run::{PlanContext, Run, steps_of};
+use crate::masking::secret::Secret;
+use crate::plan::run::{PlanContext, Run, secrets_of_steps, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
+use crate::state::secrets::Grown;
 use crate::state::slots::Slots;
 
 /// Between two looks for executions to forget.
@@ -194,9 +197,17 @@ impl ExecutionEngine {
     ) -> Result<Arc<Execution>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
-        request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let execution = Execution::new(request.id, Some(&request), stop, None);
+        let secrets =
+            Collector::new(&environment, &inner.config).collect(&request, |error| error)?;
+        request
+            .validate(&inner.config)
+            .map_err(|error| match &secrets {
+                Some(secrets) => secrets.hide_in(error),
+                None => error,
+            })?;
+        let displayed = displayed(&request.command, secrets);
+        let execution = Execution::new(request.id, displayed, &request.metadata, stop, None);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -286,9 +297,11 @@ impl ExecutionEngine {
     ) -> Result<Arc<Plan>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
-        request.validate(&inner.config)?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let (plan, news) = steps_of(&request, stop);
+        let secrets = secrets_of_steps(&request, &environment, &inner.config)?;
+        let valid = request.validate(&inner.config);
+        let (plan, news) = steps_of(&request, secrets, stop);
+        valid.map_err(|error| error.hiding(|text| plan.hide(text)))?;
         inner.registry.enter_plan(&plan)?;
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
@@ -420,6 +433,22 @@ impl ExecutionEngine {
         Ok(())
     }
 
+    /// Hides a secret that becomes known while an execution runs or waits: in what is read of its output from now on, and
+    /// in its command and error. Of a plan: in all its steps. What was read before is not changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::Validation`] for less than four bytes, or only white space; [`ExecutionError::NotFound`],
+    /// [`ExecutionError::AlreadyFinished`].
+    pub fn add_secret(&self, id: Uuid, secret: impl Into<Secret>) -> Result<()> {
+        let secret = secret.into();
+        check_added(&secret)?;
+        match self.0.registry.get(id)? {
+            Unit::Execution(execution) => execution.add_secret(&secret, &mut Grown::default()),
+            Unit::Plan(plan) => plan.add_secret(&secret),
+        }
+    }
+
     /// The executions that are remembered and meant, newest first.
     pub async fn list_executions(&self, filter: &ExecutionFilter) -> Vec<ExecutionSummary> {
         self.summaries(filter)
@@ -548,6 +577,13 @@ impl ExecutionEngine {
     }
 }
 
+/// Checks a secret that is added by itself.
+pub(crate) fn check_added(secret: &Secret) -> Result<()> {
+    secret.complaint().map_or(Ok(()), |(expected, found)| {
+        Err(ValidationError::new("value", expected, found).into())
+    })
+}
+
 async fn clean_up(engine: Weak<Inner>) {
     loop {
         tokio::time::sleep(CLEANUP_INTERVAL).await;
@@ -561,7 +597,7 @@ async fn clean_up(engine: Weak<Inner>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request::Command;
+    use crate::api::request::{Command, ExecutionMetadata};
 
     fn engine(config: ExecutionConfig) -> ExecutionEngine {
         ExecutionEngine::new(ExecutionConfig {
@@ -606,7 +642,13 @@ mod tests {
         });
         let registry = &engine.0.registry;
         let enter = |id| {
-            let execution = Execution::new(id, None, Arc::default(), None);
+            let execution = Execution::new(
+                id,
+                String::from("true"),
+                &ExecutionMetadata::default(),
+                Arc::default(),
+                None,
+            );
             registry.enter(&execution).expect("a free id");
             execution
         };

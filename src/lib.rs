@@ -19,6 +19,7 @@ mod api;
 pub mod bench_support;
 mod engine;
 mod execution;
+mod masking;
 #[cfg(feature = "node")]
 mod node;
 mod plan;
@@ -38,6 +39,7 @@ pub use api::result::{
 pub use api::step::{PlanStep, RequestFn, StepKey, StepRequest, StepResults, When};
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use execution::subscription::Subscription;
+pub use masking::secret::Secret;
 pub use process::environment::Environment;
 
 /// `cargo test` runs the examples of the README too.

@@ -3,7 +3,8 @@
 import { spawn } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
@@ -197,12 +198,53 @@ function isSleep(pid: number): boolean {
   }
 }
 
-test('processes whose files hang do not keep any execution from settling', async () => {
-  const mark = newMark()
-  endAfterTest(mark)
+/**
+ * A root of /proc as a host under test sees it: that of the system, but for the processes of which `special` makes
+ * something else; or nothing yet, and is asked again.
+ */
+function mirrorOfProc(special: (pid: string, dir: string) => boolean | 'later') {
   const root = join(temporary(), 'proc')
   mkdirSync(root)
   symlinkSync('/proc/loadavg', join(root, 'loadavg'))
+  const known = new Set<string>()
+  const mirror = () => {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !known.has(name))) {
+      const made = special(pid, join(root, pid))
+      if (made !== 'later') known.add(pid)
+      if (made === false) symlinkSync(`/proc/${pid}`, join(root, pid))
+    }
+  }
+  /** From now on, for that host. */
+  const start = (host: number) => {
+    symlinkSync(String(host), join(root, 'self'))
+    mirror()
+    const mirroring = setInterval(mirror, 5)
+    return () => clearInterval(mirroring)
+  }
+  return { root, start }
+}
+
+/** What of a process stays as it is, besides what `files` names of its one thread. @returns the directory of the thread */
+function dirOfThread(pid: string, dir: string): string {
+  const task = join(dir, 'task', pid)
+  mkdirSync(task, { recursive: true })
+  symlinkSync(`/proc/${pid}/stat`, join(dir, 'stat'))
+  symlinkSync(`/proc/${pid}/cgroup`, join(task, 'cgroup'))
+  return task
+}
+
+test('processes whose files hang do not keep any execution from settling', async () => {
+  const mark = newMark()
+  endAfterTest(mark)
+  // Orphans that nobody knows, and that are younger than the executions, or all but.
+  const fifos: string[] = []
+  const { root, start } = mirrorOfProc((pid, dir) => {
+    if (!survivors(mark).includes(Number(pid))) return false
+    const fifo = join(dirOfThread(pid, dir), 'environ')
+    execFileSync('mkfifo', [fifo])
+    fifos.push(fifo)
+    return true
+  })
   const { child, said, ended } = hostWith(
     { ...process.env, ESCHER_TEST_PROC_ROOT: root },
     `process.once('SIGUSR2', async () => {
@@ -218,31 +260,13 @@ test('processes whose files hang do not keep any execution from settling', async
     setInterval(() => {}, 1000)`,
   )
   await said('ready')
-  symlinkSync(String(child.pid), join(root, 'self'))
-  // Orphans that nobody knows, and that are younger than the executions, or all but.
-  const fifos: string[] = []
-  const known = new Set<string>()
-  const mirror = () => {
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !known.has(name))) {
-      known.add(pid)
-      if (survivors(mark).includes(Number(pid))) {
-        const task = join(root, pid, 'task', pid)
-        mkdirSync(task, { recursive: true })
-        symlinkSync(`/proc/${pid}/stat`, join(root, pid, 'stat'))
-        symlinkSync(`/proc/${pid}/cgroup`, join(task, 'cgroup'))
-        execFileSync('mkfifo', [join(task, 'environ')])
-        fifos.push(join(task, 'environ'))
-      } else symlinkSync(`/proc/${pid}`, join(root, pid))
-    }
-  }
-  mirror()
-  const mirroring = setInterval(mirror, 5)
+  const stop = start(child.pid!)
   child.kill('SIGUSR2')
   for (let i = 0; i < 2; i++) execFileSync('sh', ['-c', `setsid sleep ${mark} >/dev/null 2>&1 &`])
   let printed = ''
   child.stdout.on('data', (text: string) => (printed += text))
   await until(() => printed.includes('\n'), 'the executions to settle', 20_000)
-  clearInterval(mirroring)
+  stop()
   expect(fifos).toHaveLength(2)
   const times = JSON.parse(printed) as [string, number][]
   expect(times.map(([status]) => status)).toEqual(['timeout', 'timeout', 'completed'])
@@ -251,6 +275,58 @@ test('processes whose files hang do not keep any execution from settling', async
   expect(times[1]![1]).toBeLessThan(1500)
   expect(times[2]![1]).toBeLessThan(1500)
   expect(survivors(mark)).toHaveLength(2)
+  child.kill('SIGKILL')
+  await ended
+}, 30_000)
+
+test('an orphan that is seen in the middle of executing its program is looked at again', async () => {
+  const mark = newMark()
+  endAfterTest(mark)
+  let looks = 0
+  // As while it executes, it shows no variables the first times that it is asked for them; then all it has.
+  const { root, start } = mirrorOfProc((pid, dir) => {
+    if (!survivors(mark).includes(Number(pid))) return false
+    if (!isSleep(Number(pid))) return 'later'
+    const task = dirOfThread(pid, dir)
+    const fifo = join(task, 'environ')
+    symlinkSync(`/proc/${pid}/environ`, join(task, 'real'))
+    execFileSync('mkfifo', [fifo])
+    void (async () => {
+      while (looks < 4) {
+        const writer = await open(fifo, 'w')
+        looks += 1
+        // Before the last reader goes on, so that no other waits for a writer.
+        if (looks === 4) renameSync(join(task, 'real'), fifo)
+        await writer.close()
+      }
+    })()
+    return true
+  })
+  const { child, said, ended } = hostWith(
+    { ...process.env, ESCHER_TEST_PROC_ROOT: root, MARK: mark },
+    `process.once('SIGUSR2', async () => {
+      const command = '(setsid sleep "$MARK" >/dev/null 2>&1 &); echo there; sleep 60'
+      const onStdout = () => console.log('there')
+      const id = await engine.execute({ command: { type: 'shell', command, shell: 'sh' } }, { onStdout })
+      process.once('SIGUSR2', async () => {
+        await engine.cancel(id)
+        const { forced } = await engine.getResult(id)
+        console.log('cancelled', forced)
+      })
+    })
+    console.log('ready')
+    setInterval(() => {}, 1000)`,
+  )
+  await said('ready')
+  const stop = start(child.pid!)
+  child.kill('SIGUSR2')
+  await said('there')
+  await until(() => survivors(mark).some((pid) => existsSync(join(root, String(pid), 'task'))), 'the orphan')
+  child.kill('SIGUSR2')
+  await said('cancelled false')
+  stop()
+  expect(looks).toBe(4)
+  expect(survivors(mark)).toEqual([])
   child.kill('SIGKILL')
   await ended
 }, 30_000)

@@ -88,6 +88,9 @@ test('every target has a platform package that only that platform installs', () 
       version: manifest.version,
       license: manifest.license,
       engines: manifest.engines,
+      homepage: manifest.homepage,
+      bugs: manifest.bugs,
+      repository: { ...manifest.repository, directory: `npm/${platform}` },
       os: [os],
       cpu: [cpu],
       main: native(platform),
@@ -97,6 +100,24 @@ test('every target has a platform package that only that platform installs', () 
   }
   // Written by the release, which knows what it has published.
   expect(manifest.optionalDependencies).toBeUndefined()
+})
+
+test('all that is published names one address', () => {
+  const { repository, homepage, bugs } = manifest
+  const address = /^git\+(https:\/\/.+)\.git$/.exec(repository.url)?.[1] ?? expect.fail('no address')
+  expect([homepage, bugs]).toEqual([`${address}#readme`, `${address}/issues`])
+  expect(readFileSync(join(root, 'Cargo.toml'), 'utf8')).toContain(`\nrepository = "${address}"\n`)
+  expect(readFileSync(join(root, 'lib/native.js'), 'utf8')).toContain(`'${address}/blob/main/docs/bundling.md'`)
+})
+
+test('the licences of what is compiled in are told, and checked by the lint', { timeout: 60_000 }, () => {
+  expect(manifest.scripts['lint:package']).toContain('node scripts/licences.mjs --check')
+  const told = readFileSync(join(root, 'THIRD-PARTY-LICENSES'), 'utf8')
+  for (const crate of ['tokio', 'napi', 'windows-sys', 'libc'])
+    expect(told).toMatch(new RegExp(`^${crate} \\d.*: .*MIT`, 'm'))
+  expect(told).toContain('Permission is hereby granted')
+  // What only builds it is no part of it.
+  expect(told).not.toMatch(/^(?:napi-build|serde_derive|syn|criterion) /m)
 })
 
 test('the package lists what belongs to it and nothing else', { timeout: 60_000 }, () => {
@@ -118,12 +139,17 @@ test('the package lists what belongs to it and nothing else', { timeout: 60_000 
       'LICENSE-APACHE',
       'LICENSE-MIT',
       'README.md',
+      'THIRD-PARTY-LICENSES',
       'binding.d.ts',
       'binding.js',
       'index.d.ts',
       'index.js',
       'schema.json',
-      ...readdirSync(join(root, 'lib')).map((name) => `lib/${name}`),
+      'testing.d.ts',
+      'testing.js',
+      ...readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.js'))
+        .map((name) => `lib/${name.replaceAll('\\', '/')}`),
       'package.json',
     ].sort(),
   )

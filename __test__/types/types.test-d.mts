@@ -4,6 +4,10 @@
 import {
   ExecutionEngine,
   ExecutionError,
+  ExecutionFailedError,
+  quote,
+  quotePowerShell,
+  sh,
   type CancelledEvent,
   type Command,
   type CompletedEvent,
@@ -16,18 +20,25 @@ import {
   type ExecutionResult,
   type ExecutionStatus,
   type ExecutionSummary,
+  type Executor,
   type FailedEvent,
   type FinalStatus,
   type PlanCompletedEvent,
+  type NamedPlan,
+  type PendingEvent,
   type PlanEvent,
+  type SkippedEvent,
   type PlanExecutionResult,
   type PlanOptions,
   type ProgressEvent,
+  type RunOptions,
   type StartedEvent,
   type StderrEvent,
   type StdoutEvent,
   type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
+import * as testing from '@escher-dbai/execution-engine/testing'
+import { FakeEngine, fakeResult, type FakeScript } from '@escher-dbai/execution-engine/testing'
 
 /** Whether two types are the same; `any` is only the same as itself. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -196,7 +207,9 @@ function results(result: ExecutionResult, summary: ExecutionSummary): void {
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
   expectType<readonly number[]>()(result.survivors)
-  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | null>()(result.errorCode)
+  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | 'INVALID_STEP' | null>()(result.errorCode)
+  expectType<string | null>()(result.planId)
+  expectType<string | number | null>()(result.step)
   expectType<Record<string, string>>()(result.metadata.tags)
   expectType<number | null>()(summary.durationMs)
   // @ts-expect-error an exit code may be absent
@@ -225,17 +238,30 @@ async function events(): Promise<void> {
       // @ts-expect-error an execution has no progress
       case 'progress':
         break
+      case 'pending':
+        expectType<string | null>()(event.planId)
+        expectType<string | number | null>()(event.step)
+        expectType<string | undefined>()(event.metadata.source)
+        break
       default:
-        expectType<'completed' | 'failed' | 'cancelled' | 'timeout'>()(event.eventType)
+        expectType<'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'>()(event.eventType)
         expectType<ExecutionResult>()(event.result)
     }
   }
 }
 
 // One type for each event
-expectType<StartedEvent | StdoutEvent | StderrEvent | CompletedEvent | FailedEvent | CancelledEvent | TimeoutEvent>()(
-  {} as ExecutionEvent,
-)
+expectType<
+  | PendingEvent
+  | StartedEvent
+  | StdoutEvent
+  | StderrEvent
+  | CompletedEvent
+  | FailedEvent
+  | CancelledEvent
+  | TimeoutEvent
+  | SkippedEvent
+>()({} as ExecutionEvent)
 expectType<ProgressEvent | PlanCompletedEvent>()({} as PlanEvent)
 expectType<CompletedEvent>()({} as Extract<ExecutionEvent, { eventType: 'completed' }>)
 expectType<StderrEvent>()({} as Extract<ExecutionEvent, { eventType: 'stderr' }>)
@@ -309,3 +335,95 @@ function errors(error: unknown): void {
   // @ts-expect-error no such code
   if (error.code === 'ENOENT') throw plain
 }
+
+// Convenience
+const template: Command = sh`git log -n ${5} ${'main'} ${['a', 2]} ${Object.freeze(['b'])}`
+void engine.run({ command: sh`git log` })
+expectType<readonly string[]>()(sh`git log`.args)
+// @ts-expect-error what may not be there is no argument
+sh`git log ${undefined}`
+// @ts-expect-error an object is no argument
+sh`git log ${{ ref: 'main' }}`
+// @ts-expect-error a template, and no call
+sh('git log')
+expectType<string>()(quote('a'))
+expectType<string[]>()(['a'].map(quote))
+expectType<string[]>()(['a'].map(quotePowerShell))
+// @ts-expect-error one text
+quote(['a'])
+
+async function failures(options: RunOptions): Promise<void> {
+  const certain = await engine.run(request, { throwOnFailure: true })
+  expectType<number>()(certain.exitCode)
+  expectType<true>()(certain.success)
+  expectType<ExecutionResult>()(await engine.run(request, { throwOnFailure: false }))
+  expectType<ExecutionResult>()(await engine.run(request, options))
+  expectType<unknown>()(certain.json())
+  // @ts-expect-error it does not wait for an end
+  await engine.execute(request, { throwOnFailure: true })
+  // @ts-expect-error a plan tells of each step
+  await engine.runPlan({ strategy: { type: 'serial' }, commands: [] }, { throwOnFailure: true })
+  try {
+    await engine.run(request, { throwOnFailure: true, signal: undefined, onStdout: undefined })
+  } catch (error) {
+    if (error instanceof ExecutionFailedError) expectType<ExecutionResult>()(error.result)
+  }
+}
+
+// What stands in for an engine
+const executor: Executor = engine
+async function withExecutor(executor: Executor): Promise<void> {
+  expectType<ExecutionResult>()(await executor.run(request))
+  expectType<number>()((await executor.run(request, { throwOnFailure: true })).exitCode)
+}
+
+// In tests of users
+const fake: ExecutionEngine = new FakeEngine({ maxConcurrentExecutions: 1 })
+const sameError: typeof ExecutionError = testing.ExecutionError
+const script: FakeScript = { output: ['a', { stderr: 'b', afterMs: 5 }], exitCode: 2 }
+expectType<FakeEngine>()(
+  new FakeEngine()
+    .when({ program: 'git', args: ['log', /^v/] }, script, {})
+    .when(sh`git log`, (request) => ({ output: [expectType<ExecutionRequest>()(request) ?? ''] }))
+    .when(({ command }) => command.type === 'shell', { hangs: true })
+    .when(id, { result: { forced: true } })
+    .otherwise({ signal: 'SIGTERM' }),
+)
+// @ts-expect-error no field of a command
+new FakeEngine().when({ programs: 'git' }, {})
+// @ts-expect-error an unknown key of a script
+new FakeEngine().otherwise({ stdout: 'x' })
+// @ts-expect-error no field of a result
+new FakeEngine().otherwise({ result: { exitcode: 1 } })
+expectType<ExecutionResult>()(fakeResult())
+expectType<number>()(fakeResult({ success: true }).exitCode)
+expectType<ExecutionResult>()(fakeResult({ exitCode: 2, stdout: undefined }))
+// @ts-expect-error no such status
+fakeResult({ status: 'done' })
+
+// Steps with names, and requests that are made
+const named: NamedPlan = {
+  steps: {
+    build: { ...request, allowFailure: true },
+    test: {
+      dependsOn: ['build'],
+      when: 'failure',
+      request: (results) => {
+        expectType<string | undefined>()(results['build']?.stdout)
+        return request
+      },
+    },
+  },
+}
+void engine.runPlan(named)
+void engine.runPlan({
+  strategy: { type: 'serial' },
+  commands: [request, { request: async (results) => (results[0]?.success ? request : { ...request, timeoutMs: 1 }) }],
+})
+// @ts-expect-error no such condition
+void engine.runPlan({ steps: { it: { ...request, when: 'never' } } })
+// @ts-expect-error numbered steps have no names to depend on
+void engine.runPlan({ strategy: { type: 'serial' }, commands: [{ ...request, dependsOn: ['it'] }] })
+void engine.listExecutions({ status: 'running', tag: { team: 'blue' }, limit: 3 })
+// @ts-expect-error no such status
+void engine.listExecutions({ status: 'done' })

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 export async function withTools(work) {
   const directory = mkdtempSync(join(tmpdir(), 'execution-engine-bench-'))
   try {
-    for (const tool of ['floor', 'lines']) {
+    for (const tool of ['floor', 'lines', 'log']) {
       const source = fileURLToPath(new URL(`tools/${tool}.c`, import.meta.url))
       execFileSync('cc', ['-O2', '-o', join(directory, tool), source])
     }

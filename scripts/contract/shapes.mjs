@@ -78,6 +78,7 @@ function kindOf(schema, passed) {
   if (schema.oneOf !== undefined) {
     return `{ oneOf: [${schema.oneOf.map((/** @type {Schema} */ { const: name }) => `'${name}'`).join(', ')}] }`
   }
+  if (schema.type === 'array' && schema['x-secret']) return `'secretList'`
   if (schema.type === 'array') return `{ list: ${kindOf(schema.items, passed)} }`
   if (schema.patternProperties !== undefined) {
     const [values] = Object.values(schema.patternProperties)

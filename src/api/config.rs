@@ -80,6 +80,10 @@ pub struct ExecutionConfig {
     /// The largest size of one log file, in bytes. Default: 104 857 600.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_log_size_bytes: u64,
+    /// Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
+    /// for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
+    /// variable is refused.
+    pub secret_env_patterns: Vec<String>,
     /// The time between asking a process to end and ending it, in milliseconds. Default: 5 000.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub termination_grace_ms: u64,
@@ -125,6 +129,7 @@ impl ExecutionConfig {
             max_line_size_bytes: 1024 * 1024,
             log_output: true,
             log_dir: PathBuf::new(),
+            secret_env_patterns: vec!["AWS_SECRET_ACCESS_KEY".into(), "AWS_SESSION_TOKEN".into()],
             max_log_size_bytes: 100 * 1024 * 1024,
             termination_grace_ms: 5_000,
             drain_idle_ms: 250,
@@ -176,6 +181,15 @@ impl ExecutionConfig {
                 format!("at most max_timeout_ms, which is {}", self.max_timeout_ms),
                 self.default_timeout_ms.to_string(),
             ));
+        }
+        for (index, pattern) in self.secret_env_patterns.iter().enumerate() {
+            if pattern.contains(['=', '\0']) || pattern.trim_matches('*').trim().is_empty() {
+                return Err(ValidationError::new(
+                    format!("secret_env_patterns[{index}]"),
+                    "the name of a variable, in which \"*\" stands for any letters",
+                    format!("{pattern:?}"),
+                ));
+            }
         }
         self.validate_log_dir()
     }

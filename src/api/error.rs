@@ -25,7 +25,7 @@ pub enum ErrorCode {
     NotFound,
     /// The execution still runs or waits.
     NotFinished,
-    /// What was to be cancelled has ended.
+    /// What was to be cancelled, or given a secret, has ended.
     AlreadyFinished,
     /// The id of the request is that of an execution the engine remembers.
     DuplicateId,
@@ -86,7 +86,7 @@ pub enum ExecutionError {
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
     #[error("{0} has not finished")]
     NotFinished(Uuid),
-    /// What was to be cancelled has already ended. Becomes `ALREADY_FINISHED`.
+    /// What was to be cancelled, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
     #[error("{0} has already finished")]
     AlreadyFinished(Uuid),
     /// The id of a request or plan is that of an execution or plan the engine remembers. Becomes `DUPLICATE_ID`.
@@ -207,6 +207,15 @@ impl ValidationError {
             field: field.into(),
             expected: expected.into(),
             found: found.into(),
+        }
+    }
+
+    /// The same, without what `hide` takes out.
+    pub(crate) fn hiding(self, hide: impl Fn(&str) -> String) -> Self {
+        Self {
+            field: hide(&self.field),
+            expected: hide(&self.expected),
+            found: hide(&self.found),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Many commands as one unit, and how that ended.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::Error as _;
@@ -10,10 +11,12 @@ use uuid::Uuid;
 use super::request::ExecutionMetadata;
 use super::result::{ExecutionResult, ExecutionStatus};
 use super::step::{PlanStep, StepKey, StepRequest};
+use crate::masking::mask;
+use crate::masking::secret::{self, Secret};
 
 /// Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of
 /// the engine like any other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "PlanFields", into = "PlanFields")]
 pub struct ExecutionPlan {
@@ -25,6 +28,11 @@ pub struct ExecutionPlan {
     pub steps: PlanSteps,
     /// The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
     pub timeout_ms: Option<u64>,
+    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`]. Default: none.
+    pub secrets: Vec<Secret>,
+    /// The names of variables of the steps whose values are secrets, besides those that each names itself:
+    /// [`ExecutionRequest::secret_env`]. Default: none.
+    pub secret_env: Vec<String>,
     /// What the plan says about itself.
     pub metadata: ExecutionMetadata,
 }
@@ -144,13 +152,33 @@ impl ExecutionPlan {
             description: String::new(),
             steps,
             timeout_ms: None,
+            secrets: Vec::new(),
+            secret_env: Vec::new(),
             metadata: ExecutionMetadata::default(),
         }
     }
 }
 
+/// The steps, without the secrets that the plan and each of them names.
+impl fmt::Debug for ExecutionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.steps.keys().into_iter().zip(self.steps.iter());
+        let steps: Vec<_> = shown
+            .map(|(key, step)| {
+                let command = step.known().map(|one| one.display_hiding(&self.secrets));
+                (key.path(), command)
+            })
+            .collect();
+        f.debug_struct("ExecutionPlan")
+            .field("id", &self.id)
+            .field("description", &mask::hide(&self.secrets, &self.description))
+            .field("steps", &steps)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A plan as it stands in JSON.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
@@ -204,6 +232,14 @@ struct PlanFields {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`]. Default: none.
+    #[serde(default, deserialize_with = "secret::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
+    secrets: Vec<Secret>,
+    /// The names of variables of the steps whose values are secrets, besides those that each names itself:
+    /// [`ExecutionRequest::secret_env`]. Default: none.
+    #[serde(default)]
+    secret_env: Vec<String>,
     /// What the plan says about itself.
     #[serde(default)]
     metadata: ExecutionMetadata,
@@ -230,6 +266,8 @@ impl TryFrom<PlanFields> for ExecutionPlan {
             description: fields.description,
             steps,
             timeout_ms: fields.timeout_ms,
+            secrets: fields.secrets,
+            secret_env: fields.secret_env,
             metadata: fields.metadata,
         })
     }
@@ -246,6 +284,8 @@ impl From<ExecutionPlan> for PlanFields {
             max_concurrency: None,
             stop_on_error: None,
             timeout_ms: plan.timeout_ms,
+            secrets: plan.secrets,
+            secret_env: plan.secret_env,
             metadata: plan.metadata,
         };
         match plan.steps {

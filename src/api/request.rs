@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,6 +11,8 @@ use uuid::Uuid;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::quote;
+use crate::masking::mask;
+use crate::masking::secret::{self, Secret};
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,9 +127,14 @@ impl Command {
 
     /// The command as one would type it, shell-quoted, without what a terminal would obey.
     pub(crate) fn display(&self) -> String {
+        self.display_hiding(Cow::Borrowed)
+    }
+
+    /// The same without what `hide` takes out of each word, before it is quoted: quotes may come to stand within.
+    pub(crate) fn display_hiding<'a>(&'a self, hide: impl Fn(&'a str) -> Cow<'a, str>) -> String {
         let words: Vec<&str> = match self {
             Self::Exec { program, args } => words([program.as_str()], args),
-            Self::Shell { command, .. } => return quote::visible(command),
+            Self::Shell { command, .. } => return quote::visible(&hide(command)),
             Self::Script {
                 path,
                 interpreter,
@@ -146,7 +154,8 @@ impl Command {
                 all
             }
         };
-        quote::quoted(words)
+        let words: Vec<Cow<'_, str>> = words.into_iter().map(hide).collect();
+        quote::quoted(words.iter().map(Cow::as_ref))
     }
 
     /// What follows service and operation on the AWS command line.
@@ -199,7 +208,7 @@ pub struct ExecutionMetadata {
 /// A request is checked before anything is started. One that cannot be accepted is refused with an
 /// [`ExecutionError`](crate::ExecutionError) of code `VALIDATION`, whose `field` is the path of the culprit, such as
 /// `command.args[2]`. Unknown keys are refused too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExecutionRequest {
@@ -247,10 +256,30 @@ pub struct ExecutionRequest {
     /// [`ExecutionResult::leftover_processes`](crate::ExecutionResult::leftover_processes) tells of it.
     #[serde(default)]
     pub keep_background: bool,
+    /// Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
+    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default: none.
+    #[serde(default, deserialize_with = "secret::list")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
+    pub secrets: Vec<Secret>,
+    /// The names of variables of the command whose values are secrets. One that the command does not have, or whose value is
+    /// blank, is passed over. Default: none but those of
+    /// [`ExecutionConfig::secret_env_patterns`](crate::ExecutionConfig::secret_env_patterns).
+    #[serde(default)]
+    pub secret_env: Vec<String>,
     /// What the request says about itself. The engine only passes it on, to
     /// [`ExecutionResult::metadata`](crate::ExecutionResult::metadata).
     #[serde(default)]
     pub metadata: ExecutionMetadata,
+}
+
+/// The command, without the secrets that the request names; what it may hold besides is left out.
+impl fmt::Debug for ExecutionRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutionRequest")
+            .field("id", &self.id)
+            .field("command", &self.display_hiding(&[]))
+            .finish_non_exhaustive()
+    }
 }
 
 fn yes() -> bool {
@@ -285,8 +314,24 @@ impl ExecutionRequest {
             termination_grace_ms: None,
             output_log_path: None,
             keep_background: false,
+            secrets: Vec::new(),
+            secret_env: Vec::new(),
             metadata: ExecutionMetadata::default(),
         }
+    }
+
+    /// The secrets that it holds itself.
+    fn own_secrets(&self) -> Vec<Secret> {
+        let named = self.secret_env.iter().filter_map(|name| self.env.get(name));
+        let named = named.map(|value| Secret::from(value.as_str()));
+        named.chain(self.secrets.iter().cloned()).collect()
+    }
+
+    /// Its command without its secrets, and without others.
+    pub(crate) fn display_hiding(&self, others: &[Secret]) -> String {
+        let mut secrets = self.own_secrets();
+        secrets.extend_from_slice(others);
+        mask::hide(&secrets, &self.command.display())
     }
 
     /// The configuration of its execution, where it asks for something else than that of the engine says.
@@ -307,6 +352,15 @@ impl ExecutionRequest {
     ///
     /// The first field that is not as it must be, with what was expected and what was found.
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
+        check_secrets(&self.secrets)?;
+        self.validate_rest(config)
+            .map_err(|error| error.hiding(|text| mask::hide(&self.own_secrets(), text)))
+    }
+
+    fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
+        for (index, name) in self.secret_env.iter().enumerate() {
+            check_text(&format!("secret_env[{index}]"), name)?;
+        }
         self.command.validate()?;
         for (name, value) in &self.env {
             check_variable(name, value)?;
@@ -335,6 +389,20 @@ impl ExecutionRequest {
             _ => Ok(()),
         }
     }
+}
+
+/// Checks what is to be masked.
+pub(crate) fn check_secrets(secrets: &[Secret]) -> Result<(), ValidationError> {
+    secrets.iter().enumerate().try_for_each(|(index, secret)| {
+        let complaint = secret.complaint();
+        complaint.map_or(Ok(()), |(expected, found)| {
+            Err(ValidationError::new(
+                format!("secrets[{index}]"),
+                expected,
+                found,
+            ))
+        })
+    })
 }
 
 fn check_args(args: &[String]) -> Result<(), ValidationError> {

@@ -5,6 +5,7 @@ pub(crate) mod output;
 pub(crate) mod resolve;
 mod result;
 pub(crate) mod running;
+pub(crate) mod secrets;
 pub(crate) mod start;
 pub(crate) mod subscription;
 mod supervise;

@@ -90,7 +90,11 @@ fn working_dir(
     ))
 }
 
-fn variables(request: &ExecutionRequest, environment: &Environment, serial: u64) -> Variables {
+pub(super) fn variables(
+    request: &ExecutionRequest,
+    environment: &Environment,
+    serial: u64,
+) -> Variables {
     let own = request
         .env
         .iter()

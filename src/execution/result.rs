@@ -28,7 +28,8 @@ impl Running {
         let problems = problems(ending, files.as_ref());
         let files = files.unwrap_or_default();
         let truncated = stdout.is_truncated() || stderr.is_truncated();
-        let verdict = self.verdict(ending, truncated, !problems.is_empty());
+        let is_exceeded = stdout.is_exceeded() || stderr.is_exceeded();
+        let verdict = self.verdict(ending, is_exceeded, !problems.is_empty());
         let warn =
             self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
         let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
@@ -70,12 +71,12 @@ impl Running {
         }
     }
 
-    fn verdict(&self, ending: &Ending, truncated: bool, has_problems: bool) -> Verdict {
+    fn verdict(&self, ending: &Ending, is_exceeded: bool, has_problems: bool) -> Verdict {
         let fails_over_limit =
             self.config.oversized_output_strategy == OversizedOutputStrategy::FailExecution;
         let cause = match ending.cause {
             // The command may have ended by itself before that was seen.
-            None if truncated && fails_over_limit => Some(Cause::OutputLimit),
+            None if is_exceeded && fails_over_limit => Some(Cause::OutputLimit),
             cause => cause,
         };
         let (status, error) = match (cause, ending.exit) {

@@ -310,6 +310,17 @@ async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output>
     .await
 }
 
+/// What was printed is without secrets already. What was added since the result was made counts too.
+fn hide_secrets(execution: &Execution, result: &mut ExecutionResult) {
+    if execution.secrets.changes() > 0 {
+        result.command = execution.command();
+        result.error = result
+            .error
+            .take()
+            .map(|error| execution.secrets.hide(error));
+    }
+}
+
 /// The result of an execution whose life panicked: its process was killed when it was dropped.
 fn panicked(execution: &Execution) -> ExecutionResult {
     let error = "the engine, or a handler of its events, panicked; the command was killed";
@@ -347,7 +358,7 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     ExecutionEvent::Started {
         execution_id: execution.id(),
         origin: Arc::clone(execution.origin()),
-        command: execution.command().to_owned(),
+        command: execution.command(),
         pid: start.pid,
         timestamp: start.at,
     }
@@ -395,7 +406,13 @@ pub(crate) struct Settling {
 
 impl Settling {
     /// Settles it, and tells its end before who waits for it is woken.
-    pub async fn conclude(self, result: ExecutionResult, handlers: Handlers, patience: Duration) {
+    pub async fn conclude(
+        self,
+        mut result: ExecutionResult,
+        handlers: Handlers,
+        patience: Duration,
+    ) {
+        hide_secrets(&self.execution, &mut result);
         let result = Arc::new(result);
         self.settle(Arc::clone(&result));
         if !handlers.is_empty() {
@@ -407,6 +424,7 @@ impl Settling {
 
     fn settle(&self, result: Arc<ExecutionResult>) {
         self.execution.outcome.set(result);
+        self.execution.secrets.forget();
         // A step is forgotten with its plan.
         if !self.execution.is_step() {
             let unit = Unit::Execution(Arc::clone(&self.execution));

@@ -52,6 +52,8 @@ impl Start {
             Err(Unresolved::Invalid(error)) => {
                 // Who is told of the refusal may want the slot at once.
                 drop(maybe_slot);
+                let secrets = &self.execution.secrets;
+                let error = error.hiding(|text| secrets.hide(text.to_owned()));
                 return decision.refuse(error.into());
             }
             Err(Unresolved::Unstartable(error)) => Err(error),
@@ -148,6 +150,8 @@ impl Start {
     }
 
     fn live(self, mut request: ExecutionRequest, begun: Begun, turn: StepTurn) {
+        // What finds secrets is made here, and not on the threads that read.
+        drop(self.execution.secrets.mask());
         let mut running = Running::new(
             self.execution,
             self.registry,

@@ -23,7 +23,8 @@ use crate::api::event::{EventHandler, Origin};
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
 use crate::api::step::{RequestFn, StepRequest};
-use crate::engine::{ExecuteOptions, ExecutionEngine};
+use crate::engine::{ExecuteOptions, ExecutionEngine, check_added};
+use crate::masking::secret::Secret;
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
 use crate::state::cancellation::Stop;
@@ -239,6 +240,19 @@ impl NativeEngine {
             Err(end) => handler.tell(end),
         }
         Ok(origin)
+    }
+
+    /// Hides a secret of something that runs or waits.
+    #[napi(catch_unwind)]
+    pub fn add_secret(&self, id: String, value: String) -> Answer {
+        let id = parse_id(&id);
+        Answer::of(id.and_then(|id| self.engine.add_secret(id, value)))
+    }
+
+    /// Why a value cannot be masked, if so.
+    #[napi(catch_unwind)]
+    pub fn check_secret(value: String) -> Answer {
+        Answer::of(check_added(&Secret::from(value)))
     }
 
     /// Forgets a finished execution.

@@ -13,23 +13,26 @@ use uuid::Uuid;
 use super::making::{Made, Making};
 use super::schedule::{Outcome, Schedule, Skip};
 use crate::api::config::ExecutionConfig;
-use crate::api::error::Result;
+use crate::api::error::{Result, ValidationError};
 use crate::api::event::ExecutionEvent;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
-use crate::api::request::ExecutionMetadata;
+use crate::api::request::{Command, ExecutionMetadata, ExecutionRequest, check_secrets};
 use crate::api::result::{ExecutionStatus, ResultErrorCode};
 use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
 use crate::execution::running::{PlanDeadline, Telling, deadline_after, tell_pending};
+use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start, StepTurn};
+use crate::masking::secret::Secret;
 use crate::process::environment::Environment;
 use crate::process::pool;
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
-use crate::state::execution::{Execution, Step, StepNews};
+use crate::state::execution::{Displayed, Execution, Step, StepNews};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
+use crate::state::secrets::SecretSet;
 use crate::state::slots::{MaybeSlot, Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
@@ -42,14 +45,36 @@ pub(crate) struct PlanContext {
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
+/// The secrets of each step. Steps that have the same share what finds them.
+pub(crate) fn secrets_of_steps(
+    request: &ExecutionPlan,
+    environment: &Environment,
+    config: &ExecutionConfig,
+) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
+    check_secrets(&request.secrets)?;
+    let collector = Collector::new(environment, config);
+    let mut collector = collector.sharing(&request.secrets, &request.secret_env);
+    // As long as a request is not made, its secrets are those that any other would have.
+    let any = ExecutionRequest::new(Command::exec("", [""; 0]));
+    let steps = request.steps.keys().into_iter().zip(request.steps.iter());
+    steps
+        .map(|(key, step)| {
+            let request = step.known().unwrap_or(&any);
+            collector.collect(request, |error| error.within(&key.path()))
+        })
+        .collect()
+}
+
 /// The plan with its steps, all pending, and where they report.
 pub(crate) fn steps_of(
     request: &ExecutionPlan,
+    secrets: Vec<Option<Arc<SecretSet>>>,
     stop: Arc<Stop>,
 ) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
     let (reporter, news) = unbounded_channel();
     let keys = request.steps.keys().into_iter().enumerate();
-    let steps = keys.zip(request.steps.iter()).map(|((index, key), step)| {
+    let steps = keys.zip(request.steps.iter().zip(secrets));
+    let steps = steps.map(|((index, key), (step, secrets))| {
         let place = Step {
             index,
             plan: request.id,
@@ -57,7 +82,24 @@ pub(crate) fn steps_of(
             may_fail: step.allow_failure,
             reporter: reporter.clone(),
         };
-        Execution::new(step.id(), step.known(), Arc::default(), Some(place))
+        let id = step.id();
+        match step.known() {
+            Some(request) => {
+                let displayed = displayed(&request.command, secrets);
+                Execution::new(
+                    id,
+                    displayed,
+                    &request.metadata,
+                    Arc::default(),
+                    Some(place),
+                )
+            }
+            None => {
+                let displayed = Displayed::not_yet(secrets);
+                let metadata = ExecutionMetadata::default();
+                Execution::new(id, displayed, &metadata, Arc::default(), Some(place))
+            }
+        }
     });
     let plan = Plan {
         id: request.id,
@@ -96,6 +138,7 @@ impl Run {
     /// Checks what needs the file system, which may block, and lets the plan live.
     pub fn decide(self, request: ExecutionPlan, decision: Decision<impl FnOnce(Result<Uuid>)>) {
         if let Err(error) = request.check_files(&self.context.environment) {
+            let error = error.hiding(|text| self.plan.hide(text));
             return decision.refuse(error.into());
         }
         decision.accept();
@@ -146,6 +189,8 @@ struct Steps {
     plan: Arc<Plan>,
     /// Taken when the step is started, or its request made, or it is settled without.
     requests: Vec<Option<StepRequest>>,
+    /// Those of all steps, and the names of variables whose values are.
+    secrets: (Vec<Secret>, Vec<String>),
     schedule: Schedule,
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
@@ -204,6 +249,7 @@ impl Steps {
             starts: vec![0; request.steps.len()],
             making: Making::new(context.config.max_concurrent_executions),
             requests: request.steps.into_requests().map(Some).collect(),
+            secrets: (request.secrets, request.secret_env),
             deadline,
             plan,
             news,
@@ -313,22 +359,35 @@ impl Steps {
         let checked = made.and_then(|mut request| {
             let execution = &self.plan.steps[step];
             request.id = execution.id();
-            match request.validate(&self.context.config) {
-                Ok(()) => Ok(request),
+            let valid = request.validate(&self.context.config);
+            let secrets = valid.and_then(|()| self.secrets_of(&request));
+            match secrets {
+                Ok(secrets) => {
+                    let displayed = displayed(&request.command, secrets);
+                    execution.set_request(displayed, &request.metadata);
+                    Ok(request)
+                }
                 Err(error) => Err(error.to_string()),
             }
         });
         match checked {
-            Ok(request) => {
-                self.plan.steps[step].set_request(&request);
-                self.making.keep(step, request);
-            }
+            Ok(request) => self.making.keep(step, request),
             Err(error) => {
                 let failed = ExecutionStatus::Failed;
                 let error = format!("its request could not be made: {error}");
                 self.settle(step, failed, error, Some(ResultErrorCode::InvalidStep));
             }
         }
+    }
+
+    fn secrets_of(
+        &self,
+        request: &ExecutionRequest,
+    ) -> std::result::Result<Option<Arc<SecretSet>>, ValidationError> {
+        let (secrets, names) = &self.secrets;
+        Collector::new(&self.context.environment, &self.context.config)
+            .sharing(secrets, names)
+            .collect(request, |error| error)
     }
 
     fn start_next(&mut self, slot: Slot) {
@@ -502,7 +561,7 @@ impl Steps {
             metadata: Arc::clone(metadata),
             completed: self.schedule.ended(),
             total: self.plan.steps.len(),
-            current_command: current.map(|(_, &step)| self.plan.steps[step].command().to_owned()),
+            current_command: current.map(|(_, &step)| self.plan.steps[step].command()),
             timestamp: Utc::now(),
         }
     }
@@ -601,7 +660,6 @@ impl Drop for Settling {
 mod tests {
     use super::*;
     use crate::api::plan::ExecutionStrategy;
-    use crate::api::request::{Command, ExecutionRequest};
 
     #[tokio::test]
     async fn the_end_of_a_step_past_the_deadline_of_its_plan_is_that_of_the_plan() {
@@ -610,7 +668,7 @@ mod tests {
         };
         let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
         let request = ExecutionPlan::new(strategy, commands);
-        let (plan, news) = steps_of(&request, Arc::default());
+        let (plan, news) = steps_of(&request, vec![None; request.steps.len()], Arc::default());
         let config = ExecutionConfig::default();
         let context = PlanContext {
             registry: Arc::new(Registry::new(config.max_in_memory_executions)),

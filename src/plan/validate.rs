@@ -6,9 +6,10 @@ use super::schedule::indices;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::plan::{ExecutionPlan, ExecutionStrategy, PlanSteps};
-use crate::api::request::Command;
+use crate::api::request::{Command, check_secrets};
 use crate::api::step::{PlanStep, StepKey, StepRequest};
 use crate::execution::resolve::check_files;
+use crate::masking::mask;
 use crate::process::environment::Environment;
 
 impl ExecutionPlan {
@@ -19,6 +20,12 @@ impl ExecutionPlan {
     /// The first field that is not as it must be, with its path, such as `commands[2].command.program` or
     /// `steps.test.depends_on[0]`. A cycle is spelled out: `0 -> 2 -> 1 -> 0`, each waiting for the next.
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
+        check_secrets(&self.secrets)?;
+        self.validate_rest(config)
+            .map_err(|error| error.hiding(|text| mask::hide(&self.secrets, text)))
+    }
+
+    fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         if self.timeout_ms == Some(0) {
             return Err(ValidationError::new(
                 "timeout_ms",

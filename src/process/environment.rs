@@ -1,6 +1,7 @@
 //! The variables and the directory that a child inherits.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 #[cfg(feature = "node")]
@@ -47,11 +48,18 @@ impl Place {
 }
 
 /// One variable, as a child is given it: made once for all children that inherit it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Assignment {
     /// `NAME=value` and a NUL byte.
     text: OsString,
     name_length: usize,
+}
+
+/// Its value may be a secret.
+impl fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=…", String::from_utf8_lossy(self.name()))
+    }
 }
 
 impl Assignment {
@@ -77,6 +85,49 @@ impl Assignment {
         } else {
             self.name() == name
         }
+    }
+
+    /// Whether a pattern stands for its name; `*` in it stands for any letters.
+    pub fn fits(&self, pattern: &str) -> bool {
+        // Of nearly all variables, the first letter is another.
+        let letter = |text: &[u8]| text.first().map(u8::to_ascii_uppercase);
+        let first = letter(pattern.as_bytes());
+        if first != Some(b'*') && first != letter(self.name()) {
+            return false;
+        }
+        let is_same = |one: &[u8], other: &[u8]| {
+            if cfg!(windows) {
+                one.eq_ignore_ascii_case(other)
+            } else {
+                one == other
+            }
+        };
+        let mut parts = pattern.as_bytes().split(|byte| *byte == b'*');
+        let (first, last) = (parts.next().unwrap_or_default(), parts.next_back());
+        let Some(last) = last else {
+            return is_same(self.name(), first);
+        };
+        let name = self.name();
+        if name.len() < first.len() + last.len() || !is_same(&name[..first.len()], first) {
+            return false;
+        }
+        let (mut rest, end) = name[first.len()..].split_at(name.len() - first.len() - last.len());
+        is_same(end, last)
+            && parts.filter(|part| !part.is_empty()).all(|part| {
+                let found = rest
+                    .windows(part.len())
+                    .position(|some| is_same(some, part));
+                if let Some(at) = found {
+                    rest = &rest[at + part.len()..];
+                }
+                found.is_some()
+            })
+    }
+
+    /// The value, where it is text.
+    pub fn value(&self) -> Option<&str> {
+        let value = self.value_with_nul();
+        std::str::from_utf8(&value[..value.len() - 1]).ok()
     }
 
     /// `NAME=value` and a NUL byte.
@@ -213,5 +264,44 @@ impl Variables {
         // SAFETY: cut out of an `OsStr` right behind "=" and right before NUL, both of them ASCII.
         let value = unsafe { OsStr::from_encoded_bytes_unchecked(&value[..value.len() - 1]) };
         Some(value.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_the_names_that_it_spells() {
+        let fits = |name: &str, pattern| Assignment::new(name.as_ref(), "".as_ref()).fits(pattern);
+        for (name, pattern) in [
+            ("TOKEN", "TOKEN"),
+            ("NPM_TOKEN", "*_TOKEN"),
+            ("NPM_TOKEN", "NPM_*"),
+            ("NPM_TOKEN", "N*TOKEN"),
+            ("NPM_TOKEN", "*M_T*"),
+            ("A_B_C_D", "A*B*D"),
+            ("AA", "A*A"),
+        ] {
+            assert!(fits(name, pattern), "{name} {pattern}");
+        }
+        for (name, pattern) in [
+            ("TOKEN_", "TOKEN"),
+            ("NPM_TOKENS", "*_TOKEN"),
+            ("XNPM_", "NPM_*"),
+            ("A", "A*A"),
+            ("A_C_B_D", "A*B*C*D"),
+            ("ABA", "A*BB*A"),
+        ] {
+            assert!(!fits(name, pattern), "{name} {pattern}");
+        }
+    }
+
+    #[test]
+    fn the_values_of_variables_are_not_printed_for_debugging() {
+        let environment =
+            Environment::default().with_variables(vec![("NPM_TOKEN".into(), "hunter22".into())]);
+        let printed = format!("{environment:?}");
+        assert!(printed.contains("NPM_TOKEN") && !printed.contains("hunter22"));
     }
 }

@@ -1,6 +1,6 @@
 //! An execution, as long as it is remembered: pending, running, then one terminal status, once.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -10,11 +10,13 @@ use uuid::Uuid;
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
 use super::listeners::Listeners;
+use super::secrets::{Grown, SecretSet, Secrets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::event::Origin;
-use crate::api::request::ExecutionRequest;
+use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::api::step::StepKey;
+use crate::masking::secret::Secret;
 
 /// What the registry knows of an execution.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(crate) struct Execution {
     about: About,
     /// What is known of a step once its request was made.
     made: OnceLock<Box<About>>,
+    pub secrets: Secrets,
     /// When `execute` was called.
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
@@ -36,8 +39,53 @@ pub(crate) struct Execution {
 /// What is told of an execution, whatever becomes of it.
 #[derive(Debug)]
 struct About {
-    command: String,
+    command: CommandText,
     origin: Arc<Origin>,
+}
+
+/// What is shown of an execution: its command, and what must not be.
+pub(crate) struct Displayed {
+    command: CommandText,
+    secrets: Secrets,
+}
+
+/// A command for display.
+#[derive(Debug)]
+enum CommandText {
+    Plain(String),
+    /// Without the secrets that were known when it was entered. To find these takes time, and is not done by whoever
+    /// enters it.
+    Later(LazyLock<String, Box<dyn FnOnce() -> String + Send + Sync>>),
+}
+
+impl From<String> for Displayed {
+    fn from(command: String) -> Self {
+        Self {
+            command: CommandText::Plain(command),
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+impl Displayed {
+    /// Of a step whose request is not made yet: no command, but secrets.
+    pub fn not_yet(secrets: Option<Arc<SecretSet>>) -> Self {
+        Self {
+            command: CommandText::Plain(String::new()),
+            secrets: secrets.into(),
+        }
+    }
+
+    /// With secrets; `command` makes the text without them.
+    pub fn later(
+        secrets: Arc<SecretSet>,
+        command: impl FnOnce() -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            command: CommandText::Later(LazyLock::new(Box::new(command))),
+            secrets: Some(secrets).into(),
+        }
+    }
 }
 
 /// A step of a plan, which tells the plan what becomes of it.
@@ -68,12 +116,11 @@ impl Step {
 }
 
 impl About {
-    fn of(request: Option<&ExecutionRequest>, step: Option<&Step>) -> Self {
-        let metadata = request.map(|request| request.metadata.clone());
+    fn of(command: CommandText, metadata: &ExecutionMetadata, step: Option<&Step>) -> Self {
         Self {
-            command: request.map_or_else(String::new, |request| request.command.display()),
+            command,
             origin: Arc::new(Origin {
-                metadata: metadata.unwrap_or_default(),
+                metadata: metadata.clone(),
                 plan_id: step.map(|step| step.plan),
                 step: step.map(|step| step.key.clone()),
             }),
@@ -82,17 +129,19 @@ impl About {
 }
 
 impl Execution {
-    /// Of a step whose request is made later, the request is not known yet.
     pub fn new(
         id: Uuid,
-        request: Option<&ExecutionRequest>,
+        displayed: impl Into<Displayed>,
+        metadata: &ExecutionMetadata,
         stop: Arc<Stop>,
         place: Option<Step>,
     ) -> Arc<Self> {
+        let Displayed { command, secrets } = displayed.into();
         Arc::new(Self {
             id,
-            about: About::of(request, place.as_ref()),
+            about: About::of(command, metadata, place.as_ref()),
             made: OnceLock::new(),
+            secrets,
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
@@ -106,9 +155,13 @@ impl Execution {
         self.id
     }
 
-    /// Notes what a step runs whose request was made.
-    pub fn set_request(&self, request: &ExecutionRequest) {
-        let about = About::of(Some(request), self.step.as_ref());
+    /// Notes what a step runs whose request was made, and its secrets besides those that it had before.
+    pub fn set_request(&self, displayed: Displayed, metadata: &ExecutionMetadata) {
+        let Displayed { command, secrets } = displayed;
+        if let Some(set) = secrets.set() {
+            self.secrets.extend(&set);
+        }
+        let about = About::of(command, metadata, self.step.as_ref());
         let _ = self.made.set(Box::new(about));
     }
 
@@ -116,12 +169,29 @@ impl Execution {
         self.made.get().map_or(&self.about, Box::as_ref)
     }
 
-    pub fn command(&self) -> &str {
-        &self.about().command
-    }
-
     pub fn origin(&self) -> &Arc<Origin> {
         &self.about().origin
+    }
+
+    /// The command for display.
+    pub fn command(&self) -> String {
+        let (text, known) = match &self.about().command {
+            CommandText::Plain(text) => (text, 0),
+            CommandText::Later(text) => (&**text, 1),
+        };
+        if self.secrets.changes() == known {
+            return text.clone();
+        }
+        self.secrets.hide(text.clone())
+    }
+
+    /// Hides something more of what is shown from now on.
+    pub fn add_secret(&self, secret: &Secret, grown: &mut Grown) -> Result<()> {
+        if self.outcome.get().is_some() {
+            return Err(ExecutionError::AlreadyFinished(self.id));
+        }
+        self.secrets.add(secret, grown);
+        Ok(())
     }
 
     pub fn is_step(&self) -> bool {
@@ -157,7 +227,8 @@ impl Execution {
         ExecutionSummary {
             id: self.id,
             status: self.status(),
-            command: self.command().to_owned(),
+            // Once it has ended, its secrets are forgotten.
+            command: result.map_or_else(|| self.command(), |result| result.command.clone()),
             started_at: self.started_at.get().copied(),
             duration_ms: result.map(|result| result.duration_ms),
             metadata: self.origin().metadata.clone(),
@@ -207,7 +278,7 @@ pub(crate) fn empty_result(execution: &Execution) -> ExecutionResult {
         truncated: false,
         stdout_overflow_file: None,
         stderr_overflow_file: None,
-        command: execution.command().to_owned(),
+        command: execution.command(),
         pid: None,
         started_at: None,
         completed_at: Utc::now(),

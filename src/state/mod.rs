@@ -6,4 +6,5 @@ pub(crate) mod execution;
 pub(crate) mod listeners;
 pub(crate) mod plan;
 pub(crate) mod registry;
+pub(crate) mod secrets;
 pub(crate) mod slots;

@@ -7,10 +7,12 @@ use uuid::Uuid;
 use super::cancellation::Stop;
 use super::completion::Completion;
 use super::execution::{Execution, ended_with_runtime, refuse};
+use super::secrets::{Grown, SecretSet};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::plan::{ExecutionStats, PlanExecutionResult};
 use crate::api::result::ExecutionStatus;
 use crate::api::step::{StepKey, StepResults};
+use crate::masking::secret::Secret;
 
 /// What the registry knows of a plan.
 #[derive(Debug)]
@@ -29,6 +31,31 @@ impl Plan {
     pub fn status(&self) -> ExecutionStatus {
         let result = self.outcome.get();
         result.map_or(ExecutionStatus::Running, |result| result.status)
+    }
+
+    /// Hides something more of what is shown of its steps from now on.
+    pub fn add_secret(&self, secret: &Secret) -> Result<()> {
+        if self.outcome.get().is_some() {
+            return Err(ExecutionError::AlreadyFinished(self.id));
+        }
+        let mut grown = Grown::default();
+        for step in &self.steps {
+            // What has ended has been told.
+            let _ = step.add_secret(secret, &mut grown);
+        }
+        Ok(())
+    }
+
+    /// A text without the secrets of any step.
+    pub fn hide(&self, text: &str) -> String {
+        let mut sets: Vec<Arc<SecretSet>> = Vec::new();
+        for set in self.steps.iter().filter_map(|step| step.secrets.set()) {
+            if !sets.iter().any(|one| Arc::ptr_eq(one, &set)) {
+                sets.push(set);
+            }
+        }
+        let hide = |text: String, set: &Arc<SecretSet>| set.hide(&text).into_owned();
+        sets.iter().fold(text.to_owned(), hide)
     }
 
     pub fn result(&self) -> Result<Arc<PlanExecutionResult>> {

@@ -64,7 +64,7 @@ export function lineRows({ tools, bun, quick }) {
 }
 
 /** @param {import('../sample.mjs').Circumstances} circumstances @returns {import('./types.mjs').Row[]} */
-export function readRows({ bun, quick }) {
+export function readRows({ tools, bun, quick }) {
   const bytes = quick ? 2 ** 28 : 2 ** 30
   const spec = (/** @type {string} */ contender) => ({ work: 'read', contender, bytes })
   return [
@@ -87,6 +87,24 @@ export function readRows({ bun, quick }) {
             { versus: "child_process 'data'", atLeast: 2.3 },
             { versus: 'head | cat >/dev/null', atLeast: 0.8 },
           ],
+        },
+      ],
+    },
+    {
+      id: 'read-secrets',
+      title: `reading ${bytes / 2 ** 30} GiB of a log with 10 secrets to be masked, the log off`,
+      contenders: {
+        [own]: inNode({ ...spec('engine'), log: `${tools}/log`, secrets: 10 }),
+        'without secrets': inNode({ ...spec('engine'), log: `${tools}/log` }),
+        "child_process 'data', unmasked": inNode({ ...spec('child_process'), log: `${tools}/log` }),
+      },
+      metrics: [
+        {
+          field: 'rate',
+          title: 'GB/s',
+          digits: 2,
+          cpuPer: 'GB',
+          targets: [{ versus: 'without secrets', atLeast: 0.8 }],
         },
       ],
     },

@@ -4,7 +4,10 @@
 #[derive(Debug)]
 pub(crate) struct Capture {
     kept: Vec<u8>,
+    /// As it was given out: with masks in place of secrets.
     printed: u64,
+    /// How much more was printed: secrets are longer than what stands in their place.
+    hidden: u64,
     limit: usize,
 }
 
@@ -22,8 +25,14 @@ impl Capture {
         Self {
             kept: Vec::new(),
             printed: 0,
+            hidden: 0,
             limit,
         }
+    }
+
+    /// Counts what was printed, and is not among what is pushed.
+    pub fn count_hidden(&mut self, count: usize) {
+        self.hidden += count as u64;
     }
 
     /// Takes what was read; returns what of it is beyond the limit. What is kept ends with a whole character there.
@@ -59,8 +68,14 @@ impl Capture {
         std::mem::replace(self, nothing)
     }
 
+    /// How much was printed, kept or not, before secrets were masked.
     pub fn printed(&self) -> u64 {
-        self.printed
+        self.printed + self.hidden
+    }
+
+    /// Whether more was printed than is kept at most.
+    pub fn is_exceeded(&self) -> bool {
+        self.printed() > self.limit as u64
     }
 
     pub fn is_truncated(&self) -> bool {
@@ -79,7 +94,7 @@ impl Capture {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
-            let printed = self.printed;
+            let printed = self.printed + self.hidden;
             let warning = format!(
                 "[output truncated: {printed} bytes were printed, the first {kept} are kept]\n"
             );

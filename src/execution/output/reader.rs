@@ -8,7 +8,7 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::capture::Capture;
+use super::capture::{Capture, Excess};
 use super::lines::{LineSplitter, Lines};
 use super::log::{Files, FilesState};
 use super::writer::{Chunk, Writer};
@@ -16,6 +16,7 @@ use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::api::event::{OutputBatch, OutputStream};
 use crate::execution::handlers::Handlers;
 use crate::execution::output::buffers::{self, READ_SIZE};
+use crate::masking::stream::StreamMask;
 use crate::process::PipeReader;
 use crate::state::cancellation::Cause;
 use crate::state::execution::Execution;
@@ -84,6 +85,8 @@ pub(crate) struct Reader {
     writes: bool,
     overflows: bool,
     handlers: Handlers,
+    /// How often the secrets had changed when they were last looked at.
+    secret_changes: u32,
     deliver: bool,
     fail_over_limit: bool,
     /// What goes on to print is read to its end, also when the execution is over.
@@ -93,6 +96,8 @@ pub(crate) struct Reader {
 struct Stream {
     name: OutputStream,
     reader: Option<PipeReader>,
+    /// Takes the secrets out of what was read, before anything else sees it. `None`: there are none.
+    mask: Option<StreamMask>,
     capture: Capture,
     lines: LineSplitter,
     is_busy: bool,
@@ -111,6 +116,7 @@ impl Reader {
         let stream = |name, reader| Stream {
             name,
             reader: Some(reader),
+            mask: None,
             capture: Capture::new(config.max_output_size_bytes),
             lines: LineSplitter::new(config.max_line_size_bytes),
             is_busy: false,
@@ -125,6 +131,7 @@ impl Reader {
             overflows: files.overflow[0].is_some(),
             writer: Writer::new(files),
             handlers,
+            secret_changes: 0,
             deliver: config.stream_output,
             fail_over_limit: config.oversized_output_strategy
                 == OversizedOutputStrategy::FailExecution,
@@ -185,8 +192,27 @@ impl Reader {
         self.streams.iter().any(|stream| stream.reader.is_some())
     }
 
+    /// Takes secrets into account that have become known since the read before.
+    fn renew_masks(&mut self) {
+        let secrets = &self.execution.secrets;
+        let changes = secrets.changes();
+        if changes == self.secret_changes {
+            return;
+        }
+        self.secret_changes = changes;
+        if let Some(mask) = secrets.mask() {
+            for stream in &mut self.streams {
+                match &mut stream.mask {
+                    Some(old) => old.change(Arc::clone(&mask)),
+                    none => *none = Some(StreamMask::new(Arc::clone(&mask))),
+                }
+            }
+        }
+    }
+
     /// Reads once, and deals with what was read; returns how much that was.
     async fn read(&mut self, index: usize, progress: &Progress) -> usize {
+        self.renew_masks();
         let stream = &mut self.streams[index];
         let Some(reader) = &stream.reader else {
             return 0;
@@ -194,6 +220,9 @@ impl Reader {
         // Behind the unfinished line, so that the lines need not be copied together.
         let mut bytes = stream.lines.take_unfinished();
         let old = bytes.len();
+        if let Some(mask) = &stream.mask {
+            mask.put_held(&mut bytes);
+        }
         match reader.try_read(&mut bytes, READ_SIZE) {
             Ok(Some(n)) if n > 0 => {
                 if n == READ_SIZE && !stream.is_busy {
@@ -201,16 +230,22 @@ impl Reader {
                     reader.grow(BUSY_PIPE_SIZE);
                 }
                 progress.touch();
+                if let Some(mask) = &mut stream.mask {
+                    let hidden = mask.mask(&mut bytes, old);
+                    stream.capture.count_hidden(hidden);
+                }
                 self.deal_with(index, bytes, old).await;
                 progress.touch();
                 n
             }
             Ok(None) => {
+                bytes.truncate(old);
                 stream.lines.put_back(bytes);
                 0
             }
             // A pipe that cannot be read any more has ended.
             Ok(_) | Err(_) => {
+                bytes.truncate(old);
                 stream.lines.put_back(bytes);
                 stream.reader = None;
                 self.end(index).await;
@@ -221,14 +256,9 @@ impl Reader {
 
     /// Deals with the bytes from `old` on, which were read just now.
     async fn deal_with(&mut self, index: usize, bytes: Vec<u8>, old: usize) {
-        let stream = &mut self.streams[index];
-        let chunk = &bytes[old..];
-        let excess = stream.capture.push(chunk);
-        let exceeding = excess.from < chunk.len();
-        if exceeding && self.fail_over_limit {
-            self.execution.stop.ask(Cause::OutputLimit);
-        }
-        let name = stream.name;
+        let excess = self.keep(index, &bytes[old..]);
+        let exceeding = excess.from < bytes.len() - old;
+        let name = self.streams[index].name;
         if self.writes || (exceeding && self.overflows) {
             let mut chunk = buffers::take();
             chunk.extend_from_slice(&bytes[old..]);
@@ -240,6 +270,22 @@ impl Reader {
             };
             self.writer.write(chunk).await;
         }
+        self.split(index, bytes, old).await;
+    }
+
+    /// Keeps what was read for the result; returns what of it is beyond the limit.
+    fn keep(&mut self, index: usize, chunk: &[u8]) -> Excess {
+        let capture = &mut self.streams[index].capture;
+        let excess = capture.push(chunk);
+        if self.fail_over_limit && capture.is_exceeded() {
+            self.execution.stop.ask(Cause::OutputLimit);
+        }
+        excess
+    }
+
+    /// Delivers the lines that what was read completes.
+    async fn split(&mut self, index: usize, bytes: Vec<u8>, old: usize) {
+        let name = self.streams[index].name;
         if self.deliver && self.handlers.wants_output(name) {
             let lines = self.streams[index].lines.push(bytes, old);
             self.deliver(name, lines).await;
@@ -248,11 +294,34 @@ impl Reader {
         }
     }
 
-    /// Delivers the last line, which may lack its end.
+    /// Delivers the last line, which may lack its end, and what was held back.
     async fn end(&mut self, index: usize) {
+        self.release(index).await;
         let stream = &mut self.streams[index];
         let lines = stream.lines.finish();
         self.deliver(self.streams[index].name, lines).await;
+    }
+
+    /// Deals with what may have been the beginning of a secret: it is none. Where the stream is read on for the files,
+    /// it may still become one there.
+    async fn release(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        let Some(mask) = stream.mask.as_mut().filter(|mask| mask.holds()) else {
+            return;
+        };
+        let mut bytes = stream.lines.take_unfinished();
+        let old = bytes.len();
+        mask.put_held(&mut bytes);
+        if self.keeps_reading && stream.reader.is_some() {
+            let hidden = mask.clone().finish(&mut bytes, old);
+            stream.capture.count_hidden(hidden);
+            self.keep(index, &bytes[old..]);
+            self.split(index, bytes, old).await;
+        } else {
+            let hidden = mask.finish(&mut bytes, old);
+            stream.capture.count_hidden(hidden);
+            self.deal_with(index, bytes, old).await;
+        }
     }
 
     async fn deliver(&self, stream: OutputStream, lines: Option<Lines>) {

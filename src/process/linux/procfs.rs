@@ -4,10 +4,11 @@
 //! before each read what it reads.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -104,10 +105,7 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     /// Its flag of those on their way out.
     const EXITING: u64 = 0x4;
 
-    // The name of the program stands in parentheses and may hold anything, parentheses included.
-    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
-    let fields = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    let fields: Vec<&str> = fields.split(' ').collect();
+    let fields = fields_after_name(stat)?;
     let number = |index: usize| fields.get(index)?.parse::<i32>().ok();
     let large = |index: usize| fields.get(index)?.parse::<u64>().ok();
     let flags = large(6)?;
@@ -127,6 +125,13 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     })
 }
 
+/// What is told of a process behind its name, which stands in parentheses and may hold anything, parentheses included.
+fn fields_after_name(stat: &[u8]) -> Option<Vec<&str>> {
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let fields = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    Some(fields.trim_end().split(' ').collect())
+}
+
 /// The files of one of its threads that live. The first, whose files are those of the process, may have ended, and
 /// shows nothing any more.
 fn thread(pid: i32) -> io::Result<PathBuf> {
@@ -137,19 +142,38 @@ fn thread(pid: i32) -> io::Result<PathBuf> {
 }
 
 /// Its variables, each with a NUL behind it. Empty in the middle of executing a program.
+///
+/// In one read: between two the process may execute a program, and what was read is then the beginning of what it had.
 pub(in crate::process) fn read_variables(pid: i32) -> io::Result<Vec<u8>> {
-    fs::read(thread(pid)?.join("environ"))
+    let file = File::open(thread(pid)?.join("environ"))?;
+    let mut variables = vec![0; 16 * 1024];
+    loop {
+        let length = file.read_at(&mut variables, 0)?;
+        if length < variables.len() {
+            variables.truncate(length);
+            return Ok(variables);
+        }
+        variables = vec![0; variables.len() * 4];
+    }
 }
 
-/// Whether a process that shows no variables is in the middle of executing a program: then it shows no words either, for
-/// a moment. One that was started without variables shows its words, and one without both is older than a moment.
+/// Whether a process that has shown no variables may show some in a moment, as it is in the middle of executing a program.
 pub(in crate::process) fn is_executing(pid: i32) -> io::Result<bool> {
     /// Far longer than any program takes to be executed, in units of 10 ms.
     const MOMENT: u64 = 500;
 
-    let words = fs::read(thread(pid)?.join("cmdline"))?;
+    let stat = fs::read(root().join(format!("{pid}/stat")))?;
+    let has_none = has_no_variables(&stat).unwrap_or(false);
     let is_young = |process: Process| process.started + MOMENT > now();
-    Ok(words.is_empty() && read_process(pid)?.is_some_and(is_young))
+    Ok(!has_none && parse(pid, &stat).is_some_and(is_young))
+}
+
+/// Whether a process was started without variables. Where its code ends is told once all else is known of it.
+fn has_no_variables(stat: &[u8]) -> Option<bool> {
+    let fields = fields_after_name(stat)?;
+    let address = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let (end_of_code, start, end) = (address(24)?, address(47)?, address(48)?);
+    Some(end_of_code != 0 && start == end)
 }
 
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is
@@ -205,6 +229,28 @@ mod tests {
         assert!(!is_within("1:name=systemd:/user/a\n0::/user/ab\n", own));
         assert!(is_within("0::/anything\n", "0::/\n"));
         assert!(!is_within("0::/../other\n", "0::/one\n"));
+    }
+
+    #[test]
+    fn a_process_that_was_started_without_variables_is_told_from_one_that_executes_its_program() {
+        let own = fs::read("/proc/self/stat").expect("a read");
+        assert_eq!(has_no_variables(&own), Some(false));
+        let stat = |addresses: [u64; 3]| {
+            let mut fields = vec!["0".to_owned(); 50];
+            for (index, address) in [24, 47, 48].into_iter().zip(addresses) {
+                fields[index] = address.to_string();
+            }
+            format!("7 (sh) {}\n", fields.join(" ")).into_bytes()
+        };
+        let begins_to_execute = [0, 0, 0];
+        let goes_through_its_variables = [0, 9000, 9000];
+        assert_eq!(has_no_variables(&stat(begins_to_execute)), Some(false));
+        assert_eq!(
+            has_no_variables(&stat(goes_through_its_variables)),
+            Some(false)
+        );
+        assert_eq!(has_no_variables(&stat([4000, 9000, 9000])), Some(true));
+        assert_eq!(has_no_variables(&stat([4000, 9000, 9010])), Some(false));
     }
 
     #[test]

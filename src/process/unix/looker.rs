@@ -18,8 +18,11 @@ const NO_ANSWER: Duration = Duration::from_secs(5);
 
 struct Question {
     queries: Vec<Query>,
-    answer: oneshot::Sender<Vec<Found>>,
+    answer: oneshot::Sender<Answer>,
 }
+
+/// `None`: processes cannot be looked at. Without an answer it is not known: there was no thread, or it panicked.
+type Answer = Option<Vec<Found>>;
 
 struct State {
     waiting: Vec<Question>,
@@ -50,13 +53,14 @@ pub(super) fn prepare() {
 
 /// What there is of each execution, in their order, as it was at some moment after the call; `None` where processes
 /// cannot be looked at.
-pub(super) async fn ask(queries: Vec<Query>) -> Option<Vec<Found>> {
+pub(super) async fn ask(queries: Vec<Query>) -> Answer {
     let count = queries.len();
     let mut answered = put(queries);
     let asked = Instant::now();
     while asked.elapsed() < NO_ANSWER {
         match tokio::time::timeout(HANGS / 4, &mut answered).await {
-            Ok(answer) => return answer.ok(),
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(_)) => break,
             Err(_) => pass_over_what_hangs(),
         }
     }
@@ -69,8 +73,8 @@ pub(super) fn ask_now(query: Query) -> Option<Found> {
     let asked = Instant::now();
     while asked.elapsed() < NO_ANSWER {
         match answered.try_recv() {
-            Ok(mut answer) => return answer.pop(),
-            Err(oneshot::error::TryRecvError::Closed) => return None,
+            Ok(answer) => return answer?.pop(),
+            Err(oneshot::error::TryRecvError::Closed) => break,
             Err(oneshot::error::TryRecvError::Empty) => {
                 std::thread::sleep(Duration::from_millis(2));
                 pass_over_what_hangs();
@@ -81,7 +85,7 @@ pub(super) fn ask_now(query: Query) -> Option<Found> {
 }
 
 /// Where no thread can be had, the question is dropped, which says so.
-fn put(queries: Vec<Query>) -> oneshot::Receiver<Vec<Found>> {
+fn put(queries: Vec<Query>) -> oneshot::Receiver<Answer> {
     let (answer, answered) = oneshot::channel();
     let mut state = state();
     state.waiting.push(Question { queries, answer });
@@ -133,7 +137,7 @@ fn work(reader: &Reader) {
         }
         let questions = std::mem::take(&mut state.asked);
         drop(state);
-        if let Ok(Some(found)) = found {
+        if let Ok(found) = found {
             answer(questions, found);
         }
     }
@@ -154,10 +158,11 @@ fn next(reader: &Reader) -> Option<Vec<Query>> {
 }
 
 /// Gives everybody what they asked for, in the order of the questions.
-fn answer(questions: Vec<Question>, found: Vec<Found>) {
-    let mut found = found.into_iter();
+fn answer(questions: Vec<Question>, found: Answer) {
+    let mut found = found.map(Vec::into_iter);
     for question in questions {
-        let own = found.by_ref().take(question.queries.len()).collect();
+        let own = found.as_mut();
+        let own = own.map(|found| found.take(question.queries.len()).collect());
         // Who does not wait any more has settled otherwise.
         drop(question.answer.send(own));
     }

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::reads::{Part, Reader};
 use super::signal::{open_pidfd, signal_member};
@@ -217,24 +216,20 @@ impl Look<'_> {
     }
 
     fn tag(&self, pid: i32) -> Option<u64> {
-        for _ in 0..3 {
-            let variables = || system::read_variables(pid).map(Some);
-            let variables = self.reader.read(pid, Part::Variables, variables)?;
-            if !variables.is_empty() {
-                let serial = tag::serial_in(&variables)?;
-                let is_near = || system::is_in_own_cgroup(pid).map(Some);
-                let is_near = self.reader.read(pid, Part::Cgroup, is_near)?;
-                return is_near.then_some(serial);
-            }
+        let variables = || system::read_variables(pid).map(Some);
+        let variables = self.reader.read(pid, Part::Variables, variables)?;
+        if variables.is_empty() {
             let is_executing = || system::is_executing(pid).map(Some);
-            if self.reader.read(pid, Part::Variables, is_executing) != Some(true) {
-                return None;
+            if self.reader.read(pid, Part::Variables, is_executing)? {
+                // It shows its variables in a moment: who asks looks again.
+                self.reader.note_failure();
             }
-            // It shows its variables in some microseconds, but that may take longer on a busy machine.
-            std::thread::sleep(Duration::from_millis(2));
+            return None;
         }
-        self.reader.note_failure();
-        None
+        let serial = tag::serial_in(&variables)?;
+        let is_near = || system::is_in_own_cgroup(pid).map(Some);
+        let is_near = self.reader.read(pid, Part::Cgroup, is_near)?;
+        is_near.then_some(serial)
     }
 
     fn confirm_all(&self, query: &Query, family: &Family<'_>, tags: &HashMap<i32, u64>) -> Found {

@@ -18,6 +18,9 @@ use crate::process::{KILL_TIMEOUT, TreeEnd};
 /// Between two looks where nothing tells of an end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// How often is looked for whom to ask to end, where something was missed.
+const MOST_ASKS: usize = 5;
+
 /// How long asking a tree to end waits for a look at it.
 const LOOK_FIRST: Duration = Duration::from_millis(100);
 
@@ -145,8 +148,16 @@ impl Tree {
             }
         };
         ask_others(found);
-        // Some may have left the group between the look and the signal to it.
-        ask_others(self.look().await);
+        // Some may have left the group between the look and the signal to it, or not have shown yet whose they are.
+        for _ in 0..MOST_ASKS {
+            let found = self.look().await;
+            let has_missed = found.has_missed;
+            ask_others(found);
+            if !has_missed {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// What there is of it besides the leader. Where processes cannot be looked at, there is the group, and the question

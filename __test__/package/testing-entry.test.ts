@@ -1,0 +1,443 @@
+// What stands in for the engine in the tests of its users: it does as the engine does, and runs nothing.
+
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import {
+  ExecutionError,
+  ExecutionFailedError,
+  type ExecutionEngine,
+  type ExecutionEvent,
+  type ExecutionPlan,
+  type ExecutionRequest,
+  type ExecutionResult,
+  type PlanEvent,
+  type PlanExecutionResult,
+} from '../../index.js'
+import { FakeEngine, fakeResult, sh, type FakeResultFields, type FakeScript } from '../../testing.js'
+import { exec, newEngine, newMark, packagePath, shell, temporary } from './support.js'
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+const root = dirname(packagePath)
+const ls = { command: sh`ls` }
+
+test('it is loaded without the addon', () => {
+  const dir = join(temporary(), 'node_modules/@escher-dbai/execution-engine')
+  mkdirSync(dir, { recursive: true })
+  for (const file of ['index.js', 'testing.js', 'package.json', 'schema.json']) {
+    copyFileSync(join(root, file), join(dir, file))
+  }
+  cpSync(join(root, 'lib'), join(dir, 'lib'), { recursive: true })
+  const program = `
+    const { FakeEngine, sh } = require('@escher-dbai/execution-engine/testing')
+    const engine = new FakeEngine().otherwise({ output: ['here'] })
+    engine.run({ command: sh\`ls\` }).then(({ stdout }) => process.stdout.write(stdout))
+    try { require('@escher-dbai/execution-engine') } catch ({ code }) { console.log(code) }`
+  const options = { cwd: join(dir, '../../..'), encoding: 'utf8' } as const
+  expect(execFileSync(process.execPath, ['-e', program], options)).toBe('ERR_NATIVE_PACKAGE\nhere\n')
+  const asModule = `import { FakeEngine } from '@escher-dbai/execution-engine/testing'; console.log(typeof FakeEngine)`
+  expect(execFileSync(process.execPath, ['--input-type=module', '-e', asModule], options)).toBe('function\n')
+})
+
+test('its errors are those of the package', async () => {
+  const engine = new FakeEngine().otherwise({ exitCode: 1 })
+  await expect(engine.getStatus('1')).rejects.toBeInstanceOf(ExecutionError)
+  await expect(engine.run(ls, { throwOnFailure: true })).rejects.toBeInstanceOf(ExecutionFailedError)
+})
+
+// fakeResult
+
+describe('fakeResult', () => {
+  const { $defs } = JSON.parse(readFileSync(join(root, 'schema.json'), 'utf8')) as {
+    $defs: Record<string, { properties: object }>
+  }
+
+  test('has what a result has, and is a command that has completed', async () => {
+    const result = fakeResult()
+    expect(Object.keys(result).sort()).toEqual(Object.keys($defs['ExecutionResult']?.properties ?? {}).sort())
+    expect(result).toMatchObject({ status: 'completed', success: true, exitCode: 0, signal: null, error: null })
+    const real = await newEngine().run(exec('true'))
+    expect(Object.getOwnPropertyNames(result).sort()).toEqual(Object.getOwnPropertyNames(real).sort())
+    expect(fakeResult({ stdout: '[1]' }).json()).toEqual([1])
+  })
+
+  test.each<[FakeResultFields, Partial<ExecutionResult>]>([
+    [{ stdout: 'é\n' }, { stdoutBytes: 3, success: true }],
+    [{ exitCode: 2 }, { status: 'failed', success: false, error: 'exited with code 2' }],
+    [{ success: false }, { status: 'failed', exitCode: 1, signal: null }],
+    [{ signal: 'SIGKILL' }, { status: 'failed', exitCode: null, error: 'ended by SIGKILL' }],
+    [
+      { status: 'timeout', durationMs: 50 },
+      { exitCode: null, signal: 'SIGTERM', error: 'timed out after 50 ms' },
+    ],
+    [{ status: 'cancelled' }, { success: false, exitCode: null, signal: 'SIGTERM', error: 'cancelled' }],
+    [
+      { status: 'cancelled', startedAt: null },
+      { pid: null, exitCode: null, signal: null },
+    ],
+    [{ status: 'skipped' }, { success: false, pid: null, startedAt: null, exitCode: null, signal: null }],
+    [{ errorCode: 'SPAWN_FAILED' }, { status: 'failed', pid: null, startedAt: null, exitCode: null }],
+    [
+      { completedAt: '2026-01-01T00:00:01.000Z', durationMs: 1000 },
+      { startedAt: '2026-01-01T00:00:00.000Z', status: 'completed' },
+    ],
+    [
+      { status: 'completed', exitCode: 2 },
+      { success: true, exitCode: 2, error: null },
+    ],
+    [{ id: undefined, exitCode: undefined }, { status: 'completed' }],
+  ])('what is not given of %j follows from it', (given, expected) => {
+    expect(fakeResult(given)).toMatchObject(expected)
+  })
+
+  test.each<[FakeResultFields, string]>([
+    [{ status: 'failed', success: true }, 'success'],
+    [{ status: 'completed', exitCode: null }, 'exit code'],
+    [{ exitCode: 1, signal: 'SIGTERM' }, 'exit code or a signal'],
+    [{ errorCode: 'SPAWN_FAILED', exitCode: 1 }, 'never ran'],
+    [{ exitcode: 1 } as object, '"exitcode"'],
+  ])('what no engine says is refused: %j', (given, message) => {
+    expect(() => fakeResult(given)).toThrow(message)
+  })
+})
+
+// FakeEngine, beside the real one
+
+/** Without what is different each time. */
+const timeless = (text: string): string =>
+  text
+    .replace(/[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}/g, '<id>')
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
+    .replace(/"(pid|durationMs|queuedMs|totalDurationMs)":\d+/g, '"$1":"<number>"')
+    .replace(/"logPath":"[^"]*"/g, '"logPath":null')
+
+const told = (value: unknown): unknown => JSON.parse(timeless(JSON.stringify(value)))
+
+interface Scenario {
+  request: ExecutionRequest
+  script: FakeScript
+  /** When it is cancelled: as its first line comes. */
+  cancelled?: boolean
+}
+
+const scenarios: Record<string, Scenario> = {
+  completes: {
+    request: { ...shell('echo a; sleep 0.05; echo b >&2'), metadata: { source: 's', tags: { a: 'b' } } },
+    script: { output: ['a', { stderr: 'b' }] },
+  },
+  'an exit code': { request: shell('echo a; exit 3'), script: { output: ['a'], exitCode: 3 } },
+  'a signal': { request: shell('kill -9 $$'), script: { signal: 'SIGKILL' } },
+  'a deadline': { request: { ...exec('sleep', '60'), timeoutMs: 50 }, script: { hangs: true } },
+  'a cancel': { request: shell('echo a; sleep 60'), script: { output: ['a'], hangs: true }, cancelled: true },
+  quoting: { request: exec('echo', 'a b', 'c'), script: { output: ['a b c'] } },
+}
+
+/** All that an engine tells of a request. */
+async function runOn(engine: ExecutionEngine, { request, cancelled = false }: Scenario): Promise<unknown> {
+  const seen: unknown[] = []
+  const abort = new AbortController()
+  const line = (stream: string) => (line: string) => {
+    seen.push([stream, line])
+    if (cancelled) abort.abort()
+  }
+  const unsubscribe = engine.onEvent((event) => void seen.push(['subscriber', event]))
+  const result = await engine.run(request, {
+    onStdout: line('stdout'),
+    onStderr: line('stderr'),
+    onEvent: (event) => void seen.push(['event', event]),
+    signal: abort.signal,
+  })
+  seen.push(['result', result])
+  unsubscribe()
+  const { id } = result
+  seen.push(await engine.getStatus(id), await engine.getResult(id), await engine.waitForCompletion(id))
+  seen.push(await engine.listExecutions(), await engine.readLogs(id).catch((error: ExecutionError) => error.code))
+  seen.push([engine.runningCount, engine.queuedCount, engine.totalCount, engine.availablePermits])
+  await engine.removeExecution(id)
+  seen.push(await engine.getStatus(id).catch(({ code, message, executionId }) => [code, message, executionId]))
+  const events: unknown[] = []
+  for await (const event of engine.stream({ ...request, timeoutMs: request.timeoutMs ?? 5000 })) {
+    events.push(event)
+    if (cancelled && event.eventType === 'stdout') break
+  }
+  await engine.shutdown()
+  seen.push(events, await engine.run(request).catch(({ code, message }) => [code, message]))
+  return seen
+}
+
+test.each(Object.entries(scenarios))('it tells all that the engine tells: %s', async (_, scenario) => {
+  const real = newEngine()
+  const fake = new FakeEngine({ logDir: real.config.logDir }).otherwise(scenario.script)
+  expect(told(await runOn(fake, scenario))).toEqual(told(await runOn(real, scenario)))
+})
+
+const failing = shell('exit 4')
+const succeeding = shell('true')
+
+const plans: Record<string, ExecutionPlan> = {
+  serial: { strategy: { type: 'serial' }, commands: [succeeding, failing, succeeding, succeeding] },
+  'serial, going on': { strategy: { type: 'serial', stopOnError: false }, commands: [failing, succeeding] },
+  'parallel, one at a time': {
+    strategy: { type: 'parallel', maxConcurrency: 1 },
+    commands: [succeeding, failing, succeeding],
+    description: 'three',
+  },
+  'parallel, up to a failure': {
+    strategy: { type: 'parallel', maxConcurrency: 1, stopOnError: true },
+    commands: [failing, succeeding, succeeding],
+  },
+  'a graph': {
+    strategy: { type: 'dependency_graph', dependencies: { 1: [0], 2: [1], 3: [0] }, maxConcurrency: 1 },
+    commands: [succeeding, failing, succeeding, succeeding],
+  },
+  empty: { strategy: { type: 'serial' }, commands: [] },
+  'a deadline': {
+    strategy: { type: 'serial' },
+    commands: [shell('sleep 60'), succeeding],
+    timeoutMs: 100,
+  },
+}
+
+test.each(Object.entries(plans))('it runs a plan as the engine does: %s', async (_, plan) => {
+  const on = async (engine: ExecutionEngine): Promise<[PlanExecutionResult, unknown[], unknown]> => {
+    const events: (ExecutionEvent | PlanEvent)[] = []
+    const result = await engine.runPlan(plan, {
+      // Which step has begun by the time that another is skipped is not certain.
+      onEvent: (event) => void events.push('currentCommand' in event ? { ...event, currentCommand: null } : event),
+    })
+    return [result, events, await engine.getStatus(result.planId)]
+  }
+  const fake = new FakeEngine()
+    .when({ command: 'true' }, {})
+    .when({ command: 'exit 4' }, { exitCode: 4 })
+    .when({ command: /sleep/ }, { hangs: true })
+  expect(told(await on(fake))).toEqual(told(await on(newEngine({ logOutput: false }))))
+})
+
+test.each<[string, (engine: ExecutionEngine) => Promise<unknown>]>([
+  ['an unknown key', (engine) => engine.run({ ...ls, timeout: 5 } as never)],
+  ['a wrong type', (engine) => engine.run({ command: { type: 'exec', program: 'ls', args: [5 as never] } })],
+  ['an option', (engine) => engine.execute(ls, { throwOnFailure: true } as never)],
+  ['no UUID', (engine) => engine.getStatus('5')],
+  ['no execution', (engine) => engine.cancel('00000000-0000-4000-8000-000000000000')],
+  ['no plan', (engine) => engine.waitForPlan('00000000-0000-4000-8000-000000000000')],
+  ['a stream', (engine) => engine.stream({ command: { type: 'exec' } as never }).next()],
+  [
+    'a cycle',
+    (engine) =>
+      engine.runPlan({ strategy: { type: 'dependency_graph', dependencies: { 0: [1], 1: [0] } }, commands: [ls, ls] }),
+  ],
+  [
+    'an index that is none',
+    (engine) => engine.runPlan({ strategy: { type: 'dependency_graph', dependencies: { 0: [5] } }, commands: [ls] }),
+  ],
+])('it refuses as the engine does: %s', async (_, call) => {
+  const refusal = async (engine: ExecutionEngine): Promise<unknown> => {
+    const { code, field, message, executionId } = (await call(engine).catch(
+      (error: unknown) => error,
+    )) as ExecutionError
+    return { code, field, message, executionId }
+  }
+  const refused = await refusal(new FakeEngine().otherwise({}))
+  expect(refused).toEqual(await refusal(newEngine()))
+  expect(refused).toMatchObject({ code: expect.any(String) })
+})
+
+test('it has the configuration that an engine has', () => {
+  const config = { maxConcurrentExecutions: 2, logDir: '/tmp/x' }
+  expect(new FakeEngine(config).config).toEqual(newEngine(config).config)
+  expect(() => new FakeEngine({ maxConcurrentExecutions: 0 })).toThrow(
+    expect.objectContaining({ code: 'INVALID_CONFIG', field: 'maxConcurrentExecutions' }),
+  )
+})
+
+test('slots, the queue and ids that are taken are as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const seen: unknown[] = []
+    const mark = newMark()
+    const first = await engine.execute(exec('sleep', mark))
+    const second = await engine.execute(exec('sleep', mark))
+    seen.push(await engine.getStatus(second), engine.runningCount, engine.queuedCount, engine.availablePermits)
+    for (const call of [
+      () => engine.run(exec('sleep', mark)),
+      () => engine.run({ ...exec('sleep', mark), id: second }),
+      () => engine.getResult(first),
+      () => engine.removeExecution(first),
+    ]) {
+      seen.push(await call().catch(({ code, message, field }) => [code, message, field]))
+    }
+    await engine.cancel(second)
+    const { status, error, pid } = await engine.getResult(second)
+    seen.push(status, error, pid)
+    await engine.cancel(first)
+    seen.push(await engine.cancel(first).catch(({ code, message }) => [code, message]), await engine.cleanup())
+    return seen
+  }
+  const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 1 }
+  const fake = new FakeEngine(config).otherwise({ hangs: true })
+  expect(told(await on(fake))).toEqual(told(await on(newEngine(config))))
+})
+
+test('cancelling a plan ends what runs, and starts nothing more', async () => {
+  const plan: ExecutionPlan = { strategy: { type: 'serial' }, commands: [exec('sleep', '60'), succeeding] }
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    let begin = (): void => {}
+    const started = new Promise<void>((resolve) => (begin = resolve))
+    const id = await engine.executePlan(plan, { onEvent: begin })
+    await started
+    await engine.cancel(id)
+    const { status, results } = await engine.getPlanResult(id)
+    return [status, results.map(({ status, error }) => [status, error]), await engine.waitForPlan(id)]
+  }
+  const fake = new FakeEngine().otherwise({ hangs: true })
+  expect(told(await on(fake))).toEqual(told(await on(newEngine())))
+})
+
+test('an abort before the call starts nothing', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => [
+    await engine.run(exec('true'), { signal: AbortSignal.abort() }),
+    await engine.runPlan({ strategy: { type: 'serial' }, commands: [exec('true')] }, { signal: AbortSignal.abort() }),
+  ]
+  expect(told(await on(new FakeEngine().otherwise({})))).toEqual(told(await on(newEngine())))
+})
+
+test('progress names the command that runs', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const commands: (string | null)[] = []
+    await engine.runPlan(
+      { strategy: { type: 'parallel' }, commands: [exec('true'), exec('sleep', '0.2')] },
+      { onEvent: (event) => void (event.eventType === 'progress' && commands.push(event.currentCommand)) },
+    )
+    return commands
+  }
+  const fake = new FakeEngine().when({ program: 'true' }, {}).when({ program: 'sleep' }, { endsAfterMs: 10 })
+  expect(await on(fake)).toEqual(await on(newEngine()))
+})
+
+// What only a fake has
+
+test('requests are recorded as they were passed', async () => {
+  const engine = new FakeEngine().otherwise({})
+  const env = { TOKEN: 'a' }
+  const request: ExecutionRequest = { ...ls, env, timeoutMs: 5, metadata: { tags: { camelCase: 'x' } } }
+  const running = engine.run(request)
+  env.TOKEN = 'b'
+  const { id } = await running
+  await engine.runPlan({ strategy: { type: 'serial' }, commands: [ls], description: 'one' })
+  expect(engine.requests).toEqual([
+    { ...request, id, env: { TOKEN: 'a' } },
+    { ...ls, id: expect.any(String) },
+  ])
+  expect(engine.plans).toMatchObject([{ description: 'one', commands: [{ id: engine.requests[1]?.id }] }])
+  await expect(engine.run({ command: {} as never })).rejects.toThrow('command.type')
+  expect(engine.requests).toHaveLength(2)
+})
+
+test('scripts are found by id, by fields of the command and by a function; the last one said counts', async () => {
+  const id = '6f1f0f9e-2f6e-4d2a-9c63-0f5f4a2f5c11'
+  const engine = new FakeEngine()
+    .otherwise({ output: ['other'] })
+    .when({ program: 'git' }, { output: ['git'] })
+    .when(sh`git log -n ${5}`, { output: ['log'] })
+    .when({ program: 'git', args: ['show', /^v\d/] }, { output: ['tag'] })
+    .when((request) => request.env?.['CI'] === '1', { output: ['ci'] })
+    .when(id.toUpperCase(), { output: ['id'] })
+  const outputOf = async (request: ExecutionRequest): Promise<string> => (await engine.run(request)).stdout.trim()
+  expect(await outputOf({ command: sh`git` })).toBe('git')
+  expect(await outputOf({ command: sh`git log -n 5` })).toBe('log')
+  expect(await outputOf({ command: sh`git show v1` })).toBe('tag')
+  expect(await outputOf({ command: sh`git show main` })).toBe('git')
+  expect(await outputOf({ command: sh`git`, env: { CI: '1' } })).toBe('ci')
+  expect(await outputOf({ command: sh`git`, id })).toBe('id')
+  expect(await outputOf(shell('git'))).toBe('other')
+})
+
+test('several scripts are for one request each, and the last one for all others; a function makes one', async () => {
+  const engine = new FakeEngine()
+    .when({ program: 'ls' }, { exitCode: 1 }, {})
+    .when({ program: 'echo' }, ({ command }) => ({ output: command.type === 'exec' ? [...(command.args ?? [])] : [] }))
+  const codes = [await engine.run(ls), await engine.run(ls), await engine.run(ls)].map(({ exitCode }) => exitCode)
+  expect(codes).toEqual([1, 0, 0])
+  expect((await engine.run({ command: sh`echo a b` })).stdout).toBe('a\nb\n')
+})
+
+test('a request without a script is rejected, and the message names it', async () => {
+  const engine = new FakeEngine().when({ program: 'git' }, {})
+  await expect(engine.run(shell('ls | wc -l'))).rejects.toThrow('there is no script for `ls | wc -l`')
+  const plan = { strategy: { type: 'serial' }, commands: [{ command: sh`git` }, ls] } as const
+  await expect(engine.runPlan(plan)).rejects.toThrow('there is no script for `ls`')
+  expect([engine.totalCount, engine.requests]).toEqual([0, []])
+})
+
+test.each<[string, FakeScript, string]>([
+  ['two ends', { exitCode: 1, signal: 'SIGTERM' }, 'exitCode and signal'],
+  ['an unknown key', { stdout: 'x' } as object, '"stdout"'],
+  ['an unknown key of a line', { output: [{ text: 'x' } as object] }, '"text"'],
+  ['a result that no engine gives', { result: { success: true, status: 'failed' } }, 'success'],
+])('a script is refused that has %s', (_, script, message) => {
+  expect(() => new FakeEngine().otherwise(script)).toThrow(message)
+})
+
+test('a script that contradicts itself rejects who waits for its execution', async () => {
+  const engine = new FakeEngine().otherwise({ exitCode: 1, result: { success: true } })
+  await expect(engine.run(ls)).rejects.toThrow('fakeResult')
+  await expect(engine.runPlan({ strategy: { type: 'serial' }, commands: [ls] })).rejects.toThrow('fakeResult')
+  await engine.shutdown()
+})
+
+test('a result says what its script says of it', async () => {
+  const engine = new FakeEngine()
+    .when({ program: 'a' }, { output: ['x'], result: { durationMs: 1234, leftoverProcesses: true } })
+    .when({ program: 'b' }, { result: { status: 'failed', errorCode: 'OUTPUT_SIZE_EXCEEDED', truncated: true } })
+    .when({ program: 'c' }, { spawnError: 'no such program: c' })
+    .when({ program: 'd' }, { timesOut: true })
+  const result = async (program: string): Promise<ExecutionResult> => engine.run({ ...exec(program), timeoutMs: 9 })
+  expect(await result('a')).toMatchObject({ stdout: 'x\n', durationMs: 1234, leftoverProcesses: true, success: true })
+  expect(await result('b')).toMatchObject({ status: 'failed', errorCode: 'OUTPUT_SIZE_EXCEEDED', exitCode: 1 })
+  expect(await result('c')).toMatchObject({ errorCode: 'SPAWN_FAILED', error: 'no such program: c', pid: null })
+  expect(await result('d')).toMatchObject({ status: 'timeout', error: 'timed out after 9 ms', durationMs: 9 })
+})
+
+test('callbacks are waited for, one line after the other', async () => {
+  const steps: string[] = []
+  await new FakeEngine().otherwise({ output: ['a', 'b'] }).run(ls, {
+    onStdout: async (line) => {
+      steps.push(`${line} begins`)
+      await sleep(5)
+      steps.push(`${line} ends`)
+    },
+  })
+  expect(steps).toEqual(['a begins', 'a ends', 'b begins', 'b ends'])
+})
+
+test('a callback that hangs holds up neither a deadline nor a cancel', async () => {
+  const engine = new FakeEngine({ drainMaxMs: 10 }).otherwise({ output: ['a', 'b'] })
+  const lines: string[] = []
+  const onStdout = (line: string): Promise<void> => {
+    lines.push(line)
+    return new Promise(() => {})
+  }
+  expect((await engine.run({ ...ls, timeoutMs: 10 }, { onStdout })).status).toBe('timeout')
+  const id = await engine.execute(ls, { onStdout })
+  await engine.cancel(id)
+  expect(lines).not.toContain('b')
+})
+
+test('time passes as the timers of the test say', async () => {
+  vi.useFakeTimers()
+  const engine = new FakeEngine().otherwise({ output: [{ stdout: 'a', afterMs: 60_000 }], hangs: true })
+  const lines: string[] = []
+  const running = engine.run({ ...ls, timeoutMs: 3_600_000 }, { onStdout: (line) => void lines.push(line) })
+  await vi.advanceTimersByTimeAsync(59_000)
+  expect(lines).toEqual([])
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(lines).toEqual(['a'])
+  await vi.advanceTimersByTimeAsync(3_540_000)
+  expect(await running).toMatchObject({ status: 'timeout', durationMs: 3_600_000, error: 'timed out after 3600000 ms' })
+  expect(vi.getTimerCount()).toBe(0)
+})

@@ -1,0 +1,442 @@
+'use strict'
+
+// Stands in for an engine in tests: accepts and refuses the same calls, and tells and resolves in the same order, but
+// runs nothing. What each command does is scripted.
+
+const { randomUUID } = require('node:crypto')
+const { join } = require('node:path')
+const { onAbort } = require('../abort')
+const check = require('../check')
+const { isObject } = require('../checkers')
+const { defaultLogDir } = require('../environment')
+const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
+const { toConfig } = require('../result')
+const { EventStream } = require('../stream')
+const { display } = require('./command')
+const { FakeExecution } = require('./execution')
+const { FakePlan, checkGraph } = require('./plan')
+const { Scripts } = require('./scripts')
+const { defaultConfig } = require('./shape')
+const { Slots } = require('./slots')
+
+/** @typedef {import('../../index').ExecutionRequest} ExecutionRequest */
+/** @typedef {import('../../index').ExecutionPlan} ExecutionPlan */
+/** @typedef {import('../../index').ExecuteOptions} ExecuteOptions */
+/** @typedef {import('../../testing').FakeMatch} FakeMatch */
+/** @typedef {import('./scripts').Scripted} Scripted */
+
+/**
+ * What was passed, as it was: what is done to it later is not seen.
+ *
+ * @param {any} value
+ * @returns {any}
+ */
+function snapshot(value) {
+  if (Array.isArray(value)) return value.map(snapshot)
+  if (!isObject(value) || Symbol.asyncIterator in value) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, snapshot(item)]))
+}
+
+class FakeEngine {
+  /** @type {ExecutionRequest[]} */
+  requests = []
+  /** @type {ExecutionPlan[]} */
+  plans = []
+  #config
+  #slots
+  #scripts = new Scripts()
+  /** @type {Set<(event: any) => unknown>} */
+  #subscribers = new Set()
+  /** @type {Map<string, FakeExecution>} */
+  #executions = new Map()
+  /** @type {Map<string, { plan: FakePlan, steps: string[] }>} */
+  #plans = new Map()
+  #isShutDown = false
+
+  /** @param {import('../../index').ExecutionConfig} [config] */
+  constructor(config = {}) {
+    try {
+      const given = /** @type {Record<string, unknown>} */ (toConfig(check.config(config)))
+      /** @type {any} */
+      const whole = { ...defaultConfig(), logDir: defaultLogDir(), ...given }
+      this.#config = Object.freeze(whole)
+      this.#slots = new Slots(this.#config)
+    } catch (error) {
+      throw seenFrom(error, FakeEngine)
+    }
+  }
+
+  /** @param {FakeMatch} match @param {...Scripted} scripts */
+  when(match, ...scripts) {
+    this.#scripts.add(match, scripts)
+    return this
+  }
+
+  /** @param {...Scripted} scripts */
+  otherwise(...scripts) {
+    this.#scripts.addLast(scripts)
+    return this
+  }
+
+  /** @param {ExecutionRequest} request @param {ExecuteOptions} [options] */
+  async execute(request, options = {}) {
+    return this.#submit(request, check.options(options)).id
+  }
+
+  /** @param {ExecutionRequest} request @param {import('../../index').RunOptions} [options] @returns {Promise<any>} */
+  async run(request, options = {}) {
+    const checked = check.runOptions(options)
+    const result = await this.#submit(request, checked).ended()
+    if (checked.throwOnFailure && !result.success) throw new ExecutionFailedError(result)
+    return result
+  }
+
+  /** @param {ExecutionRequest} request @param {{ signal?: AbortSignal }} [options] */
+  stream(request, options = {}) {
+    const leave = new AbortController()
+    /** @type {Promise<unknown>} */
+    let ended = Promise.resolve()
+    const start = (/** @type {EventStream} */ stream) => {
+      try {
+        const { signal } = check.streamOptions(options)
+        if (signal?.aborted) leave.abort(signal.reason)
+        const forget = signal && onAbort(signal, () => leave.abort(signal.reason))
+        const onEvent = (/** @type {any} */ event) => stream.push(single(event))
+        const execution = this.#submit(request, { onEvent, signal: leave.signal })
+        ended = execution.ended().then(
+          () => (forget?.(), stream.end()),
+          (error) => (forget?.(), stream.end(error)),
+        )
+      } catch (error) {
+        stream.end(/** @type {Error} */ (seenFrom(error, EventStream.prototype.next)))
+      }
+    }
+    const stop = async () => {
+      leave.abort()
+      await ended
+    }
+    return new EventStream(start, stop)
+  }
+
+  /** @param {ExecutionPlan} plan @param {import('../../index').PlanOptions} [options] */
+  async executePlan(plan, options = {}) {
+    return this.#submitPlan(plan, options).id
+  }
+
+  /** @param {ExecutionPlan} plan @param {import('../../index').PlanOptions} [options] */
+  async runPlan(plan, options = {}) {
+    return this.#submitPlan(plan, options).run.ended()
+  }
+
+  /** @param {ExecutionRequest} given @param {ExecuteOptions} options */
+  #submit(given, { signal, ...listeners }) {
+    const request = this.#recorded(check.request(given), given)
+    if (signal?.aborted !== true) this.#slots.expectPlace()
+    const execution = this.#scripted(request, listeners)
+    this.requests.push(request)
+    this.#executions.set(request.id, execution)
+    this.#watch(signal, execution)
+    void execution.live(this.#slots.take(false))
+    return execution
+  }
+
+  /** @param {any} checked @param {any} given @param {string} [field] of its id */
+  #recorded(checked, given, field = 'id') {
+    if (this.#isShutDown) throw new ExecutionError('SHUT_DOWN', 'the engine has been shut down')
+    const id = checked.id ?? randomUUID()
+    if (this.#executions.has(id) || this.#plans.has(id)) {
+      const found = `expected an id that is not in use, found ${id}, which an execution or plan already has`
+      throw new ExecutionError('DUPLICATE_ID', `${field}: ${found}`, { field, executionId: id })
+    }
+    return { ...snapshot(given), id }
+  }
+
+  /**
+   * @param {any} request
+   * @param {import('./execution').Listeners} listeners
+   * @param {import('./execution').Place} [place]
+   */
+  #scripted(request, listeners, place) {
+    const command = display(request.command)
+    const script = this.#scripts.for(request, command)
+    const shared = { config: this.#config, subscribers: this.#subscribers }
+    return new FakeExecution(request, command, script, shared, listeners, place)
+  }
+
+  /** Stops it when the signal says so. @param {AbortSignal | undefined} signal @param {FakeExecution} execution */
+  #watch(signal, execution) {
+    if (signal === undefined) return
+    const stop = () => execution.stop('cancelled', 'cancelled', reasonOf(signal))
+    if (signal.aborted) return stop()
+    const forget = onAbort(signal, stop)
+    void execution.ended().then(forget, forget)
+  }
+
+  /** @param {ExecutionPlan} given @param {import('../../index').PlanOptions} options */
+  #submitPlan(given, options) {
+    const { signal, ...listeners } = check.options(/** @type {any} */ (options))
+    const checked = /** @type {any} */ (check.plan(given))
+    const plan = this.#recorded(checked, given)
+    if (plan.commands === undefined) throw new TypeError('FakeEngine: expected a plan with commands, found one without')
+    for (const key of ['request', 'when', 'allow_failure']) {
+      const at = Array.from(checked.commands).findIndex((/** @type {any} */ step) => step[key] !== undefined)
+      if (at !== -1)
+        throw new TypeError(`FakeEngine: expected commands[${at}] without "${key}", which it does not play`)
+    }
+    checkGraph(plan)
+    const requests = plan.commands.map((/** @type {any} */ request, /** @type {number} */ step) => {
+      return this.#recorded(checked.commands[step], request, `commands[${step}].id`)
+    })
+    const steps = requests.map((/** @type {any} */ request, /** @type {number} */ step) => {
+      return this.#scripted(request, listeners, { planId: plan.id, step })
+    })
+    this.requests.push(...requests)
+    for (const step of steps) this.#executions.set(step.id, step)
+    this.plans.push({ ...plan, commands: requests })
+    const shared = { config: this.#config, subscribers: this.#subscribers }
+    const run = new FakePlan(plan, steps, shared, listeners.onEvent, () => this.#slots.take(true))
+    this.#plans.set(plan.id, { plan: run, steps: steps.map((/** @type {FakeExecution} */ { id }) => id) })
+    const forget = signal ? onAbort(signal, () => run.cancel(reasonOf(signal))) : () => {}
+    // Nothing is told in the call itself.
+    void Promise.resolve().then(() => {
+      if (signal?.aborted) run.cancel(reasonOf(signal))
+      return run.live()
+    })
+    void run.ended().then(forget, forget)
+    return { id: plan.id, run }
+  }
+
+  /** @param {string} id */
+  async getStatus(id) {
+    const checked = check.id(id)
+    return (this.#plans.get(checked)?.plan ?? this.#execution(checked)).status
+  }
+
+  /** @param {string} id */
+  async getResult(id) {
+    const { result } = this.#execution(check.id(id))
+    return result ?? refuse('NOT_FINISHED', id, 'has not finished')
+  }
+
+  /** @param {string} id */
+  async waitForCompletion(id) {
+    return this.#execution(check.id(id)).ended()
+  }
+
+  /** @param {string} planId */
+  async getPlanResult(planId) {
+    const { result } = this.#plan(check.planId(planId))
+    return result ?? refuse('NOT_FINISHED', planId, 'has not finished')
+  }
+
+  /** @param {string} planId */
+  async waitForPlan(planId) {
+    return this.#plan(check.planId(planId)).ended()
+  }
+
+  /** @param {import('../../index').ExecutionFilter} [filter] */
+  async listExecutions(filter = {}) {
+    const { status, source, tag = {}, limit } = check.filter(filter)
+    /** @type {import('../../index').ExecutionSummary[]} */
+    const newestFirst = []
+    for (const execution of this.#executions.values()) newestFirst.unshift(execution.summary())
+    const isMeant = (/** @type {import('../../index').ExecutionSummary} */ { status: own, metadata }) =>
+      (status === undefined || status === own) &&
+      (source === undefined || source === metadata.source) &&
+      Object.keys(tag).every((name) => metadata.tags[name] === tag[name])
+    return newestFirst.filter(isMeant).slice(0, limit)
+  }
+
+  /** @param {string} id @returns {AsyncGenerator<import('../../index').ExecutionEvent, void, undefined>} */
+  subscribe(id) {
+    let leave = () => {}
+    const start = (/** @type {EventStream} */ stream) => {
+      try {
+        const execution = this.#execution(check.id(id))
+        leave = execution.subscribe((event) => stream.push(single(event)))
+        const end = () => stream.end()
+        void execution.ended().then(end, (error) => stream.end(error))
+      } catch (error) {
+        stream.end(/** @type {Error} */ (seenFrom(error, this.subscribe)))
+      }
+    }
+    return new EventStream(start, async () => leave()).begin()
+  }
+
+  /**
+   * Checks what the real one checks. What is scripted is not masked.
+   *
+   * @param {string} id
+   * @param {string} value
+   */
+  addSecret(id, value) {
+    try {
+      const checked = check.id(id)
+      if (Buffer.byteLength(check.secret(value)) < 4) {
+        throw new ExecutionError('VALIDATION', 'value: expected at least 4 bytes, found less', { field: 'value' })
+      }
+      const running = this.#plans.get(checked)?.plan ?? this.#execution(checked)
+      if (running.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+    } catch (error) {
+      throw seenFrom(error, this.addSecret)
+    }
+  }
+
+  /** @param {string} id @param {string} [reason] */
+  async cancel(id, reason) {
+    const checked = check.id(id)
+    const plan = this.#plans.get(checked)?.plan
+    const running = plan ?? this.#execution(checked)
+    if (running.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+    if (plan) plan.cancel(reason)
+    else this.#cancelExecution(/** @type {FakeExecution} */ (running), reason)
+    await running.ended()
+  }
+
+  /** @param {FakeExecution} execution @param {string} [reason] */
+  #cancelExecution(execution, reason) {
+    for (const { plan, steps } of this.#plans.values()) if (steps.includes(execution.id)) plan.cancelStep(execution)
+    execution.stop('cancelled', 'cancelled', reason)
+  }
+
+  /** @param {string} id @param {{ maxBytes?: number }} [options] */
+  async readLogs(id, options = {}) {
+    const checked = check.id(id)
+    const { maxBytes = 10_485_760 } = check.logOptions(options)
+    const { log } = this.#execution(checked)
+    return log.length <= maxBytes ? log : log.slice(log.indexOf('\n', log.length - maxBytes - 1) + 1)
+  }
+
+  /** @param {string} id */
+  getLogPath(id) {
+    try {
+      return join(this.#config.logDir, `${check.id(id)}.log`)
+    } catch (error) {
+      throw seenFrom(error, this.getLogPath)
+    }
+  }
+
+  /** @param {string} id */
+  async removeExecution(id) {
+    const checked = check.id(id)
+    const entry = this.#plans.get(checked)
+    const { result } = entry?.plan ?? this.#execution(checked)
+    if (result === undefined) refuse('NOT_FINISHED', checked, 'has not finished')
+    for (const one of entry?.steps ?? [checked]) this.#executions.delete(one)
+    this.#plans.delete(checked)
+  }
+
+  async cleanup() {
+    const oldest = Date.now() - this.#config.executionRetentionSecs * 1000
+    const old = [...this.#executions.values()].filter(({ result }) => result && Date.parse(result.completedAt) < oldest)
+    for (const { id } of old) this.#executions.delete(id)
+    return old.length
+  }
+
+  /** @param {(event: any) => void} handler */
+  onEvent(handler) {
+    try {
+      check.callback(handler)
+    } catch (error) {
+      throw seenFrom(error, this.onEvent)
+    }
+    // The same function may subscribe twice, and is then told twice.
+    const subscriber = (/** @type {any} */ event) => handler(event)
+    this.#subscribers.add(subscriber)
+    return () => void this.#subscribers.delete(subscriber)
+  }
+
+  async shutdown() {
+    this.#isShutDown = true
+    for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel()
+    const running = [...this.#executions.values()]
+    for (const execution of running) execution.stop('cancelled', 'cancelled')
+    // What is wrong with a script is told to who waits for its execution.
+    await Promise.allSettled(
+      [...running, ...[...this.#plans.values()].map(({ plan }) => plan)].map((one) => one.ended()),
+    )
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.shutdown()
+  }
+
+  get config() {
+    return this.#config
+  }
+
+  get runningCount() {
+    return this.#slots.running
+  }
+
+  get queuedCount() {
+    return this.#slots.queued
+  }
+
+  get totalCount() {
+    return this.#executions.size
+  }
+
+  get availablePermits() {
+    return this.#slots.available
+  }
+
+  /** @param {string} id */
+  #execution(id) {
+    const found = this.#executions.get(id)
+    if (found) return found
+    if (this.#plans.has(id)) return refuse('NOT_FOUND', id, 'is a plan, and no execution')
+    throw unknown(id)
+  }
+
+  /** @param {string} id */
+  #plan(id) {
+    const found = this.#plans.get(id)
+    if (found) return found.plan
+    if (this.#executions.has(id)) return refuse('NOT_FOUND', id, 'is an execution, and no plan')
+    throw unknown(id)
+  }
+}
+
+/** @type {(code: import('../../index').ErrorCode, id: string, what: string) => never} */
+function refuse(code, id, what) {
+  throw new ExecutionError(code, `${id} ${what}`, { executionId: id })
+}
+
+/** @param {string} executionId */
+const unknown = (executionId) =>
+  new ExecutionError('NOT_FOUND', `no execution or plan with the id ${executionId} is known`, { executionId })
+
+/** @param {AbortSignal} signal */
+function reasonOf({ reason }) {
+  return reason === undefined ? undefined : String(reason?.message ?? reason)
+}
+
+/** One event, as a stream takes it. @param {any} event */
+function single(event) {
+  return {
+    next() {
+      const taken = event
+      event = undefined
+      return taken
+    },
+  }
+}
+
+makeAsync(FakeEngine.prototype, [
+  'execute',
+  'run',
+  'executePlan',
+  'runPlan',
+  'getStatus',
+  'getResult',
+  'waitForCompletion',
+  'getPlanResult',
+  'waitForPlan',
+  'listExecutions',
+  'cancel',
+  'readLogs',
+  'removeExecution',
+])
+
+module.exports = { FakeEngine }

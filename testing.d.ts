@@ -1,0 +1,159 @@
+// What stands in for the package in tests: the same types, and no addon.
+
+import type {
+  Command,
+  ExecuteOptions,
+  ExecutionConfig,
+  ExecutionEngine,
+  ExecutionEvent,
+  ExecutionFilter,
+  ExecutionPlan,
+  ExecutionRequest,
+  ExecutionResult,
+  ExecutionStatus,
+  ExecutionSummary,
+  PlanEvent,
+  PlanExecutionResult,
+  PlanOptions,
+  Result,
+  RunOptions,
+} from './index.js'
+
+export { ExecutionError, ExecutionFailedError, quote, quotePowerShell, sh } from './index.js'
+
+/** Fields of a result. */
+export type FakeResultFields = { readonly [Field in keyof Result]?: Result[Field] | undefined }
+
+/**
+ * A whole result, as an engine makes it. What is not given follows from what is: `exitCode: 2` is a failure with its
+ * `error`, `stdout` counts its bytes, and nothing at all is a command that has completed.
+ *
+ * @throws `TypeError` for what no engine says, such as `success` where the status is `failed`.
+ */
+export function fakeResult(
+  overrides: FakeResultFields & { readonly success: true },
+): Extract<ExecutionResult, { success: true }>
+export function fakeResult(
+  overrides: FakeResultFields & { readonly success: false },
+): Extract<ExecutionResult, { success: false }>
+export function fakeResult(overrides?: FakeResultFields): ExecutionResult
+
+/** A line that a scripted command prints, or several. */
+export interface FakeLine {
+  /** A line of standard output, without its end. */
+  readonly stdout?: string | undefined
+  /** A line of standard error, without its end. */
+  readonly stderr?: string | undefined
+  /** How long after the one before it comes, in milliseconds. Default: 0. */
+  readonly afterMs?: number | undefined
+}
+
+/**
+ * What a command does. Without anything it completes at once, and prints nothing. It has one end: `exitCode`, `signal`,
+ * `spawnError`, `timesOut` or `hangs`.
+ */
+export interface FakeScript {
+  /** What it prints, in that order; a text is a line of standard output. */
+  readonly output?: readonly (string | FakeLine)[] | undefined
+  /** How long after its last line it ends, in milliseconds. Default: 0. */
+  readonly endsAfterMs?: number | undefined
+  /** Its exit code. Default: 0. */
+  readonly exitCode?: number | undefined
+  /** The signal that ends it, such as `SIGKILL`. */
+  readonly signal?: string | undefined
+  /** It cannot be started, for that reason. */
+  readonly spawnError?: string | undefined
+  /** Its deadline passes behind its last line, without anybody waiting for it. */
+  readonly timesOut?: boolean | undefined
+  /** It does not end by itself: a cancel ends it, or its deadline, which is waited for. */
+  readonly hangs?: boolean | undefined
+  /** What its result says besides, such as `leftoverProcesses: true`, or in place of what follows from the rest. */
+  readonly result?: FakeResultFields | undefined
+}
+
+/** Fields of a command; a text may be matched by a pattern. */
+export type FakeCommand = {
+  readonly [Field in Command extends infer Union ? (Union extends unknown ? keyof Union : never) : never]?:
+    (Field extends 'args' ? readonly (string | RegExp)[] : string | RegExp) | undefined
+}
+
+/** Which requests: that with an id, those whose command has these fields, or those that a function says. */
+export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => boolean)
+
+/** What a command does, or what says it for a request. */
+export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
+
+/**
+ * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
+ * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
+ * lines, events and results, callbacks that are waited for, cancels and deadlines. What depends on the machine is not:
+ * whether a program, a directory or a script is there.
+ *
+ * Time passes by `setTimeout` and `Date`, so the timers of a test runner control it.
+ *
+ * @example
+ * ```ts
+ * import { FakeEngine } from '@escher-dbai/execution-engine/testing'
+ *
+ * const engine = new FakeEngine()
+ * engine.when({ program: 'git', args: ['status'] }, { output: ['clean'] })
+ * engine.when({ type: 'shell', command: /deploy/ }, { output: [{ stderr: 'denied' }], exitCode: 1 })
+ *
+ * const result = await engine.run({ command: { type: 'exec', program: 'git', args: ['status'] } })
+ * console.log(result.stdout) // 'clean
+ * console.log(engine.requests.length) // 1
+ * ```
+ */
+export class FakeEngine implements ExecutionEngine {
+  /** @throws `ExecutionError` `INVALID_CONFIG`, with the `field`. */
+  constructor(config?: ExecutionConfig)
+
+  /**
+   * Says what the commands of some requests do: the first script for the first request, and so on; the last one for all
+   * others. What was said last counts first. A request for which there is no script is rejected.
+   *
+   * @throws `TypeError` for a script that cannot be.
+   */
+  when(match: FakeMatch, ...scripts: readonly FakeScripted[]): this
+  /** The same for all requests that nothing else is for. */
+  otherwise(...scripts: readonly FakeScripted[]): this
+
+  /** The requests that were accepted, steps of plans among them, as they were passed, each with its id. */
+  readonly requests: readonly ExecutionRequest[]
+  /** The plans that were accepted, likewise. */
+  readonly plans: readonly ExecutionPlan[]
+
+  execute(request: ExecutionRequest, options?: ExecuteOptions): Promise<string>
+  run(
+    request: ExecutionRequest,
+    options: RunOptions & { readonly throwOnFailure: true },
+  ): Promise<Extract<ExecutionResult, { success: true }>>
+  run(request: ExecutionRequest, options?: RunOptions): Promise<ExecutionResult>
+  stream(
+    request: ExecutionRequest,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<ExecutionEvent, void, undefined>
+  executePlan(plan: ExecutionPlan, options?: PlanOptions): Promise<string>
+  runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
+  getStatus(id: string): Promise<ExecutionStatus>
+  getResult(id: string): Promise<ExecutionResult>
+  waitForCompletion(id: string): Promise<ExecutionResult>
+  getPlanResult(planId: string): Promise<PlanExecutionResult>
+  waitForPlan(planId: string): Promise<PlanExecutionResult>
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
+  addSecret(id: string, value: string): void
+  cancel(id: string, reason?: string): Promise<void>
+  readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
+  getLogPath(id: string): string
+  removeExecution(id: string): Promise<void>
+  cleanup(): Promise<number>
+  onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
+  shutdown(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+  readonly config: ExecutionEngine['config']
+  readonly runningCount: number
+  readonly queuedCount: number
+  readonly totalCount: number
+  readonly availablePermits: number
+}
