@@ -421,7 +421,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  * @param {import('./plan').Submission} submission
  * @param {AbortSignal} [signal]
  */
-function submitPlan(engine, run, { plan, runs: stepRuns, stdins, made, variables }, signal) {
+function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, signal) {
   const { onStdout, onStderr, onEvent, context, subscribers } = run
   const shared = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
   for (const step of stepRuns) Object.assign(step, shared)
@@ -433,7 +433,7 @@ function submitPlan(engine, run, { plan, runs: stepRuns, stdins, made, variables
   run.steps = steps
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, steps, plan, stdins, made, variables, wants)
+    return engine.executePlan(token, steps, plan, inputs, variables, wants)
   })
 }
 

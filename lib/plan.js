@@ -12,8 +12,7 @@ const { stringify } = JSON
  * @typedef {object} Submission
  * @property {string} plan as JSON
  * @property {Run[]} runs of its steps
- * @property {import('../binding').StepInput[]} stdins
- * @property {import('../binding').MadeStep[]} made the steps whose requests are made when they are asked for
+ * @property {import('../binding').StepInput[]} inputs what of its steps is not in the JSON
  * @property {string | undefined} variables
  */
 
@@ -30,8 +29,7 @@ function submissionOf(plan, variables, { newId, check }) {
   /** @type {[key: string | number, step: any][]} */
   const steps = plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
   const runs = []
-  const stdins = []
-  const made = []
+  const inputs = []
   const given = []
   /** @type {Map<number, (results: any) => unknown>} */
   const functions = new Map()
@@ -39,20 +37,20 @@ function submissionOf(plan, variables, { newId, check }) {
     if (step.request !== undefined) {
       const id = newId()
       functions.set(index, step.request)
-      made.push({ step: index, id })
+      inputs.push({ step: index, madeAs: id })
       step.request = null
       runs.push(runOf(id, undefined, plan.id, key))
       continue
     }
     if (step.id === undefined) step.id = newId()
     else given.push(step.id)
-    if (step.stdin !== undefined) stdins.push({ step: index, stdin: step.stdin })
+    if (step.stdin !== undefined) inputs.push({ step: index, stdin: step.stdin })
     step.stdin = undefined
     runs.push(runOf(step.id, step.metadata, plan.id, key))
   }
   const [some] = functions.values()
   const make = functions.size === 0 ? undefined : maker(functions, runs, plan.steps !== undefined, check)
-  return { submission: { plan: stringify(plan), runs, stdins, made, variables }, given, make, some }
+  return { submission: { plan: stringify(plan), runs, inputs, variables }, given, make, some }
 }
 
 /** @param {any} step @param {number} index @returns {[number, any]} */

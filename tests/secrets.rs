@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use common::{Recorder, engine, engine_with, run, shell};
 use execution_engine::{
-    Command, Environment, ExecuteOptions, ExecutionConfig, ExecutionError, ExecutionEvent, ExecutionFilter,
-    ExecutionPlan, ExecutionRequest, ExecutionStrategy, Secret,
+    Command, Environment, ExecuteOptions, ExecutionConfig, ExecutionError, ExecutionEvent,
+    ExecutionFilter, ExecutionPlan, ExecutionRequest, ExecutionStrategy, Secret,
 };
 
 const SECRET: &str = "hunter22-s3cr3t";

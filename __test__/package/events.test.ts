@@ -377,3 +377,44 @@ test('nothing of a traced execution is left when its signal is aborted', async (
   expect(survivors(mark)).toEqual([])
   expect(told.at(-1)![1].result).toMatchObject({ status: 'cancelled' })
 })
+
+test('the example makes spans of executions and plans, and hands their context to the commands', async () => {
+  const { subscribe } = await import(new URL('../../examples/opentelemetry.mjs', import.meta.url).href)
+  type Span = { name: string; parent: string; attributes: Record<string, unknown>; status?: unknown; ended: number }
+  const spans: Span[] = []
+  const startSpan = (name: string, _: unknown, parent: string) => {
+    const span: Span = { name, parent, attributes: {}, ended: 0 }
+    spans.push(span)
+    return {
+      setAttribute: (key: string, value: unknown) => void (span.attributes[key] = value),
+      setStatus: (status: unknown) => void (span.status = status),
+      end: () => void (span.ended += 1),
+    }
+  }
+  const back = subscribe({
+    context: { active: () => 'parent' },
+    propagation: {
+      inject: (_: unknown, carrier: Record<string, string>) => void (carrier['traceparent'] = '00-1-2-01'),
+    },
+    trace: { getTracer: () => ({ startSpan }), setSpan: (context: unknown) => context },
+  })
+  undo.push(back)
+  const engine = newEngine()
+  const { id, stdout } = await engine.run(shell('echo $TRACEPARENT; exit 3', { metadata: { source: 'ui' } }))
+  expect(stdout).toBe('00-1-2-01\n')
+  await engine.runPlan({ steps: { it: ok } })
+  await expect(engine.run({ ...ok, id })).rejects.toMatchObject({ code: 'DUPLICATE_ID' })
+  back()
+  await engine.run(ok)
+  expect(spans.map(({ name, parent, ended }) => [name, parent, ended])).toEqual([
+    ['execution shell', 'parent', 1],
+    ['plan', 'parent', 1],
+    ['execution exec', 'parent', 1],
+  ])
+  expect(spans[0]).toMatchObject({
+    attributes: { 'escher.id': id, 'escher.source': 'ui', 'escher.status': 'failed', 'process.exit.code': 3 },
+    status: { code: 2, message: 'exited with code 3' },
+  })
+  expect(spans[1]).not.toHaveProperty('status')
+  expect(spans[2]!.status).toMatchObject({ code: 2 })
+})

@@ -68,8 +68,8 @@ impl PlanStep {
         StepRequest::Made {
             id: Uuid::new_v4(),
             make: RequestFn::new(move |results| {
-                let made = make(results());
-                Box::pin(async move { made.await.map_err(|error| error.into().to_string()) })
+                let request = make(results());
+                Box::pin(async move { request.await.map_err(|error| error.into().to_string()) })
             }),
         }
         .into()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::state::execution::Execution;
+use crate::state::listeners::Listeners;
 
 /// Who is told of an execution: the handler of the engine, its own, and who asked for it later.
 #[derive(Clone, Default)]
@@ -31,7 +32,7 @@ impl Handlers {
 
     pub fn is_empty(&self) -> bool {
         let listeners = self.execution.as_ref().map(|one| &one.listeners);
-        self.own.is_empty() && listeners.is_none_or(|listeners| listeners.is_empty())
+        self.own.is_empty() && listeners.is_none_or(Listeners::is_empty)
     }
 
     /// All who are told at present. Most often nobody listens besides, and nothing is allocated.

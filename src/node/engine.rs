@@ -143,23 +143,22 @@ impl NativeEngine {
     }
 
     /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
-    /// `tokens`, in their order; `wants` of the plan and of each step. `made`: the steps whose requests are made when they
-    /// are asked for.
+    /// `tokens`, in their order; `wants` of the plan and of each step. `inputs`: what of a step is not in
+    /// the JSON.
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
         token: u32,
         tokens: Vec<u32>,
         plan: String,
-        stdins: Vec<StepInput>,
-        made: Vec<MadeStep>,
+        inputs: Vec<StepInput>,
         variables: Option<String>,
         wants: Vec<u32>,
     ) {
         let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
-        let stdins = stdins
+        let inputs = inputs
             .into_iter()
-            .map(|input| (input.step as usize, bytes(input.stdin)))
+            .map(|input| (input.step as usize, (input.stdin.map(bytes), input.made_as)))
             .collect();
         let stop = wants.stop();
         self.channel.enter(token, &Arc::default(), &stop);
@@ -170,7 +169,6 @@ impl NativeEngine {
             environment: environment(variables),
             token,
             tokens,
-            made,
             wants,
             step_wants,
             stop,
@@ -179,7 +177,7 @@ impl NativeEngine {
             Ok(runtime) => {
                 let runtime = runtime.clone();
                 // A long plan takes milliseconds to read.
-                pool::STARTS.submit(move || submission.submit(&plan, stdins, &runtime));
+                pool::STARTS.submit(move || submission.submit(&plan, inputs, &runtime));
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
@@ -427,23 +425,19 @@ impl Submission {
     }
 }
 
-/// What a step of a plan reads.
+/// What of a step of a plan is not in the JSON.
 #[napi(object)]
 pub struct StepInput {
     /// Its index.
     pub step: u32,
-    /// Its input.
-    pub stdin: Either<String, Uint8Array>,
+    /// What it reads.
+    pub stdin: Option<Either<String, Uint8Array>>,
+    /// Where its request is made when its turn has come: the id of its execution.
+    pub made_as: Option<String>,
 }
 
-/// A step whose request is made when its turn has come.
-#[napi(object)]
-pub struct MadeStep {
-    /// Its index.
-    pub step: u32,
-    /// The id of its execution.
-    pub id: String,
-}
+/// The same, by the index of the step.
+type StepInputs = HashMap<usize, (Option<Vec<u8>>, Option<String>)>;
 
 /// A plan on its way to the engine.
 struct PlanSubmission {
@@ -453,14 +447,13 @@ struct PlanSubmission {
     environment: Environment,
     token: u32,
     tokens: Vec<u32>,
-    made: Vec<MadeStep>,
     wants: Wants,
     step_wants: Wants,
     stop: Arc<Stop>,
 }
 
 impl PlanSubmission {
-    fn submit(self, plan: &str, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
+    fn submit(self, plan: &str, inputs: StepInputs, runtime: &Handle) {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
@@ -469,7 +462,7 @@ impl PlanSubmission {
             wants: self.wants,
             subscribers: Arc::clone(&self.subscribers),
         });
-        if let Err(error) = self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
+        if let Err(error) = self.enter(plan, inputs, runtime, Arc::clone(&handler)) {
             refuse(&channel, token, error);
         }
     }
@@ -491,23 +484,19 @@ impl PlanSubmission {
     }
 
     fn enter(
-        mut self,
+        self,
         plan: &str,
-        mut stdins: HashMap<usize, Vec<u8>>,
+        mut inputs: StepInputs,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
         let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
-        let made = std::mem::take(&mut self.made);
-        let mut made: HashMap<_, _> = made
-            .into_iter()
-            .map(|made| (made.step as usize, made.id))
-            .collect();
         for (index, step) in plan.steps.iter_mut().enumerate() {
+            let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
             match &mut step.request {
-                StepRequest::Known(request) => request.stdin = stdins.remove(&index),
+                StepRequest::Known(request) => request.stdin = stdin,
                 StepRequest::Made { id, make } => {
-                    *id = parse_id(&made.remove(&index).unwrap_or_default())?;
+                    *id = parse_id(&made_as.unwrap_or_default())?;
                     *make = self.request_of(index);
                 }
             }

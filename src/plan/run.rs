@@ -72,6 +72,7 @@ pub(crate) fn steps_of(
     stop: Arc<Stop>,
 ) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
     let (reporter, news) = unbounded_channel();
+    let unknown = ExecutionMetadata::default();
     let keys = request.steps.keys().into_iter().enumerate();
     let steps = keys.zip(request.steps.iter().zip(secrets));
     let steps = steps.map(|((index, key), (step, secrets))| {
@@ -83,23 +84,11 @@ pub(crate) fn steps_of(
             reporter: reporter.clone(),
         };
         let id = step.id();
-        match step.known() {
-            Some(request) => {
-                let displayed = displayed(&request.command, secrets);
-                Execution::new(
-                    id,
-                    displayed,
-                    &request.metadata,
-                    Arc::default(),
-                    Some(place),
-                )
-            }
-            None => {
-                let displayed = Displayed::not_yet(secrets);
-                let metadata = ExecutionMetadata::default();
-                Execution::new(id, displayed, &metadata, Arc::default(), Some(place))
-            }
-        }
+        let (displayed, metadata) = match step.known() {
+            Some(request) => (displayed(&request.command, secrets), &request.metadata),
+            None => (Displayed::not_yet(secrets), &unknown),
+        };
+        Execution::new(id, displayed, metadata, Arc::default(), Some(place))
     });
     let plan = Plan {
         id: request.id,
@@ -232,7 +221,7 @@ enum Happening {
     Stop(Asked),
     Deadline(u64),
     News(StepNews),
-    Made(usize, Made),
+    Made(usize, Box<Made>),
     Turn(Option<Slot>),
 }
 
@@ -291,7 +280,7 @@ impl Steps {
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
-            (step, made) = self.making.next() => Happening::Made(step, made),
+            (step, made) = self.making.next() => Happening::Made(step, Box::new(made)),
             slot = turn(&mut self.maybe_slot) => Happening::Turn(slot),
         }
     }
@@ -343,7 +332,7 @@ impl Steps {
                 self.end(step);
                 return true;
             }
-            Happening::Made(step, made) => self.take_request(step, made),
+            Happening::Made(step, made) => self.take_request(step, *made),
             Happening::Turn(slot) => {
                 self.maybe_slot = None;
                 if let Some(slot) = slot {
