@@ -76,7 +76,7 @@ function maker(functions, runs, isNamed, check) {
   const ends = []
   for (const [index, run] of runs.entries()) run.ended = (make) => (ends[index] = once(make))
   return async (index) => {
-    const results = isNamed ? { __proto__: null } : new Array(runs.length).fill(undefined)
+    const results = isNamed ? { __proto__: null } : Array.from({ length: runs.length }, () => undefined)
     for (const [index, run] of runs.entries()) {
       const end = ends[index]
       if (end !== undefined) define(results, isNamed ? run.step : index, end)

@@ -36,7 +36,8 @@ pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{
     ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
 };
-pub use api::step::{PlanStep, RequestFn, StepKey, StepRequest, StepResults, When};
+pub use api::step::{PlanStep, RequestFn, StepRequest, StepResults, When};
+pub use api::step_key::StepKey;
 pub use engine::{ExecuteOptions, ExecutionEngine};
 pub use execution::subscription::Subscription;
 pub use masking::secret::Secret;

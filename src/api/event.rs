@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::api::plan::PlanExecutionResult;
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::ExecutionResult;
-use crate::api::step::StepKey;
+use crate::api::step_key::StepKey;
 
 /// One of the two streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

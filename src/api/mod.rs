@@ -9,3 +9,4 @@ pub(crate) mod quote;
 pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod step;
+pub(crate) mod step_key;

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::request::ExecutionMetadata;
 use super::result::{ExecutionResult, ExecutionStatus};
-use super::step::{PlanStep, StepKey, StepRequest};
+use super::step::{PlanStep, StepRequest};
+use super::step_key::StepKey;
 use crate::masking::mask;
 use crate::masking::secret::{self, Secret};
 

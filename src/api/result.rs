@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::api::path::path_or_none_as_text;
 use crate::api::request::ExecutionMetadata;
-use crate::api::step::StepKey;
+use crate::api::step_key::StepKey;
 
 /// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::request::ExecutionRequest;
 use super::result::ExecutionResult;
+use super::step_key::StepKey;
 
 /// A step of a plan. A request alone is one: `PlanStep::from(request)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,38 +185,6 @@ impl PartialEq for RequestFn {
 }
 
 impl Eq for RequestFn {}
-
-/// Which step of its plan something is: its name, or its index in a plan whose steps have no names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(extend("x-typescript" = "string | number"))
-)]
-#[serde(untagged)]
-pub enum StepKey {
-    /// Its index.
-    Index(usize),
-    /// Its name.
-    Name(Arc<str>),
-}
-
-impl StepKey {
-    /// The path of the step in its plan, as a message names it.
-    pub(crate) fn path(&self) -> String {
-        match self {
-            Self::Index(index) => format!("commands[{index}]"),
-            Self::Name(name) if is_plain(name) => format!("steps.{name}"),
-            Self::Name(name) => format!("steps[{name:?}]"),
-        }
-    }
-}
-
-/// Whether a name needs no quotes in a path.
-fn is_plain(name: &str) -> bool {
-    name.chars()
-        .all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-')
-}
 
 /// What has become of the steps of a plan so far.
 #[derive(Debug, Clone)]

@@ -12,9 +12,9 @@ use napi::{Either, Env, Status, check_status, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
-use super::engine::parse_request;
 use super::error::Failure;
 use super::message::{Args, Message};
+use super::request::parse_request;
 use super::window::Window;
 use crate::api::error::ExecutionError;
 use crate::api::request::ExecutionRequest;

@@ -16,6 +16,7 @@ use super::channel::{Channel, Shared};
 use super::error::Failure;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
+use super::request::{bytes, parse_request, unreadable};
 use super::runtime;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
@@ -540,33 +541,6 @@ fn refuse(channel: &Shared, token: u32, error: ExecutionError) {
     channel.forget(token);
     let outcome = Err(error.into());
     channel.send(Message::Settled { token, outcome });
-}
-
-fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {
-    let expected = "text of whole Unicode characters";
-    // Not what the error says, which may tell a value.
-    move |error| {
-        let found = format!("something else at byte {}", error.column());
-        ValidationError::new(what, expected, found)
-    }
-}
-
-/// A request as JSON, with its input apart.
-pub(super) fn parse_request(
-    request: &str,
-    stdin: Option<Either<String, Uint8Array>>,
-) -> Result<ExecutionRequest> {
-    let mut request: ExecutionRequest =
-        serde_json::from_str(request).map_err(unreadable("request"))?;
-    request.stdin = stdin.map(bytes);
-    Ok(request)
-}
-
-fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
-    match stdin {
-        Either::A(text) => text.into_bytes(),
-        Either::B(bytes) => bytes.to_vec(),
-    }
 }
 
 /// What a command inherits, taken on the JavaScript thread.

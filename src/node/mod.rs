@@ -14,5 +14,6 @@ mod error;
 mod handler;
 mod js_string;
 mod message;
+mod request;
 mod runtime;
 mod window;

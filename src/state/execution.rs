@@ -15,7 +15,7 @@ use crate::api::error::{ExecutionError, Result};
 use crate::api::event::Origin;
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
-use crate::api::step::StepKey;
+use crate::api::step_key::StepKey;
 use crate::masking::secret::Secret;
 
 /// What the registry knows of an execution.

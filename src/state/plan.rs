@@ -11,7 +11,8 @@ use super::secrets::{Grown, SecretSet};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::plan::{ExecutionStats, PlanExecutionResult};
 use crate::api::result::ExecutionStatus;
-use crate::api::step::{StepKey, StepResults};
+use crate::api::step::StepResults;
+use crate::api::step_key::StepKey;
 use crate::masking::secret::Secret;
 
 /// What the registry knows of a plan.
