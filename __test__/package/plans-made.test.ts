@@ -227,3 +227,21 @@ test('a plan with functions is cancelled in the middle and leaves nothing', asyn
   await engine.cancel(id)
   expect(survivors(mark)).toEqual([])
 })
+
+test('secrets of the plan, and of a request that is made, are nowhere: not in its output, command or error', async () => {
+  const events: unknown[] = []
+  const engine = newEngine()
+  engine.onEvent((event) => events.push(event))
+  const { results } = await engine.runPlan({
+    secrets: ['plan-s3cr3t'],
+    steps: {
+      throws: { request: () => Promise.reject(new Error('no plan-s3cr3t today')) },
+      refused: { request: () => ({ ...exec('true'), workingDir: '/no/such/own-s3cr3t', secrets: ['own-s3cr3t'] }) },
+      prints: { request: () => ({ ...exec('echo', 'plan-s3cr3t', 'own-s3cr3t'), secrets: ['own-s3cr3t'] }) },
+    },
+  })
+  expect(results[0]!.error).toBe('its request could not be made: no *** today')
+  expect(results[1]!.error).toContain('/no/such/***')
+  expect(results[2]).toMatchObject({ stdout: '*** ***\n', command: "echo '***' '***'" })
+  expect(JSON.stringify([results, events])).not.toContain('s3cr3t')
+})
