@@ -14,7 +14,7 @@ export type Command =
       /** A program and its arguments, without a shell. */
       readonly type: 'exec'
       /** A path, or a name that is looked up on the `PATH` of the child. */
-      readonly program: string
+      readonly program: string | URL
       /** Default: none. */
       readonly args?: readonly string[] | undefined
     }
@@ -24,13 +24,13 @@ export type Command =
       /** What the shell is to run. */
       readonly command: string
       /** The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows. */
-      readonly shell?: string | undefined
+      readonly shell?: string | URL | undefined
     }
   | {
       /** A script file. */
       readonly type: 'script'
       /** The file. A relative path is relative to {@link ExecutionRequest.workingDir}. */
-      readonly path: string
+      readonly path: string | URL
       /** What runs it. Default: its `#!` line, else its extension, else a shell. */
       readonly interpreter?: string | undefined
       /** Arguments for the script. Default: none. */
@@ -64,16 +64,39 @@ export interface ExecutionRequest {
   /** What to run. */
   readonly command: Command
   /**
-   * Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id of
-   * its execution.
+   * Variables on top of the inherited environment; one without a value is not inherited. Default: none. Each child also
+   * gets `ESCHER_EXECUTION_ID`, the id of its execution.
    */
-  readonly env?: Readonly<Record<string, string>> | undefined
-  /** Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`. */
-  readonly inheritEnv?: boolean | undefined
+  readonly env?: Readonly<Record<string, string | null | undefined>> | undefined
+  /**
+   * Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
+   * those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with the `PATH` of the
+   * user's login shell in place of that of the host, which is read once in the life of the host. On Windows there is no
+   * such shell, and all are inherited as they are. Default: `true`.
+   */
+  readonly inheritEnv?: boolean | readonly string[] | 'login' | undefined
   /** The directory that the command runs in. It must exist. Default: that of the host when the request is made. */
-  readonly workingDir?: string | undefined
+  readonly workingDir?: string | URL | undefined
+  /**
+   * The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
+   * Linux; elsewhere it is refused.
+   */
+  readonly umask?: number | undefined
+  /**
+   * How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
+   * privileged; where the system refuses it, the command fails with `SPAWN_FAILED`. Default: that of the host. On
+   * Linux; elsewhere it is refused.
+   */
+  readonly nice?: number | undefined
+  /**
+   * The user that the command runs as, by name or number, with the groups of that user; `HOME`, `USER` and `LOGNAME`
+   * are those of the user, unless {@link ExecutionRequest.env} names them. A user that the system does not know is
+   * refused; where the host may not change the user, the command fails with `SPAWN_FAILED`. Default: that of the host.
+   * On Linux; elsewhere it is refused.
+   */
+  readonly user?: string | number | undefined
   /** What the command reads. Default: the null device, so that a command which reads sees its end at once. */
-  readonly stdin?: string | Uint8Array | undefined
+  readonly stdin?: Stdin | undefined
   /**
    * The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
    * {@link ExecutionConfig.defaultTimeoutMs}. More than {@link ExecutionConfig.maxTimeoutMs} is refused.
@@ -84,6 +107,62 @@ export interface ExecutionRequest {
    * {@link ExecutionConfig.terminationGraceMs}.
    */
   readonly terminationGraceMs?: number | undefined
+  /** Whether its output is logged. Default: {@link ExecutionConfig.logOutput}. */
+  readonly logOutput?: boolean | undefined
+  /**
+   * Where standard output goes. Default: `capture`. A relative path is relative to the directory that the command runs
+   * in; a link or a foreign file in the way is refused, and a file that cannot be opened fails the start. What goes
+   * into a file, or nowhere, is neither in the result nor in the log, and nobody is told of it.
+   *
+   * - `capture`: it is read: for the result, the log, and whoever is told.
+   * - `ignore`: to the null device. Nothing of it is read or counted.
+   */
+  readonly stdout?:
+    | 'capture'
+    | 'ignore'
+    | {
+        /** Into this file alone, which is emptied before the start. */
+        readonly file: string
+      }
+    | undefined
+  /**
+   * Where standard error goes, as {@link ExecutionRequest.stdout}. With `stdout` both streams share one pipe: `stderr`
+   * of the result is empty, and all there is to be told is standard output. Default: `capture`.
+   *
+   * - `capture`: it is read: for the result, the log, and whoever is told.
+   * - `ignore`: to the null device. Nothing of it is read or counted.
+   * - `stdout`: where standard output goes, through the same pipe: in exactly the order in which it was printed.
+   */
+  readonly stderr?:
+    | 'capture'
+    | 'ignore'
+    | 'stdout'
+    | {
+        /** Into this file alone, which is emptied before the start. */
+        readonly file: string
+      }
+    | undefined
+  /** Whether {@link Result.bytes} holds the output as bytes, for what is no text. Default: `false`. */
+  readonly keepBytes?: boolean | undefined
+  /**
+   * What ends a line, for callbacks and events. Default: `lf`. The log is cut at `\n` alone.
+   *
+   * - `lf`: `\n`; a `\r` before it is dropped.
+   * - `cr-or-lf`: each of `\n`, `\r` and `\r\n`: a progress bar, which returns to the start of its line, is told step
+   *   by step.
+   */
+  readonly splitOn?: 'lf' | 'cr-or-lf' | undefined
+  /**
+   * Whether programs are asked to print colors although they print into a pipe: `FORCE_COLOR` and `CLICOLOR_FORCE` are
+   * set, `TERM` where there is none that knows colors, and `NO_COLOR` is not inherited. What `env` says, wins. Default:
+   * `false`.
+   */
+  readonly color?: boolean | undefined
+  /**
+   * Whether escape sequences (colors, links, movements of the cursor) are left out of the result and the log. Lines,
+   * chunks and files of the request have them. Default: `false`.
+   */
+  readonly stripAnsi?: boolean | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -93,7 +172,7 @@ export interface ExecutionRequest {
   readonly keepBackground?: boolean | undefined
   /**
    * Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-   * `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default:
+   * `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default:
    * none.
    */
   readonly secrets?: readonly string[] | undefined
@@ -116,6 +195,27 @@ export interface ExecutionRequest {
 }
 
 /**
+ * What a command reads.
+ *
+ * - A text, in UTF-8, or bytes, and the end.
+ * - `file`: a file, opened by the host for each start. A relative path is relative to
+ *   {@link ExecutionRequest.workingDir}. A directory, a named pipe and a socket are refused.
+ * - An async iterable, such as a stream of Node, or a `ReadableStream` of the web: it is pulled once the command runs, no
+ *   faster than the command reads, and left when the execution has ended: its iterator is told to return, a stream is
+ *   destroyed or cancelled. Where it fails, or gives something else than texts and bytes, the command is ended, and never
+ *   sees the end of its input, which it might take for a whole one; the result says `failed`, with `errorCode: 'IO'`, and
+ *   why in `error`.
+ * - `open`: what {@link ExecutionEngine.writeStdin} is given, until {@link ExecutionEngine.closeStdin}.
+ */
+export type Stdin =
+  | string
+  | Uint8Array
+  | { readonly file: string | URL }
+  | { readonly open: true }
+  | AsyncIterable<string | Uint8Array>
+  | ReadableStream<string | Uint8Array>
+
+/**
  * Who is told while a command runs.
  *
  * A callback has seen every line before {@link ExecutionEngine.run}, {@link ExecutionEngine.waitForCompletion} or
@@ -128,8 +228,8 @@ export interface ExecutionRequest {
  * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
  * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
- * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
- * as events; `onEvent` is told of all else.
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are neither lines nor chunks, and no events for lines;
+ * `onEvent` is told of all else. Of a stream that the request sends elsewhere there are none either.
  */
 export interface ExecuteOptions<Event = ExecutionEvent> {
   /**
@@ -139,6 +239,13 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStdout?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
   readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
+  /**
+   * Called with what is read of standard output, as it comes: before the lines that it completes, and cut anywhere, also
+   * within a character. The buffer is the callback's own.
+   */
+  readonly onStdoutBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
+  /** Called with what is read of standard error, as {@link ExecuteOptions.onStdoutBytes} is for standard output. */
+  readonly onStderrBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
@@ -235,12 +342,24 @@ export interface ExecutionConfig {
   /** Whether output is logged, one file per execution that prints anything. Default: `true`. */
   readonly logOutput?: boolean | undefined
   /**
-   * The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
-   * system's temporary directory.
+   * The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions-<uid>` in
+   * the temporary directory of the system, with the number of the user; on Windows, where that directory is the user's
+   * own, `cloudops-executions`.
    */
   readonly logDir?: string | undefined
-  /** The largest size of one log file, in bytes. Default: 104 857 600. */
+  /**
+   * The largest size of one log or overflow file, in bytes. Default: 104 857 600. What comes after is not written, and
+   * the result says so.
+   */
   readonly maxLogSizeBytes?: number | undefined
+  /** How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800. */
+  readonly logRetentionSecs?: number | undefined
+  /**
+   * How much all log and overflow files in the directory may hold, in bytes. Default: 1 073 741 824. What does not fit
+   * is deleted, those of the execution that finished first before others; what is still written never is, whichever
+   * host writes it.
+   */
+  readonly maxTotalLogBytes?: number | undefined
   /**
    * Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
    * for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
@@ -276,6 +395,14 @@ export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | '
 /** How an execution ended. */
 export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
+/** The bytes that a result keeps of both streams. */
+export interface OutputBytes {
+  /** Of standard output. */
+  stdout: Buffer
+  /** Of standard error. */
+  stderr: Buffer
+}
+
 /** How an execution ended. */
 export interface Result {
   /** The id of the execution. */
@@ -295,6 +422,11 @@ export interface Result {
   stdout: string
   /** What was printed to standard error, as {@link Result.stdout}. */
   stderr: string
+  /**
+   * Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where {@link ExecutionRequest.keepBytes}
+   * asks for that; else `null`.
+   */
+  bytes: OutputBytes | null
   /** How much was printed to standard output, kept or not, in bytes. */
   stdoutBytes: number
   /** How much was printed to standard error, kept or not, in bytes. */
@@ -329,6 +461,11 @@ export interface Result {
    * `error` tells of it, too. Else empty.
    */
   survivors: readonly number[]
+  /**
+   * The processor time of the command and of what it has waited for; on Windows, of all that it has started. `null`
+   * where there was no process, or nobody knows.
+   */
+  usage: CpuUsage | null
   /** The log file, or `null` if nothing was logged. */
   logPath: string | null
   /** What went wrong, in words, or `null`. */
@@ -339,7 +476,7 @@ export interface Result {
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
-   *   command all the same.
+   *   command all the same. Or what feeds its input has failed, for which it was ended.
    * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
   errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | 'INVALID_STEP' | null
@@ -360,6 +497,12 @@ export interface Result {
 
 /** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */
 export interface ResultMembers {
+  /**
+   * {@link Result.stdout} and {@link Result.stderr} as one text, in the order in which they were read, made when it is
+   * asked for. What was printed to both between two reads may have been printed in another order; `stderr: 'stdout'` in
+   * the request tells the exact one. Of more than 4096 turns of both streams the order is coarser.
+   */
+  readonly all: string
   /**
    * What was printed to standard output, read as JSON; a mark of the byte order before it is passed over. Where the
    * command has failed it is read all the same: some tell of that in JSON.
@@ -389,6 +532,14 @@ export type ExecutionResult = Result &
         status: Exclude<FinalStatus, 'completed'>
       }
   )
+
+/** Processor time, as the operating system counts it, rounded to milliseconds. */
+export interface CpuUsage {
+  /** The time in programs, in milliseconds. */
+  userCpuMs: number
+  /** The time that the operating system has worked for them, in milliseconds. */
+  systemCpuMs: number
+}
 
 /** One line about an execution. */
 export interface ExecutionSummary {
@@ -420,6 +571,38 @@ export interface ExecutionFilter {
   readonly tag?: Readonly<Record<string, string>> | undefined
   /** How many at most: the newest. */
   readonly limit?: number | undefined
+}
+
+/** An entry of a log: a line, or a piece of one. */
+export interface LogLine {
+  /**
+   * The stream that it was printed to.
+   *
+   * - `stdout`: standard output.
+   * - `stderr`: standard error.
+   */
+  stream: 'stdout' | 'stderr'
+  /** The line, or the piece of it, without its end. Invalid UTF-8 becomes U+FFFD. */
+  line: string
+  /** When its last byte was read; of what nobody finished, when it was written to the log. */
+  timestamp: string
+  /** Where the next entry begins in the log, in bytes: what to pass as `from` to go on after this one. */
+  offset: number
+  /**
+   * `false` for a piece that is not the last one of its line. Pieces are not joined. A line comes in pieces if it is
+   * longer than 16 KiB, or if nobody finished it for a second.
+   */
+  complete: boolean
+}
+
+/** Some entries of a log. */
+export interface LogPage {
+  /** The entries, in the order of the log. */
+  lines: LogLine[]
+  /** Where the next page begins: what to pass as `from` for it. */
+  next: number
+  /** Whether the execution has ended, and no entry follows. */
+  ended: boolean
 }
 
 /**
@@ -475,8 +658,17 @@ export interface StdoutEvent {
   step: string | number | null
   /** The line, without its end. */
   line: string
-  /** Whether the line goes on in the next event of that stream. */
+  /**
+   * Whether it is no whole line: a piece of one that is longer than {@link ExecutionConfig.maxLineSizeBytes}, which
+   * goes on in the next event of that stream; or an unfinished one.
+   */
   partial: boolean
+  /**
+   * Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for its
+   * answer. The next event of that stream tells it again from its beginning, with what follows. Left out where it is
+   * not so.
+   */
+  unfinished?: boolean
   /** When it was read. */
   timestamp: string
 }
@@ -495,8 +687,17 @@ export interface StderrEvent {
   step: string | number | null
   /** The line, without its end. */
   line: string
-  /** Whether the line goes on in the next event of that stream. */
+  /**
+   * Whether it is no whole line: a piece of one that is longer than {@link ExecutionConfig.maxLineSizeBytes}, which
+   * goes on in the next event of that stream; or an unfinished one.
+   */
   partial: boolean
+  /**
+   * Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for its
+   * answer. The next event of that stream tells it again from its beginning, with what follows. Left out where it is
+   * not so.
+   */
+  unfinished?: boolean
   /** When it was read. */
   timestamp: string
 }
@@ -836,13 +1037,13 @@ export interface PlanExecutionResult {
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
- * - `ALREADY_FINISHED`: what was to be cancelled, or given a secret, has ended.
+ * - `ALREADY_FINISHED`: what was to be cancelled, written to, or given a secret, has ended.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
  * - `CONCURRENCY_LIMIT_REACHED`: all slots are taken and the queue is full.
  * - `ALREADY_INITIALIZED`: the global engine exists.
  * - `NOT_INITIALIZED`: the global engine does not exist yet.
  * - `SHUT_DOWN`: the engine has been shut down.
- * - `IO`: a log could not be read.
+ * - `IO`: a log could not be read, or an input not be written to.
  * - `INTERNAL`: a defect of the engine.
  */
 export type ErrorCode =
@@ -910,7 +1111,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.
@@ -1112,7 +1313,7 @@ export class ExecutionEngine implements Executor {
    * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
    * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
    *
-   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, too many of them, or if `id` is no UUID;
    *   `NOT_FOUND`; `ALREADY_FINISHED`.
    */
   addSecret(id: string, value: string): void
@@ -1134,6 +1335,24 @@ export class ExecutionEngine implements Executor {
   cancel(id: string): Promise<void>
 
   /**
+   * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
+   * to the command: no faster than the command reads, and not before it was started. Writes are made in the order of the
+   * calls. Who waits for each holds no more than one in memory.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, `VALIDATION` if the request does not say so, or `IO` if the command has
+   * closed its input, or {@link ExecutionEngine.closeStdin} was called before.
+   */
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+
+  /**
+   * Ends the input of an execution whose request says `stdin: { open: true }`, behind what was written before. Where it has
+   * ended already, nothing is done.
+   *
+   * Rejects with `NOT_FOUND`, or `VALIDATION` if the request does not say so.
+   */
+  closeStdin(id: string): Promise<void>
+
+  /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
    * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
    * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
@@ -1143,6 +1362,35 @@ export class ExecutionEngine implements Executor {
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
   /**
+   * Some entries of the log of an execution, also of another process: at most `limit` of them (1000), from the offset
+   * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
+   * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
+   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+
+  /**
+   * Yields the entries of the log of an execution from the offset `from` on, and those that come, each once and in
+   * order, until the execution has ended. It may be one of another process: then until nobody writes its log any more.
+   * What is not taken yet stays in the file, so a slow loop holds the command up as little as none. After an interruption,
+   * also of the host, it goes on from the `offset` of the last entry that was taken.
+   *
+   * An execution of this engine that has not printed anything yet is waited for. Aborting `signal` ends the loop, without
+   * an error. A log that is deleted meanwhile is yielded to its end.
+   *
+   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
+   */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
+
+  /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.
    *
    * @throws {@link ExecutionError} `VALIDATION` if `id` is no UUID.
@@ -1150,15 +1398,17 @@ export class ExecutionEngine implements Executor {
   getLogPath(id: string): string
 
   /**
-   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
+   * Forgets a finished execution, or a finished plan with its steps. With `logs`, its log and overflow files are deleted
+   * as well, also those of an execution of an earlier process, which is not remembered; else they stay.
    *
-   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * Rejects with `NOT_FINISHED` while it runs or waits, or, with `logs`, while another host or what the command has left
+   * running still writes them; `NOT_FOUND`; `IO` if a file cannot be deleted; or `VALIDATION`.
    */
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
 
   /**
-   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Their log files
-   * stay.
+   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Deletes the logs
+   * that are older than {@link ExecutionConfig.logRetentionSecs}, or more than {@link ExecutionConfig.maxTotalLogBytes}.
    *
    * @returns How many it forgot.
    */

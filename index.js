@@ -1,6 +1,7 @@
 'use strict'
 
 const { AsyncResource } = require('node:async_hooks')
+const { isUint8Array } = require('node:util').types
 const native = require('./lib/native')
 const { aboutOf } = require('./lib/about')
 const { onAbort } = require('./lib/abort')
@@ -10,7 +11,7 @@ const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
 const { stepsOf, submissionOf } = require('./lib/plan')
 const { quote, quotePowerShell } = require('./lib/quote')
-const { toConfig, toPlanResult, toResult, toSummary } = require('./lib/result')
+const { toConfig, toLogPage, toPlanResult, toResult, toSummary } = require('./lib/result')
 const { sh } = require('./lib/sh')
 const { addVariables, isTraced, trace } = require('./lib/trace')
 
@@ -86,12 +87,33 @@ function ended(submit, options) {
 }
 
 /** @param {ExecuteOptions} options */
-const runOf = ({ onStdout, onStderr, onEvent }) => ({
+const runOf = ({ onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent }) => ({
   onStdout,
   onStderr,
+  onStdoutBytes,
+  onStderrBytes,
   onEvent,
-  context: contextOf(onStdout ?? onStderr ?? onEvent),
+  context: contextOf(onStdout ?? onStderr ?? onStdoutBytes ?? onStderrBytes ?? onEvent),
 })
+
+/**
+ * Takes out of a request what goes another way than the rest: bytes, and a source of them.
+ *
+ * @param {any} request
+ * @returns {{ stdin: string | Uint8Array | undefined, source: import('./lib/input').Source | undefined }}
+ */
+function takeInput(request) {
+  const { stdin } = request
+  if (stdin === undefined || typeof stdin === 'string' || isUint8Array(stdin)) {
+    request.stdin = undefined
+    return { stdin, source: undefined }
+  }
+  const { Source } = require('./lib/input')
+  if (!(stdin instanceof Source)) return { stdin: undefined, source: undefined }
+  request.stdin = { __proto__: null, open: true }
+  stdin.hold()
+  return { stdin: undefined, source: stdin }
+}
 
 /** @type {ExecutionEngine | undefined} */
 let globalEngine
@@ -190,12 +212,12 @@ class ExecutionEngine {
    */
   #submit(request, run, signal) {
     const checked = check.request(request)
-    const { stdin } = checked
-    checked.stdin = undefined
+    const { stdin, source } = takeInput(checked)
     checked.id ??= newId()
     run.id = checked.id
     run.metadata = checked.metadata
     run.subscribers = this.#subscribers
+    if (source) run.source = source
     if (!isTraced()) return this.#send(checked, stdin, run, signal)
     const { metadata } = aboutOf(run)
     trace(run, { kind: 'execution', command: commandOf(checked), metadata }, (variables) => {
@@ -217,6 +239,7 @@ class ExecutionEngine {
       variables: checked.inherit_env === false ? '' : variables(),
     }
     channel.submit(this.#native, run, submission, signal)
+    if (run.source) void this.#feed(run.source, run.id)
   }
 
   /**
@@ -250,11 +273,33 @@ class ExecutionEngine {
       complete?.(made)
       return made
     }
-    const { submission, given, make, some } = submissionOf(checked, variables(), { newId, check: checkMade })
+    const { submission, given, sources, make, some } = submissionOf(checked, variables(), {
+      newId,
+      check: checkMade,
+      takeInput,
+      feed: (source, id) => void this.#feed(source, id),
+    })
     run.make = make
     run.context ??= contextOf(some)
     this.#enter(run, [run.id, ...given])
     channel.submitPlan(this.#native, run, submission, signal)
+    for (const [id, source] of sources) void this.#feed(source, id, this.#entering.get(run.id))
+  }
+
+  /**
+   * Lets a source feed an execution, once that was entered.
+   *
+   * @param {import('./lib/input').Source} source
+   * @param {string} id
+   * @param {Promise<void>} [entered]
+   */
+  async #feed(source, id, entered) {
+    await entered
+    await source.feed({
+      write: (chunk) => channel.ask((token) => this.#native.writeStdin(token, id, chunk)),
+      close: () => channel.ask((token) => this.#native.closeStdin(token, id)),
+      fail: (problem) => this.#native.failStdin(id, problem),
+    })
   }
 
   /**
@@ -366,8 +411,8 @@ class ExecutionEngine {
   async waitForCompletion(id) {
     const checked = check.id(id)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    const [json, stdout, stderr] = await channel.ask((token) => this.#native.wait(token, checked))
-    return toResult(json, stdout, stderr)
+    const answer = await channel.ask((token) => this.#native.wait(token, checked))
+    return toResult(.../** @type {Parameters<typeof toResult>} */ (answer))
   }
 
   /** @param {string} planId */
@@ -419,14 +464,65 @@ class ExecutionEngine {
 
   /**
    * @param {string} id
+   * @param {string | Uint8Array} data
+   * @returns {Promise<void>}
+   */
+  async writeStdin(id, data) {
+    const checked = check.id(id)
+    // What is passed may be changed after the call.
+    const given = check.data(data)
+    const copy = typeof given === 'string' ? given : given.slice()
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    return channel.ask((token) => this.#native.writeStdin(token, checked, copy))
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
+  async closeStdin(id) {
+    const checked = check.id(id)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    return channel.ask((token) => this.#native.closeStdin(token, checked))
+  }
+
+  /**
+   * @param {string} id
    * @param {{ maxBytes?: number }} [options]
    * @returns {Promise<string>}
    */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    const { maxBytes } = check.logOptions(options)
+    const { maxBytes } = check.tailOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
     return channel.ask((token) => this.#native.readLogs(token, checked, maxBytes))
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ from?: number, limit?: number }} [options]
+   * @returns {Promise<import('./index').LogPage>}
+   */
+  async readLogLines(id, options = {}) {
+    const checked = check.id(id)
+    const { from = 0, limit = 1000 } = check.pageOptions(options)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    return toLogPage(await channel.ask((token) => this.#native.readLogLines(token, checked, from, limit)))
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ from?: number, signal?: AbortSignal }} [options]
+   * @returns {AsyncGenerator<import('./index').LogLine, void, undefined>}
+   */
+  followLogs(id, options = {}) {
+    const { LogStream } = require('./lib/follow')
+    return new LogStream(async () => {
+      const checked = check.id(id)
+      const { from = 0, signal } = check.followOptions(options)
+      if (this.#entering.has(checked)) await this.#entering.get(checked)
+      return { follower: this.#native.followLogs(checked, from), signal }
+    })
   }
 
   /**
@@ -441,11 +537,17 @@ class ExecutionEngine {
     }
   }
 
-  /** @param {string} id */
-  async removeExecution(id) {
+  /**
+   * @param {string} id
+   * @param {{ logs?: boolean }} [options]
+   * @returns {Promise<void>}
+   */
+  async removeExecution(id, options = {}) {
     const checked = check.id(id)
+    const { logs = false } = check.removeOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    unwrap(this.#native.remove(checked))
+    if (logs) return channel.ask((token) => this.#native.removeWithLogs(token, checked))
+    return unwrap(this.#native.remove(checked))
   }
 
   /** @returns {Promise<number>} */
@@ -512,7 +614,10 @@ makeAsync(ExecutionEngine.prototype, [
   'waitForPlan',
   'listExecutions',
   'cancel',
+  'writeStdin',
+  'closeStdin',
   'readLogs',
+  'readLogLines',
   'removeExecution',
   'cleanup',
   'shutdown',

@@ -83,6 +83,42 @@ export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => b
 /** What a command does, or what says it for a request. */
 export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
 
+/** An entry of a log. */
+export interface FakeLogLine {
+  /** Where it was printed. */
+  stream: 'stdout' | 'stderr'
+  /** The line, without its end. */
+  line: string
+  /** When it was printed, ISO 8601, in UTC. */
+  timestamp: string
+  /** Where to go on after it. */
+  offset: number
+  /** Whether it is a whole line. */
+  complete: boolean
+}
+
+/** Some entries of a log. */
+export interface FakeLogPage {
+  /** The entries. */
+  lines: FakeLogLine[]
+  /** Where to go on. */
+  next: number
+  /** Whether nothing more comes. */
+  ended: boolean
+}
+
+/** Which executions are listed. */
+export interface FakeFilter {
+  /** Those with that status. */
+  readonly status?: ExecutionStatus | undefined
+  /** Those with that `source`. */
+  readonly source?: string | undefined
+  /** Those with all of these tags. */
+  readonly tag?: Readonly<Record<string, string>> | undefined
+  /** No more than so many. */
+  readonly limit?: number | undefined
+}
+
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
@@ -100,7 +136,7 @@ export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScri
  * engine.when({ type: 'shell', command: /deploy/ }, { output: [{ stderr: 'denied' }], exitCode: 1 })
  *
  * const result = await engine.run({ command: { type: 'exec', program: 'git', args: ['status'] } })
- * console.log(result.stdout) // 'clean
+ * console.log(result.stdout) // clean
  * console.log(engine.requests.length) // 1
  * ```
  */
@@ -120,6 +156,8 @@ export class FakeEngine implements ExecutionEngine {
 
   /** The requests that were accepted, steps of plans among them, as they were passed, each with its id. */
   readonly requests: readonly ExecutionRequest[]
+  /** What was written to the input of an execution, as text. */
+  inputOf(id: string): string
   /** The plans that were accepted, likewise. */
   readonly plans: readonly ExecutionPlan[]
 
@@ -140,13 +178,32 @@ export class FakeEngine implements ExecutionEngine {
   waitForCompletion(id: string): Promise<ExecutionResult>
   getPlanResult(planId: string): Promise<PlanExecutionResult>
   waitForPlan(planId: string): Promise<PlanExecutionResult>
-  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
-  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
+  listExecutions(filter?: FakeFilter): Promise<ExecutionSummary[]>
   addSecret(id: string, value: string): void
+  /** Says that an execution with a lease is still wanted. No lease ends here. */
+  renewLease(id: string, leaseMs?: number): Promise<void>
+  /** Writes to the input of an execution whose request says `stdin: { open: true }`. */
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+  /** Ends that input. */
+  closeStdin(id: string): Promise<void>
+  /** The events of an execution from this call on. */
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
   cancel(id: string, reason?: string): Promise<void>
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+  closeStdin(id: string): Promise<void>
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
+  /** Some entries of its log, from an offset on. */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<FakeLogPage>
+  /** The entries of its log from an offset on, and those that come. */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<FakeLogLine, void, undefined>
   getLogPath(id: string): string
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
   cleanup(): Promise<number>
   onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
   shutdown(): Promise<void>

@@ -3,7 +3,7 @@
 
 use execution_engine::{
     ErrorCode, ExecutionConfig, ExecutionEvent, ExecutionFilter, ExecutionPlan, ExecutionRequest,
-    ExecutionResult, ExecutionStatus, ExecutionSummary, PlanExecutionResult,
+    ExecutionResult, ExecutionStatus, ExecutionSummary, LogPage, PlanExecutionResult,
 };
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::json;
@@ -24,6 +24,7 @@ fn main() {
     told.subschema_for::<ExecutionSummary>();
     told.subschema_for::<PlanExecutionResult>();
     told.subschema_for::<ExecutionEvent>();
+    told.subschema_for::<LogPage>();
     told.subschema_for::<ErrorCode>();
     let definitions = |generator: &mut SchemaGenerator| generator.take_definitions(true);
     let both = json!({ "passed": definitions(&mut passed), "told": definitions(&mut told) });

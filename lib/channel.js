@@ -23,6 +23,8 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {string} id
  * @property {((line: string) => unknown) | undefined} [onStdout]
  * @property {((line: string) => unknown) | undefined} [onStderr]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStdoutBytes]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStderrBytes]
  * @property {((event: any) => unknown) | undefined} [onEvent]
  * @property {((events: { next(): any }) => Promise<void> | undefined) | undefined} [onEvents]
  * @property {import('node:async_hooks').AsyncResource | undefined} [context] what the callbacks of the call run in
@@ -40,6 +42,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {import('./about').About} [about] what its events tell of it
  * @property {((step: number) => Promise<{ request: string, stdin: string | Uint8Array | undefined }>) | undefined} [make]
  *   of a plan: makes the request of a step
+ * @property {import('./input').Source | undefined} [source] what the command reads
  */
 
 /** @type {Map<number, Run>} */
@@ -60,6 +63,8 @@ const handlersByKind = {
   Progress: progress,
   PlanEnded: planEnded,
   Make: make,
+  Bytes: bytes,
+  Unfinished: unfinished,
 }
 
 /** By the number that comes with a message. @type {((...values: any[]) => void)[]} */
@@ -124,7 +129,7 @@ function begin(token, start) {
 function refuse(token, error) {
   const run = leave(runs, token)
   if (run === undefined) return leave(questions, token)?.reject(error)
-  leaveSteps(run)
+  for (const refused of [run, ...leaveSteps(run)]) refused?.source?.release()
   run.refused(error)
   // A signal of the user's own making may throw.
   run.forget?.()
@@ -135,11 +140,37 @@ function output(token, stream, text, partial, at, size) {
   const run = runs.get(token)
   if (run === undefined) return acknowledge(token, size)
   const batch = { stream: STREAMS[stream], text, partial, at }
-  inOrder(run, () => {
-    const pending = deliver(run, batch)
-    if (pending === undefined) return acknowledge(token, size)
-    return pending.then(() => acknowledge(token, size))
-  })
+  inOrder(run, () => acknowledged(token, size, deliver(run, batch)))
+}
+
+/** @type {(token: number, stream: 0 | 1, chunk: Buffer, size: number) => void} */
+function bytes(token, stream, chunk, size) {
+  const run = runs.get(token)
+  const own = stream === 0 ? run?.onStdoutBytes : run?.onStderrBytes
+  if (run === undefined || own === undefined) return acknowledge(token, size)
+  inOrder(run, () => acknowledged(token, size, call(own, chunk)))
+}
+
+/** @type {(token: number, stream: 0 | 1, line: string, at: number, size: number) => void} */
+function unfinished(token, stream, line, at, size) {
+  const run = runs.get(token)
+  if (run === undefined) return acknowledge(token, size)
+  const eventType = STREAMS[stream]
+  const timestamp = iso(at)
+  const event = () => ({ eventType, ...aboutOf(run), line, partial: true, unfinished: true, timestamp })
+  inOrder(run, () => acknowledged(token, size, emitOne(run, event)))
+}
+
+/**
+ * Lets Rust send more once what was delivered has been taken.
+ *
+ * @param {number} token
+ * @param {number} size
+ * @param {Promise<void> | undefined} pending
+ */
+function acknowledged(token, size, pending) {
+  if (pending === undefined) return acknowledge(token, size)
+  return pending.then(() => acknowledge(token, size))
 }
 
 /** What was delivered in this turn of the event loop. @type {Map<number, number>} */
@@ -285,16 +316,17 @@ function started(token, pid, command, at) {
   inOrder(run, () => emitOne(run, event))
 }
 
-/** @type {(token: number, json: string | undefined, stdout: string, stderr: string) => void} */
-function ended(token, json, stdout, stderr) {
+/** @type {(token: number, json: string | undefined, out: string, err: string, outBytes?: Buffer, errBytes?: Buffer) => void} */
+function ended(token, json, out, err, outBytes, errBytes) {
   const run = leave(runs, token)
   if (run === undefined) return
   // Rust has waited for the callbacks; what has not returned by now is not waited for any longer, and no line comes
   // after the end.
   run.over = true
   run.backlog = undefined
+  run.source?.end()
   if (json !== undefined) {
-    const make = () => toResult(json, stdout, stderr)
+    const make = () => toResult(json, out, err, outBytes, errBytes)
     emitOne(run, () => endOf(run, make()))
     run.ended?.(make)
   }
@@ -327,7 +359,7 @@ function progress(token, completed, total, command, at) {
 function planEnded(token, parts, at) {
   const run = leave(runs, token)
   if (run === undefined) return
-  leaveSteps(run)
+  for (const step of leaveSteps(run)) step?.source?.end()
   if (parts !== undefined) {
     const make = () => toPlanResult(parts)
     const { metadata } = aboutOf(run)
@@ -342,9 +374,7 @@ function planEnded(token, parts, at) {
  *
  * @param {Run} run
  */
-function leaveSteps(run) {
-  for (const token of run.steps ?? []) leave(runs, token)
-}
+const leaveSteps = (run) => (run.steps ?? []).map((token) => leave(runs, token))
 
 /** @type {(token: number, step: number, question: number) => void} */
 function make(token, step, question) {
@@ -368,12 +398,9 @@ function settled(token, failure, value) {
   else leave(questions, token)?.resolve(value)
 }
 
-/** @type {(token: number, text: string) => void} */
-function warning(_, text) {
-  process.emitWarning(text, {
-    type: 'ExecutionEngineWarning',
-    code: 'ESCHER_NO_GUARDIAN',
-  })
+/** @type {(token: number, text: string, code: string) => void} */
+function warning(_, text, code) {
+  process.emitWarning(text, { type: 'ExecutionEngineWarning', code })
 }
 
 /** @param {Run} run @param {AbortSignal} [signal] */
@@ -382,6 +409,8 @@ function wantsOf(run, signal) {
   const events = run.onEvent || run.onEvents
   if (run.onStdout || events) wants |= Wanted.Stdout
   if (run.onStderr || events) wants |= Wanted.Stderr
+  if (run.onStdoutBytes) wants |= Wanted.StdoutBytes
+  if (run.onStderrBytes) wants |= Wanted.StderrBytes
   if (run.ended || events) wants |= Wanted.Result
   if (events) wants |= Wanted.Started
   if (run.accepted) wants |= Wanted.Accepted
@@ -408,6 +437,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
     if (failure) throw fromFailure(failure)
   } catch (error) {
     leave(runs, token)
+    run.source?.release()
     run.forget?.()
     throw error
   }
@@ -422,8 +452,9 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  * @param {AbortSignal} [signal]
  */
 function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, signal) {
-  const { onStdout, onStderr, onEvent, context, subscribers } = run
-  const shared = { onStdout, onStderr, onEvent, context, subscribers, refused: () => {} }
+  const { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent, context, subscribers } = run
+  const told = { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent }
+  const shared = { ...told, context, subscribers, refused: () => {} }
   for (const step of stepRuns) Object.assign(step, shared)
   // All want the same.
   const [first] = stepRuns

@@ -12,29 +12,49 @@ const {
   count,
   flag,
   indicesOf,
+  inheritEnv,
   isObject,
   listOf,
   named,
   object,
   oneOf,
+  path,
+  oneOfOr,
   positive,
   secretList,
   secretText,
   secretTexts,
+  stdin,
   sizeOfAtLeast,
   tag,
   text,
   textSize,
   texts,
+  user,
   uuid,
   whileChecking,
+  within,
 } = require('./checkers')
 const schema = require('./schema')
 
 /** @typedef {import('./checkers').Checker} Checker */
 
 /** The kinds of `lib/schema.js` that are no shapes. @type {Record<string, Checker>} */
-const kinds = { text, flag, positive, count, textSize, uuid, bytes, texts, secretTexts, secretList }
+const kinds = {
+  text,
+  flag,
+  positive,
+  count,
+  textSize,
+  uuid,
+  texts,
+  secretTexts,
+  secretList,
+  path,
+  inheritEnv,
+  user,
+  stdin,
+}
 
 /**
  * The checker of a kind or a shape of `lib/schema.js`.
@@ -47,6 +67,8 @@ function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
+  if (shape.within) return within(shape.within[0], shape.within[1])
+  if (shape.or) return oneOfOr(shape.oneOf, checkersOf(shape.or.fields))
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.named) return named(checkerOf(shape.named))
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
@@ -85,6 +107,8 @@ const ofJavaScript = { spell: (/** @type {string} */ key) => key }
 const optionsOfAll = {
   'onStdout?': callback,
   'onStderr?': callback,
+  'onStdoutBytes?': callback,
+  'onStderrBytes?': callback,
   'onEvent?': callback,
   'signal?': abortSignal,
 }
@@ -93,7 +117,10 @@ const options = object(optionsOfAll, 'an options object', ofJavaScript)
 const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
 const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
-const logOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
+const tailOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
+const pageOptions = object({ 'from?': count, 'limit?': positive }, 'an options object', ofJavaScript)
+const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an options object', ofJavaScript)
+const removeOptions = object({ 'logs?': flag }, 'an options object', ofJavaScript)
 
 module.exports = {
   /** @param {unknown} value */
@@ -111,7 +138,15 @@ module.exports = {
   /** @param {unknown} value @returns {{ signal?: AbortSignal }} */
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */
-  logOptions: (value) => logOptions(value, 'options', 'VALIDATION'),
+  tailOptions: (value) => tailOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ from?: number, limit?: number }} */
+  pageOptions: (value) => pageOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ from?: number, signal?: AbortSignal }} */
+  followOptions: (value) => followOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ logs?: boolean }} */
+  removeOptions: (value) => removeOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {string | Uint8Array} */
+  data: (value) => bytes(value, 'data', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */

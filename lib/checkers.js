@@ -55,10 +55,9 @@ function secretsOfChecked() {
   const named = isObject(steps) ? keys(steps).map((name) => peek(steps, name)) : []
   const parts = [checking, ...itemsOf(peek(checking, 'commands')), ...named]
   const names = parts.flatMap((part) => itemsOf(peek(part, 'secretEnv')))
-  const values = parts.flatMap((part) => [
-    ...itemsOf(peek(part, 'secrets')),
-    ...names.flatMap((/** @type {any} */ name) => [peek(peek(part, 'env'), name), process.env[String(name)]]),
-  ])
+  const ofHost = names.map((name) => process.env[String(name)])
+  const ofRequest = parts.map((part) => names.map((name) => peek(peek(part, 'env'), String(name))))
+  const values = [...parts.map((part) => itemsOf(peek(part, 'secrets'))), ofHost, ...ofRequest].flat()
   const texts = values.map((value) => (typeof value === 'number' || typeof value === 'bigint' ? `${value}` : value))
   return texts
     .filter((text) => typeof text === 'string' && text.trim().length > 3)
@@ -152,11 +151,27 @@ const sizeOfAtLeast = (least) => (value, path, code) => {
   return textSize(value, path, code)
 }
 
+/** @type {(least: number, most: number) => Checker} */
+const within = (least, most) => (value, path, code) => {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value
+  return refuse(path, `an integer from ${least} to ${most}`, describe(value), code)
+}
+
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
   (...names) =>
   (value, path, code) =>
     names.includes(value) ? value : refuse(path, names.map((name) => `"${name}"`).join(' or '), describe(value), code)
+
+/** One of these names, or an object with this one key. @type {(names: string[], shape: Record<string, Checker>) => Checker} */
+function oneOfOr(names, shape) {
+  const choice = [...names.map((name) => `"${name}"`), ...keys(shape).map((key) => `{ ${key} }`)].join(' or ')
+  const ofObject = object(shape, choice)
+  return (value, path, code) => {
+    if (isObject(value)) return ofObject(value, path, code)
+    return names.includes(value) ? value : refuse(path, choice, describe(value), code)
+  }
+}
 
 /** @type {(item: Checker) => Checker} */
 const listOf = (item) => (value, path, code) => {
@@ -181,14 +196,17 @@ const textsOf = (item, describe) => (value, path, code) => {
 
 const texts = textsOf(text, describe)
 
-/** The value of a variable, or a secret. @type {Checker} */
+/** A secret, or the value of a variable. @type {Checker} */
 function secretText(value, path, code) {
   if (typeof value !== 'string') return refuse(path, 'a string', describeType(value), code)
   if (/** @type {any} */ (value).isWellFormed()) return value
   return refuse(path, 'text of whole Unicode characters', 'a string with half of one', code)
 }
 
-const secretTexts = textsOf(secretText, describeType)
+/** A variable without a value is one that is not inherited. @type {Checker} */
+const variable = (value, path, code) => (value === undefined || value === null ? null : secretText(value, path, code))
+
+const secretTexts = textsOf(variable, describeType)
 
 /** @type {Checker} */
 const secretList = (value, path, code) =>
@@ -303,6 +321,46 @@ function bytes(value, path, code) {
   return works ? value : refuse(path, 'a string or a Uint8Array', describeType(value), code)
 }
 
+/** What a command reads: bytes, or a `Source` of them, or where they come from. @type {Checker} */
+function stdin(value, path, code) {
+  if (typeof value === 'string' || isUint8Array(value)) return value
+  const { Source, isSource } = require('./input')
+  if (isSource(value)) return new Source(value)
+  if (isObject(value) && keys(value).length > 0) {
+    return own(value, 'open') === undefined ? inputFile(value, path, code) : openInput(value, path, code)
+  }
+  const expected = 'a string, a Uint8Array, { file }, { open: true }, an async iterable or a ReadableStream'
+  return refuse(path, expected, describeType(value), code)
+}
+
+/** A path, also as the URL of a file. @type {Checker} */
+function path(value, place, code) {
+  if (typeof value === 'string' || toString.call(value) !== '[object URL]') return text(value, place, code)
+  try {
+    return text(require('node:url').fileURLToPath(value), place, code)
+  } catch {
+    return refuse(place, 'a path, or the URL of a file', describe(String(value)), code)
+  }
+}
+
+/** @type {Checker} */
+function inheritEnv(value, path, code) {
+  if (typeof value === 'boolean' || value === 'login') return value
+  if (isArray(value)) return names(value, path, code)
+  return refuse(path, 'a boolean, an array of names or "login"', describe(value), code)
+}
+
+const names = listOf(text)
+
+const uid = within(0, 2 ** 32 - 2)
+
+/** @type {Checker} */
+function user(value, path, code) {
+  if (typeof value === 'string') return text(value, path, code)
+  if (typeof value === 'number') return uid(value, path, code)
+  return refuse(path, 'the name or the number of a user', describe(value), code)
+}
+
 /** @type {(item: Checker) => Checker} */
 const indicesOf = (item) => (value, path, code) => {
   if (!isObject(value)) refuse(path, 'an object from indices to arrays of indices', describe(value), code)
@@ -338,6 +396,13 @@ function callback(value, path, code) {
   return typeof value === 'function' ? value : refuse(path, 'a function', describe(value), code)
 }
 
+const inputFile = object({ file: path }, 'an object with the key "file" or "open"')
+
+/** @type {Checker} */
+const isTrue = (value, path, code) => value === true || refuse(path, 'true', describe(value), code)
+
+const openInput = object({ open: isTrue }, 'an object with the key "file" or "open"')
+
 /** @type {Checker} */
 function abortSignal(value, path, code) {
   const works =
@@ -364,21 +429,27 @@ module.exports = {
   describe,
   flag,
   indicesOf,
+  inheritEnv,
   isObject,
   listOf,
   named,
   object,
   oneOf,
+  path,
+  oneOfOr,
   positive,
   refuse,
   secretList,
   secretText,
   secretTexts,
+  stdin,
   tag,
   text,
   sizeOfAtLeast,
   textSize,
   texts,
+  user,
   uuid,
   whileChecking,
+  within,
 }

@@ -4,6 +4,7 @@
 // reads the memory that a change of `process.env` changes, so it may only while no other thread can make one.
 
 const { subscribe } = require('node:diagnostics_channel')
+const native = require('./native')
 const { ExecutionError } = require('./error')
 
 const { ownKeys, set } = Reflect
@@ -41,8 +42,7 @@ function isOwnEnvironment(env) {
   const name = `ESCHER_PROBE_${process.pid}_${process.hrtime().join('_')}`
   // A copy may be frozen.
   if (!set(env, name, 'set')) return false
-  // Not before: what stands in for an engine in tests loads this file, and no addon.
-  const seen = require('./native').NativeEngine.hasVariable(name)
+  const seen = native.NativeEngine.hasVariable(name)
   delete env[name]
   return seen
 }
@@ -85,7 +85,7 @@ function refuse(name) {
 
 /** The directory of logs where no other is asked for. */
 function defaultLogDir() {
-  return require('node:path').join(require('node:os').tmpdir(), 'cloudops-executions')
+  return require('node:path').join(require('node:os').tmpdir(), native.NativeEngine.logDirName())
 }
 
 module.exports = { defaultLogDir, variables }

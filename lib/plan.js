@@ -16,20 +16,32 @@ const { stringify } = JSON
  * @property {string | undefined} variables
  */
 
+/** @typedef {import('./input').Source} Source */
+
+/**
+ * @typedef {object} Tools
+ * @property {() => string} newId
+ * @property {(request: unknown) => any} check is called for each request that a function makes
+ * @property {(request: any) => { stdin: string | Uint8Array | undefined, source: Source | undefined }} takeInput
+ * @property {(source: Source, id: string) => void} feed
+ */
+
 /**
  * What is sent of a plan that was checked. It is changed: what goes another way is taken out.
  *
  * @param {any} plan
  * @param {string | undefined} variables
- * @param {{ newId: () => string, check: (request: unknown) => any }} tools `check` is called again for each request that a
- *   function makes
- * @returns {{ submission: Submission, given: string[], make: Run['make'], some: Function | undefined }}
+ * @param {Tools} tools
+ * @returns {{ submission: Submission, given: string[], sources: [id: string, source: Source][], make: Run['make'], some: Function | undefined }}
  */
-function submissionOf(plan, variables, { newId, check }) {
+function submissionOf(plan, variables, tools) {
+  const { newId, takeInput } = tools
   /** @type {[key: string | number, step: any][]} */
   const steps = plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
   const runs = []
   const inputs = []
+  /** @type {[id: string, source: Source][]} */
+  const sources = []
   const given = []
   /** @type {Map<number, (results: any) => unknown>} */
   const functions = new Map()
@@ -44,13 +56,14 @@ function submissionOf(plan, variables, { newId, check }) {
     }
     if (step.id === undefined) step.id = newId()
     else given.push(step.id)
-    if (step.stdin !== undefined) inputs.push({ step: index, stdin: step.stdin })
-    step.stdin = undefined
-    runs.push(runOf(step.id, step.metadata, plan.id, key))
+    const { stdin, source } = takeInput(step)
+    if (stdin !== undefined) inputs.push({ step: index, stdin })
+    if (source !== undefined) sources.push([step.id, source])
+    runs.push({ ...runOf(step.id, step.metadata, plan.id, key), source })
   }
   const [some] = functions.values()
-  const make = functions.size === 0 ? undefined : maker(functions, runs, plan.steps !== undefined, check)
-  return { submission: { plan: stringify(plan), runs, inputs, variables }, given, make, some }
+  const make = functions.size === 0 ? undefined : maker(functions, runs, plan.steps !== undefined, tools)
+  return { submission: { plan: stringify(plan), runs, inputs, variables }, given, sources, make, some }
 }
 
 /** @param {any} step @param {number} index @returns {[number, any]} */
@@ -68,10 +81,10 @@ const runOf = (id, metadata, planId, step) => /** @type {any} */ ({ id, metadata
  * @param {Map<number, (results: any) => unknown>} functions
  * @param {Run[]} runs of all steps
  * @param {boolean} isNamed
- * @param {(request: unknown) => any} check
+ * @param {Tools} tools
  * @returns {NonNullable<Run['make']>}
  */
-function maker(functions, runs, isNamed, check) {
+function maker(functions, runs, isNamed, { check, takeInput, feed }) {
   /** By index, those that have ended: each is made of its parts once, when it is first asked for. @type {(() => any)[]} */
   const ends = []
   for (const [index, run] of runs.entries()) run.ended = (make) => (ends[index] = once(make))
@@ -83,7 +96,7 @@ function maker(functions, runs, isNamed, check) {
     }
     const make = /** @type {(results: any) => unknown} */ (functions.get(index))
     const request = check(await make(results))
-    const { id, stdin } = request
+    const { id } = request
     if (id !== undefined) {
       const message = `id: expected none, as the step has one already, found "${id}"`
       throw new ExecutionError('VALIDATION', message, { field: 'id' })
@@ -91,7 +104,11 @@ function maker(functions, runs, isNamed, check) {
     const run = /** @type {Run} */ (runs[index])
     run.metadata = request.metadata
     run.about = undefined
-    request.stdin = undefined
+    const { stdin, source } = takeInput(request)
+    if (source !== undefined) {
+      run.source = source
+      feed(source, run.id)
+    }
     return { request: stringify(request), stdin }
   }
 }

@@ -8,8 +8,9 @@ const { inMillis, inMillisOrNull } = require('./time')
  * @param {any} found
  * @param {any} stdout
  * @param {any} stderr
+ * @param {any} bytes
  */
-const readResult = (found, stdout, stderr) => ({
+const readResult = (found, stdout, stderr, bytes) => ({
   id: found.id,
   status: found.status,
   success: found.success,
@@ -17,6 +18,7 @@ const readResult = (found, stdout, stderr) => ({
   signal: found.signal,
   stdout,
   stderr,
+  bytes,
   stdoutBytes: found.stdout_bytes,
   stderrBytes: found.stderr_bytes,
   truncated: found.truncated,
@@ -31,6 +33,7 @@ const readResult = (found, stdout, stderr) => ({
   forced: found.forced,
   leftoverProcesses: found.leftover_processes,
   survivors: found.survivors,
+  usage: found.usage && readCpuUsage(found.usage),
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,
@@ -38,6 +41,11 @@ const readResult = (found, stdout, stderr) => ({
   step: found.step,
   metadata: readMetadata(found.metadata),
 })
+
+/**
+ * @param {any} found
+ */
+const readCpuUsage = (found) => ({ userCpuMs: found.user_cpu_ms, systemCpuMs: found.system_cpu_ms })
 
 /**
  * @param {any} found
@@ -88,4 +96,29 @@ const readStats = (found) => ({
   skipped: found.skipped,
 })
 
-module.exports = { readResult, readMetadata, readSummary, readPlanResult, readStats }
+/**
+ * @param {any} found
+ */
+const readLogPage = (found) => ({ lines: found.lines.map(readLogLine), next: found.next, ended: found.ended })
+
+/**
+ * @param {any} found
+ */
+const readLogLine = (found) => ({
+  stream: found.stream,
+  line: found.line,
+  timestamp: inMillis(found.timestamp),
+  offset: found.offset,
+  complete: found.complete,
+})
+
+module.exports = {
+  readResult,
+  readCpuUsage,
+  readMetadata,
+  readSummary,
+  readPlanResult,
+  readStats,
+  readLogPage,
+  readLogLine,
+}

@@ -11,7 +11,7 @@ import { root } from './run.mjs'
 const ID = 65_534
 
 /** The files whose tests depend on the user, and the one that only such a user can run. */
-export const files = ['ending', 'lifetime', 'starting', 'records', 'unprivileged'].map(
+export const files = ['ending', 'lifetime', 'starting', 'records', 'environment', 'unprivileged'].map(
   (name) => `__test__/package/${name}.test.ts`,
 )
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::api::error::Result;
+use crate::api::output::SplitOn;
 use crate::api::request::ExecutionMetadata;
 use crate::execution::output::{buffers, capture, lines};
 use crate::masking::mask;
@@ -23,7 +24,7 @@ impl LineSplitter {
     /// For lines of at most that many bytes; longer ones come in pieces.
     #[must_use]
     pub fn new(max_line: usize) -> Self {
-        Self(lines::LineSplitter::new(max_line))
+        Self(lines::LineSplitter::new(max_line, SplitOn::Lf))
     }
 
     /// Takes what was read; returns the lines that it completes, each with its end.

@@ -1,6 +1,6 @@
 //! The verbs of the engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -13,12 +13,19 @@ use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
 #[cfg(feature = "node")]
-use crate::api::event::{ExecutionEvent, Origin};
+use crate::api::event::Origin;
+use crate::api::log::LogPage;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::api::step::PlanStep;
 use crate::execution::handlers::Handlers;
-use crate::execution::running::log_path;
+use crate::execution::login::{self, Need};
+use crate::execution::output::follow::LogFollower;
+use crate::execution::output::log_dir::{sweep_at_times, sweep_now};
+use crate::execution::output::log_files::{Kind, Limits, delete_files_of};
+use crate::execution::output::page::{LogReader, Most, not_read};
+use crate::execution::output::tail::read_tail;
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 #[cfg(feature = "node")]
@@ -30,9 +37,10 @@ use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
+use crate::state::input::{Order, Reply};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::Grown;
+use crate::state::secrets::SecretSets;
 use crate::state::slots::Slots;
 
 /// Between two looks for executions to forget.
@@ -40,6 +48,9 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The end of a log that is read when nothing else is said, in bytes.
 const DEFAULT_LOG_TAIL: u64 = 10 * 1024 * 1024;
+
+/// How much is read for one page of a log, in bytes.
+const LARGEST_PAGE: usize = 4 * 1024 * 1024;
 
 static GLOBAL: OnceLock<ExecutionEngine> = OnceLock::new();
 
@@ -56,6 +67,7 @@ struct Inner {
     handler: Option<Arc<dyn EventHandler>>,
     registry: Arc<Registry>,
     slots: Arc<Slots>,
+    secret_sets: Arc<SecretSets>,
     /// Shared, as the executions are, with the same engine under another handler.
     shut_down: Arc<AtomicBool>,
     cleaning: AtomicBool,
@@ -68,6 +80,13 @@ pub struct ExecuteOptions {
     pub handler: Option<Arc<dyn EventHandler>>,
     /// What the command inherits. Default: [`Environment::current`].
     pub environment: Option<Environment>,
+}
+
+/// What [`ExecutionEngine::remove_execution_with`] takes away besides what is remembered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Whether the log and the overflow files are deleted.
+    pub logs: bool,
 }
 
 impl std::fmt::Debug for ExecutionEngine {
@@ -98,6 +117,7 @@ impl ExecutionEngine {
                 config.max_concurrent_executions,
                 config.max_queued_executions,
             ),
+            secret_sets: Arc::default(),
             config: Arc::new(config),
             handler: None,
             shut_down: Arc::default(),
@@ -114,6 +134,7 @@ impl ExecutionEngine {
             handler: Some(handler),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
+            secret_sets: Arc::clone(&inner.secret_sets),
             shut_down: Arc::clone(&inner.shut_down),
             cleaning: AtomicBool::new(false),
         }))
@@ -198,8 +219,9 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets =
-            Collector::new(&environment, &inner.config).collect(&request, |error| error)?;
+        let secrets = self
+            .collector(&environment)
+            .collect(&request, |error| error)?;
         request
             .validate(&inner.config)
             .map_err(|error| match &secrets {
@@ -208,6 +230,7 @@ impl ExecutionEngine {
             })?;
         let displayed = displayed(&request.command, secrets);
         let execution = Execution::new(request.id, displayed, &request.metadata, stop, None);
+        execution.input.open_for(&request);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
@@ -225,8 +248,15 @@ impl ExecutionEngine {
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
-        pool::STARTS.submit(move || start.decide(request, &environment, maybe_slot, decision));
+        let need = Need::of([&request], &environment, runtime, &execution.stop);
+        let decide = move || start.decide(request, environment, maybe_slot, decision);
+        login::submit(need, decide);
         Ok(execution)
+    }
+
+    fn collector<'a>(&'a self, environment: &'a Environment) -> Collector<'a> {
+        let patterns = &self.0.config.secret_env_patterns;
+        Collector::new(environment, patterns, &self.0.secret_sets)
     }
 
     fn handlers(&self, own: Option<Arc<dyn EventHandler>>) -> Handlers {
@@ -298,7 +328,7 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = secrets_of_steps(&request, &environment, &inner.config)?;
+        let secrets = secrets_of_steps(&request, self.collector(&environment))?;
         let valid = request.validate(&inner.config);
         let (plan, news) = steps_of(&request, secrets, stop);
         valid.map_err(|error| error.hiding(|text| plan.hide(text)))?;
@@ -308,11 +338,14 @@ impl ExecutionEngine {
         self.clean_up_regularly(runtime);
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
+        let known = request.steps.iter().filter_map(PlanStep::known);
+        let need = Need::of(known, &environment, runtime, &plan.stop);
         let context = PlanContext {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
             environment,
+            secret_sets: Arc::clone(&inner.secret_sets),
             runtime: runtime.clone(),
             handlers_of_step: Box::new(move |step| engine.handlers(handler_of_step(step))),
         };
@@ -322,7 +355,8 @@ impl ExecutionEngine {
             context,
             self.handlers(options.handler),
         );
-        pool::STARTS.submit(move || run.decide(request, decision));
+        let decide = move || run.decide(request, decision);
+        login::submit(need, decide);
         Ok(plan)
     }
 
@@ -408,7 +442,10 @@ impl ExecutionEngine {
         &self,
         id: Uuid,
         listener: Arc<dyn EventHandler>,
-    ) -> Result<(Arc<Origin>, std::result::Result<Listening, ExecutionEvent>)> {
+    ) -> Result<(
+        Arc<Origin>,
+        std::result::Result<Listening, Arc<ExecutionResult>>,
+    )> {
         let execution = self.0.registry.execution(id)?;
         let origin = Arc::clone(execution.origin());
         Ok((origin, Listening::to(&execution, listener)))
@@ -433,6 +470,73 @@ impl ExecutionEngine {
         Ok(())
     }
 
+    /// Writes to the input of an execution whose request says [`Stdin::Open`](crate::Stdin). Resolves once all of it is in
+    /// the pipe to the command: no faster than the command reads, and not before it was started. Writes are made in the
+    /// order of the calls; what was called for is written also if its future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so;
+    /// [`ExecutionError::AlreadyFinished`]; [`ExecutionError::Io`] if the command has closed its input, or
+    /// [`ExecutionEngine::close_stdin`] was called before.
+    pub fn write_stdin<D: Into<Vec<u8>>>(
+        &self,
+        id: Uuid,
+        data: D,
+    ) -> impl Future<Output = Result<()>> + use<D> {
+        let data = data.into();
+        let answer = self.order_of_input(id, |reply| Order::Write(data, reply));
+        async move {
+            let written = answer?.await.ok_or(ExecutionError::AlreadyFinished(id))?;
+            written.map_err(|source| ExecutionError::Io {
+                context: format!("the input of {id}"),
+                source,
+            })
+        }
+    }
+
+    /// Ends the input of an execution whose request says [`Stdin::Open`](crate::Stdin), behind what was written before.
+    /// Does nothing where it has ended already.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so.
+    pub fn close_stdin(&self, id: Uuid) -> impl Future<Output = Result<()>> + use<> {
+        let answer = self.order_of_input(id, Order::Close);
+        async move {
+            answer?.await;
+            Ok(())
+        }
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[cfg(feature = "node")]
+    pub(crate) fn fail_stdin(&self, id: Uuid, problem: String) -> Result<()> {
+        let execution = self.0.registry.execution(id)?;
+        crate::execution::input::fail(&execution, problem);
+        Ok(())
+    }
+
+    /// Has something done to an input; resolves with its answer, or `None` if the execution has ended.
+    fn order_of_input<O: FnOnce(Reply) -> Order>(
+        &self,
+        id: Uuid,
+        order: O,
+    ) -> Result<impl Future<Output = Option<std::io::Result<()>>> + use<O>> {
+        let execution = self.0.registry.execution(id)?;
+        let answer = execution.input.order(order).ok_or_else(|| {
+            let expected = "that of a request which left its input open";
+            ValidationError::new("id", expected, id.to_string())
+        })?;
+        Ok(async move {
+            tokio::select! {
+                biased;
+                Ok(answer) = answer => Some(answer),
+                _ = execution.outcome.wait() => None,
+            }
+        })
+    }
+
     /// Hides a secret that becomes known while an execution runs or waits: in what is read of its output from now on, and
     /// in its command and error. Of a plan: in all its steps. What was read before is not changed.
     ///
@@ -444,8 +548,8 @@ impl ExecutionEngine {
         let secret = secret.into();
         check_added(&secret)?;
         match self.0.registry.get(id)? {
-            Unit::Execution(execution) => execution.add_secret(&secret, &mut Grown::default()),
-            Unit::Plan(plan) => plan.add_secret(&secret),
+            Unit::Execution(execution) => execution.add_secret(&secret, &self.0.secret_sets),
+            Unit::Plan(plan) => plan.add_secret(&secret, &self.0.secret_sets),
         }
     }
 
@@ -479,28 +583,93 @@ impl ExecutionEngine {
     ///
     /// [`ExecutionError::NotFound`] when neither execution nor log is known, [`ExecutionError::Io`].
     pub async fn read_logs(&self, id: Uuid, max_bytes: Option<u64>) -> Result<String> {
+        if self.logs_nothing_yet(id) {
+            return Ok(String::new());
+        }
         let path = self.get_log_path(id);
         let max_bytes = max_bytes.unwrap_or(DEFAULT_LOG_TAIL);
-        let read = pool::FILES
-            .run(move || crate::execution::output::tail::read_tail(&path, max_bytes))
-            .await;
-        let panicked = || ExecutionError::Internal("reading the log panicked".into());
-        match read.ok_or_else(panicked)? {
-            Ok(text) => Ok(text),
+        let read = on_files(move || read_tail(&path, max_bytes)).await?;
+        match read {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 self.0.registry.get(id).map(|_| String::new())
             }
-            Err(source) => {
-                let context = format!("log not read: \"{}\"", self.get_log_path(id).display());
-                Err(ExecutionError::Io { context, source })
-            }
+            read => read.map_err(not_read(&self.get_log_path(id))),
         }
+    }
+
+    /// The entries of the log of an execution, also of another process, from an offset on: 0, or that of an entry that was
+    /// read before. At most `limit` of them, and fewer where they are long: at most some 4 MiB. None for an execution that
+    /// has logged nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`] when neither execution nor log is known; [`ExecutionError::NoLog`] when it has been
+    /// deleted; [`ExecutionError::Validation`] for an offset at which no entry of this log begins;
+    /// [`ExecutionError::Io`] when it cannot be read, or when something else than an entry is found in it.
+    pub async fn read_log_lines(&self, id: Uuid, from: u64, limit: usize) -> Result<LogPage> {
+        let execution = self.known(id)?;
+        let has_ended = || {
+            execution
+                .as_ref()
+                .is_none_or(|known| known.outcome.get().is_some())
+        };
+        // Asked first: what is logged until then is read.
+        let ended = has_ended();
+        if self.logs_nothing_yet(id) {
+            let lines = Vec::new();
+            return Ok(LogPage {
+                lines,
+                next: from,
+                ended,
+            });
+        }
+        let path = self.get_log_path(id);
+        let most = Most {
+            lines: limit,
+            bytes: LARGEST_PAGE,
+        };
+        let read = on_files(move || match LogReader::open(&path, from)? {
+            Some(reader) => reader.read(from, most).map(Some),
+            None => Ok(None),
+        });
+        let Some(read) = read.await?? else {
+            self.0.registry.get(id)?;
+            return Err(ExecutionError::NoLog(id));
+        };
+        Ok(LogPage {
+            lines: read.lines,
+            next: read.next,
+            ended: read.is_over && ended,
+        })
+    }
+
+    /// Follows the log of an execution, also of another process, from an offset on: 0, or that of an entry that was read
+    /// before. Errors come with the first entry.
+    #[must_use]
+    pub fn follow_logs(&self, id: Uuid, from: u64) -> LogFollower {
+        let execution = self.0.registry.execution(id).ok();
+        LogFollower::new(id, self.get_log_path(id), from, execution)
+    }
+
+    /// The execution, if this engine remembers it. The id of a plan is refused.
+    fn known(&self, id: Uuid) -> Result<Option<Arc<Execution>>> {
+        match self.0.registry.execution(id) {
+            Ok(execution) => Ok(Some(execution)),
+            Err(ExecutionError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it is known to have no log yet: one that is there is that of an earlier execution with its id.
+    fn logs_nothing_yet(&self, id: Uuid) -> bool {
+        let execution = self.0.registry.execution(id);
+        execution.is_ok_and(|execution| execution.log_opened.get().is_none())
     }
 
     /// Where the log of an execution is, or would be.
     #[must_use]
     pub fn get_log_path(&self, id: Uuid) -> PathBuf {
-        log_path(&self.0.config, id)
+        Kind::Log.path(&self.0.config.log_dir, id)
     }
 
     /// Forgets a finished execution, or a finished plan with its steps. Logs stay.
@@ -512,6 +681,39 @@ impl ExecutionEngine {
         self.remove(id)
     }
 
+    /// The same, with the log and the overflow files, if these are wanted away: then also of an execution of an earlier
+    /// process, which is not remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`] when there is neither execution nor file; [`ExecutionError::NotFinished`], also when
+    /// another host, or what the command has left running, still writes to a file; [`ExecutionError::Io`] when one cannot
+    /// be deleted. Then nothing is forgotten.
+    pub async fn remove_execution_with(&self, id: Uuid, options: RemoveOptions) -> Result<()> {
+        if !options.logs {
+            return self.remove(id);
+        }
+        let unit = self.0.registry.get(id);
+        if unit.as_ref().is_ok_and(|unit| !unit.status().is_terminal()) {
+            return Err(ExecutionError::NotFinished(id));
+        }
+        let ids = match &unit {
+            Ok(Unit::Plan(plan)) => plan.steps.iter().map(|step| step.id()).collect(),
+            _ => vec![id],
+        };
+        let dir = self.0.config.log_dir.clone();
+        let deleted = on_files(move || {
+            let deleted = ids.into_iter().map(|id| delete_files(&dir, id));
+            deleted.collect::<Result<Vec<bool>>>()
+        });
+        let were_there = deleted.await??.contains(&true);
+        match unit {
+            Ok(_) => self.remove(id),
+            Err(_) if were_there => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn remove(&self, id: Uuid) -> Result<()> {
         if !self.0.registry.get(id)?.status().is_terminal() {
             return Err(ExecutionError::NotFinished(id));
@@ -520,10 +722,18 @@ impl ExecutionEngine {
         Ok(())
     }
 
-    /// Forgets executions that finished longer ago than the retention; returns how many.
+    /// Forgets executions that finished longer ago than the retention, and returns how many. Deletes the logs that are past
+    /// theirs as well, or more than there is room for.
     pub async fn cleanup(&self) -> usize {
+        self.clean_up(sweep_now).await
+    }
+
+    async fn clean_up(&self, sweep: fn(&Path, Limits)) -> usize {
         let inner = Arc::clone(&self.0);
-        let forget = move || inner.registry.forget_older_than(inner.config.retention());
+        let forget = move || {
+            sweep(&inner.config.log_dir, Limits::of(&inner.config));
+            inner.registry.forget_older_than(inner.config.retention())
+        };
         pool::FILES.run(forget).await.unwrap_or(0)
     }
 
@@ -559,6 +769,13 @@ impl ExecutionEngine {
         config
     }
 
+    /// Why the `PATH` of the login shell could not be read for a request with [`InheritEnv::Login`](crate::InheritEnv),
+    /// where it could not: such commands have that of the host then. `None` as long as none has asked for it.
+    #[must_use]
+    pub fn login_problem() -> Option<&'static str> {
+        crate::state::login::problem()
+    }
+
     /// Cancels all executions and accepts no more; returns once nothing is left running.
     pub async fn shutdown(&self) {
         self.0.shut_down.store(true, Ordering::Release);
@@ -590,7 +807,26 @@ async fn clean_up(engine: Weak<Inner>) {
         let Some(engine) = engine.upgrade() else {
             return;
         };
-        ExecutionEngine(engine).cleanup().await;
+        // Another engine may have seen to the directory.
+        let sweep = |path: &Path, limits| sweep_at_times(path, limits, CLEANUP_INTERVAL / 2);
+        ExecutionEngine(engine).clean_up(sweep).await;
+    }
+}
+
+/// Does what reads or deletes files on a thread that may block.
+async fn on_files<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = pool::FILES.run(job).await;
+    done.ok_or_else(|| ExecutionError::Internal("work on the logs panicked".into()))
+}
+
+/// Deletes the log and the overflow files of an execution; returns whether there were any.
+fn delete_files(dir: &Path, id: Uuid) -> Result<bool> {
+    match delete_files_of(dir, id) {
+        Ok(were_there) => were_there.ok_or(ExecutionError::NotFinished(id)),
+        Err(source) => {
+            let context = format!("log not deleted: \"{}\"", Kind::Log.path(dir, id).display());
+            Err(ExecutionError::Io { context, source })
+        }
     }
 }
 

@@ -28,17 +28,26 @@ mod state;
 
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
-pub use api::event::{Ended, EventHandler, ExecutionEvent, Origin, OutputBatch, OutputStream};
+pub use api::event::{
+    Ended, EventHandler, ExecutionEvent, Origin, OutputBatch, OutputChunk, OutputStream,
+};
+pub use api::failure::ExecutionFailedError;
+pub use api::inherit::{InheritEnv, User};
+pub use api::log::{LogLine, LogPage};
+pub use api::output::{OutputBytes, OutputOrder, SplitOn, StderrTarget, StdoutTarget};
 pub use api::plan::{
     ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult, PlanSteps,
 };
+pub use api::quote::quote;
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
 pub use api::result::{
-    ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+    CpuUsage, ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
 };
+pub use api::stdin::{Stdin, StdinReader};
 pub use api::step::{PlanStep, RequestFn, StepRequest, StepResults, When};
 pub use api::step_key::StepKey;
-pub use engine::{ExecuteOptions, ExecutionEngine};
+pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
+pub use execution::output::follow::LogFollower;
 pub use execution::subscription::Subscription;
 pub use masking::secret::Secret;
 pub use process::environment::Environment;
@@ -47,3 +56,8 @@ pub use process::environment::Environment;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And those of the pages.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/commands.md")]
+struct CommandsPage;

@@ -80,7 +80,7 @@ async fn a_program_that_is_not_found_is_told_with_the_number_of_directories_and_
     ];
     for (path, expected) in cases {
         let mut request = ExecutionRequest::new(Command::exec("no-such-program", [""; 0]));
-        request.env.insert("PATH".into(), path.into());
+        request.env.insert("PATH".into(), Some(path.into()));
         let error = run(&engine, request).await.error.clone().expect("an error");
         assert_eq!(
             error,
@@ -764,12 +764,12 @@ async fn input_reaches_the_command_and_need_not_be_read() {
     let (engine, _dir) = engine();
     let text: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let request = ExecutionRequest {
-        stdin: Some(text.clone()),
+        stdin: Some(text.clone().into()),
         ..shell("md5sum; exec >&- 2>&-")
     };
     assert!(run(&engine, request).await.success);
     let unread = ExecutionRequest {
-        stdin: Some(text),
+        stdin: Some(text.into()),
         ..shell("sleep 0.1")
     };
     assert!(run(&engine, unread).await.success);
@@ -909,7 +909,7 @@ async fn bad_requests_are_refused_before_anything_is_started() {
         ),
         (
             ExecutionRequest {
-                env: [("A=B".to_owned(), String::new())].into(),
+                env: [("A=B".to_owned(), Some(String::new()))].into(),
                 ..shell("true")
             },
             "env.A=B",

@@ -61,8 +61,8 @@ async fn a_program_that_is_missing_is_named_without_the_secret_in_it() {
 async fn no_type_prints_a_secret_for_debugging() {
     let request = ExecutionRequest {
         secret_env: vec!["TOKEN".into()],
-        env: [("TOKEN".into(), "hunter22-of-the-env".into())].into(),
-        stdin: Some(b"hunter22".to_vec()),
+        env: [("TOKEN".into(), Some("hunter22-of-the-env".into()))].into(),
+        stdin: Some("hunter22".into()),
         ..with_secret(shell(&format!("echo {SECRET} hunter22-of-the-env")))
     };
     is_hidden(&request);

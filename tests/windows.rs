@@ -216,7 +216,7 @@ async fn input_reaches_the_command_and_need_not_be_read() {
     let (engine, _dir) = engine();
     let lines: String = (0..20_000).map(|n| format!("line {n}\r\n")).collect();
     let request = ExecutionRequest {
-        stdin: Some(lines.clone().into_bytes()),
+        stdin: Some(lines.clone().into()),
         ..ExecutionRequest::new(Command::exec("find", ["line"]))
     };
     let result = run(&engine, request).await;
@@ -225,7 +225,7 @@ async fn input_reaches_the_command_and_need_not_be_read() {
         (ExecutionStatus::Completed, Some(0), lines.as_str(), "")
     );
     let request = ExecutionRequest {
-        stdin: Some(vec![b'x'; 1 << 20]),
+        stdin: Some(vec![b'x'; 1 << 20].into()),
         ..cmd("exit 0")
     };
     assert!(run(&engine, request).await.success);
@@ -281,14 +281,14 @@ async fn a_variable_replaces_the_one_that_differs_by_case_only() {
     let mut request = cmd("echo %SYSTEMROOT%,%ESCHER_EXECUTION_ID%,%own%");
     request
         .env
-        .insert("systemroot".into(), r"C:\windows".into());
-    request.env.insert("Own".into(), "value".into());
+        .insert("systemroot".into(), Some(r"C:\windows".into()));
+    request.env.insert("Own".into(), Some("value".into()));
     let expected = format!("C:\\windows,{},value\r\n", request.id);
     let result = run(&engine, request).await;
     assert_eq!(result.stdout, expected);
     let mut request = cmd("echo %own%,%COMSPEC%");
-    request.inherit_env = false;
-    request.env.insert("own".into(), "value".into());
+    request.inherit_env = false.into();
+    request.env.insert("own".into(), Some("value".into()));
     let result = run(&engine, request).await;
     assert!(result.stdout.starts_with("value,"), "{:?}", result);
 }
@@ -328,9 +328,10 @@ async fn a_program_is_found_by_the_extensions_of_pathext() {
     std::fs::write(dir.path().join("tool"), "for another system").expect("a file");
     let path = std::env::var("PATH").expect("a PATH");
     let mut request = ExecutionRequest::new(Command::exec("tool", ["one", "two"]));
-    request
-        .env
-        .insert("Path".into(), format!("{};{path}", dir.path().display()));
+    request.env.insert(
+        "Path".into(),
+        Some(format!("{};{path}", dir.path().display())),
+    );
     let result = run(&engine, request).await;
     assert_eq!(result.stdout, "[one]\r\n[two]\r\n", "{:?}", result.error);
     assert_eq!(result.exit_code, Some(7));

@@ -97,7 +97,7 @@ test('an unknown key is answered with the nearest known one', async () => {
 })
 
 test('an unknown key that is near to none is answered with all there are', async () => {
-  const message = 'cwd: expected one of the keys id, command, env, inheritEnv, workingDir, stdin, timeoutMs,'
+  const message = 'cwd: expected one of the keys id, command, env, inheritEnv, workingDir, umask,'
   await expect(newEngine().run({ command: ok, cwd: '/' } as never)).rejects.toThrow(message)
 })
 

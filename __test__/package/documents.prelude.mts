@@ -12,6 +12,8 @@ declare global {
   /** The id of an execution that has finished, and has a log. */
   var id: string
   var save: (line: string) => Promise<void>
+  /** Where Jest runs an example, it is there without an import. */
+  var jest: typeof import('@jest/globals').jest
 }
 
 globalThis.ExecutionEngine = ExecutionEngine

@@ -72,9 +72,9 @@ const documentNamed = (path: string): Document =>
   documents.find((document) => document.path === path) ?? expect.fail(`expected the document ${path}, found none`)
 
 /** The examples in the comments of the types stand in the reference. */
-const types = parse('index.d.ts', readText('index.d.ts').replace(/^ *\* ?/gm, ''))
+const types = ['index.d.ts', 'testing.d.ts'].map((path) => parse(path, readText(path).replace(/^ *\* ?/gm, '')))
 
-const blocks = [...documents, types].flatMap(({ blocks }) => blocks)
+const blocks = [...documents, ...types].flatMap(({ blocks }) => blocks)
 const blocksIn = (...languages: string[]): Block[] => blocks.filter(({ language }) => languages.includes(language))
 
 /** What stands between backticks, with where. */
@@ -112,7 +112,9 @@ test.each(blocks.map(({ at, language }) => [at, language]))('%s is in a language
 // JavaScript and TypeScript: compiled as a user's project would be, and what comes out is run.
 
 const examples = blocksIn('js', 'ts')
-const fileOf = ({ at, language }: Block): string => `${at.replace(/\W+/g, '-')}.m${language}`
+/** The name of its file, where an example says one: others import it from there. */
+const nameOf = ({ code }: Block): string | undefined => /^\/\/ ([\w.]+\.c?[jt]s)$/.exec(code[0] ?? '')?.[1]
+const fileOf = (block: Block): string => nameOf(block) ?? `${block.at.replace(/\W+/g, '-')}.m${block.language}`
 const project = mkdtempSync(join(tmpdir(), 'engine-documents-'))
 const compiled = join(project, 'compiled')
 
@@ -121,7 +123,10 @@ afterAll(() => rmSync(project, { recursive: true }))
 function install(): void {
   mkdirSync(join(project, 'node_modules/@escher-dbai'), { recursive: true })
   symlinkSync(root, join(project, 'node_modules/@escher-dbai/execution-engine'))
-  symlinkSync(join(root, 'node_modules/@types'), join(project, 'node_modules/@types'))
+  for (const name of ['@types', '@jest', 'vitest']) {
+    symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name))
+  }
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ type: 'module' }))
   cpSync(join(root, '__test__/package/documents.prelude.mts'), join(project, 'prelude.mts'))
   for (const example of examples) writeFileSync(join(project, fileOf(example)), example.code.join('\n'))
   // Nothing is installed, fetched or charged to an account by an example.
@@ -180,7 +185,10 @@ const promised = ({ code }: Block): string[] =>
     return [/^'(.*?)'/.exec(comment)?.[1] ?? comment.split('…')[0]?.trim() ?? '']
   })
 
-test.each(examples.map((example): [string, Block] => [example.at, example]))(
+/** Those that say their file are the code of a test, and what it tests: testing-docs.test.ts runs them. */
+const programs = examples.filter((example) => nameOf(example) === undefined)
+
+test.each(programs.map((example): [string, Block] => [example.at, example]))(
   '%s runs, and prints what it says',
   { timeout: 30_000 },
   async (_, example) => {
@@ -349,11 +357,14 @@ const commentOf = (node: ts.Node): string =>
 
 const listed = (text: string): string[] => [...text.matchAll(/`([A-Z_]+)`/g)].map(([, code = '']) => code)
 
+/** The number of the user, which is part of the default directory of logs. */
+const uid = String(process.geteuid?.())
+
 test('the configuration that is documented is the one that an engine has', () => {
   const valueOf = (text: string): string | number | boolean | string[] => {
     if (text.includes(', ')) return text.split(', ')
     if (/^[\d ]+$/.test(text)) return Number(text.replaceAll(' ', ''))
-    return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir())
+    return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir()).replace('<uid>', uid)
   }
   const documented = rowsOf(documentNamed('docs/configuration.md'), 'field')
   const values = documented.map(([field, value]) => [withoutTicks(field), valueOf(withoutTicks(value))])
@@ -366,7 +377,8 @@ test('the types tell the default of each field of the configuration', () => {
   const told = type.members.map((member) => {
     const comment = commentOf(member)
     const [, value = ''] = /Default: `?([^.:`]+)/.exec(comment) ?? /`(\w+)`, the default/.exec(comment) ?? []
-    return [member.name?.getText(), /^[\d ]+$/.test(value) ? value.replaceAll(' ', '') : value]
+    const text = value.replace('<uid>', uid)
+    return [member.name?.getText(), /^[\d ]+$/.test(text) ? text.replaceAll(' ', '') : text]
   })
   const text = (value: unknown): string => (Array.isArray(value) ? value.join(', ') : basename(String(value)))
   const had = Object.entries(config).map(([field, value]) => [field, text(value)])
@@ -387,4 +399,30 @@ test('every status that an execution can end with is documented', () => {
   const ends = textsOf('ExecutionStatus').filter((status) => status !== 'pending' && status !== 'running')
   const documented = rowsOf(documentNamed('docs/errors.md'), '`status`').map(([status]) => withoutTicks(status))
   expect([...new Set(documented)].sort()).toEqual(ends.sort())
+})
+
+/** What a user of execa may pass, besides what is passed on to `child_process`. */
+const OPTIONS_OF_EXECA =
+  'preferLocal localDir node nodeOptions nodePath verbose shell cwd env extendEnv stripFinalNewline input inputFile ' +
+  'stdin stdout stderr stdio all lines encoding maxBuffer buffer ipc ipcInput serialization reject timeout cancelSignal ' +
+  'gracefulCancel forceKillAfterDelay killSignal detached cleanup uid gid argv0 windowsHide windowsVerbatimArguments'
+
+test('for each option of child_process and execa the document says what it is here', () => {
+  const declarations = readText('node_modules/@types/node/child_process.d.ts')
+  const source = ts.createSourceFile('child_process.d.ts', declarations, ts.ScriptTarget.ES2022, true)
+  const options = new Set<string>()
+  const visit = (node: ts.Node): void => {
+    const isOptions =
+      ts.isInterfaceDeclaration(node) && /Options/.test(node.name.text) && node.name.text !== 'MessageOptions'
+    if (isOptions) for (const { name } of node.members) if (name && ts.isIdentifier(name)) options.add(name.text)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  expect(options.size).toBeGreaterThan(15)
+  const document = documentNamed('docs/migrating.md')
+  const named = (heading: string): string => rowsOf(document, heading).join('\n')
+  const missing = (names: Iterable<string>, text: string) =>
+    [...names].filter((name) => !new RegExp(`\`${name}\\b`).test(text))
+  expect(missing(options, named('option of `child_process`'))).toEqual([])
+  expect(missing(OPTIONS_OF_EXECA.split(' '), named('option of execa'))).toEqual([])
 })

@@ -111,7 +111,7 @@ test('logs are in the temporary directory that JavaScript sees', () => {
   const before = process.env.TMPDIR
   process.env.TMPDIR = '/elsewhere/'
   try {
-    expect(new ExecutionEngine().config.logDir).toBe('/elsewhere/cloudops-executions')
+    expect(new ExecutionEngine().config.logDir).toBe(`/elsewhere/cloudops-executions-${process.geteuid?.()}`)
   } finally {
     if (before === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = before

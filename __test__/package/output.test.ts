@@ -165,7 +165,7 @@ test('the log has the format of container runtimes and is private', async () => 
   const path = engine.getLogPath(result.id)
   expect(result.logPath).toBe(path)
   const log = readFileSync(path, 'utf8')
-  expect(log).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z stdout F one\n\d{4}-\S+Z stderr P two\n$/)
+  expect(log).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z stdout F one\n\d{4}-\S+Z stderr F two\n$/)
   expect(await engine.readLogs(result.id)).toBe(log)
   expect(statSync(path).mode & 0o777).toBe(0o600)
   expect(statSync(engine.config.logDir).mode & 0o777).toBe(0o700)

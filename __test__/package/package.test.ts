@@ -104,7 +104,8 @@ test('every target has a platform package that only that platform installs', () 
 
 test('all that is published names one address', () => {
   const { repository, homepage, bugs } = manifest
-  const address = /^git\+(https:\/\/.+)\.git$/.exec(repository.url)?.[1] ?? expect.fail('no address')
+  const address = repository.url.replace(/^git\+|\.git$/g, '')
+  expect(repository.url).toBe(`git+${address}.git`)
   expect([homepage, bugs]).toEqual([`${address}#readme`, `${address}/issues`])
   expect(readFileSync(join(root, 'Cargo.toml'), 'utf8')).toContain(`\nrepository = "${address}"\n`)
   expect(readFileSync(join(root, 'lib/native.js'), 'utf8')).toContain(`'${address}/blob/main/docs/bundling.md'`)

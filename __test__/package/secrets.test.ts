@@ -141,8 +141,9 @@ test('a request is refused without the secrets in it', async () => {
 test('a value that cannot be masked is refused, and not told', async () => {
   const engine = newEngine()
   const wrong: [unknown, string, RegExp][] = [
-    [['good-secret', 'also-good', 'abc'], 'secrets[2]', /expected a text of at least 4 bytes .*, found one of 3$/],
+    [['good-secret', 'also-good', 'abc'], 'secrets[2]', /expected a text of 4 to 65536 bytes .*, found one of 3$/],
     [['good-secret', ''], 'secrets[1]', /found an empty string$/],
+    [['x'.repeat(65_537)], 'secrets[0]', /found one of 65537$/],
     [['\n\n\n\n'], 'secrets[0]', /found only white space$/],
     [[' \t '], 'secrets[0]', /found only white space$/],
     ['hunter22', 'secrets', /expected an array, found a string$/],
@@ -414,15 +415,13 @@ s = os.environ['S']
 for t in [repr(s), json.dumps(s), json.dumps(s, ensure_ascii=False), shlex.quote(s), html.escape(s), u.quote(s), u.quote(s, safe=''), u.quote_plus(s), s.encode().hex()]: print(t)`
     const { stdout } = await engine.run({ ...exec('python3', '-X', 'utf8', '-c', script), ...environment })
     lines.push(...stdout.trimEnd().split('\n'))
-    expect(lines).toHaveLength(9)
   }
   if (has('jq')) {
     const filter = 'env.S | ., tojson, @sh, @uri, @html, @csv "\\([.])", @json'
     const { stdout } = await engine.run({ ...exec('jq', '-nr', filter), ...environment })
-    const printed = stdout.trimEnd().split('\n')
-    expect(printed).toHaveLength(7)
-    lines.push(...printed)
+    lines.push(...stdout.trimEnd().split('\n'))
   }
+  expect(lines).toHaveLength((has('python3') ? 9 : 0) + (has('jq') ? 7 : 0))
   for (const line of lines) expect(line.replace(/['"]/g, '')).toBe('***')
 })
 
@@ -441,7 +440,7 @@ test('a secret is found in base64 with anything before and behind it, at every a
   const lines = stdout.split('\n')
   expect(lines).toHaveLength(encoded.length)
   for (const [index, line] of lines.entries()) {
-    expect(line, encoded[index]).toContain('***')
+    expect([encoded[index], line]).toContainEqual(expect.stringContaining('***'))
     // What the secret alone determines is gone: what is left is what stands around it, and half a character at each end.
     expect(line.replace('***', '').length).toBeLessThanOrEqual(16)
   }

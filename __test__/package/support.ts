@@ -20,8 +20,8 @@ afterEach(async () => {
 })
 
 /** A directory that goes with the test. */
-export function temporary(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'engine-test-'))
+export function temporary(within = tmpdir()): string {
+  const dir = mkdtempSync(join(within, 'engine-test-'))
   cleanUps.push(() => rmSync(dir, { recursive: true, force: true }))
   return dir
 }

@@ -159,8 +159,9 @@ test('the configuration is complete and cannot be changed', () => {
     orphanProtection: true,
     drainIdleMs: 250,
   })
-  expect(Object.keys(config)).toHaveLength(18)
+  expect(Object.keys(config)).toHaveLength(21)
   expect(() => Object.assign(config, { drainIdleMs: 1 })).toThrow(TypeError)
+  expect(() => (config.secretEnvPatterns as string[]).push('*_TOKEN')).toThrow(TypeError)
 })
 
 test('asyncDispose shuts down', async () => {

@@ -407,6 +407,88 @@ test('a result says what its script says of it', async () => {
   expect(await result('d')).toMatchObject({ status: 'timeout', error: 'timed out after 9 ms', durationMs: 9 })
 })
 
+test('secrets are in nothing that is told', async () => {
+  const request: ExecutionRequest = {
+    command: sh`login hunter22`,
+    env: { TOKEN: 'swordfish' },
+    secrets: ['hunter22'],
+    secretEnv: ['TOKEN'],
+  }
+  const engine = new FakeEngine().otherwise({ output: ['hunter22', 'swordfish', { stdout: 'sesame!', afterMs: 20 }] })
+  const seen: unknown[] = []
+  const id = await engine.execute(request, {
+    onEvent: (event) => void seen.push(event),
+    onStdout: (line) => void seen.push(line),
+  })
+  engine.addSecret(id, 'sesame!')
+  seen.push(await engine.waitForCompletion(id), await engine.listExecutions(), await engine.readLogs(id))
+  expect(seen).toContain('***')
+  expect(JSON.stringify(seen)).not.toMatch(/hunter22|swordfish|sesame/)
+  expect(() => engine.addSecret(id, 'sesame!')).toThrow(expect.objectContaining({ code: 'ALREADY_FINISHED' }))
+})
+
+test('what runs already can be listened to, and its log followed', async () => {
+  const engine = new FakeEngine().otherwise({ output: ['a', { stderr: 'b', afterMs: 20 }], endsAfterMs: 5 })
+  const id = await engine.execute(ls)
+  await sleep(5)
+  const events: string[] = []
+  const lines: string[] = []
+  const listening = (async () => {
+    for await (const event of engine.subscribe(id)) events.push(event.eventType)
+  })()
+  for await (const { line } of engine.followLogs(id)) lines.push(line)
+  await listening
+  expect([events, lines]).toEqual([
+    ['stderr', 'completed'],
+    ['a', 'b'],
+  ])
+
+  const page = await engine.readLogLines(id, { limit: 1 })
+  expect(page).toMatchObject({ lines: [{ line: 'a', stream: 'stdout' }], ended: false })
+  expect(await engine.readLogLines(id, { from: page.next })).toMatchObject({ lines: [{ line: 'b' }], ended: true })
+  const late: string[] = []
+  for await (const event of engine.subscribe(id)) late.push(event.eventType)
+  expect(late).toEqual(['completed'])
+  await expect(engine.subscribe('5').next()).rejects.toMatchObject({ code: 'VALIDATION' })
+})
+
+test('following a log ends when its signal is aborted', async () => {
+  const engine = new FakeEngine().otherwise({ output: ['a'], hangs: true })
+  const id = await engine.execute(ls)
+  const abort = new AbortController()
+  const lines: string[] = []
+  for await (const { line } of engine.followLogs(id, { signal: abort.signal })) {
+    lines.push(line)
+    setTimeout(() => abort.abort(), 5)
+  }
+  expect(lines).toEqual(['a'])
+  await engine.shutdown()
+})
+
+test('executions are listed by what they say of themselves', async () => {
+  const engine = new FakeEngine().when({ program: 'ls' }, {}).when({ program: 'cat' }, { exitCode: 1 })
+  const a = await engine.run({ ...ls, metadata: { source: 'ui', tags: { team: 'x' } } })
+  const b = await engine.run({ command: sh`cat` })
+  const ids = async (filter: Parameters<FakeEngine['listExecutions']>[0]): Promise<string[]> =>
+    (await engine.listExecutions(filter)).map(({ id }) => id)
+  expect(await ids({})).toEqual([b.id, a.id])
+  expect(await ids({ limit: 1 })).toEqual([b.id])
+  expect(await ids({ status: 'completed' })).toEqual([a.id])
+  expect(await ids({ source: 'ui', tag: { team: 'x' } })).toEqual([a.id])
+  expect(await ids({ tag: { team: 'y' } })).toEqual([])
+})
+
+test('tells of what is printed as bytes, before the line', async () => {
+  const engine = new FakeEngine().otherwise({ output: ['a', { stderr: 'b' }] })
+  const told: string[] = []
+  await engine.run(ls, {
+    onStdout: (line) => void told.push(line),
+    onStdoutBytes: (chunk) => void told.push(chunk.toString()),
+    onStderrBytes: (chunk) => void told.push(chunk.toString()),
+  })
+  expect(told).toEqual(['a\n', 'a', 'b\n'])
+})
+
 test('callbacks are waited for, one line after the other', async () => {
   const steps: string[] = []
   await new FakeEngine().otherwise({ output: ['a', 'b'] }).run(ls, {

@@ -6,6 +6,7 @@ import * as environments from './parts/environments.mjs'
 import * as executions from './parts/executions.mjs'
 import { aHostThatIsProcessOne } from './parts/first.mjs'
 import { filesThatHang } from './parts/hanging.mjs'
+import * as logs from './parts/logs.mjs'
 import * as scarcity from './parts/scarcity.mjs'
 import * as strangers from './parts/strangers.mjs'
 
@@ -22,6 +23,7 @@ const parts = Object.entries({
   ...scarcity,
   aHostThatIsProcessOne,
   filesThatHang,
+  ...logs,
   ...strangers,
 })
 const names = parts.map(([name]) => name)

@@ -4,16 +4,17 @@
 // runs nothing. What each command does is scripted.
 
 const { randomUUID } = require('node:crypto')
+const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { onAbort } = require('../abort')
 const check = require('../check')
-const { isObject } = require('../checkers')
-const { defaultLogDir } = require('../environment')
+const { isObject, positive } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
 const { display } = require('./command')
 const { FakeExecution } = require('./execution')
+const { endOfLog, entriesOf, pageOf } = require('./logs')
 const { FakePlan, checkGraph } = require('./plan')
 const { Scripts } = require('./scripts')
 const { defaultConfig } = require('./shape')
@@ -24,6 +25,9 @@ const { Slots } = require('./slots')
 /** @typedef {import('../../index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('../../testing').FakeMatch} FakeMatch */
 /** @typedef {import('./scripts').Scripted} Scripted */
+
+/** Where logs would be. */
+const LOG_DIR = join(tmpdir(), 'fake-executions')
 
 /**
  * What was passed, as it was: what is done to it later is not seen.
@@ -49,6 +53,8 @@ class FakeEngine {
   #subscribers = new Set()
   /** @type {Map<string, FakeExecution>} */
   #executions = new Map()
+  /** Those whose input was closed. @type {WeakSet<FakeExecution>} */
+  #closed = new WeakSet()
   /** @type {Map<string, { plan: FakePlan, steps: string[] }>} */
   #plans = new Map()
   #isShutDown = false
@@ -58,7 +64,7 @@ class FakeEngine {
     try {
       const given = /** @type {Record<string, unknown>} */ (toConfig(check.config(config)))
       /** @type {any} */
-      const whole = { ...defaultConfig(), logDir: defaultLogDir(), ...given }
+      const whole = { ...defaultConfig(), logDir: LOG_DIR, ...given }
       this.#config = Object.freeze(whole)
       this.#slots = new Slots(this.#config)
     } catch (error) {
@@ -191,7 +197,10 @@ class FakeEngine {
       return this.#scripted(request, listeners, { planId: plan.id, step })
     })
     this.requests.push(...requests)
-    for (const step of steps) this.#executions.set(step.id, step)
+    for (const step of steps) {
+      for (const secret of plan.secrets ?? []) step.addSecret(secret)
+      this.#executions.set(step.id, step)
+    }
     this.plans.push({ ...plan, commands: requests })
     const shared = { config: this.#config, subscribers: this.#subscribers }
     const run = new FakePlan(plan, steps, shared, listeners.onEvent, () => this.#slots.take(true))
@@ -234,52 +243,73 @@ class FakeEngine {
     return this.#plan(check.planId(planId)).ended()
   }
 
-  /** @param {import('../../index').ExecutionFilter} [filter] */
-  async listExecutions(filter = {}) {
-    const { status, source, tag = {}, limit } = check.filter(filter)
+  /** @param {{ status?: string, source?: string, tag?: Record<string, string>, limit?: number }} [filter] */
+  async listExecutions({ status, source, tag = {}, limit = Infinity } = {}) {
     /** @type {import('../../index').ExecutionSummary[]} */
     const newestFirst = []
-    for (const execution of this.#executions.values()) newestFirst.unshift(execution.summary())
-    const isMeant = (/** @type {import('../../index').ExecutionSummary} */ { status: own, metadata }) =>
-      (status === undefined || status === own) &&
-      (source === undefined || source === metadata.source) &&
-      Object.keys(tag).every((name) => metadata.tags[name] === tag[name])
-    return newestFirst.filter(isMeant).slice(0, limit)
+    for (const execution of this.#executions.values()) {
+      const { tags = {}, source: ownSource } = execution.request.metadata ?? {}
+      const hasTags = Object.entries(tag).every(([name, value]) => tags[name] === value)
+      const isMeant = (status ?? execution.status) === execution.status && (source ?? ownSource) === ownSource
+      if (isMeant && hasTags) newestFirst.unshift(execution.summary())
+    }
+    return newestFirst.slice(0, limit)
   }
 
-  /** @param {string} id @returns {AsyncGenerator<import('../../index').ExecutionEvent, void, undefined>} */
+  /** @param {string} id @param {string} value */
+  addSecret(id, value) {
+    try {
+      const checked = check.id(id)
+      const secret = check.secret(value)
+      const entry = this.#plans.get(checked)
+      const { result } = entry?.plan ?? this.#execution(checked)
+      if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+      for (const one of entry?.steps ?? [checked]) this.#execution(one).addSecret(secret)
+    } catch (error) {
+      throw seenFrom(error, this.addSecret)
+    }
+  }
+
+  /** @param {string} id @param {number} [leaseMs] */
+  async renewLease(id, leaseMs) {
+    const execution = this.#live(check.id(id))
+    if (leaseMs !== undefined) positive(leaseMs, 'leaseMs', 'VALIDATION')
+    if (execution.request.leaseMs === undefined) refuse('VALIDATION', execution.id, 'has no lease')
+  }
+
+  /** @param {string} id @param {string | Uint8Array} data */
+  async writeStdin(id, data) {
+    const execution = this.#live(check.id(id))
+    expectOpenInput(execution)
+    execution.input += typeof data === 'string' ? data : Buffer.from(data).toString()
+  }
+
+  /** @param {string} id */
+  async closeStdin(id) {
+    expectOpenInput(this.#execution(check.id(id)))
+  }
+
+  /** @param {string} id */
+  inputOf(id) {
+    return this.#execution(check.id(id)).input
+  }
+
+  /** @param {string} id */
   subscribe(id) {
     let leave = () => {}
     const start = (/** @type {EventStream} */ stream) => {
       try {
         const execution = this.#execution(check.id(id))
         leave = execution.subscribe((event) => stream.push(single(event)))
-        const end = () => stream.end()
-        void execution.ended().then(end, (error) => stream.end(error))
+        void execution.ended().then(
+          () => stream.end(),
+          (error) => stream.end(error),
+        )
       } catch (error) {
-        stream.end(/** @type {Error} */ (seenFrom(error, this.subscribe)))
+        stream.end(/** @type {Error} */ (seenFrom(error, EventStream.prototype.next)))
       }
     }
-    return new EventStream(start, async () => leave()).begin()
-  }
-
-  /**
-   * Checks what the real one checks. What is scripted is not masked.
-   *
-   * @param {string} id
-   * @param {string} value
-   */
-  addSecret(id, value) {
-    try {
-      const checked = check.id(id)
-      if (Buffer.byteLength(check.secret(value)) < 4) {
-        throw new ExecutionError('VALIDATION', 'value: expected at least 4 bytes, found less', { field: 'value' })
-      }
-      const running = this.#plans.get(checked)?.plan ?? this.#execution(checked)
-      if (running.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
-    } catch (error) {
-      throw seenFrom(error, this.addSecret)
-    }
+    return new EventStream(start, async () => leave())
   }
 
   /** @param {string} id @param {string} [reason] */
@@ -299,12 +329,43 @@ class FakeEngine {
     execution.stop('cancelled', 'cancelled', reason)
   }
 
+  /** What a scripted command reads changes nothing. @param {string} id @param {string | Uint8Array} data */
+  async writeStdin(id, data) {
+    check.data(data)
+    const execution = this.#written(id)
+    if (execution.result !== undefined) refuse('ALREADY_FINISHED', execution.id, 'has already finished')
+    if (this.#closed.has(execution)) {
+      throw new ExecutionError('IO', `the input of ${execution.id}: it was closed before`)
+    }
+  }
+
+  /** @param {string} id */
+  async closeStdin(id) {
+    this.#closed.add(this.#written(id))
+  }
+
+  /** The execution, if it can be written to. @param {string} id */
+  #written(id) {
+    const execution = this.#execution(check.id(id))
+    if (execution.hasOpenInput) return execution
+    const message = `id: expected that of a request which left its input open, found ${execution.id}`
+    throw new ExecutionError('VALIDATION', message, { field: 'id' })
+  }
+
   /** @param {string} id @param {{ maxBytes?: number }} [options] */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    const { maxBytes = 10_485_760 } = check.logOptions(options)
-    const { log } = this.#execution(checked)
-    return log.length <= maxBytes ? log : log.slice(log.indexOf('\n', log.length - maxBytes - 1) + 1)
+    return endOfLog(this.#execution(checked), check.logOptions(options).maxBytes)
+  }
+
+  /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
+  async readLogLines(id, options) {
+    return pageOf(this.#execution(check.id(id)), options)
+  }
+
+  /** @param {string} id @param {{ from?: number, signal?: AbortSignal }} [options] */
+  async *followLogs(id, options) {
+    yield* entriesOf(this.#execution(check.id(id)), options)
   }
 
   /** @param {string} id */
@@ -389,6 +450,13 @@ class FakeEngine {
     throw unknown(id)
   }
 
+  /** One that has not ended. @param {string} id */
+  #live(id) {
+    const execution = this.#execution(id)
+    if (execution.result !== undefined) refuse('ALREADY_FINISHED', id, 'has already finished')
+    return execution
+  }
+
   /** @param {string} id */
   #plan(id) {
     const found = this.#plans.get(id)
@@ -401,6 +469,11 @@ class FakeEngine {
 /** @type {(code: import('../../index').ErrorCode, id: string, what: string) => never} */
 function refuse(code, id, what) {
   throw new ExecutionError(code, `${id} ${what}`, { executionId: id })
+}
+
+/** @param {FakeExecution} execution */
+function expectOpenInput({ id, request }) {
+  if (request.stdin?.open !== true) refuse('VALIDATION', id, 'was not started with stdin: { open: true }')
 }
 
 /** @param {string} executionId */
@@ -434,8 +507,14 @@ makeAsync(FakeEngine.prototype, [
   'getPlanResult',
   'waitForPlan',
   'listExecutions',
+  'renewLease',
+  'writeStdin',
+  'closeStdin',
   'cancel',
+  'writeStdin',
+  'closeStdin',
   'readLogs',
+  'readLogLines',
   'removeExecution',
 ])
 

@@ -19,6 +19,8 @@ const { Moment, pause, within } = require('./time')
  * @typedef {object} Listeners
  * @property {((line: string) => unknown) | undefined} [onStdout]
  * @property {((line: string) => unknown) | undefined} [onStderr]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStdoutBytes]
+ * @property {((chunk: Buffer) => unknown) | undefined} [onStderrBytes]
  * @property {((event: any) => unknown) | undefined} [onEvent]
  */
 
@@ -33,8 +35,10 @@ class FakeExecution {
   status = 'pending'
   /** @type {ExecutionResult | undefined} */
   result
-  /** Its log, as text. */
-  log = ''
+  /** What it has logged. @type {{ stream: 'stdout' | 'stderr', line: string, timestamp: string, offset: number, complete: true }[]} */
+  entries = []
+  /** What was written to its input. */
+  input = ''
   #request
   #command
   #script
@@ -49,10 +53,14 @@ class FakeExecution {
   #stopped = new Moment()
   #ended = new Moment()
   #printed = { stdout: '', stderr: '' }
-  /** Who has asked later. @type {Set<(event: any) => unknown>} */
-  #subscriptions = new Set()
   /** What is wrong with the script. @type {unknown} */
   #fault
+  /** @type {string[]} */
+  #secrets
+  /** Who listens from some moment on. @type {Set<(event: any) => unknown>} */
+  #subscribers = new Set()
+  /** Its next entry, or its end. */
+  #changed = new Moment()
 
   /**
    * @param {any} request
@@ -69,6 +77,8 @@ class FakeExecution {
     this.#shared = shared
     this.#listeners = listeners
     this.#place = place
+    const { secrets = [], secretEnv = [], env = {} } = request
+    this.#secrets = [...secrets, ...secretEnv.map((/** @type {string} */ name) => env[name])].filter(Boolean)
   }
 
   /** @returns {string} */
@@ -77,7 +87,43 @@ class FakeExecution {
   }
 
   get command() {
-    return this.#command
+    return this.#masked(this.#command)
+  }
+
+  /** Resolves with the next entry of the log, or the end. */
+  get changed() {
+    return this.#changed.reached
+  }
+
+  /** @returns {any} */
+  get request() {
+    return this.#request
+  }
+
+  /** @param {string} value */
+  addSecret(value) {
+    this.#secrets.push(value)
+  }
+
+  /** @param {string} text */
+  #masked(text) {
+    return this.#secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text)
+  }
+
+  /** Calls it with each event from now on; returns what ends that. @param {(event: any) => unknown} listener */
+  subscribe(listener) {
+    this.#subscribers.add(listener)
+    if (this.result !== undefined) this.#tellEnd(this.result, [listener])
+    return () => void this.#subscribers.delete(listener)
+  }
+
+  get #allListeners() {
+    return [this.#listeners.onEvent, ...this.#shared.subscribers, ...this.#subscribers]
+  }
+
+  /** Whether it can be written to. */
+  get hasOpenInput() {
+    return this.#request.stdin?.open === true
   }
 
   get hasStarted() {
@@ -97,7 +143,7 @@ class FakeExecution {
       ...this.#about(),
       id: this.id,
       status: this.status,
-      command: this.#command,
+      command: this.command,
       startedAt: this.#started === undefined ? null : iso(this.#started),
       durationMs: this.result?.durationMs ?? null,
     })
@@ -154,7 +200,7 @@ class FakeExecution {
     const { timeoutMs } = this
     const deadline = pause(timeoutMs)
     void deadline.over.then(() => this.stop('timeout', `timed out after ${timeoutMs} ms`))
-    await this.#tell('started', { command: this.#command, pid: PID, timestamp: iso(this.#started) })
+    await this.#tell('started', { command: this.command, pid: PID, timestamp: iso(this.#started) })
     for (const line of output) {
       const { stdout, stderr, afterMs = 0 } = typeof line === 'string' ? { stdout: line } : line
       await this.#wait(afterMs)
@@ -179,16 +225,32 @@ class FakeExecution {
 
   /** @param {'stdout' | 'stderr'} stream @param {string} text */
   async #print(stream, text) {
-    for (const line of text.split('\n')) {
+    for (const line of this.#masked(text).split('\n')) {
       if (this.#cause !== undefined) return
       const timestamp = iso(Date.now())
       this.#printed[stream] += `${line}\n`
-      this.log += `${timestamp} ${stream} F ${line}\n`
+      this.#log({ stream, line, timestamp })
       if (!this.#shared.config.streamOutput) continue
-      const own = stream === 'stdout' ? this.#listeners.onStdout : this.#listeners.onStderr
+      const { onStdout, onStderr, onStdoutBytes, onStderrBytes } = this.#listeners
+      const [own, ofBytes] = stream === 'stdout' ? [onStdout, onStdoutBytes] : [onStderr, onStderrBytes]
+      await this.#taken(ofBytes && call(ofBytes, Buffer.from(`${line}\n`)))
       await this.#taken(own && call(own, line))
       await this.#tell(stream, { line, partial: false, timestamp })
     }
+  }
+
+  /** @param {{ stream: 'stdout' | 'stderr', line: string, timestamp: string }} entry */
+  #log({ stream, line, timestamp }) {
+    const start = this.entries.at(-1)?.offset ?? 0
+    const offset = start + Buffer.byteLength(`${timestamp} ${stream} F ${line}\n`)
+    this.entries.push({ stream, line, timestamp, offset, complete: true })
+    this.#hasChanged()
+  }
+
+  #hasChanged() {
+    const { reach } = this.#changed
+    this.#changed = new Moment()
+    reach()
   }
 
   /** Waits for the promise of a callback; where it is stopped, not much longer. @param {Promise<unknown> | undefined} pending */
@@ -200,7 +262,7 @@ class FakeExecution {
 
   /** @param {string} eventType @param {Record<string, unknown>} values */
   async #tell(eventType, values) {
-    const pending = this.#told().map((listener) => {
+    const pending = this.#allListeners.map((listener) => {
       return listener && call(listener, eventOf(eventType, { ...this.#about(), executionId: this.id, ...values }))
     })
     if (pending.some((one) => one !== undefined)) await this.#taken(Promise.all(pending))
@@ -235,12 +297,13 @@ class FakeExecution {
     try {
       this.result = this.#resultOf(end)
       this.status = this.result.status
-      this.#tellEnd(this.result)
+      this.#tellEnd(this.result, this.#allListeners)
     } catch (fault) {
       this.status = 'failed'
       this.#fault = fault
     }
     this.#ended.reach()
+    this.#hasChanged()
   }
 
   /** @param {Record<string, unknown>} end */
@@ -250,7 +313,7 @@ class FakeExecution {
     const facts = {
       ...this.#about(),
       id: this.id,
-      command: this.#command,
+      command: this.command,
       ...this.#printed,
       startedAt: started === undefined ? null : iso(started),
       completedAt: iso(now),
@@ -269,31 +332,12 @@ class FakeExecution {
     return { ...values, ...Object.fromEntries(dropped.map((key) => [key, undefined])), ...result }
   }
 
-  /** All who are told of events. */
-  #told() {
-    return [this.#listeners.onEvent, ...this.#shared.subscribers, ...this.#subscriptions]
-  }
-
-  /**
-   * Tells somebody of it from now on; of one that has ended, the end. Returns what takes that back.
-   *
-   * @param {(event: any) => unknown} listener
-   */
-  subscribe(listener) {
-    if (this.result === undefined) this.#subscriptions.add(listener)
-    else void call(listener, this.#endOfIt(this.result))
-    return () => void this.#subscriptions.delete(listener)
-  }
-
-  /** @param {ExecutionResult} result */
-  #endOfIt(result) {
-    const own = { executionId: this.id, result: withMembers({ ...result }), timestamp: result.completedAt }
-    return eventOf(result.status, { ...this.#about(), ...own })
-  }
-
-  /** Nobody waits for who is told of the end; each is given a result of their own. @param {ExecutionResult} result */
-  #tellEnd(result) {
-    for (const listener of this.#told()) if (listener) void call(listener, this.#endOfIt(result))
+  /** Nobody waits for who is told of the end; each is given a result of their own. @param {ExecutionResult} result @param {(((event: any) => unknown) | undefined)[]} listeners */
+  #tellEnd(result, listeners) {
+    for (const listener of listeners) {
+      const own = { executionId: this.id, result: withMembers({ ...result }), timestamp: result.completedAt }
+      if (listener) void call(listener, eventOf(result.status, { ...this.#about(), ...own }))
+    }
   }
 }
 

@@ -58,7 +58,8 @@ const events = new Map(
   definitions['ExecutionEvent'].oneOf.map((/** @type {any} */ variant) => {
     const shared = variant.$ref === undefined ? {} : resolved({ $ref: variant.$ref })
     const properties = { ...variant.properties, ...shared.properties }
-    return [properties.eventType.const, { properties, required: Object.keys(properties) }]
+    const required = [...(variant.required ?? []), ...(shared.required ?? [])]
+    return [properties.eventType.const, { properties, required }]
   }),
 )
 

@@ -67,7 +67,7 @@ function typesOf(schema, passed) {
 
 /** @param {Schema} schema @param {Record<string, Schema>} passed @returns {string} */
 function kindOf(schema, passed) {
-  if (schema['x-bytes']) return `'bytes'`
+  if (schema['x-kind'] !== undefined) return `'${schema['x-kind']}'`
   if (schema.$ref !== undefined) {
     const name = schema.$ref.replace('#/$defs/', '')
     // A request, which a function may make, and what the step says besides.
@@ -75,9 +75,7 @@ function kindOf(schema, passed) {
     if (name === 'NamedStep') return `'namedStep'`
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)
   }
-  if (schema.oneOf !== undefined) {
-    return `{ oneOf: [${schema.oneOf.map((/** @type {Schema} */ { const: name }) => `'${name}'`).join(', ')}] }`
-  }
+  if (schema.oneOf !== undefined) return choiceOf(schema, passed)
   if (schema.type === 'array' && schema['x-secret']) return `'secretList'`
   if (schema.type === 'array') return `{ list: ${kindOf(schema.items, passed)} }`
   if (schema.patternProperties !== undefined) {
@@ -87,6 +85,7 @@ function kindOf(schema, passed) {
   if (schema.additionalProperties?.$ref !== undefined)
     return `{ named: ${kindOf(schema.additionalProperties, passed)} }`
   if (schema.type === 'object') return schema['x-secret'] ? `'secretTexts'` : `'texts'`
+  if (schema.maximum !== undefined) return `{ within: [${schema.minimum}, ${schema.maximum}] }`
   if (schema.minimum > 1) return `{ atLeast: ${schema.minimum} }`
   if (schema.type === 'integer')
     return schema['x-in-memory'] ? `'textSize'` : schema.minimum > 0 ? `'positive'` : `'count'`
@@ -94,6 +93,16 @@ function kindOf(schema, passed) {
   if (schema.format === 'uuid') return `'uuid'`
   if (schema.type === 'string') return `'text'`
   throw new Error(`no kind for ${JSON.stringify(schema)}`)
+}
+
+/** Names to choose from, and perhaps objects with one key. @param {Schema} schema @param {Record<string, Schema>} passed */
+function choiceOf({ oneOf }, passed) {
+  const names = oneOf.filter((/** @type {Schema} */ one) => one.const !== undefined)
+  const objects = oneOf.filter((/** @type {Schema} */ one) => one.properties !== undefined)
+  const fields = Object.assign({}, ...objects.map((/** @type {Schema} */ { properties }) => properties))
+  const known = `oneOf: [${names.map((/** @type {Schema} */ { const: name }) => `'${name}'`).join(', ')}]`
+  if (objects.length === 0) return `{ ${known} }`
+  return `{ ${known}, or: { ${fieldsOf({ properties: fields, required: Object.keys(fields) }, passed)} } }`
 }
 
 /** @param {Record<string, Schema>} told */

@@ -13,6 +13,27 @@ declare global {
 // generated: ExecutionRequest
 
 /**
+ * What a command reads.
+ *
+ * - A text, in UTF-8, or bytes, and the end.
+ * - `file`: a file, opened by the host for each start. A relative path is relative to
+ *   {@link ExecutionRequest.workingDir}. A directory, a named pipe and a socket are refused.
+ * - An async iterable, such as a stream of Node, or a `ReadableStream` of the web: it is pulled once the command runs, no
+ *   faster than the command reads, and left when the execution has ended: its iterator is told to return, a stream is
+ *   destroyed or cancelled. Where it fails, or gives something else than texts and bytes, the command is ended, and never
+ *   sees the end of its input, which it might take for a whole one; the result says `failed`, with `errorCode: 'IO'`, and
+ *   why in `error`.
+ * - `open`: what {@link ExecutionEngine.writeStdin} is given, until {@link ExecutionEngine.closeStdin}.
+ */
+export type Stdin =
+  | string
+  | Uint8Array
+  | { readonly file: string | URL }
+  | { readonly open: true }
+  | AsyncIterable<string | Uint8Array>
+  | ReadableStream<string | Uint8Array>
+
+/**
  * Who is told while a command runs.
  *
  * A callback has seen every line before {@link ExecutionEngine.run}, {@link ExecutionEngine.waitForCompletion} or
@@ -25,8 +46,8 @@ declare global {
  * unhandled rejection of the host, as with the listeners of an `EventTarget`. A callback runs in the asynchronous
  * context of the call: it sees what an `AsyncLocalStorage` held there.
  *
- * Where {@link ExecutionConfig.streamOutput} is `false` there are no lines, neither for `onStdout` and `onStderr` nor
- * as events; `onEvent` is told of all else.
+ * Where {@link ExecutionConfig.streamOutput} is `false` there are neither lines nor chunks, and no events for lines;
+ * `onEvent` is told of all else. Of a stream that the request sends elsewhere there are none either.
  */
 export interface ExecuteOptions<Event = ExecutionEvent> {
   /**
@@ -36,6 +57,13 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStdout?: ((line: string) => void | Promise<void>) | undefined
   /** Called with each line of standard error, as {@link ExecuteOptions.onStdout} is for standard output. */
   readonly onStderr?: ((line: string) => void | Promise<void>) | undefined
+  /**
+   * Called with what is read of standard output, as it comes: before the lines that it completes, and cut anywhere, also
+   * within a character. The buffer is the callback's own.
+   */
+  readonly onStdoutBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
+  /** Called with what is read of standard error, as {@link ExecuteOptions.onStdoutBytes} is for standard output. */
+  readonly onStderrBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
   /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
@@ -85,10 +113,24 @@ export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
 /** How an execution ended. */
 export type FinalStatus = Exclude<ExecutionStatus, 'pending' | 'running'>
 
+/** The bytes that a result keeps of both streams. */
+export interface OutputBytes {
+  /** Of standard output. */
+  stdout: Buffer
+  /** Of standard error. */
+  stderr: Buffer
+}
+
 // generated: ExecutionResult as Result
 
 /** What a result has besides its data. It is not enumerable: a copy and JSON are without it. */
 export interface ResultMembers {
+  /**
+   * {@link Result.stdout} and {@link Result.stderr} as one text, in the order in which they were read, made when it is
+   * asked for. What was printed to both between two reads may have been printed in another order; `stderr: 'stdout'` in
+   * the request tells the exact one. Of more than 4096 turns of both streams the order is coarser.
+   */
+  readonly all: string
   /**
    * What was printed to standard output, read as JSON; a mark of the byte order before it is passed over. Where the
    * command has failed it is read all the same: some tell of that in JSON.
@@ -119,9 +161,15 @@ export type ExecutionResult = Result &
       }
   )
 
+// generated: CpuUsage
+
 // generated: ExecutionSummary
 
 // generated: ExecutionFilter
+
+// generated: LogLine
+
+// generated: LogPage
 
 // generated: events
 
@@ -213,7 +261,7 @@ export interface ExecCommand {
  *
  * const paths = ['a file.txt', '$HOME']
  * const result = await new ExecutionEngine().run({ command: sh`printf %s\\n --lines=${5} ${paths}` })
- * console.log(result.stdout) // '--lines=5
+ * console.log(result.stdout) // --lines=5 …
  * ```
  *
  * @throws {@link ExecutionError} `VALIDATION`.
@@ -415,7 +463,7 @@ export class ExecutionEngine implements Executor {
    * read of its output from now on, and in its `command` and `error`. Of a plan: in all its steps. What was read before
    * is not changed, so a secret that is known at the start belongs into {@link ExecutionRequest.secrets}.
    *
-   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, or if `id` is no UUID;
+   * @throws {@link ExecutionError} `VALIDATION` for less than four bytes or only white space, too many of them, or if `id` is no UUID;
    *   `NOT_FOUND`; `ALREADY_FINISHED`.
    */
   addSecret(id: string, value: string): void
@@ -437,6 +485,24 @@ export class ExecutionEngine implements Executor {
   cancel(id: string): Promise<void>
 
   /**
+   * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
+   * to the command: no faster than the command reads, and not before it was started. Writes are made in the order of the
+   * calls. Who waits for each holds no more than one in memory.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, `VALIDATION` if the request does not say so, or `IO` if the command has
+   * closed its input, or {@link ExecutionEngine.closeStdin} was called before.
+   */
+  writeStdin(id: string, data: string | Uint8Array): Promise<void>
+
+  /**
+   * Ends the input of an execution whose request says `stdin: { open: true }`, behind what was written before. Where it has
+   * ended already, nothing is done.
+   *
+   * Rejects with `NOT_FOUND`, or `VALIDATION` if the request does not say so.
+   */
+  closeStdin(id: string): Promise<void>
+
+  /**
    * The end of the log of an execution: the last `maxBytes`, cut at the start of a line. The default is 10 485 760; what
    * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
    * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
@@ -446,6 +512,35 @@ export class ExecutionEngine implements Executor {
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
   /**
+   * Some entries of the log of an execution, also of another process: at most `limit` of them (1000), from the offset
+   * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
+   * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
+   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+
+  /**
+   * Yields the entries of the log of an execution from the offset `from` on, and those that come, each once and in
+   * order, until the execution has ended. It may be one of another process: then until nobody writes its log any more.
+   * What is not taken yet stays in the file, so a slow loop holds the command up as little as none. After an interruption,
+   * also of the host, it goes on from the `offset` of the last entry that was taken.
+   *
+   * An execution of this engine that has not printed anything yet is waited for. Aborting `signal` ends the loop, without
+   * an error. A log that is deleted meanwhile is yielded to its end.
+   *
+   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
+   */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
+
+  /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.
    *
    * @throws {@link ExecutionError} `VALIDATION` if `id` is no UUID.
@@ -453,15 +548,17 @@ export class ExecutionEngine implements Executor {
   getLogPath(id: string): string
 
   /**
-   * Forgets a finished execution, or a finished plan with its steps. Log files stay.
+   * Forgets a finished execution, or a finished plan with its steps. With `logs`, its log and overflow files are deleted
+   * as well, also those of an execution of an earlier process, which is not remembered; else they stay.
    *
-   * Rejects with `NOT_FINISHED` while it runs or waits, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * Rejects with `NOT_FINISHED` while it runs or waits, or, with `logs`, while another host or what the command has left
+   * running still writes them; `NOT_FOUND`; `IO` if a file cannot be deleted; or `VALIDATION`.
    */
-  removeExecution(id: string): Promise<void>
+  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
 
   /**
-   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Their log files
-   * stay.
+   * Forgets the executions that finished more than {@link ExecutionConfig.executionRetentionSecs} ago. Deletes the logs
+   * that are older than {@link ExecutionConfig.logRetentionSecs}, or more than {@link ExecutionConfig.maxTotalLogBytes}.
    *
    * @returns How many it forgot.
    */

@@ -130,7 +130,6 @@ class Writer {
   /** @param {Schema} schema @param {string} indent @returns {string} */
   #type(schema, indent) {
     if (schema['x-typescript'] !== undefined) return schema['x-typescript']
-    if (schema['x-bytes']) return 'string | Uint8Array'
     if (schema.$ref !== undefined) {
       const name = schema.$ref.replace('#/$defs/', '')
       // Under another name stands what that type is made from.
@@ -149,9 +148,10 @@ class Writer {
   /** @param {Schema} schema @param {string} indent */
   #record(schema, indent) {
     const [values] = Object.values(schema.patternProperties ?? {})
+    const [value, isNullable] = withoutNull(schema.additionalProperties ?? {})
     const record =
       values === undefined
-        ? `Record<string, ${this.#type(schema.additionalProperties, indent)}>`
+        ? `Record<string, ${this.#type(value, indent)}${isNullable ? ' | null | undefined' : ''}>`
         : `Record<number, ${this.#type(values, indent)}>`
     return this.#style === PASSED ? `Readonly<${record}>` : record
   }
@@ -167,10 +167,13 @@ class Writer {
   }
 }
 
-/** What one of several objects is for is told where it says which one it is. @param {Schema} variant */
+/** What one of several objects is for is told where it says which one it is: by its tag, or its one key. @param {Schema} variant */
 function withDocumentedTag(variant) {
-  const tagged = Object.entries(variant.properties).map(([name, field]) =>
-    field.const === undefined ? [name, field] : [name, { ...field, description: variant.description }],
+  const fields = Object.entries(variant.properties)
+  const tagged = fields.map(([name, field]) =>
+    field.const === undefined && fields.length > 1
+      ? [name, field]
+      : [name, { ...field, description: variant.description }],
   )
   return { ...variant, properties: Object.fromEntries(tagged) }
 }

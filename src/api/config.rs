@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::error::ValidationError;
 use crate::api::path::path_as_text;
+use crate::process::files::user_suffix;
 
 /// The largest duration a field may name, in milliseconds: 2^53 - 1, what a JavaScript number holds exactly.
 const MAX_MILLIS: u64 = (1 << 53) - 1;
@@ -73,13 +74,23 @@ pub struct ExecutionConfig {
     pub max_line_size_bytes: usize,
     /// Whether output is logged, one file per execution that prints anything. Default: `true`.
     pub log_output: bool,
-    /// The directory of log and overflow files; the one above it must be there. Default: `cloudops-executions` in the
-    /// system's temporary directory.
+    /// The directory of log and overflow files; the one above it must be there. Default:
+    /// `cloudops-executions-<uid>` in the temporary directory of the system, with the number of the user; on Windows, where
+    /// that directory is the user's own, `cloudops-executions`.
     #[serde(default = "default_log_dir", serialize_with = "path_as_text")]
     pub log_dir: PathBuf,
-    /// The largest size of one log file, in bytes. Default: 104 857 600.
+    /// The largest size of one log or overflow file, in bytes. Default: 104 857 600. What comes after is not written, and
+    /// the result says so.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_log_size_bytes: u64,
+    /// How long the log and the overflow files of a finished execution are kept, in seconds. Default: 604 800.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub log_retention_secs: u64,
+    /// How much all log and overflow files in the directory may hold, in bytes. Default: 1 073 741 824. What does not fit is
+    /// deleted, those of the execution that finished first before others; what is still written never is, whichever host
+    /// writes it.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub max_total_log_bytes: u64,
     /// Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
     /// for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
     /// variable is refused.
@@ -100,7 +111,12 @@ pub struct ExecutionConfig {
 
 /// Reads the variables of this process: in a host whose other threads change them, the directory has to be given.
 fn default_log_dir() -> PathBuf {
-    std::env::temp_dir().join("cloudops-executions")
+    std::env::temp_dir().join(default_log_dir_name())
+}
+
+/// One for each user: nobody else can read it, or write to it.
+pub(crate) fn default_log_dir_name() -> String {
+    format!("cloudops-executions{}", user_suffix())
 }
 
 impl Default for ExecutionConfig {
@@ -131,6 +147,8 @@ impl ExecutionConfig {
             log_dir: PathBuf::new(),
             secret_env_patterns: vec!["AWS_SECRET_ACCESS_KEY".into(), "AWS_SESSION_TOKEN".into()],
             max_log_size_bytes: 100 * 1024 * 1024,
+            log_retention_secs: 7 * 24 * 60 * 60,
+            max_total_log_bytes: 1024 * 1024 * 1024,
             termination_grace_ms: 5_000,
             drain_idle_ms: 250,
             drain_max_ms: 2_000,
@@ -153,6 +171,8 @@ impl ExecutionConfig {
             ("drain_idle_ms", self.drain_idle_ms),
             ("drain_max_ms", self.drain_max_ms),
             ("max_log_size_bytes", self.max_log_size_bytes),
+            ("log_retention_secs", self.log_retention_secs),
+            ("max_total_log_bytes", self.max_total_log_bytes),
         ];
         for (field, value) in durations {
             if value == 0 || value > MAX_MILLIS {

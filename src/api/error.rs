@@ -25,7 +25,7 @@ pub enum ErrorCode {
     NotFound,
     /// The execution still runs or waits.
     NotFinished,
-    /// What was to be cancelled, or given a secret, has ended.
+    /// What was to be cancelled, written to, or given a secret, has ended.
     AlreadyFinished,
     /// The id of the request is that of an execution the engine remembers.
     DuplicateId,
@@ -37,7 +37,7 @@ pub enum ErrorCode {
     NotInitialized,
     /// The engine has been shut down.
     ShutDown,
-    /// A log could not be read.
+    /// A log could not be read, or an input not be written to.
     Io,
     /// A defect of the engine.
     Internal,
@@ -77,6 +77,9 @@ pub enum ExecutionError {
     /// No execution or plan of that id is known: it never was, or it has been forgotten. Becomes `NOT_FOUND`.
     #[error("no execution or plan with the id {0} is known")]
     NotFound(Uuid),
+    /// There is no log of that id, or none any more. Becomes `NOT_FOUND`.
+    #[error("there is no log of an execution with the id {0}")]
+    NoLog(Uuid),
     /// The id of a plan, where that of an execution was due. Becomes `NOT_FOUND`.
     #[error("{0} is a plan, and no execution")]
     IsPlan(Uuid),
@@ -86,7 +89,7 @@ pub enum ExecutionError {
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
     #[error("{0} has not finished")]
     NotFinished(Uuid),
-    /// What was to be cancelled, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
+    /// What was to be cancelled, written to, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
     #[error("{0} has already finished")]
     AlreadyFinished(Uuid),
     /// The id of a request or plan is that of an execution or plan the engine remembers. Becomes `DUPLICATE_ID`.
@@ -122,7 +125,7 @@ pub enum ExecutionError {
     /// The engine has been shut down and starts nothing more. Becomes `SHUT_DOWN`.
     #[error("the engine has been shut down")]
     ShutDown,
-    /// A log could not be read. Becomes `IO`.
+    /// A log could not be read, or an input not be written to. Becomes `IO`.
     #[error("{context}: {source}")]
     Io {
         /// What was tried, and on which path.
@@ -146,7 +149,9 @@ impl ExecutionError {
         match self {
             Self::Validation(_) => ErrorCode::Validation,
             Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
-            Self::NotFound(_) | Self::IsPlan(_) | Self::IsExecution(_) => ErrorCode::NotFound,
+            Self::NotFound(_) | Self::NoLog(_) | Self::IsPlan(_) | Self::IsExecution(_) => {
+                ErrorCode::NotFound
+            }
             Self::NotFinished(_) => ErrorCode::NotFinished,
             Self::AlreadyFinished(_) => ErrorCode::AlreadyFinished,
             Self::DuplicateId { .. } => ErrorCode::DuplicateId,
@@ -174,6 +179,7 @@ impl ExecutionError {
     pub fn execution_id(&self) -> Option<Uuid> {
         match self {
             Self::NotFound(id)
+            | Self::NoLog(id)
             | Self::IsPlan(id)
             | Self::IsExecution(id)
             | Self::NotFinished(id)

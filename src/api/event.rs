@@ -15,6 +15,7 @@ use crate::api::step_key::StepKey;
 
 /// One of the two streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OutputStream {
     /// Standard output.
@@ -90,8 +91,15 @@ pub enum ExecutionEvent {
         origin: Arc<Origin>,
         /// The line, without its end.
         line: String,
-        /// Whether the line goes on in the next event of that stream.
+        /// Whether it is no whole line: a piece of one that is longer than
+        /// [`ExecutionConfig::max_line_size_bytes`](crate::ExecutionConfig::max_line_size_bytes), which goes on in the
+        /// next event of that stream; or an unfinished one.
         partial: bool,
+        /// Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for
+        /// its answer. The next event of that stream tells it again from its beginning, with what follows. Left out where
+        /// it is not so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unfinished: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
@@ -104,8 +112,15 @@ pub enum ExecutionEvent {
         origin: Arc<Origin>,
         /// The line, without its end.
         line: String,
-        /// Whether the line goes on in the next event of that stream.
+        /// Whether it is no whole line: a piece of one that is longer than
+        /// [`ExecutionConfig::max_line_size_bytes`](crate::ExecutionConfig::max_line_size_bytes), which goes on in the
+        /// next event of that stream; or an unfinished one.
         partial: bool,
+        /// Whether the line is not finished, and nothing came for 200 milliseconds: a question, perhaps, that waits for
+        /// its answer. The next event of that stream tells it again from its beginning, with what follows. Left out where
+        /// it is not so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unfinished: bool,
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
@@ -170,6 +185,49 @@ pub struct Ended {
     pub timestamp: DateTime<Utc>,
 }
 
+impl ExecutionEvent {
+    /// A line that is not finished.
+    pub(crate) fn unfinished_line(
+        execution_id: Uuid,
+        origin: Arc<Origin>,
+        stream: OutputStream,
+        line: String,
+    ) -> Self {
+        let (partial, unfinished, timestamp) = (true, true, Utc::now());
+        match stream {
+            OutputStream::Stdout => Self::Stdout {
+                execution_id,
+                origin,
+                line,
+                partial,
+                unfinished,
+                timestamp,
+            },
+            OutputStream::Stderr => Self::Stderr {
+                execution_id,
+                origin,
+                line,
+                partial,
+                unfinished,
+                timestamp,
+            },
+        }
+    }
+}
+
+/// What was read of one stream at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputChunk {
+    /// The execution.
+    pub execution_id: Uuid,
+    /// The stream.
+    pub stream: OutputStream,
+    /// The bytes, as they were printed.
+    pub bytes: Vec<u8>,
+    /// When they were read.
+    pub timestamp: DateTime<Utc>,
+}
+
 /// Lines of one stream that were read together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputBatch {
@@ -210,6 +268,7 @@ impl OutputBatch {
                     origin,
                     line,
                     partial,
+                    unfinished: false,
                     timestamp,
                 },
                 OutputStream::Stderr => ExecutionEvent::Stderr {
@@ -217,6 +276,7 @@ impl OutputBatch {
                     origin,
                     line,
                     partial,
+                    unfinished: false,
                     timestamp,
                 },
             }
@@ -252,6 +312,20 @@ pub trait EventHandler: Send + Sync {
         for event in batch.events() {
             self.on_event(event).await;
         }
+    }
+
+    /// Is told of bytes as they were read, before the lines that they complete. Only where [`EventHandler::wants_bytes`]
+    /// says so.
+    async fn on_bytes(&self, _chunk: OutputChunk) {}
+
+    /// Whether bytes of this stream are wanted at present.
+    fn wants_bytes(&self, _stream: OutputStream) -> bool {
+        false
+    }
+
+    /// Whether [`EventHandler::on_event`] is to be told of a line that stays unfinished for 200 milliseconds.
+    fn wants_unfinished(&self) -> bool {
+        true
     }
 
     /// Whether lines of this stream are wanted at present. Where they are not, none are made.

@@ -12,8 +12,8 @@ use super::request::ExecutionMetadata;
 use super::result::{ExecutionResult, ExecutionStatus};
 use super::step::{PlanStep, StepRequest};
 use super::step_key::StepKey;
-use crate::masking::mask;
 use crate::masking::secret::{self, Secret};
+use crate::masking::text;
 
 /// Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of
 /// the engine like any other.
@@ -172,7 +172,7 @@ impl fmt::Debug for ExecutionPlan {
             .collect();
         f.debug_struct("ExecutionPlan")
             .field("id", &self.id)
-            .field("description", &mask::hide(&self.secrets, &self.description))
+            .field("description", &text::hide(&self.secrets, &self.description))
             .field("steps", &steps)
             .finish_non_exhaustive()
     }

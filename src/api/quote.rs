@@ -1,6 +1,28 @@
-//! A command as a terminal may show it: quoted for a shell, and without what a terminal would obey.
+//! A command as a terminal may show it: quoted for a shell, and without what a terminal would obey. And a text quoted for
+//! a shell that is to read it.
 
 use std::fmt::Write;
+
+use super::error::ValidationError;
+
+/// A text as one word for a POSIX shell, which reads nothing in it as syntax. It stands between spaces, and not within
+/// quotes: `format!("ls -l {} | wc -l", quote(path)?)`.
+///
+/// # Errors
+///
+/// A text with a NUL byte, which no shell can be given.
+pub fn quote(text: &str) -> Result<String, ValidationError> {
+    if text.contains('\0') {
+        let found = "one with a NUL byte";
+        return Err(ValidationError::new(
+            "text",
+            "text without NUL bytes",
+            found,
+        ));
+    }
+    // All of it, always: what needs no quotes in one place does in another, such as a word that would be a keyword.
+    Ok(format!("'{}'", text.replace('\'', r"'\''")))
+}
 
 /// The words of a command, as one would type them. A word with what a terminal would obey is spelled `$'…'`, as `bash`
 /// and others read it.
@@ -59,6 +81,14 @@ fn escaped(text: &str, also: impl Fn(char) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_quoted_for_a_shell_whatever_it_holds() {
+        assert_eq!(quote("it's $HOME").as_deref(), Ok(r"'it'\''s $HOME'"));
+        assert_eq!(quote("").as_deref(), Ok("''"));
+        let refused = quote("a\0").expect_err("a refusal");
+        assert_eq!(refused.field, "text");
+    }
 
     #[test]
     fn a_word_is_quoted_only_where_it_has_to_be() {

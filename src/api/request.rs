@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
+use crate::api::inherit::{InheritEnv, User};
+use crate::api::output::{SplitOn, StderrTarget, StdoutTarget};
 use crate::api::quote;
-use crate::masking::mask;
+use crate::api::stdin::Stdin;
 use crate::masking::secret::{self, Secret};
+use crate::masking::text;
 
 /// A command to run. The arguments of `exec`, `script` and `aws_cli` are passed as they are: no shell reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,10 @@ pub enum Command {
     /// A program and its arguments, without a shell.
     Exec {
         /// A path, or a name that is looked up on the `PATH` of the child.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         program: String,
         /// Default: none.
         #[serde(default)]
@@ -32,12 +39,20 @@ pub enum Command {
         /// What the shell is to run.
         command: String,
         /// The shell. Default: `bash`, `sh` where there is no bash; `powershell` on Windows.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "Option<String>", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shell: Option<String>,
     },
     /// A script file.
     Script {
         /// The file. A relative path is relative to [`ExecutionRequest::working_dir`].
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "String", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
         path: PathBuf,
         /// What runs it. Default: its `#!` line, else its extension, else a shell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,28 +232,44 @@ pub struct ExecutionRequest {
     pub id: Uuid,
     /// What to run.
     pub command: Command,
-    /// Variables on top of the inherited environment. Default: none. Each child also gets `ESCHER_EXECUTION_ID`, the id
-    /// of its execution.
+    /// Variables on top of the inherited environment; one without a value is not inherited. Default: none. Each child also
+    /// gets `ESCHER_EXECUTION_ID`, the id of its execution.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("x-secret" = true)))]
-    pub env: HashMap<String, String>,
-    /// Whether the child inherits the variables of the host, as they are when the request is made. Default: `true`.
-    #[serde(default = "yes")]
-    pub inherit_env: bool,
+    pub env: HashMap<String, Option<String>>,
+    /// Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
+    /// those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with
+    /// the `PATH` of the user's login shell in place of that of the host, which is read once in the life of the host. On
+    /// Windows there is no such shell, and all are inherited as they are. Default: `true`.
+    #[serde(default)]
+    pub inherit_env: InheritEnv,
     /// The directory that the command runs in. It must exist. Default: that of the host when the request is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub working_dir: Option<PathBuf>,
-    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
     #[cfg_attr(
         feature = "schema",
-        schemars(with = "Option<String>", extend("x-secret" = true, "x-bytes" = true))
+        schemars(with = "Option<String>", extend("x-kind" = "path", "x-typescript" = "string | URL"))
     )]
-    #[serde(
-        default,
-        deserialize_with = "text_or_bytes",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub stdin: Option<Vec<u8>>,
+    pub working_dir: Option<PathBuf>,
+    /// The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
+    /// Linux; elsewhere it is refused.
+    #[cfg_attr(feature = "schema", schemars(range(max = 0o777)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
+    /// privileged; where the system refuses it, the command fails with `SPAWN_FAILED`. Default: that of the host. On Linux;
+    /// elsewhere it is refused.
+    #[cfg_attr(feature = "schema", schemars(range(min = -20, max = 19)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// The user that the command runs as, by name or number, with the groups of that user; `HOME`, `USER` and `LOGNAME` are
+    /// those of the user, unless [`ExecutionRequest::env`] names them. A user that the system does not know is refused;
+    /// where the host may not change the user, the command fails with `SPAWN_FAILED`. Default: that of the host. On Linux;
+    /// elsewhere it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// What the command reads. Default: the null device, so that a command which reads sees its end at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Stdin>,
     /// The deadline, in milliseconds from the start of the process; time in the queue does not count. Default:
     /// [`ExecutionConfig::default_timeout_ms`]. More than [`ExecutionConfig::max_timeout_ms`] is refused.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -249,6 +280,34 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_ms: Option<u64>,
+    /// Whether its output is logged. Default: [`ExecutionConfig::log_output`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_output: Option<bool>,
+    /// Where standard output goes. Default: `capture`. A relative path is relative to the directory that the command runs
+    /// in; a link or a foreign file in the way is refused, and a file that cannot be opened fails the start. What goes into
+    /// a file, or nowhere, is neither in the result nor in the log, and nobody is told of it.
+    #[serde(default)]
+    pub stdout: StdoutTarget,
+    /// Where standard error goes, as [`ExecutionRequest::stdout`]. With `stdout` both streams share one pipe: `stderr` of
+    /// the result is empty, and all there is to be told is standard output. Default: `capture`.
+    #[serde(default)]
+    pub stderr: StderrTarget,
+    /// Whether [`ExecutionResult::bytes`](crate::ExecutionResult::bytes) holds the output as bytes, for what is no text.
+    /// Default: `false`.
+    #[serde(default)]
+    pub keep_bytes: bool,
+    /// What ends a line, for callbacks and events. Default: `lf`. The log is cut at `\n` alone.
+    #[serde(default)]
+    pub split_on: SplitOn,
+    /// Whether programs are asked to print colors although they print into a pipe: `FORCE_COLOR` and `CLICOLOR_FORCE`
+    /// are set, `TERM` where there is none that knows colors, and `NO_COLOR` is not inherited. What `env` says, wins.
+    /// Default: `false`.
+    #[serde(default)]
+    pub color: bool,
+    /// Whether escape sequences (colors, links, movements of the cursor) are left out of the result and the log. Lines,
+    /// chunks and files of the request have them. Default: `false`.
+    #[serde(default)]
+    pub strip_ansi: bool,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -257,7 +316,7 @@ pub struct ExecutionRequest {
     #[serde(default)]
     pub keep_background: bool,
     /// Values that are never printed: in output, lines, events, logs, other files, the `command` and every message stands
-    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of at least four bytes. Default: none.
+    /// `***` in their place, also where they are encoded or quoted in a usual way. Each of 4 to 65 536 bytes. Default: none.
     #[serde(default, deserialize_with = "secret::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
     pub secrets: Vec<Secret>,
@@ -282,23 +341,6 @@ impl fmt::Debug for ExecutionRequest {
     }
 }
 
-fn yes() -> bool {
-    true
-}
-
-fn text_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum TextOrBytes {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
-    Ok(Option::deserialize(from)?.map(|stdin| match stdin {
-        TextOrBytes::Text(text) => text.into_bytes(),
-        TextOrBytes::Bytes(bytes) => bytes,
-    }))
-}
-
 impl ExecutionRequest {
     /// A request with a new id and every other field at its default.
     #[must_use]
@@ -307,11 +349,21 @@ impl ExecutionRequest {
             id: Uuid::new_v4(),
             command,
             env: HashMap::new(),
-            inherit_env: true,
+            inherit_env: InheritEnv::All,
             working_dir: None,
+            umask: None,
+            nice: None,
+            user: None,
             stdin: None,
             timeout_ms: None,
             termination_grace_ms: None,
+            log_output: None,
+            stdout: StdoutTarget::default(),
+            stderr: StderrTarget::default(),
+            keep_bytes: false,
+            split_on: SplitOn::default(),
+            color: false,
+            strip_ansi: false,
             output_log_path: None,
             keep_background: false,
             secrets: Vec::new(),
@@ -323,7 +375,7 @@ impl ExecutionRequest {
     /// The secrets that it holds itself.
     fn own_secrets(&self) -> Vec<Secret> {
         let named = self.secret_env.iter().filter_map(|name| self.env.get(name));
-        let named = named.map(|value| Secret::from(value.as_str()));
+        let named = named.flatten().map(|value| Secret::from(value.as_str()));
         named.chain(self.secrets.iter().cloned()).collect()
     }
 
@@ -331,7 +383,7 @@ impl ExecutionRequest {
     pub(crate) fn display_hiding(&self, others: &[Secret]) -> String {
         let mut secrets = self.own_secrets();
         secrets.extend_from_slice(others);
-        mask::hide(&secrets, &self.command.display())
+        text::hide(&secrets, &self.command.display())
     }
 
     /// The configuration of its execution, where it asks for something else than that of the engine says.
@@ -339,6 +391,12 @@ impl ExecutionRequest {
         let mut config = Cow::Borrowed(engine);
         if let Some(grace) = self.termination_grace_ms {
             config.to_mut().termination_grace_ms = grace;
+        }
+        if let Some(log_output) = self
+            .log_output
+            .filter(|wanted| *wanted != engine.log_output)
+        {
+            config.to_mut().log_output = log_output;
         }
         match config {
             Cow::Owned(own) => Some(own),
@@ -354,7 +412,7 @@ impl ExecutionRequest {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| mask::hide(&self.own_secrets(), text)))
+            .map_err(|error| error.hiding(|text| text::hide(&self.own_secrets(), text)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
@@ -363,14 +421,17 @@ impl ExecutionRequest {
         }
         self.command.validate()?;
         for (name, value) in &self.env {
-            check_variable(name, value)?;
+            check_variable(name, value.as_deref().unwrap_or_default())?;
         }
+        self.inherit_env.validate()?;
+        self.check_process()?;
         if let Some(dir) = &self.working_dir {
             check_text("working_dir", &dir.to_string_lossy())?;
         }
         if let Some(path) = &self.output_log_path {
             check_text("output_log_path", &path.to_string_lossy())?;
         }
+        self.check_targets()?;
         if let Some(own) = self.own_config(config) {
             own.validate()?;
         }
@@ -388,6 +449,42 @@ impl ExecutionRequest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl ExecutionRequest {
+    /// What the process is to be, other than the host, and what it is given.
+    fn check_process(&self) -> Result<(), ValidationError> {
+        if let Some(umask) = self.umask.filter(|umask| *umask > 0o777) {
+            let expected = "an integer from 0 to 511, that is 0o777";
+            return Err(ValidationError::new("umask", expected, umask.to_string()));
+        }
+        if let Some(nice) = self.nice.filter(|nice| !(-20..=19).contains(nice)) {
+            let expected = "an integer from -20 to 19";
+            return Err(ValidationError::new("nice", expected, nice.to_string()));
+        }
+        if let Some(Stdin::File(file)) = &self.stdin {
+            check_text("stdin.file", &file.to_string_lossy())?;
+        }
+        self.user.as_ref().map_or(Ok(()), User::validate)
+    }
+
+    /// Where its output goes.
+    fn check_targets(&self) -> Result<(), ValidationError> {
+        let [stdout, stderr] = [self.stdout.file(), self.stderr.file()];
+        for (field, path) in [("stdout.file", stdout), ("stderr.file", stderr)] {
+            if let Some(path) = path {
+                check_text(field, &path.to_string_lossy())?;
+            }
+        }
+        if stdout.is_some() && stdout == stderr {
+            return Err(ValidationError::new(
+                "stderr.file",
+                "another file than that of stdout, or \"stdout\" instead of a file",
+                "the same",
+            ));
+        }
+        Ok(())
     }
 }
 

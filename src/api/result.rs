@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::api::output::{OutputBytes, OutputOrder};
 use crate::api::path::path_or_none_as_text;
 use crate::api::request::ExecutionMetadata;
 use crate::api::step_key::StepKey;
@@ -65,10 +66,20 @@ pub enum ResultErrorCode {
     /// It printed too much for the strategy `fail_execution`.
     OutputSizeExceeded,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
-    /// all the same.
+    /// all the same. Or what feeds its input has failed, for which it was ended.
     Io,
     /// The request of a step of a plan could not be made, or is not acceptable; `error` says why.
     InvalidStep,
+}
+
+/// Processor time, as the operating system counts it, rounded to milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CpuUsage {
+    /// The time in programs, in milliseconds.
+    pub user_cpu_ms: u64,
+    /// The time that the operating system has worked for them, in milliseconds.
+    pub system_cpu_ms: u64,
 }
 
 /// How an execution ended.
@@ -96,6 +107,15 @@ pub struct ExecutionResult {
     #[serde(serialize_with = "unless_apart")]
     #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
     pub stderr: String,
+    /// Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where
+    /// [`ExecutionRequest::keep_bytes`](crate::ExecutionRequest::keep_bytes) asks for that; else `null`.
+    #[serde(default, serialize_with = "none_if_apart")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<u8>>", extend("x-apart" = true, "x-typescript" = "OutputBytes")))]
+    pub bytes: Option<OutputBytes>,
+    /// The order in which both were read, for [`ExecutionResult::all`].
+    #[serde(default, skip_serializing_if = "OutputOrder::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    pub output_order: OutputOrder,
     /// How much was printed to standard output, kept or not, in bytes.
     pub stdout_bytes: u64,
     /// How much was printed to standard error, kept or not, in bytes.
@@ -133,6 +153,9 @@ pub struct ExecutionResult {
         schemars(extend("x-typescript" = "readonly number[]"))
     )]
     pub survivors: Vec<u32>,
+    /// The processor time of the command and of what it has waited for; on Windows, of all that it has started. `null`
+    /// where there was no process, or nobody knows.
+    pub usage: Option<CpuUsage>,
     /// The log file, or `null` if nothing was logged.
     #[serde(serialize_with = "path_or_none_as_text")]
     pub log_path: Option<PathBuf>,
@@ -146,6 +169,16 @@ pub struct ExecutionResult {
     pub step: Option<StepKey>,
     /// What the request said about itself.
     pub metadata: ExecutionMetadata,
+}
+
+impl ExecutionResult {
+    /// `stdout` and `stderr` as one text, in the order in which they were read. What was printed to both between two reads
+    /// may have been printed in another order: only one pipe for both knows that,
+    /// [`StderrTarget::Stdout`](crate::StderrTarget::Stdout).
+    #[must_use]
+    pub fn all(&self) -> String {
+        self.output_order.merge(&self.stdout, &self.stderr)
+    }
 }
 
 #[cfg(feature = "node")]
@@ -166,6 +199,16 @@ thread_local! {
 
 fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
+}
+
+fn none_if_apart<T: Serialize, S: Serializer>(
+    output: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if OUTPUT_IS_APART.get() {
+        return serializer.serialize_none();
+    }
+    output.serialize(serializer)
 }
 
 /// Which executions are listed. All that is said must hold. Default: all of them.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
 use crate::state::execution::Execution;
 use crate::state::listeners::Listeners;
 
@@ -84,6 +84,40 @@ impl Handlers {
         if last.wants_output(batch.stream) {
             last.on_output(batch).await;
         }
+    }
+
+    pub async fn on_bytes(&self, chunk: OutputChunk) {
+        let Some((last, others)) = self.own.split_last() else {
+            return;
+        };
+        for handler in others {
+            if handler.wants_bytes(chunk.stream) {
+                handler.on_bytes(chunk.clone()).await;
+            }
+        }
+        if last.wants_bytes(chunk.stream) {
+            last.on_bytes(chunk).await;
+        }
+    }
+
+    /// Tells of a line that is not finished.
+    pub async fn on_unfinished(&self, stream: OutputStream, event: ExecutionEvent) {
+        for handler in self.own.iter().chain(&self.listeners()) {
+            if handler.wants_output(stream) && handler.wants_unfinished() {
+                handler.on_event(event.clone()).await;
+            }
+        }
+    }
+
+    pub fn wants_bytes(&self, stream: OutputStream) -> bool {
+        self.own.iter().any(|handler| handler.wants_bytes(stream))
+    }
+
+    pub fn wants_unfinished(&self, stream: OutputStream) -> bool {
+        let wants = |handler: &Arc<dyn EventHandler>| {
+            handler.wants_output(stream) && handler.wants_unfinished()
+        };
+        self.own.iter().any(wants) || self.listeners().iter().any(wants)
     }
 
     pub fn wants_output(&self, stream: OutputStream) -> bool {

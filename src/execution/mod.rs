@@ -1,6 +1,8 @@
 //! One execution from its acceptance to its result.
 
 pub(crate) mod handlers;
+pub(crate) mod input;
+pub(crate) mod login;
 pub(crate) mod output;
 pub(crate) mod resolve;
 mod result;

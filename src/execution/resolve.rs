@@ -6,10 +6,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::api::error::ValidationError;
+use crate::api::inherit::{InheritEnv, User};
+use crate::api::output::{StderrTarget, StdoutTarget};
 use crate::api::request::{Command, ExecutionRequest};
-use crate::process::environment::{Assignment, Environment, Variables};
+use crate::api::stdin::Stdin;
+use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
-use crate::process::{EXECUTION_ID, Invocation, is_at, tag};
+use crate::process::{
+    self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, Outlet, account,
+    can_be_input, is_at, tag,
+};
+use crate::state::login;
 
 /// Why a request does not become an invocation.
 #[derive(Debug)]
@@ -34,7 +41,8 @@ pub(crate) fn resolve(
 ) -> Result<Invocation, Unresolved> {
     let base = working_dir(request, environment)?;
     let serial = tag::next_serial();
-    let variables = variables(request, environment, serial);
+    let account = account(request)?;
+    let variables = variables(request, environment, serial, account.as_ref());
     let search = Search::of_child(&variables, &base);
     let words = words(&request.command, &search)?;
     let program = search.find(&words[0]).map_err(Unresolved::Unstartable)?;
@@ -42,28 +50,54 @@ pub(crate) fn resolve(
     // A path from the root leads there from everywhere.
     let is_complete = request.working_dir.is_some() && base.is_absolute();
     let directory = environment.directory().filter(|_| !is_complete);
+    let outlets = outlets(request, &base);
     let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
+    let stdin = input(request, &base)?;
     Ok(Invocation {
         program,
         variables,
         words,
         directory,
         working_dir: (!stays).then_some(base),
-        stdin: request.stdin.is_some(),
+        stdin,
+        attributes: Attributes {
+            umask: request.umask,
+            nice: request.nice,
+            account: account.filter(|account| !account::is_of_host(account)),
+        },
+        outlets,
         serial,
         guarded,
         files: 0,
     })
 }
 
-/// Checks what is refused after a look at the file system, for a request that is resolved only later.
+/// Where the output streams lead. Files are seen from the directory of the child.
+fn outlets(request: &ExecutionRequest, base: &Path) -> [Outlet; 2] {
+    let stdout = match &request.stdout {
+        StdoutTarget::Capture => Outlet::Pipe,
+        StdoutTarget::Ignore => Outlet::Null,
+        StdoutTarget::File(path) => Outlet::File(base.join(path)),
+    };
+    let stderr = match &request.stderr {
+        StderrTarget::Capture => Outlet::Pipe,
+        StderrTarget::Ignore => Outlet::Null,
+        StderrTarget::Stdout => Outlet::Stdout,
+        StderrTarget::File(path) => Outlet::File(base.join(path)),
+    };
+    [stdout, stderr]
+}
+
+/// Checks what is refused after a look at the file system, for a request that is resolved only later. Not what it reads:
+/// an earlier step of its plan may write that.
 pub(crate) fn check_files(
     request: &ExecutionRequest,
     environment: &Environment,
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
+    account(request)?;
     if matches!(request.command, Command::Script { .. }) {
-        let variables = variables(request, environment, 0);
+        let variables = variables(request, environment, 0, None);
         words(&request.command, &Search::of_child(&variables, &base))?;
     }
     Ok(())
@@ -90,24 +124,110 @@ fn working_dir(
     ))
 }
 
+/// What the command reads. A file is opened when the command is started, and has to be one by now.
+fn input(request: &ExecutionRequest, base: &Path) -> Result<process::Stdin, ValidationError> {
+    let file = match &request.stdin {
+        None => return Ok(process::Stdin::Nothing),
+        Some(Stdin::File(file)) => base.join(file),
+        Some(_) => return Ok(process::Stdin::Pipe),
+    };
+    let shown = file.display();
+    let found = match file.metadata() {
+        Ok(found) if found.is_dir() => format!("\"{shown}\", which is a directory"),
+        Ok(found) if !can_be_input(&found) => {
+            format!("\"{shown}\", which is a pipe or a socket")
+        }
+        Ok(_) => return Ok(process::Stdin::File(file)),
+        Err(error) => format!("\"{shown}\": {}", describe(&error)),
+    };
+    let expected = "a file that can be read";
+    Err(ValidationError::new("stdin.file", expected, found))
+}
+
+/// The user that it runs as, if that was asked for, and whether what it is to be can be had here.
+fn account(request: &ExecutionRequest) -> Result<Option<Account>, ValidationError> {
+    let asked = [
+        ("umask", request.umask.map(|umask| umask.to_string())),
+        ("nice", request.nice.map(|nice| nice.to_string())),
+        ("user", request.user.as_ref().map(User::to_string)),
+    ];
+    for (field, found) in asked {
+        if let Some(found) = found.filter(|_| !HAS_ATTRIBUTES) {
+            let expected = "none, as it is not available on this system";
+            return Err(ValidationError::new(field, expected, found));
+        }
+    }
+    let Some(user) = &request.user else {
+        return Ok(None);
+    };
+    let found = match user {
+        User::Id(id) => account::by_id(*id),
+        User::Name(name) => account::by_name(name),
+    };
+    let found = match found {
+        Ok(Some(account)) => return Ok(Some(account)),
+        Ok(None) => user.to_string(),
+        Err(error) => format!("{user}: {error}"),
+    };
+    let expected = "a user that the system knows";
+    Err(ValidationError::new("user", expected, found))
+}
+
 pub(super) fn variables(
     request: &ExecutionRequest,
     environment: &Environment,
     serial: u64,
+    account: Option<&Account>,
 ) -> Variables {
     let own = request
         .env
         .iter()
-        .map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref()));
+        .filter_map(|(name, value)| Some(Assignment::new(name.as_ref(), value.as_ref()?.as_ref())));
     // The tags are the engine's, and those of the engines around it.
     let mut own: Vec<_> = own.filter(|own| !tag::is_tag(own)).collect();
     own.retain(|own| !own.is_named(EXECUTION_ID.as_bytes()));
+    let is_asked_for = |name: &str| {
+        request
+            .env
+            .keys()
+            .any(|asked| is_same_name(asked.as_bytes(), name.as_bytes()))
+    };
+    let login = (request.inherit_env == InheritEnv::Login).then(login::path);
+    let of_user = account.map(|account| {
+        [
+            ("HOME", account.home.as_os_str()),
+            ("USER", &account.name),
+            ("LOGNAME", &account.name),
+        ]
+    });
+    let of_login = login.flatten().map(|path| ("PATH", path));
+    for (name, value) in of_login.into_iter().chain(of_user.into_iter().flatten()) {
+        if !is_asked_for(name) {
+            own.push(Assignment::new(name.as_ref(), value));
+        }
+    }
     let id = request.id.to_string();
     own.push(Assignment::new(EXECUTION_ID.as_ref(), id.as_ref()));
     own.push(tag::assignment(serial));
     own.extend_from_slice(tag::outer());
+    if request.color {
+        let is_inherited = |variable: &&Assignment| is_inherited(&request.inherit_env, variable);
+        ask_for_color(
+            &mut own,
+            environment.variables().iter().filter(is_inherited),
+        );
+    }
+    let removed = request.env.iter().filter(|(_, value)| value.is_none());
+    let removed: Vec<_> = removed.map(|(name, _)| name).collect();
     let is_hidden = |variable: &Assignment| {
-        tag::is_tag(variable) || own.iter().any(|own| own.is_named(variable.name()))
+        let is_no_color = request.color && variable.is_named(b"NO_COLOR");
+        is_no_color
+            || tag::is_tag(variable)
+            || own.iter().any(|own| own.is_named(variable.name()))
+            || removed
+                .iter()
+                .any(|name| variable.is_named(name.as_bytes()))
+            || !is_inherited(&request.inherit_env, variable)
     };
     let inherited = environment.variables().iter().enumerate();
     let hidden = inherited
@@ -115,8 +235,36 @@ pub(super) fn variables(
         .map(|(index, _)| index);
     Variables {
         hidden: hidden.collect(),
-        inherited: request.inherit_env.then(|| environment.clone()),
+        inherited: (request.inherit_env != InheritEnv::None).then(|| environment.clone()),
         own,
+    }
+}
+
+fn is_inherited(inherits: &InheritEnv, variable: &Assignment) -> bool {
+    match inherits {
+        InheritEnv::All | InheritEnv::Login => true,
+        InheritEnv::None => false,
+        InheritEnv::Names(names) => names.iter().any(|name| variable.fits(name)),
+    }
+}
+
+/// Adds what makes programs print colors into a pipe, besides what the request says itself.
+fn ask_for_color<'a>(
+    own: &mut Vec<Assignment>,
+    mut inherited: impl Iterator<Item = &'a Assignment>,
+) {
+    let mut add = |name: &str, value: &str| {
+        if !own.iter().any(|own| own.is_named(name.as_bytes())) {
+            own.push(Assignment::new(name.as_ref(), value.as_ref()));
+        }
+    };
+    add("FORCE_COLOR", "1");
+    add("CLICOLOR_FORCE", "1");
+    let is_terminal = |variable: &Assignment| {
+        variable.is_named(b"TERM") && !matches!(variable.value(), Some("" | "dumb"))
+    };
+    if !inherited.any(is_terminal) {
+        add("TERM", "xterm-256color");
     }
 }
 

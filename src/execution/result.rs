@@ -1,12 +1,15 @@
 //! What the end of an execution comes to.
 
+use std::time::Duration;
+
 use super::output::log::FilesState;
 use super::output::reader::Reader;
 use super::running::{Moment, Running};
 use super::supervise::Ending;
 use crate::api::config::OversizedOutputStrategy;
-use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
-use crate::process::{self, ExitStatus};
+use crate::api::output::OutputBytes;
+use crate::api::result::{CpuUsage, ExecutionResult, ExecutionStatus, ResultErrorCode};
+use crate::process::{self, CpuTime, ExitStatus};
 use crate::state::cancellation::Cause;
 use crate::state::execution::{empty_result, millis};
 
@@ -24,6 +27,7 @@ impl Running {
         reader: &mut Reader,
         ending: &Ending,
     ) -> ExecutionResult {
+        let output_order = reader.take_order();
         let ([stdout, stderr], files) = reader.take_printed();
         let problems = problems(ending, files.as_ref());
         let files = files.unwrap_or_default();
@@ -33,22 +37,27 @@ impl Running {
         let warn =
             self.config.oversized_output_strategy == OversizedOutputStrategy::TruncateWithWarning;
         let mut words: Vec<String> = verdict.error.into_iter().chain(problems).collect();
-        words.extend(files.log_limit_note);
+        words.extend(files.limit_notes);
         let [stdout_overflow_file, stderr_overflow_file] = files.overflow_paths;
         ExecutionResult {
             status: verdict.status,
             success: verdict.status == ExecutionStatus::Completed,
-            exit_code: match ending.exit {
+            exit_code: match ending.exit.status {
                 ExitStatus::Code(code) => Some(code),
                 _ => None,
             },
-            signal: match ending.exit {
+            signal: match ending.exit.status {
                 ExitStatus::Signal(signal) => Some(process::signal_name(signal)),
                 _ => None,
             },
             stdout_bytes: stdout.printed(),
             stderr_bytes: stderr.printed(),
             truncated,
+            bytes: self.keep_bytes.then(|| OutputBytes {
+                stdout: stdout.kept().to_vec(),
+                stderr: stderr.kept().to_vec(),
+            }),
+            output_order,
             stdout: stdout.into_text(warn),
             stderr: stderr.into_text(warn),
             stdout_overflow_file,
@@ -64,6 +73,7 @@ impl Running {
                 .iter()
                 .map(|pid| pid.cast_unsigned())
                 .collect(),
+            usage: ending.exit.cpu.map(cpu_usage),
             log_path: files.log_path,
             error: (!words.is_empty()).then(|| words.join("; ")),
             error_code: verdict.code,
@@ -79,7 +89,7 @@ impl Running {
             None if is_exceeded && fails_over_limit => Some(Cause::OutputLimit),
             cause => cause,
         };
-        let (status, error) = match (cause, ending.exit) {
+        let (status, error) = match (cause, ending.exit.status) {
             (Some(cause), _) => self.stopped(cause),
             (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None),
             (None, ExitStatus::Code(code)) => (
@@ -97,6 +107,7 @@ impl Running {
             error,
             code: match cause {
                 Some(Cause::OutputLimit) => Some(ResultErrorCode::OutputSizeExceeded),
+                Some(Cause::Input) => Some(ResultErrorCode::Io),
                 _ => has_problems.then_some(ResultErrorCode::Io),
             },
         }
@@ -115,6 +126,11 @@ impl Running {
                 let limit = self.config.max_output_size_bytes;
                 let error =
                     format!("ended because it printed more than {limit} bytes to one stream");
+                (ExecutionStatus::Failed, error)
+            }
+            Cause::Input => {
+                let problem = self.execution.input.problem().unwrap_or_default();
+                let error = format!("ended because its input could not be read: {problem}");
                 (ExecutionStatus::Failed, error)
             }
         };
@@ -153,10 +169,19 @@ impl Running {
     }
 }
 
+fn cpu_usage(time: CpuTime) -> CpuUsage {
+    // To the nearest: cut off, thousands of short commands would have taken nothing.
+    let rounded = |time: Duration| millis(time + Duration::from_micros(500));
+    CpuUsage {
+        user_cpu_ms: rounded(time.user),
+        system_cpu_ms: rounded(time.system),
+    }
+}
+
 /// What could not be handled, in words.
 fn problems(ending: &Ending, files: Option<&FilesState>) -> Vec<String> {
     let mut problems = Vec::new();
-    if ending.exit == ExitStatus::Lost {
+    if ending.exit.status == ExitStatus::Lost {
         problems.push("the exit status is not known: another part of the host took it".into());
     }
     if !ending.survivors.is_empty() {

@@ -1,5 +1,6 @@
 //! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,8 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::handlers::Handlers;
+use super::input::Feed;
 use super::output::log::{AppendFile, Files, Log};
-use super::output::reader::{Progress, Reader};
+use super::output::log_files::Kind;
+use super::output::reader::{OutputOptions, Progress, Reader};
 pub(crate) use super::supervise::deadline_after;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
@@ -38,8 +41,11 @@ pub(crate) struct Running {
     pub handlers: Handlers,
     pub timeout_ms: u64,
     pub plan_deadline: Option<PlanDeadline>,
-    pub stdin: Option<Vec<u8>>,
+    pub feed: Feed,
     pub files: Files,
+    pub output: OutputOptions,
+    /// Whether the result has the output as bytes.
+    pub keep_bytes: bool,
     pub keep_background: bool,
     /// Tells that it waits for a slot, which comes before its start.
     pub pending: Option<Telling>,
@@ -68,11 +74,6 @@ pub(crate) enum Begun {
     Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
 }
 
-/// Where the log and overflow files of an execution are.
-pub(crate) fn log_path(config: &ExecutionConfig, id: uuid::Uuid) -> std::path::PathBuf {
-    config.log_dir.join(format!("{id}.log"))
-}
-
 impl Running {
     pub fn new(
         execution: Arc<Execution>,
@@ -83,21 +84,28 @@ impl Running {
     ) -> Self {
         let config = request.own_config(&config).map_or(config, Arc::new);
         let id = request.id;
-        let overflow = |name: &str| {
+        let overflow = |kind: Kind| {
             (config.oversized_output_strategy == OversizedOutputStrategy::StreamToFile)
-                .then(|| AppendFile::new(config.log_dir.join(format!("{id}.{name}.overflow"))))
+                .then(|| AppendFile::own(kind.path(&config.log_dir, id), &config))
         };
+        let log_path = Kind::Log.path(&config.log_dir, id);
         let files = Files {
             log: config
                 .log_output
-                .then(|| Log::new(log_path(&config, id), config.max_log_size_bytes)),
+                .then(|| Log::new(log_path, &config, &execution)),
             raw: request.output_log_path.take().map(AppendFile::new),
-            overflow: [overflow("stdout"), overflow("stderr")],
+            overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
+            own: [None, None],
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
             plan_deadline: None,
-            stdin: request.stdin.take(),
+            feed: Feed::of(request.stdin.take(), &execution),
+            output: OutputOptions {
+                split_on: request.split_on,
+                strip_ansi: request.strip_ansi,
+            },
+            keep_bytes: request.keep_bytes,
             keep_background: request.keep_background,
             pending: None,
             execution,
@@ -222,9 +230,11 @@ impl Running {
         }
     }
 
-    async fn supervise(mut self, spawned: Spawned) -> ExecutionResult {
+    async fn supervise(mut self, mut spawned: Spawned) -> ExecutionResult {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
+        self.files.own = std::mem::take(&mut spawned.files)
+            .map(|opened| opened.map(|(path, file)| AppendFile::opened(path, file)));
         let (child, stdin, readers) = match spawned.adopt() {
             Ok(adopted) => adopted,
             Err(error) => {
@@ -238,6 +248,7 @@ impl Running {
             Arc::clone(&self.execution),
             readers,
             &self.config,
+            self.output,
             files,
             self.handlers.clone(),
             self.keep_background,
@@ -250,33 +261,28 @@ impl Running {
             deadline: self.deadline(start.instant),
             keep_background: self.keep_background,
         };
+        let feed = std::mem::replace(&mut self.feed, Feed::Nothing);
         let ending = {
-            let input = self.stdin.take().unwrap_or_default();
             let started = started_event(&self.execution, &start);
             let pending = self.pending.take();
             let handlers = &self.handlers;
             let work = async {
-                let feed = async {
-                    if let Some(stdin) = stdin {
-                        stdin.write_all(&input).await;
-                    }
-                    std::future::pending::<()>().await;
-                };
-                let read = async {
-                    if let Some(told) = pending {
-                        drop(told.await);
-                    }
-                    handlers.on_event(started).await;
-                    reader.run(&progress).await;
-                };
-                // A command that closed its output may still read its input.
-                tokio::select! {
-                    () = feed => {}
-                    () = read => {}
+                if let Some(told) = pending {
+                    drop(told.await);
                 }
+                handlers.on_event(started).await;
+                reader.run(&progress).await;
             };
             tokio::pin!(work);
-            supervisor.run(child, work).await
+            // A command that closed its output may still read its input.
+            let feed = async {
+                feed.run(stdin, &self.execution).await;
+                std::future::pending::<Infallible>().await
+            };
+            tokio::select! {
+                ending = supervisor.run(child, work) => ending,
+                never = feed => match never {},
+            }
         };
         let result = self.result(&start, queued_ms, &mut reader, &ending);
         if ending.cause.is_none() && reader.is_open() {

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::request::{Command, ExecutionRequest, check_secrets};
 use crate::execution::resolve::variables;
 use crate::masking::secret::{SHORTEST, Secret};
+use crate::masking::text;
 use crate::process::environment::{Assignment, Environment, Variables};
 use crate::state::execution::Displayed;
-use crate::state::secrets::SecretSet;
+use crate::state::secrets::{SecretSet, SecretSets};
 
 /// The values of variables that nobody named are secrets from this length on, in bytes: a shorter one may be a switch.
 const SHORTEST_UNNAMED: usize = 8;
@@ -24,13 +24,11 @@ pub(crate) struct Collector<'a> {
     /// Those of the plan.
     shared: &'a [Secret],
     shared_env: &'a [String],
-    /// Sets that there are already: steps that have the same secrets share what finds them.
-    sets: Vec<Arc<SecretSet>>,
+    sets: &'a SecretSets,
 }
 
 impl<'a> Collector<'a> {
-    pub fn new(environment: &'a Environment, config: &'a ExecutionConfig) -> Self {
-        let patterns = &config.secret_env_patterns[..];
+    pub fn new(environment: &'a Environment, patterns: &'a [String], sets: &'a SecretSets) -> Self {
         let inherited = environment.variables();
         Self {
             environment,
@@ -38,22 +36,25 @@ impl<'a> Collector<'a> {
             inherits_any: inherited.iter().any(|one| is_secret(one, patterns)),
             shared: &[],
             shared_env: &[],
-            sets: Vec::new(),
+            sets,
         }
     }
 
-    /// For the steps of a plan, with the secrets of that.
-    pub fn sharing(self, shared: &'a [Secret], shared_env: &'a [String]) -> Self {
-        Self {
-            shared,
-            shared_env,
-            ..self
-        }
+    /// For the steps of a plan that has these secrets.
+    pub fn for_plan(
+        mut self,
+        secrets: &'a [Secret],
+        secret_env: &'a [String],
+    ) -> Result<Self, ValidationError> {
+        check_secrets(secrets)?;
+        self.shared = secrets;
+        self.shared_env = secret_env;
+        Ok(self)
     }
 
     /// The secrets of a request; `None` where there are none. `own` says where a field of the request stands.
     pub fn collect(
-        &mut self,
+        &self,
         request: &ExecutionRequest,
         own: impl Fn(ValidationError) -> ValidationError,
     ) -> Result<Option<Arc<SecretSet>>, ValidationError> {
@@ -64,17 +65,11 @@ impl<'a> Collector<'a> {
             .chain(&request.secrets)
             .cloned()
             .collect();
-        self.collect_variables(request, &mut secrets, own)?;
+        self.collect_variables(request, &mut secrets, &own)?;
         if secrets.is_empty() {
             return Ok(None);
         }
-        let set = SecretSet::of(secrets);
-        if let Some(same) = self.sets.iter().find(|one| one.is_same(&set)) {
-            return Ok(Some(Arc::clone(same)));
-        }
-        let set = Arc::new(set);
-        self.sets.push(Arc::clone(&set));
-        Ok(Some(set))
+        self.sets.share(secrets, "secrets").map(Some).map_err(own)
     }
 
     fn collect_variables(
@@ -89,7 +84,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         // As the command gets them.
-        let variables = variables(request, self.environment, 0);
+        let variables = variables(request, self.environment, 0, None);
         let found = variables.iter().filter(|one| is_secret(one, self.patterns));
         secrets.extend(found.filter_map(Assignment::value).map(Secret::from));
         add_named(&request.secret_env, &variables, secrets).map_err(own)?;
@@ -145,7 +140,7 @@ pub(crate) fn displayed(command: &Command, secrets: Option<Arc<SecretSet>>) -> D
     let (command, own) = (command.clone(), Arc::clone(&set));
     Displayed::later(set, move || {
         let shown = command.display_hiding(|word| match own.mask() {
-            Some(mask) => mask.text(word),
+            Some(mask) => text::masked(mask, word),
             None => Cow::Borrowed(word),
         });
         // What is spread over words.

@@ -44,11 +44,14 @@ impl Start {
     pub fn decide(
         self,
         request: ExecutionRequest,
-        environment: &Environment,
+        environment: Environment,
         maybe_slot: MaybeSlot,
         decision: Decision<impl FnOnce(Result<Uuid>)>,
     ) {
-        let resolved = match self.resolve(&request, environment) {
+        let resolved = self.resolve(&request, &environment);
+        // Its directory is not held on to for longer than the start takes.
+        drop(environment);
+        let resolved = match resolved {
             Err(Unresolved::Invalid(error)) => {
                 // Who is told of the refusal may want the slot at once.
                 drop(maybe_slot);
@@ -68,12 +71,14 @@ impl Start {
     pub fn start_step(
         self,
         request: ExecutionRequest,
-        environment: &Environment,
+        environment: Environment,
         slot: Slot,
         turn: StepTurn,
     ) {
         let begun = unless_it_panics(|| {
-            let resolved = match self.resolve(&request, environment) {
+            let resolved = self.resolve(&request, &environment);
+            drop(environment);
+            let resolved = match resolved {
                 // In a result no field is named: Rust and TypeScript spell it differently.
                 Err(Unresolved::Invalid(ValidationError {
                     expected, found, ..
@@ -128,8 +133,8 @@ impl Start {
         environment: &Environment,
     ) -> std::result::Result<Invocation, Unresolved> {
         let mut invocation = resolve(request, environment, self.config.orphan_protection)?;
-        invocation.files =
-            usize::from(self.config.log_output) + usize::from(request.output_log_path.is_some());
+        let logs = request.log_output.unwrap_or(self.config.log_output);
+        invocation.files = usize::from(logs) + usize::from(request.output_log_path.is_some());
         Ok(invocation)
     }
 

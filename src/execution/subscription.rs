@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch};
+use crate::api::result::ExecutionResult;
 use crate::execution::running::terminal_event;
 use crate::state::execution::Execution;
 
@@ -47,7 +48,8 @@ impl Subscription {
         });
         let listening = match Listening::to(execution, listener) {
             Ok(listening) => Some(listening),
-            Err(end) => {
+            Err(result) => {
+                let end = terminal_event(execution, &result);
                 drop(sender.send(Item::Event(Box::new(end))));
                 None
             }
@@ -119,16 +121,16 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// To one that has ended nobody listens: its end is returned.
+    /// To one that has ended nobody listens: its result is returned.
     pub fn to(
         execution: &Arc<Execution>,
         listener: Arc<dyn EventHandler>,
-    ) -> Result<Self, ExecutionEvent> {
+    ) -> Result<Self, Arc<ExecutionResult>> {
         let has_ended = || execution.outcome.get().is_some();
         let weak = Arc::downgrade(&listener);
         let is_added = execution.listeners.add_unless(has_ended, listener);
         match execution.outcome.get() {
-            Some(result) if !is_added => Err(terminal_event(execution, result)),
+            Some(result) if !is_added => Err(Arc::clone(result)),
             _ => Ok(Self {
                 execution: Arc::clone(execution),
                 listener: weak,

@@ -8,7 +8,7 @@ use super::handlers::Handlers;
 use super::output::reader::Progress;
 use crate::api::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Child, ExitStatus, TreeEnd, escapees};
+use crate::process::{Child, Exit, ExitStatus, TreeEnd, escapees};
 use crate::state::cancellation::{Cause, Stop};
 
 /// How the processes of an execution ended.
@@ -16,7 +16,7 @@ use crate::state::cancellation::{Cause, Stop};
 pub(crate) struct Ending {
     /// `None`: the command ended by itself.
     pub cause: Option<Cause>,
-    pub exit: ExitStatus,
+    pub exit: Exit,
     pub forced: bool,
     pub leftovers: bool,
     /// Processes that could not be ended.
@@ -50,7 +50,7 @@ struct Streams<'a> {
     done: bool,
 }
 
-/// Reads, delivers and feeds, until there is nothing more to do.
+/// Reads and delivers, until there is nothing more to do.
 pub(crate) type Work<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 impl Streams<'_> {
@@ -121,7 +121,7 @@ impl Supervisor<'_> {
         } else {
             end.survivors.insert(0, child.pid());
             // Dropped, it is reaped by a thread, whenever it ends.
-            ExitStatus::Alive
+            Exit::without_time(ExitStatus::Alive)
         };
         Ending {
             cause: Some(cause),

@@ -5,6 +5,8 @@
 
 mod filter;
 pub(crate) mod mask;
+mod search;
 pub(crate) mod secret;
 pub(crate) mod stream;
+pub(crate) mod text;
 mod variants;

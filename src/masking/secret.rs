@@ -9,6 +9,9 @@ use zeroize::Zeroize;
 /// Shorter values stand in any output by chance: to mask these would garble it, and tell nobody anything.
 pub(crate) const SHORTEST: usize = 4;
 
+/// What finds a longer one would take too much memory.
+const LONGEST: usize = 64 * 1024;
+
 /// A value that is never printed: not by a command, not in a message, and not for debugging.
 ///
 /// Its memory is wiped when it is dropped.
@@ -28,10 +31,11 @@ impl Secret {
         let found = match () {
             () if self.0.is_empty() => "an empty string".into(),
             () if self.0.trim().is_empty() => "only white space".into(),
-            () if size < SHORTEST => format!("one of {size}"),
+            () if !(SHORTEST..=LONGEST).contains(&size) => format!("one of {size}"),
             () => return None,
         };
-        let expected = format!("a text of at least {SHORTEST} bytes that is not only white space");
+        let expected =
+            format!("a text of {SHORTEST} to {LONGEST} bytes that is not only white space");
         Some((expected, found))
     }
 }
@@ -98,6 +102,11 @@ mod tests {
         assert_eq!(complaint(" \n\t\n "), Some("only white space".into()));
         assert_eq!(complaint("abc"), Some("one of 3".into()));
         assert_eq!(complaint("abcd"), None);
+        assert_eq!(complaint(&"a".repeat(LONGEST)), None);
+        assert_eq!(
+            complaint(&"a".repeat(LONGEST + 1)),
+            Some("one of 65537".into())
+        );
         assert_eq!(complaint("€€"), None);
     }
 

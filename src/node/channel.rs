@@ -239,7 +239,7 @@ impl Channel {
         let Some(waiting) = self.shared.questions().waiting.remove(&question) else {
             return;
         };
-        let made = match request.map(|request| parse_request(&request, stdin)) {
+        let made = match request.map(|request| parse_request(request, stdin)) {
             Some(parsed) => parsed.map_err(|error| Failure::from(error).message),
             None => Err(error.unwrap_or_default()),
         };

@@ -12,19 +12,21 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::answer::{answer, answer_to, internal, without_runtime};
 use super::channel::{Channel, Shared};
 use super::error::Failure;
+use super::follower::NativeLogFollower;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
-use super::request::{bytes, parse_request, unreadable};
+use super::request::{bytes, parse_request, unreadable, wipe};
 use super::runtime;
-use crate::api::config::ExecutionConfig;
+use crate::api::config::{ExecutionConfig, default_log_dir_name};
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::{EventHandler, Origin};
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
-use crate::api::step::{RequestFn, StepRequest};
-use crate::engine::{ExecuteOptions, ExecutionEngine, check_added};
+use crate::api::step::{PlanStep, RequestFn, StepRequest};
+use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
 use crate::masking::secret::Secret;
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
@@ -99,7 +101,7 @@ impl NativeEngine {
         variables: Option<String>,
         wants: u32,
     ) -> Option<Failure> {
-        self.submit(token, &request, stdin, variables, Wants(wants))
+        self.submit(token, request, stdin, variables, Wants(wants))
             .err()
             .map(Failure::from)
     }
@@ -107,12 +109,12 @@ impl NativeEngine {
     fn submit(
         &self,
         token: u32,
-        request: &str,
+        json: String,
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: Wants,
     ) -> Result<()> {
-        let request = parse_request(request, stdin)?;
+        let request = parse_request(json, stdin)?;
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -178,10 +180,16 @@ impl NativeEngine {
             Ok(runtime) => {
                 let runtime = runtime.clone();
                 // A long plan takes milliseconds to read.
-                pool::STARTS.submit(move || submission.submit(&plan, inputs, &runtime));
+                pool::STARTS.submit(move || submission.submit(plan, inputs, &runtime));
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
+    }
+
+    /// The name of the directory of logs where no other is asked for.
+    #[napi(catch_unwind)]
+    pub fn log_dir_name() -> String {
+        default_log_dir_name()
     }
 
     /// A new id.
@@ -203,11 +211,14 @@ impl NativeEngine {
     }
 
     /// How an execution ended, in three parts, or why that is not told.
-    #[napi(catch_unwind, ts_return_type = "[string, string, string] | Failure")]
+    #[napi(
+        catch_unwind,
+        ts_return_type = "[string, string, string, Buffer | undefined, Buffer | undefined] | Failure"
+    )]
     pub fn result(&self, id: String) -> Value {
         match parse_id(&id).and_then(|id| self.engine.result(id)) {
             Err(error) => Value::Failure(error.into()),
-            Ok(result) => Value::Texts(wire_result(&result).into()),
+            Ok(result) => Value::List(wire_result(&result).into()),
         }
     }
 
@@ -236,7 +247,7 @@ impl NativeEngine {
         })?;
         match listening {
             Ok(listening) => channel.keep(token, listening),
-            Err(end) => handler.tell(end),
+            Err(result) => handler.tell_end(&result),
         }
         Ok(origin)
     }
@@ -299,7 +310,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_completion(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_result(&result).into()))
+            Ok(Value::List(wire_result(&result).into()))
         });
     }
 
@@ -309,7 +320,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.wait_for_plan(parse_id(&id)?).await?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::List(wire_plan(&result)))
         });
     }
 
@@ -319,7 +330,7 @@ impl NativeEngine {
         let engine = self.engine.clone();
         self.answer(token, async move {
             let result = engine.plan_result(parse_id(&id)?)?;
-            Ok(Value::Texts(wire_plan(&result)))
+            Ok(Value::List(wire_plan(&result)))
         });
     }
 
@@ -335,21 +346,79 @@ impl NativeEngine {
         });
     }
 
+    /// Settles `token` once all of it is in the pipe to the command.
+    #[napi(catch_unwind)]
+    pub fn write_stdin(&self, token: u32, id: String, data: Either<String, Uint8Array>) {
+        let (engine, data) = (self.engine.clone(), bytes(data));
+        answer_to(&self.channel, token, move || {
+            let written = parse_id(&id).map(|id| engine.write_stdin(id, data));
+            async move { written?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Settles `token` once the input of an execution has ended.
+    #[napi(catch_unwind)]
+    pub fn close_stdin(&self, token: u32, id: String) {
+        let engine = self.engine.clone();
+        answer_to(&self.channel, token, move || {
+            let closed = parse_id(&id).map(|id| engine.close_stdin(id));
+            async move { closed?.await.map(|()| Value::Undefined) }
+        });
+    }
+
+    /// Ends an execution because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_stdin(&self, id: String, problem: String) {
+        // One that is not known any more has ended.
+        let _ = parse_id(&id).and_then(|id| self.engine.fail_stdin(id, problem));
+    }
+
     /// Settles `token` with the end of a log.
     #[napi(catch_unwind)]
     pub fn read_logs(&self, token: u32, id: String, max_bytes: Option<f64>) {
         let engine = self.engine.clone();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked to be a positive integer"
-        )]
-        let max_bytes = max_bytes.map(|bytes| bytes as u64);
+        let max_bytes = max_bytes.map(whole);
         self.answer(token, async move {
             engine
                 .read_logs(parse_id(&id)?, max_bytes)
                 .await
                 .map(Value::text)
+        });
+    }
+
+    /// Settles `token` with a page of a log, as JSON.
+    #[napi(catch_unwind)]
+    pub fn read_log_lines(&self, token: u32, id: String, from: f64, limit: f64) {
+        let engine = self.engine.clone();
+        let [from, limit] = [from, limit].map(whole);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.answer(token, async move {
+            let page = engine.read_log_lines(parse_id(&id)?, from, limit).await?;
+            serde_json::to_string(&page)
+                .map(Value::text)
+                .map_err(internal)
+        });
+    }
+
+    /// Follows a log from an offset on.
+    #[napi(catch_unwind)]
+    pub fn follow_logs(&self, id: String, from: f64) -> napi::Result<NativeLogFollower> {
+        let id =
+            Uuid::try_parse(&id).map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let follower = self.engine.follow_logs(id, whole(from));
+        Ok(NativeLogFollower::new(follower, Arc::clone(&self.channel)))
+    }
+
+    /// Settles `token` once a finished execution is forgotten, and its files are deleted.
+    #[napi(catch_unwind)]
+    pub fn remove_with_logs(&self, token: u32, id: String) {
+        let engine = self.engine.clone();
+        self.answer(token, async move {
+            let options = RemoveOptions { logs: true };
+            engine
+                .remove_execution_with(parse_id(&id)?, options)
+                .await
+                .map(|()| Value::Undefined)
         });
     }
 
@@ -374,16 +443,19 @@ impl NativeEngine {
     }
 
     fn answer(&self, token: u32, question: impl Future<Output = Result<Value>> + Send + 'static) {
-        let channel = Arc::clone(&self.channel);
-        let answer = move |outcome: Result<Value>| {
-            let outcome = outcome.map_err(Failure::from);
-            channel.send(Message::Settled { token, outcome });
-        };
-        runtime::once_there(move |runtime| match runtime {
-            Ok(runtime) => drop(runtime.spawn(async move { answer(question.await) })),
-            Err(error) => answer(Err(without_runtime(error))),
-        });
+        answer(&self.channel, token, question);
     }
+}
+
+/// A number that was checked to be a whole one, and not negative.
+fn whole(number: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked in JavaScript"
+    )]
+    let number = number as u64;
+    number
 }
 
 /// An execution on its way to the engine.
@@ -454,7 +526,7 @@ struct PlanSubmission {
 }
 
 impl PlanSubmission {
-    fn submit(self, plan: &str, inputs: StepInputs, runtime: &Handle) {
+    fn submit(self, plan: String, inputs: StepInputs, runtime: &Handle) {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
@@ -486,16 +558,23 @@ impl PlanSubmission {
 
     fn enter(
         self,
-        plan: &str,
+        json: String,
         mut inputs: StepInputs,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
-        let mut plan: ExecutionPlan = serde_json::from_str(plan).map_err(unreadable("plan"))?;
+        let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
+        let steps = plan.steps.iter().filter_map(PlanStep::known);
+        let secrets = steps.flat_map(|step| &step.secrets);
+        wipe(json, plan.secrets.iter().chain(secrets));
         for (index, step) in plan.steps.iter_mut().enumerate() {
             let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
             match &mut step.request {
-                StepRequest::Known(request) => request.stdin = stdin,
+                StepRequest::Known(request) => {
+                    if let Some(stdin) = stdin {
+                        request.stdin = Some(stdin.into());
+                    }
+                }
                 StepRequest::Made { id, make } => {
                     *id = parse_id(&made_as.unwrap_or_default())?;
                     *make = self.request_of(index);
@@ -553,14 +632,4 @@ fn environment(variables: Option<String>) -> Environment {
 
 fn parse_id(id: &str) -> Result<Uuid> {
     Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
-}
-
-fn without_runtime(error: &std::io::Error) -> ExecutionError {
-    internal(format_args!(
-        "the threads of the engine cannot be started: {error}"
-    ))
-}
-
-fn internal(error: impl std::fmt::Display) -> ExecutionError {
-    ExecutionError::Internal(error.to_string())
 }

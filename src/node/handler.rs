@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use napi_derive::napi;
 
 use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use super::window::Window;
-use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
+use crate::api::result::ExecutionResult;
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::login;
 
 /// What JavaScript may want to be told of an execution: one bit each.
 #[napi]
@@ -28,6 +31,10 @@ pub enum Wanted {
     Accepted = 16,
     /// It was cancelled before it was asked for: it is never started.
     Nothing = 32,
+    /// What is read of standard output, as bytes.
+    StdoutBytes = 64,
+    /// What is read of standard error, as bytes.
+    StderrBytes = 128,
 }
 
 /// What JavaScript wants to be told of an execution.
@@ -97,15 +104,42 @@ impl Handler {
     }
 }
 
+impl Handler {
+    /// Tells how it ended, and nothing after that.
+    pub fn tell_end(&self, result: &Arc<ExecutionResult>) {
+        let token = self.token;
+        self.channel.forget(token);
+        let result = self
+            .wants(Wanted::Result)
+            .then(|| Box::new(wire_result(result)));
+        self.channel.send(Message::Ended { token, result });
+    }
+
+    /// Lines come in batches; one that is not finished comes by itself.
+    async fn tell_unfinished(&self, stream: OutputStream, line: String, at: DateTime<Utc>) {
+        self.window.room().await;
+        let size = line.len();
+        self.window.send(size);
+        self.channel.send(Message::Unfinished {
+            token: self.token,
+            stream,
+            line: line.into(),
+            at: millis(at),
+            size,
+            window: Arc::clone(&self.window),
+        });
+    }
+}
+
 impl Drop for Handler {
     fn drop(&mut self) {
         self.channel.abandon(self.token);
     }
 }
 
-impl Handler {
-    /// Passes an event on, which takes no time; lines come another way.
-    pub fn tell(&self, event: ExecutionEvent) {
+#[async_trait]
+impl EventHandler for Handler {
+    async fn on_event(&self, event: ExecutionEvent) {
         let token = self.token;
         match event {
             ExecutionEvent::Pending { timestamp, .. } => {
@@ -121,7 +155,10 @@ impl Handler {
                 ..
             } => {
                 if let Some(problem) = guardian::problem() {
-                    warn_once(&self.channel, &problem);
+                    warn_of_guardian(&self.channel, &problem);
+                }
+                if let Some(problem) = login::problem() {
+                    warn_of_login(&self.channel, problem);
                 }
                 if self.wants(Wanted::Started) {
                     self.channel.send(Message::Started {
@@ -136,25 +173,21 @@ impl Handler {
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
             | ExecutionEvent::Timeout(ended)
-            | ExecutionEvent::Skipped(ended) => {
-                self.channel.forget(token);
-                let result = self
-                    .wants(Wanted::Result)
-                    .then(|| wire_result(&ended.result));
-                self.channel.send(Message::Ended { token, result });
+            | ExecutionEvent::Skipped(ended) => self.tell_end(&ended.result),
+            ExecutionEvent::Stdout {
+                line, timestamp, ..
+            } => {
+                self.tell_unfinished(OutputStream::Stdout, line, timestamp)
+                    .await;
             }
-            ExecutionEvent::Stdout { .. }
-            | ExecutionEvent::Stderr { .. }
-            | ExecutionEvent::Progress { .. }
-            | ExecutionEvent::PlanCompleted { .. } => {}
+            ExecutionEvent::Stderr {
+                line, timestamp, ..
+            } => {
+                self.tell_unfinished(OutputStream::Stderr, line, timestamp)
+                    .await;
+            }
+            ExecutionEvent::Progress { .. } | ExecutionEvent::PlanCompleted { .. } => {}
         }
-    }
-}
-
-#[async_trait]
-impl EventHandler for Handler {
-    async fn on_event(&self, event: ExecutionEvent) {
-        self.tell(event);
     }
 
     async fn on_output(&self, mut batch: OutputBatch) {
@@ -173,6 +206,30 @@ impl EventHandler for Handler {
             size,
             window: Arc::clone(&self.window),
         });
+    }
+
+    async fn on_bytes(&self, chunk: OutputChunk) {
+        self.window.room().await;
+        self.window.send(chunk.bytes.len());
+        self.channel.send(Message::Bytes {
+            token: self.token,
+            stream: chunk.stream,
+            size: chunk.bytes.len(),
+            bytes: chunk.bytes,
+            window: Arc::clone(&self.window),
+        });
+    }
+
+    /// Of bytes the listeners of the engine as a whole are not told.
+    fn wants_bytes(&self, stream: OutputStream) -> bool {
+        self.wants.has(match stream {
+            OutputStream::Stdout => Wanted::StdoutBytes,
+            OutputStream::Stderr => Wanted::StderrBytes,
+        })
+    }
+
+    fn wants_unfinished(&self) -> bool {
+        self.wants(Wanted::Started)
     }
 
     fn wants_output(&self, stream: OutputStream) -> bool {
@@ -251,11 +308,28 @@ impl EventHandler for PlanHandler {
 }
 
 /// Once in the life of the process, however many engines it has.
-fn warn_once(channel: &Shared, problem: &str) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if !WARNED.swap(true, Ordering::Relaxed) {
-        channel.send(Message::Warning(format!(
-            "commands may outlive this process if it is killed: their guardian cannot be started at present: {problem}"
-        )));
+fn warn_once(
+    is_warned: &AtomicBool,
+    channel: &Shared,
+    code: &'static str,
+    about: &str,
+    problem: &str,
+) {
+    if !is_warned.swap(true, Ordering::Relaxed) {
+        let text = format!("{about}: {problem}");
+        channel.send(Message::Warning { code, text });
     }
+}
+
+fn warn_of_guardian(channel: &Shared, problem: &str) {
+    static IS_WARNED: AtomicBool = AtomicBool::new(false);
+    let about = "commands may outlive this process if it is killed: their guardian cannot be started at present";
+    warn_once(&IS_WARNED, channel, "ESCHER_NO_GUARDIAN", about, problem);
+}
+
+fn warn_of_login(channel: &Shared, problem: &str) {
+    static IS_WARNED: AtomicBool = AtomicBool::new(false);
+    let about =
+        "commands have the PATH of this process, as that of the login shell could not be read";
+    warn_once(&IS_WARNED, channel, "ESCHER_NO_LOGIN_PATH", about, problem);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{FnArgs, ToNapiValue};
+use napi::bindgen_prelude::{BufferSlice, FnArgs, ToNapiValue};
 use napi::{Env, sys};
 use napi_derive::napi;
 
@@ -12,6 +12,7 @@ use super::window::Window;
 use crate::api::event::OutputStream;
 use crate::api::plan::PlanExecutionResult;
 use crate::api::result::ExecutionResult;
+use crate::execution::output::buffers;
 
 /// One call of the dispatcher in `lib/channel.js`: what, for whom, and up to five values.
 pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
@@ -39,6 +40,10 @@ pub enum Told {
     PlanEnded,
     /// The request of a step is to be made.
     Make,
+    /// What was read of a stream at once.
+    Bytes,
+    /// A line that is not finished.
+    Unfinished,
 }
 
 /// What is told.
@@ -57,6 +62,21 @@ pub(super) enum Message {
         token: u32,
         at: f64,
     },
+    Bytes {
+        token: u32,
+        stream: OutputStream,
+        bytes: Vec<u8>,
+        size: usize,
+        window: Arc<Window>,
+    },
+    Unfinished {
+        token: u32,
+        stream: OutputStream,
+        line: Text,
+        at: f64,
+        size: usize,
+        window: Arc<Window>,
+    },
     Started {
         token: u32,
         pid: u32,
@@ -65,7 +85,7 @@ pub(super) enum Message {
     },
     Ended {
         token: u32,
-        result: Option<[Text; 3]>,
+        result: Option<Box<[Value; 5]>>,
     },
     Accepted {
         token: u32,
@@ -74,7 +94,10 @@ pub(super) enum Message {
         token: u32,
         outcome: Result<Value, Failure>,
     },
-    Warning(String),
+    Warning {
+        code: &'static str,
+        text: String,
+    },
     Progress {
         token: u32,
         completed: usize,
@@ -84,7 +107,7 @@ pub(super) enum Message {
     },
     PlanEnded {
         token: u32,
-        result: Option<Vec<Text>>,
+        result: Option<Vec<Value>>,
         at: f64,
     },
     Make {
@@ -100,9 +123,36 @@ pub enum Value {
     Undefined,
     Number(f64),
     Text(Text),
-    Texts(Vec<Text>),
+    Bytes(Bytes),
+    List(Vec<Self>),
     Numbers(Vec<u32>),
     Failure(Failure),
+}
+
+/// Bytes for a `Buffer`, which has a copy: memory that is not its own is refused by some hosts.
+#[derive(Debug)]
+pub enum Bytes {
+    Own(Vec<u8>),
+    Output(Arc<ExecutionResult>, OutputStream),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Output(result, stream) => match (&result.bytes, stream) {
+                (Some(bytes), OutputStream::Stdout) => &bytes.stdout,
+                (Some(bytes), OutputStream::Stderr) => &bytes.stderr,
+                (None, _) => &[],
+            },
+        }
+    }
+
+    fn give_back(self) {
+        if let Self::Own(bytes) = self {
+            buffers::give(bytes);
+        }
+    }
 }
 
 impl Value {
@@ -114,7 +164,10 @@ impl Value {
 impl Message {
     /// Notes that it has come to the JavaScript thread, on which this is called.
     pub fn received(self) -> Self {
-        if let Self::Output { size, window, .. } = &self {
+        if let Self::Output { size, window, .. }
+        | Self::Bytes { size, window, .. }
+        | Self::Unfinished { size, window, .. } = &self
+        {
             window.receive(*size);
         }
         self
@@ -143,12 +196,34 @@ impl Message {
                 } else {
                     Numbers(partial)
                 };
-                let stream = Number(f64::from(stream as u8));
-                let size = Number(number(size));
+                let [stream, size] = [stream as usize, size].map(|count| Number(number(count)));
                 let values = [stream, Value::Text(text), partial, Number(at), size];
                 (Told::Output, token, values)
             }
             Self::Pending { token, at } => (Told::Pending, token, filled_up([Number(at)])),
+            Self::Bytes {
+                token,
+                stream,
+                bytes,
+                size,
+                ..
+            } => {
+                let [stream, size] = [stream as usize, size].map(|count| Number(number(count)));
+                let values = [stream, Value::Bytes(Bytes::Own(bytes)), size];
+                (Told::Bytes, token, filled_up(values))
+            }
+            Self::Unfinished {
+                token,
+                stream,
+                line,
+                at,
+                size,
+                ..
+            } => {
+                let [stream, size] = [stream as usize, size].map(|count| Number(number(count)));
+                let values = [stream, Value::Text(line), Number(at), size];
+                (Told::Unfinished, token, filled_up(values))
+            }
             Self::Started {
                 token,
                 pid,
@@ -159,8 +234,8 @@ impl Message {
                 (Told::Started, token, filled_up(values))
             }
             Self::Ended { token, result } => {
-                let result = result.map(|result| filled_up(result.map(Value::Text)));
-                (Told::Ended, token, result.unwrap_or_else(|| filled_up([])))
+                let values = result.map_or_else(|| filled_up([]), |result| *result);
+                (Told::Ended, token, values)
             }
             Self::Accepted { token } => (Told::Accepted, token, filled_up([])),
             Self::Settled { token, outcome } => {
@@ -186,7 +261,7 @@ impl Message {
                 )
             }
             Self::PlanEnded { token, result, at } => {
-                let result = result.map_or(Undefined, Value::Texts);
+                let result = result.map_or(Undefined, Value::List);
                 (Told::PlanEnded, token, filled_up([result, Number(at)]))
             }
             Self::Make {
@@ -197,7 +272,10 @@ impl Message {
                 let values = [Number(number(step)), Number(question.into())];
                 (Told::Make, token, filled_up(values))
             }
-            Self::Warning(text) => (Told::Warning, 0, filled_up([Value::text(text)])),
+            Self::Warning { code, text } => {
+                let values = [Value::text(text), Value::text(code.to_owned())];
+                (Told::Warning, 0, filled_up(values))
+            }
         }
     }
 }
@@ -207,20 +285,25 @@ fn filled_up<const N: usize>(values: [Value; N]) -> [Value; 5] {
     std::array::from_fn(|_| values.next().unwrap_or(Value::Undefined))
 }
 
-/// A result as JSON without its output, and its output.
-pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Text; 3] {
-    let output = |stream| Text::output(result, stream);
+/// A result as JSON without its output, and its output: as text, and as bytes if it has them.
+pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Value; 5] {
+    let json = result.without_output(|result| serde_json::to_string(result).unwrap_or_default());
+    let text = |stream| Value::Text(Text::output(result, stream));
+    let bytes = |stream| match result.bytes {
+        Some(_) => Value::Bytes(Bytes::Output(Arc::clone(result), stream)),
+        None => Value::Undefined,
+    };
     [
-        result
-            .without_output(|result| serde_json::to_string(result).unwrap_or_default())
-            .into(),
-        output(OutputStream::Stdout),
-        output(OutputStream::Stderr),
+        Value::text(json),
+        text(OutputStream::Stdout),
+        text(OutputStream::Stderr),
+        bytes(OutputStream::Stdout),
+        bytes(OutputStream::Stderr),
     ]
 }
 
-/// The result of a plan in JSON without the results of its steps, and those, in three parts each.
-pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<Text> {
+/// The result of a plan in JSON without the results of its steps, and those, in five parts each.
+pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<Value> {
     let own = PlanExecutionResult {
         results: Vec::new(),
         description: plan.description.clone(),
@@ -229,7 +312,7 @@ pub(super) fn wire_plan(plan: &PlanExecutionResult) -> Vec<Text> {
     // It has string keys and no fallible conversions.
     let json = serde_json::to_string(&own).unwrap_or_default();
     let steps = plan.results.iter().flat_map(wire_result);
-    [json.into()].into_iter().chain(steps).collect()
+    [Value::text(json)].into_iter().chain(steps).collect()
 }
 
 pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
@@ -258,10 +341,13 @@ impl ToNapiValue for Value {
             Self::Numbers(numbers) => unsafe { ToNapiValue::to_napi_value(env, numbers) },
             // SAFETY: the caller answers for `env`.
             Self::Failure(failure) => unsafe { ToNapiValue::to_napi_value(env, failure) },
-            Self::Texts(texts) => {
-                let texts = texts.into_iter().map(Self::Text).collect::<Vec<_>>();
+            // SAFETY: the caller answers for `env`.
+            Self::List(values) => unsafe { ToNapiValue::to_napi_value(env, values) },
+            Self::Bytes(bytes) => {
+                let buffer = BufferSlice::copy_from(&Env::from_raw(env), bytes.as_slice())?;
+                bytes.give_back();
                 // SAFETY: the caller answers for `env`.
-                unsafe { ToNapiValue::to_napi_value(env, texts) }
+                unsafe { ToNapiValue::to_napi_value(env, buffer) }
             }
             Self::Text(text) => text.into_value(Env::from_raw(env)),
         }

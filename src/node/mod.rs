@@ -8,9 +8,11 @@
     reason = "Node-API hands over values, not references"
 )]
 
+mod answer;
 mod channel;
 mod engine;
 mod error;
+mod follower;
 mod handler;
 mod js_string;
 mod message;

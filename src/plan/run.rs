@@ -16,23 +16,23 @@ use crate::api::config::ExecutionConfig;
 use crate::api::error::{Result, ValidationError};
 use crate::api::event::ExecutionEvent;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
-use crate::api::request::{Command, ExecutionMetadata, ExecutionRequest, check_secrets};
+use crate::api::request::{Command, ExecutionMetadata, ExecutionRequest};
 use crate::api::result::{ExecutionStatus, ResultErrorCode};
 use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
+use crate::execution::login::{self, Need};
 use crate::execution::running::{PlanDeadline, Telling, deadline_after, tell_pending};
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start, StepTurn};
 use crate::masking::secret::Secret;
 use crate::process::environment::Environment;
-use crate::process::pool;
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
 use crate::state::execution::{Displayed, Execution, Step, StepNews};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::SecretSet;
+use crate::state::secrets::{SecretSet, SecretSets};
 use crate::state::slots::{MaybeSlot, Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
@@ -41,19 +41,17 @@ pub(crate) struct PlanContext {
     pub registry: Arc<Registry>,
     pub slots: Arc<Slots>,
     pub environment: Environment,
+    pub secret_sets: Arc<SecretSets>,
     pub runtime: Handle,
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
-/// The secrets of each step. Steps that have the same share what finds them.
+/// The secrets of each step.
 pub(crate) fn secrets_of_steps(
     request: &ExecutionPlan,
-    environment: &Environment,
-    config: &ExecutionConfig,
+    collector: Collector<'_>,
 ) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
-    check_secrets(&request.secrets)?;
-    let collector = Collector::new(environment, config);
-    let mut collector = collector.sharing(&request.secrets, &request.secret_env);
+    let collector = collector.for_plan(&request.secrets, &request.secret_env)?;
     // As long as a request is not made, its secrets are those that any other would have.
     let any = ExecutionRequest::new(Command::exec("", [""; 0]));
     let steps = request.steps.keys().into_iter().zip(request.steps.iter());
@@ -88,7 +86,11 @@ pub(crate) fn steps_of(
             Some(request) => (displayed(&request.command, secrets), &request.metadata),
             None => (Displayed::not_yet(secrets), &unknown),
         };
-        Execution::new(id, displayed, metadata, Arc::default(), Some(place))
+        let execution = Execution::new(id, displayed, metadata, Arc::default(), Some(place));
+        if let Some(request) = step.known() {
+            execution.input.open_for(request);
+        }
+        execution
     });
     let plan = Plan {
         id: request.id,
@@ -348,16 +350,17 @@ impl Steps {
         let checked = made.and_then(|mut request| {
             let execution = &self.plan.steps[step];
             request.id = execution.id();
-            let valid = request.validate(&self.context.config);
-            let secrets = valid.and_then(|()| self.secrets_of(&request));
-            match secrets {
-                Ok(secrets) => {
+            let checked = request
+                .validate(&self.context.config)
+                .and_then(|()| self.secrets_of(&request))
+                .and_then(|secrets| {
                     let displayed = displayed(&request.command, secrets);
-                    execution.set_request(displayed, &request.metadata);
-                    Ok(request)
-                }
-                Err(error) => Err(error.to_string()),
-            }
+                    let sets = &self.context.secret_sets;
+                    execution.set_request(displayed, &request.metadata, sets)
+                });
+            checked.map_err(|error| error.to_string())?;
+            execution.input.open_for(&request);
+            Ok(request)
         });
         match checked {
             Ok(request) => self.making.keep(step, request),
@@ -374,9 +377,14 @@ impl Steps {
         request: &ExecutionRequest,
     ) -> std::result::Result<Option<Arc<SecretSet>>, ValidationError> {
         let (secrets, names) = &self.secrets;
-        Collector::new(&self.context.environment, &self.context.config)
-            .sharing(secrets, names)
-            .collect(request, |error| error)
+        let patterns = &self.context.config.secret_env_patterns;
+        Collector::new(
+            &self.context.environment,
+            patterns,
+            &self.context.secret_sets,
+        )
+        .for_plan(secrets, names)?
+        .collect(request, |error| error)
     }
 
     fn start_next(&mut self, slot: Slot) {
@@ -402,7 +410,11 @@ impl Steps {
             pending: telling,
             is_made,
         };
-        pool::STARTS.submit(move || start.start_step(request, &environment, slot, turn));
+        let (runtime, stop) = (&start.runtime, &start.execution.stop);
+        let need = Need::of([&request], &environment, runtime, stop);
+        login::submit(need, move || {
+            start.start_step(request, environment, slot, turn);
+        });
     }
 
     fn tell_pending(&mut self, step: usize) {
@@ -664,6 +676,7 @@ mod tests {
             slots: Slots::new(1, 0),
             config: Arc::new(config),
             environment: Environment::current(),
+            secret_sets: Arc::default(),
             runtime: Handle::current(),
             handlers_of_step: Box::new(|_| Handlers::default()),
         };

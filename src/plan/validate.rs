@@ -10,7 +10,7 @@ use crate::api::request::{Command, check_secrets};
 use crate::api::step::{PlanStep, StepRequest};
 use crate::api::step_key::StepKey;
 use crate::execution::resolve::check_files;
-use crate::masking::mask;
+use crate::masking::text;
 use crate::process::environment::Environment;
 
 impl ExecutionPlan {
@@ -23,7 +23,7 @@ impl ExecutionPlan {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| mask::hide(&self.secrets, text)))
+            .map_err(|error| error.hiding(|text| text::hide(&self.secrets, text)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
@@ -84,8 +84,9 @@ impl ExecutionPlan {
                 _ => None,
             };
             let path = script.and(request.env.get("PATH"));
-            let inherits = script.is_none() || request.inherit_env;
-            if seen.insert((&request.working_dir, script, path, inherits)) {
+            let inherits = script.and(Some(&request.inherit_env));
+            let is_other = (&request.user, request.umask, request.nice);
+            if seen.insert((&request.working_dir, script, path, inherits, is_other)) {
                 let checked = check_files(request, environment);
                 checked.map_err(|error| error.within(&self.steps.keys()[index].path()))?;
             }

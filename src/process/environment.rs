@@ -78,13 +78,9 @@ impl Assignment {
         &self.text.as_encoded_bytes()[..self.name_length]
     }
 
-    /// Whether it is the variable of this name. Windows knows no case in names.
+    /// Whether it is the variable of this name.
     pub fn is_named(&self, name: &[u8]) -> bool {
-        if cfg!(windows) {
-            self.name().eq_ignore_ascii_case(name)
-        } else {
-            self.name() == name
-        }
+        is_same_name(self.name(), name)
     }
 
     /// Whether a pattern stands for its name; `*` in it stands for any letters.
@@ -95,28 +91,21 @@ impl Assignment {
         if first != Some(b'*') && first != letter(self.name()) {
             return false;
         }
-        let is_same = |one: &[u8], other: &[u8]| {
-            if cfg!(windows) {
-                one.eq_ignore_ascii_case(other)
-            } else {
-                one == other
-            }
-        };
         let mut parts = pattern.as_bytes().split(|byte| *byte == b'*');
         let (first, last) = (parts.next().unwrap_or_default(), parts.next_back());
         let Some(last) = last else {
-            return is_same(self.name(), first);
+            return is_same_name(self.name(), first);
         };
         let name = self.name();
-        if name.len() < first.len() + last.len() || !is_same(&name[..first.len()], first) {
+        if name.len() < first.len() + last.len() || !is_same_name(&name[..first.len()], first) {
             return false;
         }
         let (mut rest, end) = name[first.len()..].split_at(name.len() - first.len() - last.len());
-        is_same(end, last)
+        is_same_name(end, last)
             && parts.filter(|part| !part.is_empty()).all(|part| {
                 let found = rest
                     .windows(part.len())
-                    .position(|some| is_same(some, part));
+                    .position(|some| is_same_name(some, part));
                 if let Some(at) = found {
                     rest = &rest[at + part.len()..];
                 }
@@ -138,6 +127,15 @@ impl Assignment {
     /// The value, and the NUL byte behind it.
     fn value_with_nul(&self) -> &[u8] {
         &self.text.as_encoded_bytes()[self.name_length + 1..]
+    }
+}
+
+/// Whether it is the same variable. Windows knows no case in names.
+pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    if cfg!(windows) {
+        one.eq_ignore_ascii_case(other)
+    } else {
+        one == other
     }
 }
 
@@ -168,6 +166,11 @@ impl Environment {
 
     pub(crate) fn variables(&self) -> &[Assignment] {
         &self.0.variables
+    }
+
+    /// The value of a variable.
+    pub(crate) fn value(&self, name: &str) -> Option<OsString> {
+        value(self.variables().iter(), name)
     }
 }
 
@@ -259,12 +262,16 @@ impl Variables {
 
     /// The value of a variable; where it is there more than once, that of the first, as `getenv` has it.
     pub fn value(&self, name: &str) -> Option<OsString> {
-        let found = self.iter().find(|found| found.is_named(name.as_bytes()))?;
-        let value = found.value_with_nul();
-        // SAFETY: cut out of an `OsStr` right behind "=" and right before NUL, both of them ASCII.
-        let value = unsafe { OsStr::from_encoded_bytes_unchecked(&value[..value.len() - 1]) };
-        Some(value.to_owned())
+        value(self.iter(), name)
     }
+}
+
+fn value<'a>(mut variables: impl Iterator<Item = &'a Assignment>, name: &str) -> Option<OsString> {
+    let found = variables.find(|found| found.is_named(name.as_bytes()))?;
+    let value = found.value_with_nul();
+    // SAFETY: cut out of an `OsStr` right behind "=" and right before NUL, both of them ASCII.
+    let value = unsafe { OsStr::from_encoded_bytes_unchecked(&value[..value.len() - 1]) };
+    Some(value.to_owned())
 }
 
 #[cfg(test)]

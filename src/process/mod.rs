@@ -21,6 +21,7 @@ pub(crate) mod scarcity;
 pub(crate) mod tag;
 #[cfg(unix)]
 mod unix;
+pub(crate) mod watch;
 #[cfg(windows)]
 mod windows;
 
@@ -32,13 +33,18 @@ use windows as system;
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
 pub(crate) use system::{
-    Child, Directory, PipeReader, Spawned, is_at, is_scarce, signal_name, spawn,
+    Child, Directory, PipeReader, PipeWriter, Spawned, can_be_input, is_at, is_scarce, signal_name,
+    spawn,
 };
 pub(crate) use system::{escapees, files, guardian, program, tree};
 
+#[cfg(all(unix, not(target_os = "macos")))]
+pub(crate) use linux::account;
+
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +66,11 @@ pub(crate) struct Invocation {
     pub directory: Option<Arc<Directory>>,
     /// The path that it goes to from there, if any.
     pub working_dir: Option<PathBuf>,
-    pub stdin: bool,
+    pub stdin: Stdin,
+    #[cfg_attr(windows, expect(dead_code, reason = "refused before"))]
+    pub attributes: Attributes,
+    /// Where its standard output and its standard error lead.
+    pub outlets: [Outlet; 2],
     /// What its tag holds.
     #[cfg_attr(windows, expect(dead_code, reason = "a job needs no tag"))]
     pub serial: u64,
@@ -68,6 +78,133 @@ pub(crate) struct Invocation {
     pub guarded: bool,
     /// How many files the execution may open while it runs.
     pub files: usize,
+}
+
+/// What a child reads.
+#[derive(Debug)]
+pub(crate) enum Stdin {
+    /// The null device.
+    Nothing,
+    /// What the host writes.
+    Pipe,
+    /// A file, opened for each start.
+    File(PathBuf),
+}
+
+/// What a child is, other than its host.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    #[cfg_attr(
+        any(windows, target_os = "macos"),
+        expect(dead_code, reason = "refused before")
+    )]
+    pub umask: Option<u32>,
+    #[cfg_attr(
+        any(windows, target_os = "macos"),
+        expect(dead_code, reason = "refused before")
+    )]
+    pub nice: Option<i32>,
+    /// `None` where it is that of the host.
+    #[cfg_attr(windows, expect(dead_code, reason = "refused before"))]
+    pub account: Option<Account>,
+}
+
+/// Whether a child can be given attributes here.
+pub(crate) const HAS_ATTRIBUTES: bool = cfg!(all(unix, not(target_os = "macos")));
+
+/// A user as the system knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    #[cfg_attr(
+        any(windows, target_os = "macos"),
+        expect(dead_code, reason = "refused before")
+    )]
+    pub ids: AccountIds,
+    pub name: OsString,
+    pub home: OsString,
+}
+
+/// The numbers of a user and its groups.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    any(windows, target_os = "macos"),
+    expect(dead_code, reason = "refused before")
+)]
+pub(crate) struct AccountIds {
+    pub user: u32,
+    pub group: u32,
+    /// All of them, that one included.
+    pub groups: Vec<u32>,
+}
+
+/// The users of the system: here, where no command runs as another, none.
+#[cfg(any(windows, target_os = "macos"))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere they are asked for")]
+pub(crate) mod account {
+    use super::Account;
+
+    pub(crate) fn by_name(_: &str) -> std::io::Result<Option<Account>> {
+        Ok(None)
+    }
+
+    pub(crate) fn by_id(_: u32) -> std::io::Result<Option<Account>> {
+        Ok(None)
+    }
+
+    pub(crate) fn is_of_host(_: &Account) -> bool {
+        true
+    }
+}
+
+/// Where an output stream of a command leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outlet {
+    /// Into a pipe, to be read.
+    Pipe,
+    /// Into a pipe, to be written to this file, which is emptied before the start.
+    File(PathBuf),
+    /// To the null device.
+    Null,
+    /// Where standard output leads.
+    Stdout,
+}
+
+impl Outlet {
+    /// Whether a pipe of its own is needed.
+    fn has_pipe(&self) -> bool {
+        matches!(self, Self::Pipe | Self::File(_))
+    }
+}
+
+/// The files that the output streams are written to, where the request names any.
+type OpenedFiles = [Option<(PathBuf, File)>; 2];
+
+/// Opens the files that the streams are written to: before the start, as a command is not run for output that is lost.
+fn open_files(outlets: &[Outlet; 2]) -> io::Result<OpenedFiles> {
+    let mut files = [None, None];
+    for (file, (outlet, name)) in files
+        .iter_mut()
+        .zip(outlets.iter().zip(["standard output", "standard error"]))
+    {
+        if let Outlet::File(path) = outlet {
+            let opened = open_file(path).map_err(|error| {
+                if is_scarce(&error) {
+                    return error;
+                }
+                let shown = path.display();
+                io::Error::new(error.kind(), format!("its {name} to \"{shown}\": {error}"))
+            });
+            *file = Some((path.clone(), opened?));
+        }
+    }
+    Ok(files)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    if let Some(dir) = path.parent() {
+        files::create_dirs(dir)?;
+    }
+    files::open_emptied(path)
 }
 
 /// Why a process could not be started.
@@ -106,6 +243,28 @@ pub(crate) enum ExitStatus {
     Lost,
     /// It did not end, although it was killed.
     Alive,
+}
+
+/// How a process ended, and what it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub status: ExitStatus,
+    /// `None` where nobody knows it any more.
+    pub cpu: Option<CpuTime>,
+}
+
+impl Exit {
+    /// Of one whose end is not known, or has not come.
+    pub fn without_time(status: ExitStatus) -> Self {
+        Self { status, cpu: None }
+    }
+}
+
+/// The processor time of a process and of those that it has waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    pub user: Duration,
+    pub system: Duration,
 }
 
 /// How long a killed process may take to vanish, before it is told as one that survives: it is in an uninterruptible

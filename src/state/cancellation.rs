@@ -15,6 +15,8 @@ pub(crate) enum Cause {
     PlanDeadline(u64),
     /// It printed more than it may.
     OutputLimit,
+    /// What feeds it has failed.
+    Input,
 }
 
 /// What is asked of an execution or a plan.
@@ -42,8 +44,8 @@ impl Stop {
     pub fn ask(&self, cause: Cause) {
         let mut state = self.state();
         if state.has_ended {
-            // What it printed does not hurry what it left.
-            state.is_urgent |= cause != Cause::OutputLimit;
+            // What it printed, or was not given, does not hurry what it left.
+            state.is_urgent |= !matches!(cause, Cause::OutputLimit | Cause::Input);
         } else {
             state.cause.get_or_insert(cause);
         }

@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use super::cancellation::{Cause, Stop};
 use super::completion::Completion;
+use super::input::Input;
 use super::listeners::Listeners;
-use super::secrets::{Grown, SecretSet, Secrets};
-use crate::api::error::{ExecutionError, Result};
+use super::secrets::{SecretSet, SecretSets, Secrets};
+use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::Origin;
+use crate::api::output::OutputOrder;
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::api::step_key::StepKey;
@@ -30,8 +32,11 @@ pub(crate) struct Execution {
     pub accepted: Instant,
     pub started_at: OnceLock<DateTime<Utc>>,
     pub outcome: Completion<ExecutionResult>,
+    /// Set once there is a log of its own, and not one of an earlier execution with its id.
+    pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
     pub listeners: Listeners,
+    pub input: Input,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -146,7 +151,9 @@ impl Execution {
             started_at: OnceLock::new(),
             outcome: Completion::default(),
             listeners: Listeners::default(),
+            log_opened: Completion::default(),
             stop,
+            input: Input::default(),
             step: place,
         })
     }
@@ -156,13 +163,23 @@ impl Execution {
     }
 
     /// Notes what a step runs whose request was made, and its secrets besides those that it had before.
-    pub fn set_request(&self, displayed: Displayed, metadata: &ExecutionMetadata) {
+    ///
+    /// # Errors
+    ///
+    /// More secrets than can be looked for at once.
+    pub fn set_request(
+        &self,
+        displayed: Displayed,
+        metadata: &ExecutionMetadata,
+        sets: &SecretSets,
+    ) -> std::result::Result<(), ValidationError> {
         let Displayed { command, secrets } = displayed;
         if let Some(set) = secrets.set() {
-            self.secrets.extend(&set);
+            self.secrets.extend(&set, sets)?;
         }
         let about = About::of(command, metadata, self.step.as_ref());
         let _ = self.made.set(Box::new(about));
+        Ok(())
     }
 
     fn about(&self) -> &About {
@@ -186,12 +203,11 @@ impl Execution {
     }
 
     /// Hides something more of what is shown from now on.
-    pub fn add_secret(&self, secret: &Secret, grown: &mut Grown) -> Result<()> {
+    pub fn add_secret(&self, secret: &Secret, sets: &SecretSets) -> Result<()> {
         if self.outcome.get().is_some() {
             return Err(ExecutionError::AlreadyFinished(self.id));
         }
-        self.secrets.add(secret, grown);
-        Ok(())
+        Ok(self.secrets.add(secret, sets)?)
     }
 
     pub fn is_step(&self) -> bool {
@@ -273,6 +289,8 @@ pub(crate) fn empty_result(execution: &Execution) -> ExecutionResult {
         signal: None,
         stdout: String::new(),
         stderr: String::new(),
+        bytes: None,
+        output_order: OutputOrder::default(),
         stdout_bytes: 0,
         stderr_bytes: 0,
         truncated: false,
@@ -287,6 +305,7 @@ pub(crate) fn empty_result(execution: &Execution) -> ExecutionResult {
         forced: false,
         leftover_processes: false,
         survivors: Vec::new(),
+        usage: None,
         log_path: None,
         error: None,
         error_code: None,

@@ -3,7 +3,9 @@
 pub(crate) mod cancellation;
 pub(crate) mod completion;
 pub(crate) mod execution;
+pub(crate) mod input;
 pub(crate) mod listeners;
+pub(crate) mod login;
 pub(crate) mod plan;
 pub(crate) mod registry;
 pub(crate) mod secrets;

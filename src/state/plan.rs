@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::cancellation::Stop;
 use super::completion::Completion;
 use super::execution::{Execution, ended_with_runtime, refuse};
-use super::secrets::{Grown, SecretSet};
+use super::secrets::{SecretSet, SecretSets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::plan::{ExecutionStats, PlanExecutionResult};
 use crate::api::result::ExecutionStatus;
@@ -35,14 +35,16 @@ impl Plan {
     }
 
     /// Hides something more of what is shown of its steps from now on.
-    pub fn add_secret(&self, secret: &Secret) -> Result<()> {
+    pub fn add_secret(&self, secret: &Secret, sets: &SecretSets) -> Result<()> {
         if self.outcome.get().is_some() {
             return Err(ExecutionError::AlreadyFinished(self.id));
         }
-        let mut grown = Grown::default();
         for step in &self.steps {
-            // What has ended has been told.
-            let _ = step.add_secret(secret, &mut grown);
+            match step.add_secret(secret, sets) {
+                // What has ended has been told.
+                Err(ExecutionError::AlreadyFinished(_)) => {}
+                added => added?,
+            }
         }
         Ok(())
     }

@@ -1,15 +1,21 @@
 //! What must not be shown of an execution.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::api::error::ValidationError;
 use crate::masking::mask::Mask;
 use crate::masking::secret::Secret;
+use crate::masking::text;
+
+/// How much can be looked for at once: what finds it takes some hundred times as much memory.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// Some secrets, and what finds them: made when it is needed, and once for all executions that share the set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SecretSet {
     /// Sorted, each once.
     secrets: Vec<Secret>,
@@ -17,30 +23,13 @@ pub(crate) struct SecretSet {
 }
 
 impl SecretSet {
-    pub fn of(mut secrets: Vec<Secret>) -> Self {
-        secrets.sort_unstable();
-        secrets.dedup();
-        Self {
-            secrets,
-            mask: OnceLock::new(),
-        }
-    }
-
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.secrets == other.secrets
-    }
-
-    fn with(&self, secret: &Secret) -> Self {
-        Self::of(self.secrets.iter().chain([secret]).cloned().collect())
-    }
-
     pub fn mask(&self) -> Option<&Arc<Mask>> {
         self.mask.get_or_init(|| Mask::of(&self.secrets)).as_ref()
     }
 
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.mask() {
-            Some(mask) => mask.text(text),
+            Some(mask) => text::masked(mask, text),
             None => Cow::Borrowed(text),
         }
     }
@@ -95,27 +84,34 @@ impl Secrets {
         }
     }
 
-    /// Adds one. The set that comes of it is made by `grown`: of each set, for all executions that share it.
-    pub fn add(&self, secret: &Secret, grown: &mut Grown) {
+    /// Adds one.
+    ///
+    /// # Errors
+    ///
+    /// More than can be looked for at once.
+    pub fn add(&self, secret: &Secret, sets: &SecretSets) -> Result<(), ValidationError> {
         let mut set = self.lock();
-        let old = set.take();
-        *set = Some(grown.of(old, secret));
+        let old = set.iter().flat_map(|set| &set.secrets);
+        let all = old.chain([secret]).cloned().collect();
+        *set = Some(sets.share(all, "value")?);
         drop(set);
         self.changes.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// Adds all of a set.
-    pub fn extend(&self, more: &Arc<SecretSet>) {
+    ///
+    /// # Errors
+    ///
+    /// More than can be looked for at once.
+    pub fn extend(&self, more: &SecretSet, sets: &SecretSets) -> Result<(), ValidationError> {
         let mut set = self.lock();
-        *set = Some(match set.take() {
-            Some(old) if !old.is_same(more) => {
-                let all = old.secrets.iter().chain(&more.secrets);
-                Arc::new(SecretSet::of(all.cloned().collect()))
-            }
-            _ => Arc::clone(more),
-        });
+        let old = set.iter().flat_map(|set| &set.secrets);
+        let all = old.chain(&more.secrets).cloned().collect();
+        *set = Some(sets.share(all, "secrets")?);
         drop(set);
         self.changes.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// Forgets them, so that they are wiped: what is to be shown of the execution is without them.
@@ -130,23 +126,116 @@ impl Secrets {
     }
 }
 
-/// Sets to which a secret was added, so that executions which shared one share the next.
-#[derive(Default)]
-pub(crate) struct Grown(Vec<(Option<Arc<SecretSet>>, Arc<SecretSet>)>);
+/// The sets that executions of an engine have now: those that have the same share it.
+#[derive(Debug, Default)]
+pub(crate) struct SecretSets(Mutex<Shared>);
 
-impl Grown {
-    fn of(&mut self, old: Option<Arc<SecretSet>>, secret: &Secret) -> Arc<SecretSet> {
-        let is_same = |one: &Option<Arc<SecretSet>>| match (one, &old) {
-            (Some(one), Some(old)) => Arc::ptr_eq(one, old),
-            (None, None) => true,
-            _ => false,
-        };
-        if let Some((_, new)) = self.0.iter().find(|(one, _)| is_same(one)) {
-            return Arc::clone(new);
+#[derive(Debug, Default)]
+struct Shared {
+    hasher: RandomState,
+    /// By the hash of their secrets.
+    sets: HashMap<u64, Vec<Weak<SecretSet>>>,
+    /// When there are that many, those that nobody has any more are taken out.
+    full: usize,
+}
+
+impl SecretSets {
+    /// The set of these secrets.
+    ///
+    /// # Errors
+    ///
+    /// More than can be looked for at once, with `field`.
+    pub fn share(
+        &self,
+        mut secrets: Vec<Secret>,
+        field: &str,
+    ) -> Result<Arc<SecretSet>, ValidationError> {
+        secrets.sort_unstable();
+        secrets.dedup();
+        let size: usize = secrets.iter().map(|secret| secret.expose().len()).sum();
+        if size > MOST_BYTES {
+            let expected = format!("secrets of at most {MOST_BYTES} bytes in all");
+            return Err(ValidationError::new(field, expected, size.to_string()));
         }
-        let secrets = old.as_deref().unwrap_or(&SecretSet::default()).with(secret);
-        let new = Arc::new(secrets);
-        self.0.push((old, Arc::clone(&new)));
-        new
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = shared.hasher.hash_one(&secrets);
+        let same = shared.sets.get(&hash).into_iter().flatten();
+        let mut same = same.filter_map(Weak::upgrade);
+        if let Some(set) = same.find(|set| set.secrets == secrets) {
+            return Ok(set);
+        }
+        drop(same);
+        if shared.sets.len() >= shared.full {
+            shared.sets.retain(|_, sets| {
+                sets.retain(|set| set.strong_count() > 0);
+                !sets.is_empty()
+            });
+            shared.full = 2 * shared.sets.len() + 8;
+        }
+        let set = Arc::new(SecretSet {
+            secrets,
+            mask: OnceLock::new(),
+        });
+        shared
+            .sets
+            .entry(hash)
+            .or_default()
+            .push(Arc::downgrade(&set));
+        Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executions_with_the_same_secrets_share_what_finds_them_as_long_as_one_lives() {
+        let sets = SecretSets::default();
+        let share = |secrets: &[&str]| {
+            let secrets = secrets.iter().map(|secret| Secret::from(*secret)).collect();
+            sets.share(secrets, "secrets").expect("few of them")
+        };
+        let one = share(&["first", "second"]);
+        assert!(Arc::ptr_eq(&one, &share(&["second", "first", "second"])));
+        assert!(!Arc::ptr_eq(&one, &share(&["first"])));
+        for number in 0..1000 {
+            drop(share(&[&format!("secret-{number}")]));
+        }
+        let kept = sets.0.lock().expect("no panic").sets.len();
+        assert!(kept < 20, "{kept} sets are kept");
+        assert!(Arc::ptr_eq(&one, &share(&["first", "second"])));
+    }
+
+    #[test]
+    fn what_is_added_is_hidden_and_what_is_forgotten_is_gone() {
+        let sets = SecretSets::default();
+        let secrets = Secrets::default();
+        assert_eq!(secrets.hide("a first".into()), "a first");
+        secrets.add(&"first".into(), &sets).expect("room");
+        secrets.add(&"second".into(), &sets).expect("room");
+        assert_eq!(
+            (
+                secrets.hide("a first second".into()).as_str(),
+                secrets.changes()
+            ),
+            ("a *** ***", 2)
+        );
+        let set = Arc::downgrade(&secrets.set().expect("a set"));
+        secrets.forget();
+        assert!(set.upgrade().is_none());
+    }
+
+    #[test]
+    fn more_than_can_be_looked_for_is_refused() {
+        let sets = SecretSets::default();
+        let secrets: Vec<Secret> = (0..5)
+            .map(|i| Secret::from(format!("{i}").repeat(60_000)))
+            .collect();
+        let error = sets.share(secrets, "secrets").expect_err("too much");
+        assert_eq!(
+            error.to_string(),
+            "secrets: expected secrets of at most 262144 bytes in all, found 300000"
+        );
     }
 }

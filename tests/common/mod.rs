@@ -15,7 +15,6 @@ pub fn engine() -> (ExecutionEngine, tempfile::TempDir) {
     engine_with(ExecutionConfig::default())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "tests write it in place")]
 pub fn engine_with(config: ExecutionConfig) -> (ExecutionEngine, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let config = ExecutionConfig {

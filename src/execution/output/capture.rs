@@ -6,6 +6,8 @@ pub(crate) struct Capture {
     kept: Vec<u8>,
     /// As it was given out: with masks in place of secrets.
     printed: u64,
+    /// How much more was printed that is not for the result: escape sequences, what goes into a file.
+    elsewhere: u64,
     /// How much more was printed: secrets are longer than what stands in their place.
     hidden: u64,
     limit: usize,
@@ -25,6 +27,7 @@ impl Capture {
         Self {
             kept: Vec::new(),
             printed: 0,
+            elsewhere: 0,
             hidden: 0,
             limit,
         }
@@ -58,6 +61,16 @@ impl Capture {
         }
     }
 
+    /// Counts what was printed, and is not for the result.
+    pub fn count_elsewhere(&mut self, count: usize) {
+        self.elsewhere += count as u64;
+    }
+
+    /// What was kept so far.
+    pub fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
     /// What was taken so far. What comes from now on is counted, and not kept.
     pub fn take(&mut self) -> Self {
         let nothing = Self {
@@ -70,12 +83,12 @@ impl Capture {
 
     /// How much was printed, kept or not, before secrets were masked.
     pub fn printed(&self) -> u64 {
-        self.printed + self.hidden
+        self.printed + self.hidden + self.elsewhere
     }
 
     /// Whether more was printed than is kept at most.
     pub fn is_exceeded(&self) -> bool {
-        self.printed() > self.limit as u64
+        self.printed + self.hidden > self.limit as u64
     }
 
     pub fn is_truncated(&self) -> bool {
@@ -94,7 +107,7 @@ impl Capture {
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
-            let printed = self.printed + self.hidden;
+            let printed = self.printed + self.hidden + self.elsewhere;
             let warning = format!(
                 "[output truncated: {printed} bytes were printed, the first {kept} are kept]\n"
             );
@@ -105,7 +118,7 @@ impl Capture {
 }
 
 /// The length without an unfinished character at the end.
-fn whole_characters(bytes: &[u8]) -> usize {
+pub(super) fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
     let last = bytes[tail..]
         .iter()

@@ -1,7 +1,9 @@
 //! From bytes to lines, however the bytes were split into reads.
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memchr2_iter, memrchr, memrchr2};
 
+use super::capture::whole_characters;
+use crate::api::output::SplitOn;
 use crate::execution::output::buffers;
 
 /// An unfinished line up to this size is copied in front of the next read; a longer one is appended to where it is,
@@ -10,13 +12,16 @@ const COPIED: usize = 4 * 1024;
 
 /// Cuts one stream into lines.
 ///
-/// A line ends at `\n`; a `\r` before it is dropped. A line longer than the limit comes in pieces of that many
+/// A line ends at `\n`; a `\r` before it is dropped, or ends it as well. A line longer than the limit comes in pieces of that many
 /// bytes, cut between characters.
 #[derive(Debug)]
 pub(crate) struct LineSplitter {
     /// What has been read of a line whose end has not.
     unfinished: Vec<u8>,
     max_line: usize,
+    split_on: SplitOn,
+    /// The last byte was a `\r` that has ended a line: a `\n` right behind it belongs to it.
+    after_return: bool,
 }
 
 /// Lines and pieces of lines, each followed by `\n`.
@@ -70,10 +75,12 @@ impl Lines {
 }
 
 impl LineSplitter {
-    pub fn new(max_line: usize) -> Self {
+    pub fn new(max_line: usize, split_on: SplitOn) -> Self {
         Self {
             unfinished: Vec::new(),
             max_line,
+            split_on,
+            after_return: false,
         }
     }
 
@@ -100,7 +107,19 @@ impl LineSplitter {
 
     /// Takes the unfinished line with what was read behind it, from `old` on; returns the lines that it completes.
     pub fn push(&mut self, mut bytes: Vec<u8>, old: usize) -> Option<Lines> {
-        let complete = memrchr(b'\n', &bytes[old..]).map_or(0, |end| old + end + 1);
+        if bytes.len() == old {
+            self.put_back(bytes);
+            return None;
+        }
+        if std::mem::take(&mut self.after_return) && bytes.get(old) == Some(&b'\n') {
+            bytes.remove(old);
+        }
+        let last_end = match self.split_on {
+            SplitOn::Lf => memrchr(b'\n', &bytes[old..]),
+            SplitOn::CrOrLf => memrchr2(b'\n', b'\r', &bytes[old..]),
+        };
+        let complete = last_end.map_or(0, |end| old + end + 1);
+        self.after_return = self.split_on == SplitOn::CrOrLf && bytes.last() == Some(&b'\r');
         if complete == 0 {
             self.put_back(bytes);
             let mut lines = Lines::default();
@@ -122,6 +141,12 @@ impl LineSplitter {
         lines.unless_empty()
     }
 
+    /// What has been read of a line whose end has not, as far as its characters are whole. Empty if there is none.
+    pub fn unfinished(&self) -> &[u8] {
+        let line = &self.unfinished[..whole_characters(&self.unfinished)];
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
     /// The last line, which needs no newline.
     pub fn finish(&mut self) -> Option<Lines> {
         let last = std::mem::take(&mut self.unfinished);
@@ -135,13 +160,31 @@ impl LineSplitter {
     fn cut_each(&self, complete: &[u8]) -> Lines {
         let mut lines = Lines::of(buffers::take());
         lines.bytes.reserve(complete.len());
+        match self.split_on {
+            SplitOn::Lf => self.cut_at_newlines(complete, &mut lines),
+            SplitOn::CrOrLf => self.cut_at_both(complete, &mut lines),
+        }
+        lines
+    }
+
+    fn cut_at_newlines(&self, complete: &[u8], lines: &mut Lines) {
         let mut start = 0;
         for end in memchr_iter(b'\n', complete) {
             let line = &complete[start..end];
             lines.push_in_pieces(line.strip_suffix(b"\r").unwrap_or(line), self.max_line);
             start = end + 1;
         }
-        lines
+    }
+
+    fn cut_at_both(&self, complete: &[u8], lines: &mut Lines) {
+        let mut start = 0;
+        for end in memchr2_iter(b'\n', b'\r', complete) {
+            let is_second = complete[end] == b'\n' && end > 0 && complete[end - 1] == b'\r';
+            if !is_second {
+                lines.push_in_pieces(&complete[start..end], self.max_line);
+            }
+            start = end + 1;
+        }
     }
 
     /// Gives out pieces of an unfinished line that is too long already, whatever follows.
@@ -180,7 +223,11 @@ mod tests {
 
     /// The lines of a stream that is read in these pieces, with whether each goes on in the next.
     fn lines_of(reads: &[&[u8]], max_line: usize) -> Vec<(Vec<u8>, bool)> {
-        let mut splitter = LineSplitter::new(max_line);
+        split(reads, max_line, SplitOn::Lf)
+    }
+
+    fn split(reads: &[&[u8]], max_line: usize, split_on: SplitOn) -> Vec<(Vec<u8>, bool)> {
+        let mut splitter = LineSplitter::new(max_line, split_on);
         let mut all = Vec::new();
         let mut take = |lines: Option<Lines>| {
             let Some(lines) = lines else { return };
@@ -222,6 +269,34 @@ mod tests {
     }
 
     #[test]
+    fn a_return_ends_a_line_where_that_is_asked_for_and_is_one_end_with_a_newline() {
+        let reads: [&[u8]; 5] = [b"10%\r20%\r", b"30%\r", b"\ndone\r\n\n", b"\r", b"\r\nx"];
+        let expected = ["10%", "20%", "30%", "done", "", "", "", "x"].map(whole);
+        assert_eq!(split(&reads, 100, SplitOn::CrOrLf), expected);
+    }
+
+    #[test]
+    fn a_line_that_a_return_has_ended_does_not_wait_for_the_next_byte() {
+        let mut splitter = LineSplitter::new(100, SplitOn::CrOrLf);
+        let lines = splitter.push(b"10%\r".to_vec(), 0).expect("a line");
+        assert_eq!(lines.bytes, b"10%\n");
+        assert_eq!(splitter.push(b"\n".to_vec(), 0), None);
+    }
+
+    #[test]
+    fn what_is_unfinished_ends_with_a_whole_character() {
+        let mut splitter = LineSplitter::new(100, SplitOn::Lf);
+        assert_eq!(splitter.unfinished(), b"");
+        splitter.push("line\nName €: ".as_bytes().to_vec(), 0);
+        assert_eq!(splitter.unfinished(), "Name €: ".as_bytes());
+        let mut bytes = splitter.take_unfinished();
+        let old = bytes.len();
+        bytes.extend_from_slice(&"€".as_bytes()[..2]);
+        splitter.push(bytes, old);
+        assert_eq!(splitter.unfinished(), "Name €: ".as_bytes());
+    }
+
+    #[test]
     fn a_longer_line_comes_in_pieces_cut_between_characters() {
         let lines = lines_of(&["ab€€\nc".as_bytes()], 4);
         assert_eq!(lines, [piece("ab"), piece("€"), whole("€"), whole("c")]);
@@ -229,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_long_line_in_small_writes_is_not_copied_for_each() {
-        let mut splitter = LineSplitter::new(1024 * 1024);
+        let mut splitter = LineSplitter::new(1024 * 1024, SplitOn::Lf);
         let mut moved = 0;
         let mut place = std::ptr::null();
         for _ in 0..10_000 {
@@ -278,15 +353,16 @@ mod tests {
             bytes in stream(),
             cuts in proptest::collection::vec(0_usize..200, 0..20),
             max_line in 1_usize..20,
+            split_on in prop_oneof![Just(SplitOn::Lf), Just(SplitOn::CrOrLf)],
         ) {
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
             let reads: Vec<&[u8]> = cuts.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
-            let at_once = lines_of(&[&bytes], max_line);
-            prop_assert_eq!(&lines_of(&reads, max_line), &at_once);
-            prop_assert_eq!(&lines_of(&single, max_line), &at_once);
+            let at_once = split(&[&bytes], max_line, split_on);
+            prop_assert_eq!(&split(&reads, max_line, split_on), &at_once);
+            prop_assert_eq!(&split(&single, max_line, split_on), &at_once);
             prop_assert!(at_once.iter().all(|(line, _)| line.len() <= max_line));
         }
 

@@ -6,31 +6,77 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use memchr::memchr_iter;
+use chrono::{DateTime, Utc};
 
 use super::capture::Excess;
+use super::entries::{Entries, Entry};
+use super::log_dir::LogFile;
+use super::log_files::Limits;
+use crate::api::config::ExecutionConfig;
 use crate::api::event::OutputStream;
 use crate::process::files::{create_dirs, open_private, private_dir};
 use crate::process::is_scarce;
+use crate::state::execution::Execution;
 
 /// A file that bytes are appended to. It is opened when the first are; if something fails, the file is left
 /// as it is, and what was lost is told in the end.
 #[derive(Debug)]
 pub(crate) struct AppendFile {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Target>,
     problem: Option<String>,
+    /// Of a file in the directory of logs, which is new and has a limit.
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(File),
+    Log(LogFile),
+}
+
+/// What holds for a file in the directory of logs.
+#[derive(Debug)]
+struct Own {
+    limits: Limits,
+    max_size: u64,
+    written: u64,
+    is_full: bool,
 }
 
 impl AppendFile {
+    /// A file of the user, which may be anywhere.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
             file: None,
             problem: None,
+            own: None,
+        }
+    }
+
+    /// A file in the directory of logs.
+    pub fn own(path: PathBuf, config: &ExecutionConfig) -> Self {
+        let own = Own {
+            limits: Limits::of(config),
+            max_size: config.max_log_size_bytes,
+            written: 0,
+            is_full: false,
+        };
+        Self {
+            own: Some(own),
+            ..Self::new(path)
+        }
+    }
+
+    /// One that was opened already.
+    pub fn opened(path: PathBuf, file: File) -> Self {
+        Self {
+            file: Some(Target::File(file)),
+            ..Self::new(path)
         }
     }
 
@@ -43,35 +89,113 @@ impl AppendFile {
         self.file.is_some()
     }
 
+    /// Whether nothing can be written any more.
+    fn is_over(&self) -> bool {
+        self.problem.is_some() || self.own.as_ref().is_some_and(|own| own.is_full)
+    }
+
+    /// Takes that much of the room that there is; if there is less, nothing is written any more.
+    fn take_room(&mut self, size: usize) -> bool {
+        let Some(own) = &mut self.own else {
+            return true;
+        };
+        let written = own.written + size as u64;
+        own.is_full |= written > own.max_size;
+        if !own.is_full {
+            own.written = written;
+        }
+        !own.is_full
+    }
+
+    /// How many of so many bytes there is room for.
+    fn fitting(&self, size: usize) -> usize {
+        let room = self.own.as_ref().map(|own| own.max_size - own.written);
+        room.and_then(|room| usize::try_from(room).ok())
+            .map_or(size, |room| room.min(size))
+    }
+
+    /// Writes what there is room for.
+    fn append(&mut self, bytes: &[u8]) {
+        let fitting = self.fitting(bytes.len());
+        if !self.is_over() && self.take_room(fitting) {
+            self.write(&bytes[..fitting]);
+        }
+        if fitting < bytes.len() {
+            self.take_room(bytes.len());
+        }
+    }
+
+    /// Writes what there is room for already.
     fn write(&mut self, bytes: &[u8]) {
         if self.problem.is_some() || bytes.is_empty() {
             return;
         }
+        if self.file.is_none() && self.own.is_some() {
+            self.check_dir();
+        }
+        if self.problem.is_some() {
+            return;
+        }
         if let Err(error) = self.try_write(bytes) {
-            self.fail(&error);
+            let shown = self.path.display();
+            self.problem = Some(format!("output was not written to \"{shown}\": {error}"));
         }
     }
 
-    fn fail(&mut self, error: &io::Error) {
-        let shown = self.path.display();
-        self.problem = Some(format!("output was not written to \"{shown}\": {error}"));
+    fn check_dir(&mut self) {
+        if let Some(dir) = self.path.parent()
+            && let Err(error) = private_dir(dir)
+        {
+            let shown = dir.display();
+            self.problem = Some(format!("output was not logged in \"{shown}\": {error}"));
+        }
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
-            return file.write_all(bytes);
+        let target = match &mut self.file {
+            Some(target) => target,
+            None => self.file.insert(open(&self.path, self.own.as_ref())?),
+        };
+        match target {
+            Target::File(file) => file.write_all(bytes),
+            Target::Log(file) => file.write(bytes),
         }
-        self.file
-            .insert(open_patiently(&self.path)?)
-            .write_all(bytes)
+    }
+
+    /// What was lost.
+    fn problem(&self) -> Option<String> {
+        let is_deleted = || matches!(&self.file, Some(Target::Log(file)) if file.is_deleted());
+        let deleted = || {
+            format!(
+                "output was written to \"{}\", which somebody has deleted meanwhile",
+                self.path.display()
+            )
+        };
+        self.problem.clone().or_else(|| is_deleted().then(deleted))
+    }
+
+    /// For a file that does not hold everything.
+    fn limit_note(&self, what: &str) -> Option<String> {
+        let own = self.own.as_ref().filter(|own| own.is_full)?;
+        let written = own.written;
+        Some(format!(
+            "{what} holds the first {written} bytes: its limit was reached"
+        ))
     }
 }
 
 /// Opens the file, and tries again for a second while descriptors are scarce.
-fn open_patiently(path: &Path) -> io::Result<File> {
+fn open(path: &Path, own: Option<&Own>) -> io::Result<Target> {
+    if let (None, Some(dir)) = (own, path.parent()) {
+        create_dirs(dir)?;
+    }
     let mut tries = 0;
     loop {
-        match open_private(path) {
+        let opened = match own {
+            Some(own) => LogFile::create(path, own.limits).map(Target::Log),
+            None => open_private(path).map(Target::File),
+        };
+        match opened {
             Err(error) if is_scarce(&error) && tries < 50 => {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(20));
@@ -87,106 +211,47 @@ thread_local! {
     static ENTRIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The log of an execution, in the format of container runtimes (CRI): each line with its time, its stream,
-/// and `F`, or `P` where the line goes on in the next entry.
+/// The log of an execution.
 #[derive(Debug)]
 pub(crate) struct Log {
     file: AppendFile,
-    dir_checked: bool,
-    written: u64,
-    limit: u64,
-    is_full: bool,
+    entries: Entries,
+    execution: Arc<Execution>,
 }
 
 impl Log {
-    pub fn new(path: PathBuf, limit: u64) -> Self {
+    pub fn new(path: PathBuf, config: &ExecutionConfig, execution: &Arc<Execution>) -> Self {
         Self {
-            file: AppendFile::new(path),
-            dir_checked: false,
-            written: 0,
-            limit,
-            is_full: false,
+            file: AppendFile::own(path, config),
+            entries: Entries::default(),
+            execution: Arc::clone(execution),
         }
     }
 
-    fn write(&mut self, stream: OutputStream, chunk: &[u8], at: DateTime<Utc>) {
-        if self.is_full || self.file.problem.is_some() {
+    fn push(&mut self, stream: OutputStream, chunk: &[u8], at: DateTime<Utc>) {
+        self.write(|entries, emit| entries.push(stream, chunk, at, emit));
+    }
+
+    /// Writes the entries that are given to the function it calls.
+    fn write(&mut self, give: impl FnOnce(&mut Entries, &mut dyn FnMut(&Entry<'_>))) {
+        let Self { file, entries, .. } = self;
+        if file.is_over() {
             return;
         }
-        if !self.dir_checked {
-            self.dir_checked = true;
-            check_log_dir(&mut self.file);
-        }
-        ENTRIES.with_borrow_mut(|entries| {
-            entries.clear();
-            self.format(stream, chunk, at, entries);
-            self.file.write(entries);
+        let existed = file.exists();
+        ENTRIES.with_borrow_mut(|written| {
+            written.clear();
+            give(entries, &mut |entry| {
+                if file.take_room(entry.size()) {
+                    entry.write_to(written);
+                }
+            });
+            file.write(written);
         });
-    }
-
-    fn format(
-        &mut self,
-        stream: OutputStream,
-        chunk: &[u8],
-        at: DateTime<Utc>,
-        entries: &mut Vec<u8>,
-    ) {
-        let at = at.to_rfc3339_opts(SecondsFormat::Nanos, true);
-        let head = |tag| format!("{at} {} {tag} ", stream.as_str());
-        let full = head('F');
-        let mut start = 0;
-        for end in memchr_iter(b'\n', chunk) {
-            let line = &chunk[start..=end];
-            if !self.has_room(full.len() + line.len()) {
-                return;
-            }
-            entries.extend_from_slice(full.as_bytes());
-            entries.extend_from_slice(line);
-            start = end + 1;
+        if file.exists() != existed {
+            self.execution.log_opened.set(Arc::new(()));
+            self.execution.log_opened.announce();
         }
-        let piece = &chunk[start..];
-        let partial = head('P');
-        if !piece.is_empty() && self.has_room(partial.len() + piece.len() + 1) {
-            entries.extend_from_slice(partial.as_bytes());
-            entries.extend_from_slice(piece);
-            entries.push(b'\n');
-        }
-    }
-
-    fn limit_note(&self) -> Option<String> {
-        let written = self.written;
-        self.is_full
-            .then(|| format!("the log holds the first {written} bytes: its limit was reached"))
-    }
-
-    /// Whether an entry of that size fits; if not, none does any more.
-    fn has_room(&mut self, size: usize) -> bool {
-        let written = self.written + size as u64;
-        self.is_full |= written > self.limit;
-        if !self.is_full {
-            self.written = written;
-        }
-        !self.is_full
-    }
-}
-
-fn check_log_dir(file: &mut AppendFile) {
-    if let Some(dir) = file.path.parent()
-        && let Err(error) = private_dir(dir)
-    {
-        file.problem = Some(format!(
-            "output was not logged in \"{}\": {error}",
-            dir.display()
-        ));
-    }
-}
-
-/// The file may be anywhere, and is told by its own name.
-fn make_dirs(file: &mut AppendFile) {
-    if let Some(dir) = file.path.parent()
-        && let Err(error) = create_dirs(dir)
-    {
-        file.fail(&error);
     }
 }
 
@@ -197,53 +262,84 @@ pub(crate) struct Files {
     pub raw: Option<AppendFile>,
     /// For what exceeds the limit of each stream.
     pub overflow: [Option<AppendFile>; 2],
+    /// Those that the request names for a stream, which then goes nowhere else.
+    pub own: [Option<AppendFile>; 2],
 }
 
 impl Files {
-    /// Appends what was read from a stream, of which that exceeds what is kept in memory.
+    /// Appends what was read from a stream, of which that exceeds what is kept in memory; `unstripped` is the same with
+    /// its escape sequences, where they were left out.
     pub fn append(
         &mut self,
         stream: OutputStream,
         chunk: &[u8],
+        unstripped: Option<&[u8]>,
         excess: &Excess,
         at: DateTime<Utc>,
     ) {
+        if let Some(own) = &mut self.own[stream as usize] {
+            return own.append(chunk);
+        }
         if let Some(log) = &mut self.log {
-            log.write(stream, chunk, at);
+            log.push(stream, chunk, at);
         }
         if let Some(raw) = &mut self.raw {
-            if !raw.exists() && raw.problem.is_none() {
-                make_dirs(raw);
-            }
-            raw.write(chunk);
+            raw.append(unstripped.unwrap_or(chunk));
         }
         if let Some(overflow) = &mut self.overflow[stream as usize] {
-            if excess.from < chunk.len() && !overflow.exists() {
-                check_log_dir(overflow);
-            }
-            overflow.write(&excess.before);
-            overflow.write(&chunk[excess.from..]);
+            overflow.append(&excess.before);
+            overflow.append(&chunk[excess.from..]);
+        }
+    }
+
+    /// When a line that has no end yet is to be logged as far as it goes.
+    pub fn next_piece(&self) -> Option<Instant> {
+        self.log.as_ref()?.entries.next_piece()
+    }
+
+    /// Logs what there is of lines that nobody has finished for a while.
+    pub fn write_pieces(&mut self, now: Instant) {
+        if self.next_piece().is_some_and(|next| next <= now)
+            && let Some(log) = &mut self.log
+        {
+            log.write(|entries, emit| entries.push_pieces(now, emit));
+        }
+    }
+
+    /// Whether nothing is held back.
+    pub fn is_finished(&self) -> bool {
+        self.log
+            .as_ref()
+            .is_none_or(|log| log.entries.is_finished())
+    }
+
+    /// Logs what is held back; `goes_on`: whether more may come.
+    pub fn finish(&mut self, goes_on: bool) {
+        if let Some(log) = &mut self.log {
+            log.write(|entries, emit| entries.finish(goes_on, emit));
         }
     }
 
     /// What became of them so far.
     pub fn state(&self) -> FilesState {
         let log = self.log.as_ref().map(|log| &log.file);
-        let [out, err] = &self.overflow;
-        let all = [log, self.raw.as_ref(), out.as_ref(), err.as_ref()];
+        let [out, err] = self.overflow.each_ref().map(Option::as_ref);
+        let [own_out, own_err] = self.own.each_ref().map(Option::as_ref);
+        let all = [log, self.raw.as_ref(), out, err, own_out, own_err].into_iter();
         let written = |file: &AppendFile| file.exists().then(|| file.path().to_owned());
+        let limited = [
+            (log, "the log"),
+            (out, "the overflow file of stdout"),
+            (err, "the overflow file of stderr"),
+        ];
         FilesState {
-            problems: all
-                .into_iter()
-                .flatten()
-                .filter_map(|file| file.problem.clone())
-                .collect(),
+            problems: all.flatten().filter_map(AppendFile::problem).collect(),
             log_path: log.and_then(written),
-            overflow_paths: self
-                .overflow
-                .each_ref()
-                .map(|file| file.as_ref().and_then(written)),
-            log_limit_note: self.log.as_ref().and_then(Log::limit_note),
+            overflow_paths: [out, err].map(|file| file.and_then(written)),
+            limit_notes: limited
+                .into_iter()
+                .filter_map(|(file, what)| file?.limit_note(what))
+                .collect(),
         }
     }
 }
@@ -257,6 +353,6 @@ pub(crate) struct FilesState {
     pub log_path: Option<PathBuf>,
     /// Where the rest of each stream is, if there was too much of it.
     pub overflow_paths: [Option<PathBuf>; 2],
-    /// For a log that does not hold everything.
-    pub log_limit_note: Option<String>,
+    /// For files that do not hold everything.
+    pub limit_notes: Vec<String>,
 }

@@ -1,12 +1,14 @@
 //! Writing to the files of an execution, on a thread that may block, alongside reading and delivery.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::capture::Excess;
+use super::entries::PATIENCE;
 use super::log::{Files, FilesState};
 use crate::api::event::OutputStream;
 use crate::execution::output::buffers;
@@ -19,9 +21,22 @@ const MOST_WAITING: usize = 1024 * 1024;
 pub(super) struct Chunk {
     pub stream: OutputStream,
     pub bytes: Vec<u8>,
+    /// The same with its escape sequences, where they were left out and are wanted.
+    pub unstripped: Option<Vec<u8>>,
     /// What of it is not kept in memory.
     pub excess: Excess,
     pub at: DateTime<Utc>,
+}
+
+/// What is to be done with the files.
+enum Work {
+    Write(Chunk),
+    /// Lines that nobody has finished for a while are written as far as they go.
+    WritePieces,
+    /// What is held back is written; `goes_on`: whether more may come.
+    Finish {
+        goes_on: bool,
+    },
 }
 
 /// The files of one execution. While there is something to write, a job holds them, and a thread.
@@ -30,19 +45,48 @@ pub(super) struct Writer(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    has_log: bool,
 }
 
 struct State {
     /// `None` while a job holds them, and once one has panicked.
     files: Option<Files>,
-    waiting: Vec<Chunk>,
+    waiting: Vec<Work>,
     waiting_bytes: usize,
     is_writing: bool,
+    /// Whether somebody sees to lines that nobody finishes.
+    is_watched: bool,
+}
+
+impl State {
+    /// Enters work, after what waits already. Returns the files where a job is to be started, which is not done under the
+    /// lock: where no thread can be had, whoever starts it does it.
+    fn enter(&mut self, work: Work) -> Option<Files> {
+        if self.files.is_none() && !self.is_writing {
+            // A write has panicked: what comes after it is lost with it.
+            return None;
+        }
+        self.waiting.push(work);
+        self.is_writing = true;
+        self.files.take()
+    }
 }
 
 impl Shared {
+    fn start(self: &Arc<Self>, files: Option<Files>) {
+        if let Some(files) = files {
+            let shared = Arc::clone(self);
+            pool::FILES.submit(move || work_off(shared, files));
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves once nothing waits to be written.
+    async fn until_idle(&self) {
+        self.until(|state| (!state.is_writing).then_some(())).await;
     }
 
     /// Resolves once `ready` has found what it waits for in the state.
@@ -60,11 +104,13 @@ impl Shared {
 impl Writer {
     pub fn new(files: Files) -> Self {
         Self(Arc::new(Shared {
+            has_log: files.log.is_some(),
             state: Mutex::new(State {
                 files: Some(files),
                 waiting: Vec::new(),
                 waiting_bytes: 0,
                 is_writing: false,
+                is_watched: false,
             }),
             changed: Notify::new(),
         }))
@@ -72,32 +118,38 @@ impl Writer {
 
     /// Hands over what is to be written, once not too much of it waits.
     pub async fn write(&self, chunk: Chunk) {
+        let lacks_its_end = chunk.bytes.last().is_some_and(|byte| *byte != b'\n');
         let mut chunk = Some(chunk);
-        let files = self.0.until(|state| {
+        let entered = self.0.until(|state| {
             if state.waiting_bytes >= MOST_WAITING {
                 return None;
             }
             let chunk = chunk.take()?;
-            if state.files.is_none() && !state.is_writing {
-                // A write has panicked: what comes after it is lost with it.
-                return Some(None);
-            }
-            state.waiting_bytes += chunk.bytes.len();
-            state.waiting.push(chunk);
-            state.is_writing = true;
-            Some(state.files.take())
+            state.waiting_bytes +=
+                chunk.bytes.len() + chunk.unstripped.as_ref().map_or(0, Vec::len);
+            let is_unwatched = lacks_its_end && self.0.has_log && !state.is_watched;
+            state.is_watched |= is_unwatched;
+            Some((state.enter(Work::Write(chunk)), is_unwatched))
         });
-        if let Some(files) = files.await {
-            let shared = Arc::clone(&self.0);
-            pool::FILES.submit(move || work_off(shared, files));
+        let (files, is_unwatched) = entered.await;
+        self.0.start(files);
+        if is_unwatched {
+            tokio::spawn(write_pieces(Arc::downgrade(&self.0)));
         }
     }
 
-    /// Waits until everything has been written.
-    pub async fn finish(&self) {
-        self.0
-            .until(|state| (!state.is_writing).then_some(()))
-            .await;
+    /// Waits until everything has been written, also what was held back; `goes_on`: whether more may come.
+    pub async fn finish(&self, goes_on: bool) {
+        self.0.until_idle().await;
+        let files = {
+            let mut state = self.0.state();
+            if state.files.as_ref().is_none_or(Files::is_finished) {
+                return;
+            }
+            state.enter(Work::Finish { goes_on })
+        };
+        self.0.start(files);
+        self.0.until_idle().await;
     }
 
     /// What became of the files so far, unless a write has not returned.
@@ -106,19 +158,68 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// Closes the files here: a job that is about to end may hold on to what it shares for a moment longer.
+    fn drop(&mut self) {
+        let files = self.0.state().files.take();
+        drop(files);
+    }
+}
+
+/// Sees to lines that nobody finishes, until there is none.
+async fn write_pieces(shared: Weak<Shared>) {
+    let mut next = Instant::now() + PATIENCE;
+    loop {
+        tokio::time::sleep_until(next.into()).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let looked = shared.until(|state| {
+            if state.is_writing {
+                return None;
+            }
+            let next = state.files.as_ref().and_then(Files::next_piece);
+            state.is_watched = next.is_some();
+            let is_due = next.is_some_and(|next| next <= Instant::now());
+            let files = is_due.then(|| state.enter(Work::WritePieces));
+            Some((next, files.flatten()))
+        });
+        let (unfinished, files) = looked.await;
+        shared.start(files);
+        let Some(unfinished) = unfinished else {
+            return;
+        };
+        // What is written now may leave a part of a character, for the next time.
+        next = unfinished.max(Instant::now() + PATIENCE / 10);
+    }
+}
+
 /// The job that writes what waits.
 fn work_off(shared: Arc<Shared>, mut files: Files) {
-    let chunks = {
+    let waiting = {
         let mut state = shared.state();
         state.waiting_bytes = 0;
         std::mem::take(&mut state.waiting)
     };
     shared.changed.notify_waiters();
     let written = catch_unwind(AssertUnwindSafe(|| {
-        for chunk in chunks {
-            files.append(chunk.stream, &chunk.bytes, &chunk.excess, chunk.at);
-            buffers::give(chunk.bytes);
+        for work in waiting {
+            match work {
+                Work::Write(chunk) => {
+                    let unstripped = chunk.unstripped.as_deref();
+                    let Chunk { stream, at, .. } = chunk;
+                    files.append(stream, &chunk.bytes, unstripped, &chunk.excess, at);
+                    buffers::give(chunk.bytes);
+                    if let Some(unstripped) = chunk.unstripped {
+                        buffers::give(unstripped);
+                    }
+                }
+                Work::WritePieces => files.write_pieces(Instant::now()),
+                Work::Finish { goes_on } => files.finish(goes_on),
+            }
         }
+        // Also while a command never stops printing to the other stream.
+        files.write_pieces(Instant::now());
         files
     }));
     let mut state = shared.state();

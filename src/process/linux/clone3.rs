@@ -11,12 +11,13 @@ use std::ffi::{CStr, c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::roll::{GROUP_DIGITS, Place};
 use crate::process::unix::exec_args::ExecArgs;
 use crate::process::unix::signal::open_pidfd;
 use crate::process::unix::{check, is_scarce, reap};
+use crate::process::{Account, Attributes};
 
 /// In 16 bytes, to which a stack is aligned: 64 KiB, of which the child was seen to use 1.
 const STACK_LENGTH: usize = 4096;
@@ -47,8 +48,16 @@ struct Order<'a> {
 #[derive(Clone, Copy)]
 struct Failure {
     error: c_int,
-    /// Whether it was the null device that could not be opened, for which nobody would look in the program.
-    of_null_device: bool,
+    of: Part,
+}
+
+/// What of a start has failed: nobody would look for it in the program.
+#[derive(Clone, Copy)]
+enum Part {
+    Program,
+    NullDevice,
+    Nice(i32),
+    User,
 }
 
 impl Failure {
@@ -57,17 +66,28 @@ impl Failure {
         Self {
             // SAFETY: it is that of the thread that waits for this child.
             error: unsafe { *libc::__errno_location() },
-            of_null_device: false,
+            of: Part::Program,
         }
     }
 
-    fn into_error(self) -> io::Error {
+    fn of(self, of: Part) -> Self {
+        Self { of, ..self }
+    }
+
+    fn into_error(self, args: &ExecArgs<'_>) -> io::Error {
         let error = io::Error::from_raw_os_error(self.error);
-        if self.of_null_device && !is_scarce(&error) {
-            let device = NULL_DEVICE.to_string_lossy();
-            return io::Error::new(error.kind(), format!("\"{device}\": {error}"));
+        if is_scarce(&error) {
+            return error;
         }
-        error
+        let part = match (self.of, account_of(args)) {
+            (Part::NullDevice, _) => format!("\"{}\"", NULL_DEVICE.to_string_lossy()),
+            (Part::Nice(nice), _) => format!("nice {nice}"),
+            (Part::User, Some(account)) => {
+                format!("user \"{}\"", account.name.display())
+            }
+            (Part::Program | Part::User, _) => return error,
+        };
+        io::Error::new(error.kind(), format!("{part}: {error}"))
     }
 }
 
@@ -80,6 +100,7 @@ pub(in crate::process) fn start(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t,
         inherited: inherited(),
         failure: None,
     };
+    let _held = account_of(args).map(|_| Dumpable::hold());
     let (pid, pidfd) = match clone_with_pidfd(&mut order) {
         Ok((pid, pidfd)) => (pid, Some(pidfd)),
         // An old kernel, a filter, or no descriptor to spare: it is started all the same.
@@ -89,7 +110,7 @@ pub(in crate::process) fn start(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t,
     if let Some(failure) = order.failure {
         // It ends by itself, and its number is its own until it is reaped.
         reap(pid);
-        return Err(failure.into_error());
+        return Err(failure.into_error(args));
     }
     Ok((pid, pidfd.or_else(|| open_pidfd(pid).ok())))
 }
@@ -266,6 +287,12 @@ fn execute(order: &Order<'_>) -> Failure {
         {
             return Failure::last();
         }
+        // Before the directory that was asked for, into which the user may not be let.
+        if let Some(attributes) = args.attributes
+            && let Err(failure) = take_on(attributes)
+        {
+            return failure;
+        }
         if let Some(dir) = args.working_dir()
             && libc::chdir(dir.as_ptr()) < 0
         {
@@ -274,6 +301,87 @@ fn execute(order: &Order<'_>) -> Failure {
         libc::execve(args.program().as_ptr(), args.argv(), args.envp());
     }
     Failure::last()
+}
+
+/// Makes this child what it is to be, other than the host. By calls of the kernel: those of the library change all
+/// threads of a process, and what it takes for these are those of the host.
+fn take_on(attributes: &Attributes) -> Result<(), Failure> {
+    #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+    use libc::{
+        SYS_setgroups as SETGROUPS, SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,
+    };
+    #[cfg(any(target_arch = "x86", target_arch = "arm"))]
+    use libc::{
+        SYS_setgroups32 as SETGROUPS, SYS_setresgid32 as SETRESGID, SYS_setresuid32 as SETRESUID,
+    };
+
+    if let Some(umask) = attributes.umask {
+        // SAFETY: takes a number, and does not fail.
+        unsafe { libc::syscall(libc::SYS_umask, umask) };
+    }
+    if let Some(nice) = attributes.nice {
+        // SAFETY: takes numbers; 0 is this child.
+        let code = unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) };
+        if code != 0 {
+            return Err(Failure::last().of(Part::Nice(nice)));
+        }
+    }
+    if let Some(Account { ids, .. }) = &attributes.account {
+        let (user, group, groups) = (ids.user, ids.group, &ids.groups);
+        // SAFETY: these take numbers, and a list that lives through the call. The user comes last: it may change
+        // neither.
+        let is_done = unsafe {
+            libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) == 0
+                && libc::syscall(SETRESGID, group, group, group) == 0
+                && libc::syscall(SETRESUID, user, user, user) == 0
+        };
+        if !is_done {
+            return Err(Failure::last().of(Part::User));
+        }
+    }
+    Ok(())
+}
+
+fn account_of<'a>(args: &ExecArgs<'a>) -> Option<&'a Account> {
+    args.attributes?.account.as_ref()
+}
+
+/// Whether the host may be dumped and traced by its own user. A child that becomes another user takes that from the
+/// memory which it shares with the host, so that the other user cannot get at the host through the child. It is given
+/// back when no such child shares the memory any more.
+struct Dumpable;
+
+struct HeldDumpable {
+    holders: usize,
+    before: c_int,
+}
+
+static DUMPABLE: Mutex<HeldDumpable> = Mutex::new(HeldDumpable {
+    holders: 0,
+    before: 0,
+});
+
+impl Dumpable {
+    fn hold() -> Self {
+        let mut held = DUMPABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.holders == 0 {
+            // SAFETY: takes numbers.
+            held.before = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+        }
+        held.holders += 1;
+        Self
+    }
+}
+
+impl Drop for Dumpable {
+    fn drop(&mut self) {
+        let mut held = DUMPABLE.lock().unwrap_or_else(PoisonError::into_inner);
+        held.holders -= 1;
+        if held.holders == 0 && held.before == 1 {
+            // SAFETY: takes numbers.
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+        }
+    }
 }
 
 /// Writes the number of this child, which is that of its group from here on, where the guardian finds it. Nothing of it
@@ -318,10 +426,7 @@ fn connect_null_device(target: RawFd) -> Result<(), Failure> {
     unsafe {
         let null = libc::open(NULL_DEVICE.as_ptr(), flags);
         if null < 0 {
-            return Err(Failure {
-                of_null_device: true,
-                ..Failure::last()
-            });
+            return Err(Failure::last().of(Part::NullDevice));
         }
         if null != target && libc::dup2(null, target) < 0 {
             return Err(Failure::last());
@@ -418,4 +523,36 @@ fn inherited() -> Vec<RawFd> {
             *fd >= FIRST_FOREIGN && flags >= 0 && flags & libc::FD_CLOEXEC == 0
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::account;
+
+    #[test]
+    fn a_host_can_be_traced_as_before_once_it_has_started_a_program_as_another_user() {
+        // SAFETY: takes a number.
+        let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+        let before = dumpable();
+        assert_eq!(before, 1);
+        let attributes = Attributes {
+            account: account::by_name("nobody").expect("an answer"),
+            ..Attributes::default()
+        };
+        let starts = || {
+            let mut args =
+                ExecArgs::helper(vec![c"/bin/true".into()], [], [None; 3]).expect("arguments");
+            args.attributes = Some(&attributes);
+            start(&args).map(|(pid, _)| reap(pid))
+        };
+        let started = std::thread::scope(|scope| {
+            let threads = [0; 4].map(|_| scope.spawn(|| [0; 8].map(|_| starts().is_ok())));
+            threads.map(|thread| thread.join().expect("no panic"))
+        });
+        // SAFETY: takes nothing.
+        let may_change = unsafe { libc::geteuid() } == 0;
+        assert_eq!(started, [[may_change; 8]; 4]);
+        assert_eq!(dumpable(), before);
+    }
 }

@@ -1,6 +1,7 @@
 //! What Linux does in its own way: starting without copying, telling of processes in `/proc`, and the roll that the
 //! guardian reads. Other systems with a `/proc` like it go the same way.
 
+pub(crate) mod account;
 mod adopter;
 mod clone3;
 mod procfs;

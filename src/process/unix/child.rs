@@ -15,8 +15,8 @@ use super::pipe::{PipeReader, PipeWriter, register};
 use super::process_scan::{self, Mark};
 use super::signal::{number_is_taken, signal_group};
 use super::tree::Tree;
-use super::{Entry, Spawned, now, reap};
-use crate::process::ExitStatus;
+use super::{Entry, Spawned, now, reap_with_time};
+use crate::process::Exit;
 use crate::process::scarcity::Share;
 
 /// The leader of a tree. As long as it is not reaped, its number and that of its group are its own.
@@ -36,11 +36,11 @@ impl Leader {
     }
 
     /// Takes the status of a dead leader; its number is free from here on.
-    fn reap(&self) -> ExitStatus {
+    fn reap(&self) -> Exit {
         if let Some(entry) = &self.entry {
             entry.clear_group();
         }
-        reap(self.pid)
+        reap_with_time(self.pid)
     }
 
     fn tree(&self, leader: process_scan::Leader) -> Tree {
@@ -58,18 +58,18 @@ impl Leader {
 #[derive(Debug)]
 pub(super) struct Held {
     pub leader: Leader,
-    pub status: Option<ExitStatus>,
+    pub exit: Option<Exit>,
 }
 
 impl Held {
-    fn reap(&mut self) -> ExitStatus {
-        *self.status.get_or_insert_with(|| self.leader.reap())
+    fn reap(&mut self) -> Exit {
+        *self.exit.get_or_insert_with(|| self.leader.reap())
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.status.is_some() {
+        if self.exit.is_some() {
             return;
         }
         self.leader.signal_group(libc::SIGKILL);
@@ -116,10 +116,12 @@ impl Spawned {
     }
 
     /// Makes the process known to the current runtime. If that fails, it is killed.
-    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
+    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [Option<PipeReader>; 2])> {
         let exit = watch(self.held.leader.pid, self.pidfd)?;
         let stdin = self.stdin.map(PipeWriter::new).transpose()?;
-        let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
+        let reader = |end: Option<OwnedFd>| end.map(PipeReader::new).transpose();
+        let [stdout, stderr] = self.outputs;
+        let streams = [reader(stdout)?, reader(stderr)?];
         Ok((
             Child {
                 exit,
@@ -224,8 +226,8 @@ impl Child {
         self.held.leader.pid
     }
 
-    /// The status of the dead leader, which is reaped now if it was not.
-    pub fn reap(mut self) -> ExitStatus {
+    /// How the dead leader has ended, which is reaped now if it was not.
+    pub fn reap(mut self) -> Exit {
         self.held.reap()
     }
 }

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 use super::Entry;
+#[cfg(not(target_os = "macos"))]
+use crate::process::Attributes;
 use crate::process::environment::Assignment;
 #[cfg(not(target_os = "macos"))]
 use crate::process::linux::Place;
@@ -26,6 +28,9 @@ pub(in crate::process) struct ExecArgs<'a> {
     _variables: PhantomData<&'a [Assignment]>,
     /// What becomes its standard input, output and error; `None`: the null device.
     pub stdio: [Option<RawFd>; 3],
+    /// What it is to be, other than this process.
+    #[cfg(not(target_os = "macos"))]
+    pub attributes: Option<&'a Attributes>,
     /// Where it enters its group for the guardian.
     #[cfg(not(target_os = "macos"))]
     pub place: Option<Place>,
@@ -45,6 +50,8 @@ impl<'a> ExecArgs<'a> {
         Ok(Self {
             directory: invocation.directory.as_deref().map(Directory::fd),
             working_dir: dir.map(|dir| c_string(dir.as_os_str())).transpose()?,
+            #[cfg(not(target_os = "macos"))]
+            attributes: Some(&invocation.attributes),
             #[cfg(not(target_os = "macos"))]
             place: entry.and_then(Entry::place),
             #[cfg(target_os = "macos")]
@@ -78,6 +85,8 @@ impl<'a> ExecArgs<'a> {
             _words: words,
             _variables: PhantomData,
             stdio,
+            #[cfg(not(target_os = "macos"))]
+            attributes: None,
             #[cfg(not(target_os = "macos"))]
             place: None,
             #[cfg(target_os = "macos")]

@@ -35,17 +35,10 @@ pub(super) fn may_have_company(leader: libc::pid_t) -> bool {
     const LOWEST: c_int = 19;
     let who = leader.unsigned_abs();
     // SAFETY: these take numbers. The leader is not reaped, so the number and the group are its own.
-    let highest = unsafe {
-        if libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0 {
-            return true;
-        }
-        libc::getpriority(libc::PRIO_PGRP, who)
-    };
-    // A host that runs at the lowest priority itself has children that do, too.
-    highest != LOWEST || own_priority() == LOWEST
-}
-
-fn own_priority() -> c_int {
-    // SAFETY: takes two numbers.
-    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+    unsafe {
+        // What it has started runs at the lowest priority, too.
+        libc::getpriority(libc::PRIO_PROCESS, who) == LOWEST
+            || libc::setpriority(libc::PRIO_PROCESS, who, LOWEST) != 0
+            || libc::getpriority(libc::PRIO_PGRP, who) != LOWEST
+    }
 }

@@ -9,8 +9,10 @@ pub(crate) mod escapees;
 pub(super) mod exec_args;
 pub(crate) mod files;
 pub(crate) mod guardian;
+mod input;
 mod leader;
 mod looker;
+pub(super) mod passwd;
 pub(super) mod pipe;
 pub(super) mod process_scan;
 pub(crate) mod program;
@@ -31,12 +33,15 @@ use super::linux as system;
 #[cfg(target_os = "macos")]
 use super::macos as system;
 use super::scarcity::{self, Share};
-use super::{ExitStatus, Invocation, SpawnError};
+use super::{
+    CpuTime, Exit, ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, Stdin, open_files,
+};
 pub(crate) use child::Child;
 use child::{Held, Leader};
 pub(crate) use directory::{Directory, is_at};
 use exec_args::ExecArgs;
-pub(crate) use pipe::PipeReader;
+pub(crate) use input::can_be_input;
+pub(crate) use pipe::{PipeReader, PipeWriter};
 use pipe::{pipe, set_nonblocking};
 use program::is_executable;
 pub(crate) use signal::signal_name;
@@ -51,8 +56,10 @@ const HEADROOM: usize = 16;
 pub(crate) struct Spawned {
     held: Held,
     stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    /// Where standard output and standard error are read, as far as they are.
+    outputs: [Option<OwnedFd>; 2],
+    /// The files that they are written to.
+    pub files: OpenedFiles,
     pidfd: Option<OwnedFd>,
     share: Share,
 }
@@ -64,19 +71,26 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         guardian::ensure();
     }
-    let stdin = if invocation.stdin {
-        Some(pipe()?)
-    } else {
-        None
-    };
-    let stdout = pipe()?;
-    let stderr = pipe()?;
-    check_headroom(&stderr.read)?;
+    let files = open_files(&invocation.outlets)?;
+    let (stdin, child_stdin) = open_input(&invocation.stdin)?;
+    let pipe_if = |wanted: bool| wanted.then(pipe).transpose();
+    let [stdout, stderr] = &invocation.outlets;
+    let to_stdout = *stderr == Outlet::Stdout;
+    let stdout = pipe_if(stdout.has_pipe())?;
+    let stderr = pipe_if(stderr.has_pipe())?;
+    let latest = stderr.as_ref().or(stdout.as_ref()).map(|pipe| &pipe.read);
+    if let Some(latest) = latest.or(child_stdin.as_ref()) {
+        check_headroom(latest)?;
+    }
     let child_ends = [
-        stdin.as_ref().map(|p| &p.read),
-        Some(&stdout.write),
-        Some(&stderr.write),
+        child_stdin.as_ref(),
+        stdout.as_ref().map(|pipe| &pipe.write),
+        if to_stdout { &stdout } else { &stderr }
+            .as_ref()
+            .map(|pipe| &pipe.write),
     ];
+    #[cfg(not(target_os = "macos"))]
+    give_to(invocation, child_ends);
     let child_ends = child_ends.map(|end| end.map(AsRawFd::as_raw_fd));
     let started = now();
     let entry = invocation
@@ -97,25 +111,52 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         leader.signal_group(libc::SIGCONT);
     }
-    let held = Held {
-        leader,
-        status: None,
-    };
-    let stdin = stdin.map(|pipe| pipe.write);
-    for end in [stdin.as_ref(), Some(&stdout.read), Some(&stderr.read)]
-        .into_iter()
-        .flatten()
-    {
+    let held = Held { leader, exit: None };
+    let outputs = [stdout, stderr].map(|pipe| pipe.map(|pipe| pipe.read));
+    for end in stdin.iter().chain(outputs.iter().flatten()) {
         set_nonblocking(end)?;
     }
     Ok(Spawned {
         stdin,
-        stdout: stdout.read,
-        stderr: stderr.read,
+        outputs,
+        files,
         pidfd,
         share: Share::take(invocation.files),
         held,
     })
+}
+
+/// The end of a pipe to which the host writes, if it does, and what the child reads.
+fn open_input(stdin: &Stdin) -> Result<(Option<OwnedFd>, Option<OwnedFd>), SpawnError> {
+    match stdin {
+        Stdin::Nothing => Ok((None, None)),
+        Stdin::Pipe => {
+            let pipe = pipe()?;
+            Ok((Some(pipe.write), Some(pipe.read)))
+        }
+        Stdin::File(path) => match input::open(path) {
+            Ok(file) => Ok((None, Some(file))),
+            Err(error) if is_scarce(&error) => Err(SpawnError::Scarce(error)),
+            Err(error) => {
+                let about = format!("its input \"{}\": {error}", path.display());
+                Err(SpawnError::Failed(io::Error::new(error.kind(), about)))
+            }
+        },
+    }
+}
+
+/// Lets another user open its own ends again, as `/dev/stdout`. Where that cannot be, it is only that which fails.
+#[cfg(not(target_os = "macos"))]
+fn give_to(invocation: &Invocation, ends: [Option<&OwnedFd>; 3]) {
+    let Some(account) = &invocation.attributes.account else {
+        return;
+    };
+    let is_file = matches!(invocation.stdin, Stdin::File(_));
+    // A file is not given away.
+    for end in ends.into_iter().skip(usize::from(is_file)).flatten() {
+        // SAFETY: the descriptor is open.
+        unsafe { libc::fchown(end.as_raw_fd(), account.ids.user, account.ids.group) };
+    }
 }
 
 /// A text file that another thread of some process still has open for writing is refused for a moment: when
@@ -138,9 +179,15 @@ fn start_patiently(args: &ExecArgs<'_>) -> io::Result<(libc::pid_t, Option<Owned
 
 /// Says what was wrong, where the answer of the system would blame the program for it.
 fn explained(invocation: &Invocation, error: io::Error) -> io::Error {
+    let user = invocation.attributes.account.as_ref();
+    let user = user.map(|account| account.name.as_os_str());
     let about = match (error.raw_os_error(), &invocation.working_dir) {
         (Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES), Some(dir)) if !is_executable(dir) => {
             format!("its working directory \"{}\"", dir.display())
+        }
+        (Some(libc::EACCES), _) if user.is_some() => {
+            let name = user.unwrap_or_default().display();
+            format!("user \"{name}\" may not execute it, or not enter its directory")
         }
         (Some(libc::ENOENT), _) if invocation.program.exists() => {
             "the interpreter or loader that it names".into()
@@ -237,18 +284,40 @@ pub(in crate::process) fn check(code: c_int) -> io::Result<c_int> {
 
 /// Blocks until a child of this process has ended, and takes its status.
 pub(in crate::process) fn reap(pid: libc::pid_t) -> ExitStatus {
+    reap_with_time(pid).status
+}
+
+/// The same, with the processor time of the child and of those that it has waited for. Of its memory nothing is taken: a
+/// child that began in the memory of the host is told to have used that at least.
+fn reap_with_time(pid: libc::pid_t) -> Exit {
     let mut status = 0;
-    // SAFETY: `status` has room for the answer.
-    while unsafe { libc::waitpid(pid, &raw mut status, 0) } != pid {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both have room for the answer.
+    while unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) } != pid {
         if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return ExitStatus::Lost;
+            return Exit::without_time(ExitStatus::Lost);
         }
     }
-    if libc::WIFSIGNALED(status) {
+    // SAFETY: zeroed above, and filled in by the call.
+    let usage = unsafe { usage.assume_init() };
+    let status = if libc::WIFSIGNALED(status) {
         ExitStatus::Signal(libc::WTERMSIG(status))
     } else {
         ExitStatus::Code(i64::from(libc::WEXITSTATUS(status)))
+    };
+    let cpu = CpuTime {
+        user: duration(usage.ru_utime),
+        system: duration(usage.ru_stime),
+    };
+    Exit {
+        status,
+        cpu: Some(cpu),
     }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    seconds + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
 }
 
 /// Takes the status of a child that is dead, which nobody else asks for.

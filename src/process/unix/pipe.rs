@@ -118,8 +118,8 @@ impl PipeWriter {
         register(fd, Interest::WRITABLE).map(Self)
     }
 
-    /// Writes all of it, then closes the pipe. A command that does not read to the end is no error.
-    pub async fn write_all(self, mut bytes: &[u8]) {
+    /// Writes all of it. The pipe is closed when this is dropped.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let written = self
                 .0
@@ -127,9 +127,10 @@ impl PipeWriter {
             match written.await {
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 

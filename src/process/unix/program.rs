@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::passwd;
 use crate::process::environment::Variables;
 
 /// The forms under which a program may be found: on Unix, its name.
@@ -53,6 +54,19 @@ pub(crate) fn default_shell(has: impl Fn(&str) -> bool) -> &'static str {
 /// How a shell is told what to run.
 pub(crate) fn shell_words(shell: &str, command: &str) -> Vec<OsString> {
     [shell, "-c", command].map(OsString::from).into()
+}
+
+/// The login shell of the user, where there are such shells: what `SHELL` says, or the entry of the user. May block.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+pub(crate) fn login_shell(said: Option<OsString>) -> Option<OsString> {
+    let of_user = || {
+        // SAFETY: takes nothing.
+        let entry = passwd::by_id(unsafe { libc::geteuid() });
+        entry.ok().flatten().map(|entry| entry.shell)
+    };
+    let is_known = |shell: &OsString| !shell.is_empty();
+    let shell = said.filter(is_known).or_else(of_user).filter(is_known);
+    Some(shell.unwrap_or_else(|| "/bin/sh".into()))
 }
 
 /// How an interpreter is told to run a script.

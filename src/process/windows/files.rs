@@ -11,7 +11,7 @@ use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::path::Path;
 use std::ptr;
 
-use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, LocalFree};
+use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, ERROR_LOCK_VIOLATION, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
     SE_FILE_OBJECT,
@@ -24,9 +24,11 @@ use windows_sys::Win32::Security::{
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CreateDirectoryW, FILE_APPEND_DATA, FILE_ATTRIBUTE_DIRECTORY,
     FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
-    FILE_READ_ATTRIBUTES, FILE_TYPE_DISK, GetFileInformationByHandle, GetFileType, READ_CONTROL,
-    SYNCHRONIZE,
+    FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_TYPE_DISK, FILE_WRITE_DATA,
+    GetFileInformationByHandle, GetFileType, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY,
+    LockFileEx, READ_CONTROL, SYNCHRONIZE, UnlockFileEx,
 };
+use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 use super::{attributes, check, check_handle, size_of_all, wide};
@@ -95,24 +97,131 @@ pub(crate) fn create_dirs(path: &Path) -> io::Result<()> {
 
 /// Opens a file of this user to append to, and creates it if it is not there. Follows no link.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    open_own(path, APPEND_AND_ASK)
+}
+
+/// The same for a file that is written anew: what was in it is gone.
+pub(crate) fn open_emptied(path: &Path) -> io::Result<File> {
+    let file = open_own(path, APPEND_AND_ASK | FILE_WRITE_DATA)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+fn open_own(path: &Path, access: u32) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
         .create(true)
-        .access_mode(APPEND_AND_ASK)
+        .access_mode(access)
         .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
         .open(path)?;
     let found = information(&file)?;
     if found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
         return Err(refused("expected a file, found a link in the way"));
     }
+    check_own(&file, &found)?;
+    Ok(file)
+}
+
+/// Creates a file to append to. `AlreadyExists` where anything is in the way.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        // Only what can be read can be locked.
+        .access_mode(APPEND_AND_ASK | FILE_READ_DATA)
+        .open(path)
+}
+
+/// Opens a file of this user that is there, to lock it before it is deleted. Follows no link.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)?;
+    let found = information(&file)?;
+    if found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+        return Err(refused("expected a file, found a link in the way"));
+    }
+    check_own(&file, &found)?;
+    Ok(file)
+}
+
+fn check_own(file: &File, found: &BY_HANDLE_FILE_INFORMATION) -> io::Result<()> {
     // SAFETY: the file is open.
     let is_file = unsafe { GetFileType(file.as_raw_handle()) } == FILE_TYPE_DISK;
-    if !is_file || found.nNumberOfLinks != 1 || !is_own(&file)? {
+    if !is_file || found.nNumberOfLinks != 1 || !is_own(file)? {
         return Err(refused(
             "expected a regular file of this user with one name, found another",
         ));
     }
-    Ok(file)
+    Ok(())
+}
+
+/// Whether the path still leads to this file.
+pub(crate) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    let number = |found: &BY_HANDLE_FILE_INFORMATION| {
+        (
+            found.dwVolumeSerialNumber,
+            found.nFileIndexHigh,
+            found.nFileIndexLow,
+        )
+    };
+    let own = information(file)?;
+    match open_to_read(path) {
+        Ok(found) => Ok(number(&information(&found)?) == number(&own)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file has no name any more.
+pub(crate) fn is_deleted(file: &File) -> bool {
+    information(file).is_ok_and(|found| found.nNumberOfLinks == 0)
+}
+
+/// The byte that stands for the lock: a lock on what is read would keep others from reading it.
+fn locked_byte() -> OVERLAPPED {
+    let mut place = OVERLAPPED::default();
+    place.Anonymous.Anonymous.OffsetHigh = 0x4000_0000;
+    place
+}
+
+/// Locks the file for as long as it is open, unless another has; returns whether it is locked now.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    lock_call(file, LOCKFILE_EXCLUSIVE_LOCK)
+}
+
+/// Whether another has locked the file. Locks it for a moment, together with others who ask.
+pub(crate) fn is_locked(file: &File) -> io::Result<bool> {
+    let is_free = lock_call(file, 0)?;
+    if is_free {
+        unlock(file);
+    }
+    Ok(!is_free)
+}
+
+/// Gives the lock back.
+pub(crate) fn unlock(file: &File) {
+    let mut place = locked_byte();
+    // SAFETY: the file is open, and the place lives through the call.
+    unsafe { UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut place) };
+}
+
+fn lock_call(file: &File, how: u32) -> io::Result<bool> {
+    let mut place = locked_byte();
+    let how = how | LOCKFILE_FAIL_IMMEDIATELY;
+    // SAFETY: the file is open, and the place lives through the call, which does not wait.
+    match check(unsafe { LockFileEx(file.as_raw_handle(), how, 0, 1, 0, &raw mut place) }) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(ERROR_LOCK_VIOLATION.cast_signed()) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What sets the files of this user apart from those of others in a directory for all: nothing, as there is none.
+pub(crate) fn user_suffix() -> String {
+    String::new()
 }
 
 /// Opens a file of the log directory to read. Follows no link.

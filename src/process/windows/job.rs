@@ -5,14 +5,16 @@ use std::mem::size_of;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_MORE_DATA, MAX_PATH, WAIT_OBJECT_0,
 };
 use windows_sys::Win32::System::JobObjects::{
     CreateJobObjectW, IsProcessInJob, JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION,
-    JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_BASIC_PROCESS_ID_LIST,
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicProcessIdList,
+    JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION,
+    JOBOBJECT_BASIC_PROCESS_ID_LIST, JOBOBJECT_EXTENDED_LIMIT_INFORMATION,
+    JobObjectBasicAccountingInformation, JobObjectBasicProcessIdList,
     JobObjectExtendedLimitInformation, QueryInformationJobObject, SetInformationJobObject,
     TerminateJobObject,
 };
@@ -22,6 +24,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::{KILLED, check, check_handle, size_of_all};
+use crate::process::CpuTime;
 
 /// The processes of one execution.
 #[derive(Debug)]
@@ -92,6 +95,27 @@ impl Job {
     /// Whether there was something to kill when it was killed.
     pub fn was_killed(&self) -> bool {
         self.was_killed.load(Ordering::Acquire)
+    }
+
+    /// The processor time of all processes that are or were in it.
+    pub fn cpu_time(&self) -> Option<CpuTime> {
+        let mut told = JOBOBJECT_BASIC_ACCOUNTING_INFORMATION::default();
+        // SAFETY: the job is open, and the answer is of the class that is named.
+        let answer = check(unsafe {
+            QueryInformationJobObject(
+                self.handle.as_raw_handle(),
+                JobObjectBasicAccountingInformation,
+                (&raw mut told).cast(),
+                size_of_all(&told),
+                ptr::null_mut(),
+            )
+        });
+        // The system counts in steps of 100 ns.
+        let duration = |time: i64| Duration::from_nanos(u64::try_from(time).unwrap_or(0) * 100);
+        answer.ok().map(|()| CpuTime {
+            user: duration(told.TotalUserTime),
+            system: duration(told.TotalKernelTime),
+        })
     }
 
     /// Its live processes besides the leader.

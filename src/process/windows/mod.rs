@@ -29,10 +29,9 @@ use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObj
 
 use super::environment::Assignment;
 use super::scarcity::Share;
-use super::{ExitStatus, Invocation, SpawnError};
+use super::{Exit, ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, Stdin, open_files};
 use job::Job;
-pub(crate) use pipe::PipeReader;
-use pipe::PipeWriter;
+pub(crate) use pipe::{PipeReader, PipeWriter};
 use tree::Tree;
 use wait::ExitWait;
 
@@ -81,25 +80,44 @@ const SIGKILL: i32 = 9;
 pub(crate) struct Spawned {
     leader: Leader,
     stdin: Option<OwnedHandle>,
-    stdout: OwnedHandle,
-    stderr: OwnedHandle,
+    /// Where standard output and standard error are read, as far as they are.
+    outputs: [Option<OwnedHandle>; 2],
+    /// The files that they are written to.
+    pub files: OpenedFiles,
     share: Share,
 }
 
 /// Starts a process: in a job of its own, with a console that has no window, and no handles but the three.
 pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let job = Job::new(invocation.guarded)?;
-    let (stdin, child_stdin) = if invocation.stdin {
-        let (ours, childs) = pipe::to_child()?;
-        (Some(ours), childs)
-    } else {
-        (None, pipe::null()?)
+    let files = open_files(&invocation.outlets)?;
+    let (stdin, child_stdin) = match &invocation.stdin {
+        Stdin::Nothing => (None, pipe::null_to_read()?),
+        Stdin::Pipe => {
+            let (ours, childs) = pipe::to_child()?;
+            (Some(ours), childs)
+        }
+        Stdin::File(path) => {
+            let file = pipe::file(path).map_err(|error| {
+                let about = format!("its input \"{}\": {error}", path.display());
+                io::Error::new(error.kind(), about)
+            })?;
+            (None, file)
+        }
     };
-    let (stdout, child_stdout) = pipe::from_child()?;
-    let (stderr, child_stderr) = pipe::from_child()?;
+    let [stdout, stderr] = &invocation.outlets;
+    let (stdout, child_stdout) = output(stdout)?;
+    let (stderr, child_stderr) = match stderr {
+        Outlet::Stdout => (None, None),
+        outlet => {
+            let (ours, childs) = output(outlet)?;
+            (ours, Some(childs))
+        }
+    };
+    let child_stderr = child_stderr.as_ref().unwrap_or(&child_stdout);
     let (process, pid) = startup::create_process(
         invocation,
-        [&child_stdin, &child_stdout, &child_stderr],
+        [&child_stdin, &child_stdout, child_stderr],
         &job,
     )?;
     Ok(Spawned {
@@ -110,10 +128,19 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
             is_dead: false,
         },
         stdin,
-        stdout,
-        stderr,
+        outputs: [stdout, stderr],
+        files,
         share: Share::take(invocation.files),
     })
+}
+
+/// The end that is read of an output stream, if it is, and that of the child.
+fn output(outlet: &Outlet) -> io::Result<(Option<OwnedHandle>, OwnedHandle)> {
+    if outlet.has_pipe() {
+        let (ours, childs) = pipe::from_child()?;
+        return Ok((Some(ours), childs));
+    }
+    Ok((None, pipe::null_to_write()?))
 }
 
 /// The first process of a tree.
@@ -169,10 +196,12 @@ impl Spawned {
     }
 
     /// Makes the process known to the current runtime. If that fails, it is killed.
-    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [PipeReader; 2])> {
+    pub fn adopt(self) -> io::Result<(Child, Option<PipeWriter>, [Option<PipeReader>; 2])> {
         let exit = ExitWait::new(self.leader.process.try_clone()?)?;
         let stdin = self.stdin.map(PipeWriter::new).transpose()?;
-        let streams = [PipeReader::new(self.stdout)?, PipeReader::new(self.stderr)?];
+        let reader = |end: Option<OwnedHandle>| end.map(PipeReader::new).transpose();
+        let [stdout, stderr] = self.outputs;
+        let streams = [reader(stdout)?, reader(stderr)?];
         let child = Child {
             exit,
             leader: self.leader,
@@ -216,11 +245,19 @@ impl Child {
         self.leader.pid.cast_signed()
     }
 
-    /// The status of the dead leader.
-    pub fn reap(mut self) -> ExitStatus {
+    /// How the dead leader has ended, with the processor time of all that was in its job.
+    pub fn reap(mut self) -> Exit {
         self.leader.is_dead = true;
-        self.leader.status()
+        Exit {
+            status: self.leader.status(),
+            cpu: self.leader.job.cpu_time(),
+        }
     }
+}
+
+/// Whether a command can be given it to read.
+pub(crate) fn can_be_input(found: &std::fs::Metadata) -> bool {
+    !found.is_dir()
 }
 
 /// Whether it is a lack of handles or memory, which may pass.

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::windows::io::{AsRawHandle, IntoRawHandle, OwnedHandle};
+use std::path::Path;
 use std::ptr;
 
 use tokio::net::windows::named_pipe::NamedPipeServer;
@@ -10,8 +11,8 @@ use uuid::Uuid;
 use windows_sys::Win32::Foundation::{ERROR_BROKEN_PIPE, GENERIC_READ, GENERIC_WRITE};
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, FILE_FLAGS_AND_ATTRIBUTES,
-    FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_WRITE_ATTRIBUTES, OPEN_EXISTING,
-    PIPE_ACCESS_INBOUND, PIPE_ACCESS_OUTBOUND,
+    FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    FILE_WRITE_ATTRIBUTES, OPEN_EXISTING, PIPE_ACCESS_INBOUND, PIPE_ACCESS_OUTBOUND,
 };
 use windows_sys::Win32::System::Pipes::{
     CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE, PIPE_WAIT,
@@ -33,11 +34,29 @@ pub(super) fn to_child() -> io::Result<(OwnedHandle, OwnedHandle)> {
     pipe(PIPE_ACCESS_OUTBOUND, GENERIC_READ | FILE_WRITE_ATTRIBUTES)
 }
 
+/// A file, for a child to read from.
+pub(super) fn file(path: &Path) -> io::Result<OwnedHandle> {
+    open(
+        &wide(path.as_os_str())?,
+        GENERIC_READ,
+        FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+    )
+}
+
 /// The null device, for a child to read from.
-pub(super) fn null() -> io::Result<OwnedHandle> {
+pub(super) fn null_to_read() -> io::Result<OwnedHandle> {
+    null(GENERIC_READ)
+}
+
+/// The null device, for a child to write to.
+pub(super) fn null_to_write() -> io::Result<OwnedHandle> {
+    null(GENERIC_WRITE | FILE_READ_ATTRIBUTES)
+}
+
+fn null(access: u32) -> io::Result<OwnedHandle> {
     open(
         &wide(OsStr::new(r"\\.\NUL"))?,
-        GENERIC_READ,
+        access,
         FILE_SHARE_READ | FILE_SHARE_WRITE,
     )
 }
@@ -155,19 +174,18 @@ impl PipeWriter {
         register(pipe).map(Self)
     }
 
-    /// Writes all of it, then closes the pipe. A command that does not read to the end is no error.
-    pub async fn write_all(self, mut bytes: &[u8]) {
+    /// Writes all of it. The pipe is closed when this is dropped.
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         // A write takes all it is given, and a copy of it.
         const MOST: usize = 64 * 1024;
         while !bytes.is_empty() {
-            if self.0.writable().await.is_err() {
-                return;
-            }
+            self.0.writable().await?;
             match self.0.try_write(&bytes[..bytes.len().min(MOST)]) {
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }

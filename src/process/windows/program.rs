@@ -120,6 +120,11 @@ pub(crate) fn default_shell(_: impl Fn(&str) -> bool) -> &'static str {
     "powershell"
 }
 
+/// Windows has no login shell.
+pub(crate) fn login_shell(_: Option<OsString>) -> Option<OsString> {
+    None
+}
+
 /// How a shell is told what to run.
 pub(crate) fn shell_words(shell: &str, command: &str) -> Vec<OsString> {
     let options: &[&str] = match name_of(shell.as_ref()).as_str() {

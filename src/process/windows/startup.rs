@@ -37,8 +37,11 @@ pub(super) fn create_process(
     };
     let handles = stdio.map(AsRawHandle::as_raw_handle);
     let jobs = [job.handle().as_raw_handle()];
+    // One that is in the list twice is refused.
+    let mut inherited = handles.to_vec();
+    inherited.dedup();
     let mut attributes = Attributes::new(2)?;
-    attributes.add(PROC_THREAD_ATTRIBUTE_HANDLE_LIST, &handles)?;
+    attributes.add(PROC_THREAD_ATTRIBUTE_HANDLE_LIST, &inherited)?;
     attributes.add(PROC_THREAD_ATTRIBUTE_JOB_LIST, &jobs)?;
     let mut startup = STARTUPINFOEXW::default();
     startup.StartupInfo.cb = size_of_all(&startup);

@@ -1,0 +1,154 @@
+//! Following a log: its entries as they are written, until nobody writes it any more.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::page::{LogReader, Most};
+use crate::api::error::{ExecutionError, Result};
+use crate::api::log::LogLine;
+use crate::process::pool;
+use crate::process::watch::Watch;
+use crate::state::execution::Execution;
+
+/// How much is read at once.
+const MOST: Most = Most {
+    lines: 1000,
+    bytes: 256 * 1024,
+};
+
+/// Follows the log of an execution, of this process or another.
+///
+/// What it yields is read from the file, when it is asked for: a slow follower holds nothing up. Nothing is lost if one of
+/// its futures is dropped.
+///
+/// ```no_run
+/// # use execution_engine::{Command, ExecutionEngine, ExecutionRequest, Result};
+/// # async fn follow(engine: ExecutionEngine) -> Result<()> {
+/// let id = engine.execute(ExecutionRequest::new(Command::shell("make"))).await?;
+/// let mut lines = engine.follow_logs(id, 0);
+/// while let Some(entry) = lines.next().await? {
+///     println!("{} {}", entry.stream.as_str(), entry.line);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct LogFollower {
+    id: Uuid,
+    path: PathBuf,
+    /// Of this process; it may not have logged anything yet.
+    execution: Option<Arc<Execution>>,
+    /// Where the next entry begins.
+    next: u64,
+    source: Source,
+    lines: VecDeque<LogLine>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Unopened,
+    Open(Open),
+    Over,
+}
+
+#[derive(Debug)]
+struct Open {
+    reader: Arc<LogReader>,
+    watch: Watch,
+    /// Whether the last look has found anything.
+    found: bool,
+}
+
+impl LogFollower {
+    pub(crate) fn new(
+        id: Uuid,
+        path: PathBuf,
+        from: u64,
+        execution: Option<Arc<Execution>>,
+    ) -> Self {
+        Self {
+            id,
+            path,
+            execution,
+            next: from,
+            source: Source::Unopened,
+            lines: VecDeque::new(),
+        }
+    }
+
+    /// The next entry, once it is there. `None` when the execution has ended and all was read; of an execution of another
+    /// process, when nobody writes the log any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NoLog`] when there is no log, and none to come from an execution of this process;
+    /// [`ExecutionError::Validation`] for an offset at which no entry of this log begins; [`ExecutionError::Io`] when it
+    /// cannot be read, or when something else than an entry is found in it.
+    pub async fn next(&mut self) -> Result<Option<LogLine>> {
+        if self.lines.is_empty() {
+            self.lines = self.next_lines().await?.into();
+        }
+        Ok(self.lines.pop_front())
+    }
+
+    /// The next entries, once there is one. None when there is none to come.
+    pub(crate) async fn next_lines(&mut self) -> Result<Vec<LogLine>> {
+        if matches!(self.source, Source::Unopened) {
+            self.source = self.open().await?;
+        }
+        loop {
+            let Source::Open(open) = &mut self.source else {
+                return Ok(Vec::new());
+            };
+            let (reader, from) = (Arc::clone(&open.reader), self.next);
+            let read = pool::FILES.run(move || reader.read(from, MOST)).await;
+            let read = read.ok_or_else(panicked)??;
+            self.next = read.next;
+            if !read.lines.is_empty() {
+                open.found = true;
+                return Ok(read.lines);
+            }
+            if read.is_over {
+                if let Some(execution) = &self.execution {
+                    execution.outcome.wait().await;
+                }
+                self.source = Source::Over;
+            } else {
+                let found = std::mem::take(&mut open.found);
+                open.watch.changed(found).await;
+            }
+        }
+    }
+
+    /// Opens the log, once there is one.
+    async fn open(&self) -> Result<Source> {
+        if let Some(execution) = &self.execution {
+            tokio::select! {
+                biased;
+                _ = execution.log_opened.wait() => {}
+                // It has printed nothing. What is there under its name is the log of an earlier execution.
+                _ = execution.outcome.wait() => return Ok(Source::Over),
+            }
+        }
+        let (path, from) = (self.path.clone(), self.next);
+        let opened = pool::FILES.run(move || {
+            let reader = LogReader::open(&path, from)?.map(Arc::new);
+            Ok::<_, ExecutionError>(reader.map(|reader| (reader, Watch::new(&path))))
+        });
+        match opened.await.ok_or_else(panicked)?? {
+            Some((reader, watch)) => Ok(Source::Open(Open {
+                reader,
+                watch,
+                found: false,
+            })),
+            None => Err(ExecutionError::NoLog(self.id)),
+        }
+    }
+}
+
+fn panicked() -> ExecutionError {
+    ExecutionError::Internal("reading the log panicked".into())
+}

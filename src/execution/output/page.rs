@@ -1,0 +1,149 @@
+//! Reading a log, entry by entry.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::entries::{Found, read_entry};
+use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::log::LogLine;
+use crate::process::files::{is_locked, open_to_read};
+
+/// How much is read at once, in bytes.
+const READ_SIZE: u64 = 64 * 1024;
+
+/// The largest entry that is waited for, in bytes: far more than the engine writes.
+const LARGEST_ENTRY: usize = 16 * 1024 * 1024;
+
+/// A log that is read, by one at a time.
+#[derive(Debug)]
+pub(crate) struct LogReader {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// How much is read of a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    pub lines: usize,
+    pub bytes: usize,
+}
+
+/// What was read of a log.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    pub lines: Vec<LogLine>,
+    /// Where the next one begins.
+    pub next: u64,
+    /// Whether nothing can follow: nobody writes any more, and all was read.
+    pub is_over: bool,
+}
+
+impl LogReader {
+    /// Opens a log, which is to be read from that offset. `None` where there is none.
+    pub fn open(path: &Path, from: u64) -> Result<Option<Self>> {
+        let opened = match open_to_read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.and_then(regular),
+        };
+        let mut file = opened.map_err(not_read(path))?;
+        check_offset(&mut file, from).map_err(not_read(path))??;
+        Ok(Some(Self {
+            path: path.to_owned(),
+            file: Mutex::new(file),
+        }))
+    }
+
+    /// Reads the entries from an offset on that are there, so many of them at most.
+    pub fn read(&self, from: u64, most: Most) -> Result<Entries> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked before it is read: what is written until then is read.
+        let is_written = is_locked(&file).map_err(not_read(&self.path))?;
+        file.seek(SeekFrom::Start(from))
+            .map_err(not_read(&self.path))?;
+        let mut entries = Entries {
+            lines: Vec::new(),
+            next: from,
+            is_over: false,
+        };
+        let mut bytes = Vec::new();
+        loop {
+            let read = (&*file).take(READ_SIZE).read_to_end(&mut bytes);
+            if read.map_err(not_read(&self.path))? == 0 {
+                // What there is of an entry that was not written to its end is none.
+                entries.is_over = !is_written;
+                return Ok(entries);
+            }
+            let taken = self.take(&bytes, &mut entries, most.lines)?;
+            let read_so_far = usize::try_from(entries.next - from).unwrap_or(usize::MAX);
+            if entries.lines.len() >= most.lines || read_so_far >= most.bytes {
+                return Ok(entries);
+            }
+            bytes.drain(..taken);
+        }
+    }
+
+    /// Takes the entries at the beginning of the bytes; returns how many bytes those are.
+    fn take(&self, bytes: &[u8], entries: &mut Entries, most: usize) -> Result<usize> {
+        let mut taken = 0;
+        while entries.lines.len() < most && taken < bytes.len() {
+            match read_entry(&bytes[taken..], entries.next) {
+                Found::Entry(line, size) => {
+                    taken += size;
+                    entries.next = line.offset;
+                    entries.lines.push(line);
+                }
+                Found::Unfinished if bytes.len() - taken <= LARGEST_ENTRY => break,
+                Found::Unfinished => {
+                    let found = format!("one of more than {LARGEST_ENTRY} bytes");
+                    return Err(self.foreign(entries.next, &found));
+                }
+                Found::Foreign(found) => return Err(self.foreign(entries.next, &found)),
+            }
+        }
+        Ok(taken)
+    }
+
+    fn foreign(&self, offset: u64, found: &str) -> ExecutionError {
+        let error = format!("expected an entry of a log at byte {offset}, found {found}");
+        not_read(&self.path)(io::Error::other(error))
+    }
+}
+
+/// What cannot be read of a log.
+pub(crate) fn not_read(path: &Path) -> impl Fn(io::Error) -> ExecutionError {
+    move |source| ExecutionError::Io {
+        context: format!("log not read: \"{}\"", path.display()),
+        source,
+    }
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("expected a regular file, found another"))
+}
+
+/// Checks that an entry begins there, or that the log ends there.
+fn check_offset(file: &mut File, from: u64) -> io::Result<Result<()>> {
+    let refused = |found: String| {
+        let expected = "0, or the offset of an entry of this log";
+        Ok(Err(ValidationError::new("from", expected, found).into()))
+    };
+    if from == 0 {
+        return Ok(Ok(()));
+    }
+    let size = file.metadata()?.len();
+    if from > size {
+        return refused(format!("{from}, and the log has {size} bytes"));
+    }
+    let mut before = [0];
+    file.seek(SeekFrom::Start(from - 1))?;
+    file.read_exact(&mut before)?;
+    if before == *b"\n" {
+        return Ok(Ok(()));
+    }
+    refused(format!("{from}, which is inside of an entry"))
+}

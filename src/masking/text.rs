@@ -1,0 +1,30 @@
+//! Masks a text that is a whole by itself: a command, a message.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::mask::Mask;
+use super::secret::Secret;
+use super::stream::StreamMask;
+
+/// A text without the secrets in it.
+pub(crate) fn masked<'a>(mask: &Arc<Mask>, text: &'a str) -> Cow<'a, str> {
+    let mut bytes = text.as_bytes().to_vec();
+    StreamMask::new(Arc::clone(mask)).finish(&mut bytes, 0);
+    if bytes == text.as_bytes() {
+        return Cow::Borrowed(text);
+    }
+    let masked = String::from_utf8(bytes);
+    Cow::Owned(
+        masked.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
+
+/// A text without these secrets, for a message that is told once. Those that cannot be masked are refused elsewhere.
+pub(crate) fn hide(secrets: &[Secret], text: &str) -> String {
+    let valid = secrets.iter().filter(|secret| secret.complaint().is_none());
+    match Mask::of(&valid.cloned().collect::<Vec<_>>()) {
+        Some(mask) => masked(&mask, text).into_owned(),
+        None => text.to_owned(),
+    }
+}
