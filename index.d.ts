@@ -52,6 +52,37 @@ export type Command =
     }
 
 /**
+ * How often, and after which delays, a command that did not succeed is tried again.
+ *
+ * An attempt that failed or timed out is followed by another one; so is a start that could not be made. With
+ * {@link Retry.exitCodes} only an exit with one of these is. What was cancelled, printed too much, or whose lease or
+ * plan has ended is not tried again, nor is what could not be ended completely: two of it would run at once.
+ */
+export interface Retry {
+  /** How often the command is tried, the first time included. At most 1000. */
+  readonly attempts: number
+  /** The time between the end of the first attempt and the second, in milliseconds. It may be zero. Default: 1000. */
+  readonly delayMs?: number | undefined
+  /**
+   * By how much each delay is longer than the one before it: a number of at least 1, which keeps it as it is. Default:
+   * 2.
+   */
+  readonly backoff?: number | undefined
+  /** No delay is longer, in milliseconds. Default: 30 000, or {@link Retry.delayMs} where that is more. */
+  readonly maxDelayMs?: number | undefined
+  /**
+   * Whether each delay is a random one between half and the whole of what it would be, so that many that failed
+   * together do not come back together. Default: `true`.
+   */
+  readonly jitter?: boolean | undefined
+  /**
+   * The exit codes after which the command is tried again, and nothing else then: no timeout, no signal, no start that
+   * could not be made. Default: after all of these, and every exit code that does not mean success.
+   */
+  readonly exitCodes?: readonly number[] | undefined
+}
+
+/**
  * What to run, and the circumstances it runs in.
  *
  * A request is checked before anything is started. One that cannot be accepted is refused with an
@@ -163,6 +194,53 @@ export interface ExecutionRequest {
    * chunks and files of the request have them. Default: `false`.
    */
   readonly stripAnsi?: boolean | undefined
+  /**
+   * What asks the processes of the execution to end: at a deadline or a cancel, and what the command has left running.
+   * Whatever has not ended after the grace is killed. Default: `SIGTERM`. On Windows no process is asked, and
+   * everything else is refused.
+   *
+   * - `SIGTERM`: asks it to end, as service managers do.
+   * - `SIGINT`: what Ctrl+C sends. Terraform and ansible put things in order at this one.
+   * - `SIGHUP`: that its terminal is gone.
+   * - `SIGQUIT`: what Ctrl and a backslash send. What does not handle it may write a core file.
+   */
+  readonly stopSignal?: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT' | undefined
+  /**
+   * How long the command may print nothing, in milliseconds: then it is ended, its status is `timeout`, and its error
+   * code `IDLE`. Any byte on either stream counts. Time in which the engine waits for a callback does not. Default: for
+   * ever.
+   */
+  readonly idleTimeoutMs?: number | undefined
+  /**
+   * The exit codes that mean success: the status is `completed` then. At least one, each from 0 to 255; on Windows, to
+   * 4 294 967 295. Default: 0 alone.
+   */
+  readonly successExitCodes?: readonly number[] | undefined
+  /** What is kept of each stream for the result, in bytes. Default: {@link ExecutionConfig.maxOutputSizeBytes}. */
+  readonly maxOutputSizeBytes?: number | undefined
+  /**
+   * The group it runs in, which is one of {@link ExecutionConfig.groups}: no more of a group run at once than that
+   * says. Within a group the one that came first runs first, and who waits for its group keeps nobody else waiting.
+   * That is no place in the queue, and allowed where the queue has none. Default: none.
+   */
+  readonly group?: string | undefined
+  /**
+   * Of those that wait, the one with the highest priority runs first; of those with the same, the one that came first.
+   * It may be negative. Default: 0.
+   */
+  readonly priority?: number | undefined
+  /**
+   * Whether a command that did not succeed is tried again: under the same id, with one result. Each attempt has a
+   * deadline of its own and is given the input again. Output, exit and log of the result are those of the last one,
+   * callbacks and the log file have all of them. In between the slot is given back. Default: it is not.
+   */
+  readonly retry?: Retry | undefined
+  /**
+   * For how long the execution is wanted, in milliseconds from its acceptance, unless that is renewed in time: then it
+   * is ended, or never started, its status is `failed`, and its error code `LEASE_LOST`. The engine sees to that by
+   * itself, whatever becomes of whoever renews it. Default: for ever.
+   */
+  readonly leaseMs?: number | undefined
   /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
   readonly outputLogPath?: string | undefined
   /**
@@ -248,7 +326,10 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStderrBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
-  /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
+  /**
+   * Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`, and its
+   * `cancelReason` is the reason of the signal: the message of an error, as `AbortSignal.timeout` has one, or a string.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -306,6 +387,11 @@ export interface ExecutionConfig {
    * with `CONCURRENCY_LIMIT_REACHED`.
    */
   readonly maxQueuedExecutions?: number | undefined
+  /**
+   * How many executions of a group may run at once, by the name of the group, which is that of
+   * {@link ExecutionRequest.group}. Default: `{}`, no groups.
+   */
+  readonly groups?: Readonly<Record<string, number>> | undefined
   /**
    * How many finished executions are remembered, at any time. A plan and its steps are remembered and forgotten
    * together; the one that ended last is remembered however many steps it has. Default: 1000.
@@ -382,12 +468,12 @@ export interface ExecutionConfig {
 /**
  * Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
  *
- * - `pending`: it waits for a slot, or for descriptors.
- * - `running`: its process runs, or its output is still being read.
- * - `completed`: the command exited with code 0.
+ * - `pending`: it waits for a slot, its group, or descriptors.
+ * - `running`: its process runs, its output is still being read, or its next attempt is awaited.
+ * - `completed`: the command exited with code 0, or another of {@link ExecutionRequest.successExitCodes}.
  * - `failed`: it exited with another code, was ended by a signal, could not be started, or printed more than it may.
  * - `cancelled`: it was cancelled, whatever its exit code.
- * - `timeout`: its deadline passed, whatever its exit code.
+ * - `timeout`: its deadline passed, or it printed nothing for too long, whatever its exit code.
  * - `skipped`: a step of a plan that was not started, because of what became of others; `error` says of which.
  */
 export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'
@@ -475,15 +561,28 @@ export interface Result {
    *
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
+   * - `IDLE`: it printed nothing for {@link ExecutionRequest.idleTimeoutMs}.
+   * - `LEASE_LOST`: its lease was not renewed in time: {@link ExecutionRequest.leaseMs}.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
    *   command all the same. Or what feeds its input has failed, for which it was ended.
    * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
-  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | 'INVALID_STEP' | null
+  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null
   /** The plan that it was a step of, or `null`. */
   planId: string | null
   /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none. */
   step: string | number | null
+  /**
+   * Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
+   * step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
+   */
+  cancelReason: string | null
+  /**
+   * Of a request with {@link ExecutionRequest.retry} each attempt, the first one included; else empty. What the rest of
+   * the result tells of output, exit and process is that of the last one; {@link Result.startedAt},
+   * {@link Result.queuedMs} and {@link Result.durationMs} count from the first one.
+   */
+  attempts: readonly ExecutionAttempt[]
   /** What the request said about itself. */
   metadata: {
     /** Where the request came from, such as `ui`. */
@@ -539,6 +638,20 @@ export interface CpuUsage {
   userCpuMs: number
   /** The time that the operating system has worked for them, in milliseconds. */
   systemCpuMs: number
+}
+
+/** How one attempt of an execution ended. */
+export interface ExecutionAttempt {
+  /** The exit code of the command. `null` if a signal ended it, or if it was not started. */
+  exitCode: number | null
+  /** The signal that ended the command, or `null`. */
+  signal: string | null
+  /** When its process was started, in UTC, or `null` if it was not. */
+  startedAt: string | null
+  /** The time from the start of its process to its end, in milliseconds. */
+  durationMs: number
+  /** What went wrong, in words, or `null`. */
+  error: string | null
 }
 
 /** One line about an execution. */
@@ -702,7 +815,29 @@ export interface StderrEvent {
   timestamp: string
 }
 
-/** The command exited with code 0. */
+/** An attempt did not succeed, and another one will follow. */
+export interface RetryingEvent {
+  /** What it tells of. */
+  eventType: 'retrying'
+  /** The execution. */
+  executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+  /** The number of the attempt that will follow, from 2 on. */
+  attempt: number
+  /** The time until then, in milliseconds, and then its wait for a slot. */
+  delayMs: number
+  /** What went wrong with the last one, in words. */
+  error: string
+  /** When the last one ended. */
+  timestamp: string
+}
+
+/** The command exited with a code that means success. */
 export interface CompletedEvent {
   /** What it tells of. */
   eventType: 'completed'
@@ -756,7 +891,7 @@ export interface CancelledEvent {
   timestamp: string
 }
 
-/** The deadline of the execution passed. */
+/** The deadline of the execution passed, or it printed nothing for too long. */
 export interface TimeoutEvent {
   /** What it tells of. */
   eventType: 'timeout'
@@ -833,6 +968,7 @@ export type ExecutionEvent =
   | StartedEvent
   | StdoutEvent
   | StderrEvent
+  | RetryingEvent
   | CompletedEvent
   | FailedEvent
   | CancelledEvent
@@ -1037,7 +1173,8 @@ export interface PlanExecutionResult {
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
  * - `NOT_FINISHED`: the execution still runs or waits.
- * - `ALREADY_FINISHED`: what was to be cancelled, written to, or given a secret, has ended.
+ * - `ALREADY_FINISHED`: what was to be cancelled, written to, or given a secret, has ended, or the lease that was to be
+ *   renewed.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
  * - `CONCURRENCY_LIMIT_REACHED`: all slots are taken and the queue is full.
  * - `ALREADY_INITIALIZED`: the global engine exists.
@@ -1330,9 +1467,22 @@ export class ExecutionEngine implements Executor {
    * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
    * read, what it left is ended, and the status is that of its end.
    *
-   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * `reason` becomes the `cancelReason` of the result; of a plan, in the result of each step that is cancelled with it.
+   * Of several reasons the first stays.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID or `reason` no string.
    */
-  cancel(id: string): Promise<void>
+  cancel(id: string, reason?: string): Promise<void>
+
+  /**
+   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
+   * of the engine: also while this thread is blocked.
+   *
+   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
+   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   */
+  renewLease(id: string, leaseMs?: number): Promise<void>
 
   /**
    * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
@@ -1436,7 +1586,10 @@ export class ExecutionEngine implements Executor {
   readonly config: { readonly [Key in keyof ExecutionConfig]-?: Exclude<ExecutionConfig[Key], undefined> }
   /** How many executions hold a slot. */
   readonly runningCount: number
-  /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */
+  /**
+   * How many executions wait for a slot. A plan counts as one while the next of its steps waits, or as one for each group
+   * of which a step does. What waits for its group, or for its next attempt, has no place in the queue, and is not counted.
+   */
   readonly queuedCount: number
   /** How many executions the engine remembers: running, waiting and finished ones. */
   readonly totalCount: number

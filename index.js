@@ -4,7 +4,7 @@ const { AsyncResource } = require('node:async_hooks')
 const { isUint8Array } = require('node:util').types
 const native = require('./lib/native')
 const { aboutOf } = require('./lib/about')
-const { onAbort } = require('./lib/abort')
+const { onAbort, reasonOf } = require('./lib/abort')
 const check = require('./lib/check')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
@@ -347,8 +347,8 @@ class ExecutionEngine {
       }
       try {
         const { signal } = check.streamOptions(options)
-        if (signal?.aborted) leave.abort()
-        else if (signal) forget = onAbort(signal, () => leave.abort())
+        if (signal?.aborted) leave.abort(reasonOf(signal) ?? null)
+        else if (signal) forget = onAbort(signal, (reason) => leave.abort(reason ?? null))
         const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
         this.#submit(request, { onEvents, refused: finish, ended: () => finish() }, leave.signal)
       } catch (error) {
@@ -356,7 +356,7 @@ class ExecutionEngine {
       }
     }
     const stop = async () => {
-      leave.abort()
+      leave.abort('the loop over its events was left')
       await settled
     }
     return new EventStream(start, stop)
@@ -454,12 +454,26 @@ class ExecutionEngine {
 
   /**
    * @param {string} id
+   * @param {string} [reason]
    * @returns {Promise<void>}
    */
-  async cancel(id) {
+  async cancel(id, reason) {
     const checked = check.id(id)
+    const checkedReason = check.reason(reason)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return channel.ask((token) => this.#native.cancel(token, checked))
+    return channel.ask((token) => this.#native.cancel(token, checked, checkedReason))
+  }
+
+  /**
+   * @param {string} id
+   * @param {number} [leaseMs]
+   * @returns {Promise<void>}
+   */
+  async renewLease(id, leaseMs) {
+    const checked = check.id(id)
+    const checkedMs = check.leaseMs(leaseMs)
+    if (this.#entering.has(checked)) await this.#entering.get(checked)
+    unwrap(this.#native.renewLease(checked, checkedMs))
   }
 
   /**
@@ -616,6 +630,7 @@ makeAsync(ExecutionEngine.prototype, [
   'cancel',
   'writeStdin',
   'closeStdin',
+  'renewLease',
   'readLogs',
   'readLogLines',
   'removeExecution',

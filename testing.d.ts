@@ -189,8 +189,6 @@ export class FakeEngine implements ExecutionEngine {
   /** The events of an execution from this call on. */
   subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
   cancel(id: string, reason?: string): Promise<void>
-  writeStdin(id: string, data: string | Uint8Array): Promise<void>
-  closeStdin(id: string): Promise<void>
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
   /** Some entries of its log, from an offset on. */
   readLogLines(

@@ -1,18 +1,20 @@
 'use strict'
 
+/** @typedef {(reason: string | undefined) => void} Stop */
+
 /**
  * What each signal stops. One listener per signal, however many executions it serves: Node warns of a leak from the
  * eleventh on.
  *
- * @type {WeakMap<AbortSignal, { stops: Set<() => void>, listener: () => void }>}
+ * @type {WeakMap<AbortSignal, { stops: Set<Stop>, listener: () => void }>}
  */
 const signals = new WeakMap()
 
 /**
- * Calls `stop` when the signal is aborted. Returns what takes that back.
+ * Calls `stop` with the reason when the signal is aborted. Returns what takes that back.
  *
  * @param {AbortSignal} signal
- * @param {() => void} stop
+ * @param {Stop} stop
  */
 function onAbort(signal, stop) {
   const entry = signals.get(signal) ?? listen(signal)
@@ -27,11 +29,12 @@ function onAbort(signal, stop) {
 
 /** @param {AbortSignal} signal */
 function listen(signal) {
-  /** @type {Set<() => void>} */
+  /** @type {Set<Stop>} */
   const stops = new Set()
   const listener = () => {
     signals.delete(signal)
-    for (const stop of stops) stop()
+    const reason = reasonOf(signal)
+    for (const stop of stops) stop(reason)
   }
   const entry = { stops, listener }
   signal.addEventListener('abort', listener, { once: true })
@@ -39,4 +42,22 @@ function listen(signal) {
   return entry
 }
 
-module.exports = { onAbort }
+/**
+ * Why a signal was aborted, in words: the message of an error, or a text. What is neither says nothing.
+ *
+ * @param {AbortSignal} signal
+ * @returns {string | undefined}
+ */
+function reasonOf(signal) {
+  try {
+    const { reason } = signal
+    const text = typeof reason === 'object' ? reason?.message || reason?.name : reason
+    // No half of a character.
+    return typeof text === 'string' && text !== '' ? /** @type {any} */ (text).toWellFormed() : undefined
+  } catch {
+    // A signal, or a reason, of the user's own making.
+    return undefined
+  }
+}
+
+module.exports = { onAbort, reasonOf }

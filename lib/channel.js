@@ -6,7 +6,7 @@
 const { setImmediate } = require('node:timers')
 const native = require('./native')
 const { aboutOf } = require('./about')
-const { onAbort } = require('./abort')
+const { onAbort, reasonOf } = require('./abort')
 const { fromFailure, messageOf } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
 const { toPlanResult, toResult } = require('./result')
@@ -56,6 +56,7 @@ const handlersByKind = {
   Output: output,
   Pending: pending,
   Started: started,
+  Retrying: retrying,
   Ended: ended,
   Accepted: accepted,
   Settled: settled,
@@ -316,6 +317,14 @@ function started(token, pid, command, at) {
   inOrder(run, () => emitOne(run, event))
 }
 
+/** @type {(token: number, attempt: number, delayMs: number, error: string, at: number) => void} */
+function retrying(token, attempt, delayMs, error, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const event = () => ({ eventType: 'retrying', ...aboutOf(run), attempt, delayMs, error, timestamp: iso(at) })
+  inOrder(run, () => emitOne(run, event))
+}
+
 /** @type {(token: number, json: string | undefined, out: string, err: string, outBytes?: Buffer, errBytes?: Buffer) => void} */
 function ended(token, json, out, err, outBytes, errBytes) {
   const run = leave(runs, token)
@@ -433,7 +442,7 @@ function submit(engine, run, { request, stdin, variables }, signal) {
   // Not as `begin` does, whose closure would cost each start a microsecond.
   try {
     if (signal) stopOnAbort(run, token, signal)
-    const failure = engine.execute(token, request, stdin, variables, wants)
+    const failure = engine.execute(token, request, stdin, variables, wants, reasonIfAborted(signal))
     if (failure) throw fromFailure(failure)
   } catch (error) {
     leave(runs, token)
@@ -458,13 +467,14 @@ function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, si
   for (const step of stepRuns) Object.assign(step, shared)
   // All want the same.
   const [first] = stepRuns
-  const wants = [wantsOf(run, signal), first === undefined ? 0 : wantsOf(first)]
+  const steps = first === undefined ? 0 : wantsOf(first)
+  const wants = { plan: wantsOf(run, signal), steps, reason: reasonIfAborted(signal) }
   const token = enter(runs, run)
-  const steps = stepRuns.map((step) => enter(runs, step))
-  run.steps = steps
+  const tokens = stepRuns.map((step) => enter(runs, step))
+  run.steps = tokens
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, steps, plan, inputs, variables, wants)
+    return engine.executePlan(token, tokens, plan, inputs, variables, wants)
   })
 }
 
@@ -493,8 +503,11 @@ function subscribe(engine, run) {
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
 function stopOnAbort(run, token, signal) {
-  run.forget = onAbort(signal, () => channel.stop(token))
+  run.forget = onAbort(signal, (reason) => channel.stop(token, reason))
 }
+
+/** @param {AbortSignal} [signal] */
+const reasonIfAborted = (signal) => (signal?.aborted ? reasonOf(signal) : undefined)
 
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)

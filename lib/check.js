@@ -13,14 +13,17 @@ const {
   flag,
   indicesOf,
   inheritEnv,
+  integer,
   isObject,
   listOf,
   named,
+  numberOfAtLeast,
   object,
   oneOf,
   path,
   oneOfOr,
   positive,
+  recordOf,
   secretList,
   secretText,
   secretTexts,
@@ -45,6 +48,7 @@ const kinds = {
   flag,
   positive,
   count,
+  integer,
   textSize,
   uuid,
   texts,
@@ -66,11 +70,13 @@ const kinds = {
 function checkerOf(shape, name) {
   if (typeof shape === 'string') return /** @type {Checker} */ (kinds[shape])
   if (shape.list) return listOf(checkerOf(shape.list))
+  if (shape.numberOfAtLeast) return numberOfAtLeast(shape.numberOfAtLeast)
   if (shape.atLeast) return sizeOfAtLeast(shape.atLeast)
   if (shape.within) return within(shape.within[0], shape.within[1])
   if (shape.or) return oneOfOr(shape.oneOf, checkersOf(shape.or.fields))
   if (shape.oneOf) return oneOf(...shape.oneOf)
   if (shape.named) return named(checkerOf(shape.named))
+  if (shape.record) return recordOf(checkerOf(shape.record))
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
   const types = Object.entries(shape.types).map(([type, { fields }]) => {
@@ -151,6 +157,10 @@ module.exports = {
   id: (value) => uuid(value, 'id', 'VALIDATION'),
   /** @param {unknown} value @returns {string} */
   planId: (value) => uuid(value, 'planId', 'VALIDATION'),
+  /** @param {unknown} value @returns {string | undefined} */
+  reason: (value) => (value === undefined ? undefined : text(value, 'reason', 'VALIDATION')),
+  /** @param {unknown} value @returns {number | undefined} */
+  leaseMs: (value) => (value === undefined ? undefined : positive(value, 'leaseMs', 'VALIDATION')),
   /** @param {unknown} value @returns {string} */
   secret: (value) => secretText(value, 'value', 'VALIDATION'),
   /** @param {unknown} value */

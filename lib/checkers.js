@@ -134,6 +134,12 @@ function count(value, path, code) {
   return refuse(path, 'zero or a positive integer up to 2^53 - 1', describe(value), code)
 }
 
+/** @type {Checker} */
+function integer(value, path, code) {
+  if (Number.isSafeInteger(value)) return value
+  return refuse(path, 'an integer from -(2^53 - 1) to 2^53 - 1', describe(value), code)
+}
+
 /**
  * How many bytes fit into one string, which a stream of a result, a line and a log are in JavaScript. What is left is
  * room for other lines of the same read, and for a line of warning.
@@ -156,6 +162,11 @@ const within = (least, most) => (value, path, code) => {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value
   return refuse(path, `an integer from ${least} to ${most}`, describe(value), code)
 }
+/** @type {(least: number) => Checker} */
+const numberOfAtLeast = (least) => (value, path, code) =>
+  Number.isFinite(value) && value >= least
+    ? value
+    : refuse(path, `a number of at least ${least}`, describe(value), code)
 
 /** @type {(...names: string[]) => Checker} */
 const oneOf =
@@ -183,18 +194,20 @@ const listOf = (item) => (value, path, code) => {
   return items
 }
 
-/** @type {(item: Checker, describe: (value: any) => string) => Checker} */
-const textsOf = (item, describe) => (value, path, code) => {
-  if (!isObject(value)) refuse(path, 'an object with string values', describe(value), code)
-  const checked = new Copy()
-  for (const key of keys(value)) {
-    const place = `${path}.${key}`
-    checked[text(key, place, code)] = item(value[key], place, code)
+/** @type {(item: Checker, show?: (value: any) => string, expected?: string) => Checker} */
+const recordOf =
+  (item, show = describe, expected = 'an object with numbers') =>
+  (value, path, code) => {
+    if (!isObject(value)) refuse(path, expected, show(value), code)
+    const checked = new Copy()
+    for (const key of keys(value)) {
+      const place = `${path}.${key}`
+      checked[text(key, place, code)] = item(value[key], place, code)
+    }
+    return checked
   }
-  return checked
-}
 
-const texts = textsOf(text, describe)
+const texts = recordOf(text, describe, 'an object with string values')
 
 /** A secret, or the value of a variable. @type {Checker} */
 function secretText(value, path, code) {
@@ -206,7 +219,7 @@ function secretText(value, path, code) {
 /** A variable without a value is one that is not inherited. @type {Checker} */
 const variable = (value, path, code) => (value === undefined || value === null ? null : secretText(value, path, code))
 
-const secretTexts = textsOf(variable, describeType)
+const secretTexts = recordOf(variable, describeType, 'an object with string values')
 
 /** @type {Checker} */
 const secretList = (value, path, code) =>
@@ -430,14 +443,17 @@ module.exports = {
   flag,
   indicesOf,
   inheritEnv,
+  integer,
   isObject,
   listOf,
   named,
+  numberOfAtLeast,
   object,
   oneOf,
   path,
   oneOfOr,
   positive,
+  recordOf,
   refuse,
   secretList,
   secretText,

@@ -20,6 +20,18 @@ const command = {
   },
 }
 
+const retry = {
+  expected: 'a retry object',
+  fields: {
+    attempts: { within: [1, 1000] },
+    'delayMs?': 'count',
+    'backoff?': { numberOfAtLeast: 1 },
+    'maxDelayMs?': 'positive',
+    'jitter?': 'flag',
+    'exitCodes?': { list: 'count' },
+  },
+}
+
 const request = {
   expected: 'a request object',
   fields: {
@@ -41,6 +53,14 @@ const request = {
     'splitOn?': { oneOf: ['lf', 'cr-or-lf'] },
     'color?': 'flag',
     'stripAnsi?': 'flag',
+    'stopSignal?': { oneOf: ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] },
+    'idleTimeoutMs?': 'positive',
+    'successExitCodes?': { list: 'count' },
+    'maxOutputSizeBytes?': 'textSize',
+    'group?': 'text',
+    'priority?': 'integer',
+    'retry?': retry,
+    'leaseMs?': 'positive',
     'outputLogPath?': 'text',
     'keepBackground?': 'flag',
     'secrets?': 'secretList',
@@ -110,6 +130,7 @@ const config = {
     'maxTimeoutMs?': 'positive',
     'maxConcurrentExecutions?': 'positive',
     'maxQueuedExecutions?': 'count',
+    'groups?': { record: 'positive' },
     'maxInMemoryExecutions?': 'positive',
     'executionRetentionSecs?': 'positive',
     'enableAutoCleanup?': 'flag',
@@ -143,6 +164,7 @@ const filter = {
 module.exports = {
   metadata,
   command,
+  retry,
   request,
   strategy,
   stepOptions,

@@ -39,6 +39,8 @@ const readResult = (found, stdout, stderr, bytes) => ({
   errorCode: found.error_code,
   planId: found.plan_id,
   step: found.step,
+  cancelReason: found.cancel_reason,
+  attempts: found.attempts.map(readAttempt),
   metadata: readMetadata(found.metadata),
 })
 
@@ -46,6 +48,17 @@ const readResult = (found, stdout, stderr, bytes) => ({
  * @param {any} found
  */
 const readCpuUsage = (found) => ({ userCpuMs: found.user_cpu_ms, systemCpuMs: found.system_cpu_ms })
+
+/**
+ * @param {any} found
+ */
+const readAttempt = (found) => ({
+  exitCode: found.exit_code,
+  signal: found.signal,
+  startedAt: inMillisOrNull(found.started_at),
+  durationMs: found.duration_ms,
+  error: found.error,
+})
 
 /**
  * @param {any} found
@@ -115,6 +128,7 @@ const readLogLine = (found) => ({
 module.exports = {
   readResult,
   readCpuUsage,
+  readAttempt,
   readMetadata,
   readSummary,
   readPlanResult,

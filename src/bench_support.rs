@@ -89,6 +89,7 @@ impl Registry {
             &ExecutionMetadata::default(),
             Arc::default(),
             None,
+            None,
         ))
     }
 

@@ -35,8 +35,9 @@ use crate::masking::secret::Secret;
 use crate::plan::run::{PlanContext, Run, secrets_of_steps, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
-use crate::state::cancellation::{Cause, Stop};
+use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::execution::Execution;
+use crate::state::execution::keep_to_lease;
 use crate::state::input::{Order, Reply};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
@@ -116,6 +117,7 @@ impl ExecutionEngine {
             slots: Slots::new(
                 config.max_concurrent_executions,
                 config.max_queued_executions,
+                &config.groups,
             ),
             secret_sets: Arc::default(),
             config: Arc::new(config),
@@ -229,21 +231,24 @@ impl ExecutionEngine {
                 None => error,
             })?;
         let displayed = displayed(&request.command, secrets);
-        let execution = Execution::new(request.id, displayed, &request.metadata, stop, None);
+        let (metadata, lease_ms) = (&request.metadata, request.lease_ms);
+        let execution = Execution::new(request.id, displayed, metadata, stop, None, lease_ms);
         execution.input.open_for(&request);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
             .slots
-            .take()
+            .take(request.group.as_deref(), request.priority)
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         // Shut down meanwhile: whoever did it may not have seen this execution.
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        keep_to_lease(&execution, runtime);
         let start = Start {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             execution: Arc::clone(&execution),
+            slots: Arc::clone(&inner.slots),
             handlers: self.handlers(options.handler).and_listeners_of(&execution),
             runtime: runtime.clone(),
         };
@@ -336,6 +341,9 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        for step in &plan.steps {
+            keep_to_lease(step, runtime);
+        }
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
         let known = request.steps.iter().filter_map(PlanStep::known);
@@ -458,13 +466,27 @@ impl ExecutionEngine {
     ///
     /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`].
     pub async fn cancel(&self, id: Uuid) -> Result<()> {
+        self.end(id, None).await
+    }
+
+    /// The same, for a reason that becomes [`ExecutionResult::cancel_reason`]; of a plan, in the result of each step that
+    /// is cancelled with it. Of several reasons the first stays.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::cancel`].
+    pub async fn cancel_with_reason(&self, id: Uuid, reason: impl Into<String>) -> Result<()> {
+        self.end(id, Some(reason.into().into())).await
+    }
+
+    pub(crate) async fn end(&self, id: Uuid, reason: Reason) -> Result<()> {
         let unit = self.0.registry.get(id)?;
         if unit.status().is_terminal() {
             return Err(ExecutionError::AlreadyFinished(id));
         }
         match &unit {
-            Unit::Execution(execution) => execution.cancel(),
-            Unit::Plan(plan) => plan.stop.ask_again(Cause::Cancel),
+            Unit::Execution(execution) => execution.cancel(reason),
+            Unit::Plan(plan) => plan.stop.ask_again(Cause::Cancel(reason)),
         }
         unit.wait().await;
         Ok(())
@@ -535,6 +557,37 @@ impl ExecutionEngine {
                 _ = execution.outcome.wait() => None,
             }
         })
+    }
+
+    /// Says that an execution is still wanted: its lease ends that many milliseconds from now, or as many as the request
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`], [`ExecutionError::LeaseEnded`] if it comes too
+    /// late, [`ExecutionError::Validation`] for an execution without a lease, or zero milliseconds.
+    pub async fn renew_lease(&self, id: Uuid, lease_ms: Option<u64>) -> Result<()> {
+        self.renew(id, lease_ms)
+    }
+
+    pub(crate) fn renew(&self, id: Uuid, lease_ms: Option<u64>) -> Result<()> {
+        if lease_ms == Some(0) {
+            return Err(ValidationError::new("lease_ms", "a positive integer", "0").into());
+        }
+        let execution = self.0.registry.execution(id)?;
+        if execution.status().is_terminal() {
+            return Err(ExecutionError::AlreadyFinished(id));
+        }
+        let Some(lease) = execution.lease.get() else {
+            let expected = "the id of an execution that has a lease";
+            return Err(
+                ValidationError::new("id", expected, format!("{id}, which has none")).into(),
+            );
+        };
+        if !lease.renew(lease_ms) {
+            return Err(ExecutionError::LeaseEnded(id));
+        }
+        Ok(())
     }
 
     /// Hides a secret that becomes known while an execution runs or waits: in what is read of its output from now on, and
@@ -743,7 +796,8 @@ impl ExecutionEngine {
         self.0.slots.running()
     }
 
-    /// Executions that wait for a slot; a plan counts as one while the next of its steps does.
+    /// Executions that wait for a slot; a plan counts as one while the next of its steps does, or as one for each group of
+    /// which a step does. What waits for its group, or for its next attempt, has no place in the queue, and is not counted.
     #[must_use]
     pub fn queued_count(&self) -> usize {
         self.0.slots.queued()
@@ -785,7 +839,8 @@ impl ExecutionEngine {
             .partition(|unit| matches!(unit, Unit::Plan(_)));
         // Plans first: a step that ends must not make room for the next.
         for unit in plans.iter().chain(&executions) {
-            unit.stop().ask(Cause::Cancel);
+            unit.stop()
+                .ask(Cause::cancel_by_engine("the engine was shut down"));
         }
         for unit in plans.iter().chain(&executions) {
             unit.wait().await;
@@ -883,6 +938,7 @@ mod tests {
                 String::from("true"),
                 &ExecutionMetadata::default(),
                 Arc::default(),
+                None,
                 None,
             );
             registry.enter(&execution).expect("a free id");

@@ -39,10 +39,12 @@ pub use api::plan::{
     ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult, PlanSteps,
 };
 pub use api::quote::quote;
-pub use api::request::{Command, ExecutionMetadata, ExecutionRequest};
+pub use api::request::{Command, ExecutionMetadata, ExecutionRequest, StopSignal};
 pub use api::result::{
-    CpuUsage, ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+    CpuUsage, ExecutionAttempt, ExecutionFilter, ExecutionResult, ExecutionStatus,
+    ExecutionSummary, ResultErrorCode,
 };
+pub use api::retry::Retry;
 pub use api::stdin::{Stdin, StdinReader};
 pub use api::step::{PlanStep, RequestFn, StepRequest, StepResults, When};
 pub use api::step_key::StepKey;

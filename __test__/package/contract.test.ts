@@ -110,6 +110,7 @@ test('the defaults of the schema are those of an engine', () => {
 test('results, summaries and events have the keys that the schema tells', async () => {
   const engine = newEngine()
   const events: (ExecutionEvent | PlanEvent)[] = []
+  const same = (value: object, described: Schema) => expect(Object.keys(value).sort()).toEqual(keysOf(described).sort())
   const commands = [shell('echo a; echo b >&2'), exec('false'), { ...exec('sleep', '60'), timeoutMs: 50 }]
   const onEvent = (event: ExecutionEvent | PlanEvent) => void events.push(event)
   const plan = await engine.runPlan({ strategy: { type: 'parallel' }, commands }, { onEvent })
@@ -117,7 +118,8 @@ test('results, summaries and events have the keys that the schema tells', async 
   const narrow = newEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 1 })
   await Promise.all([narrow.run(exec('true')), narrow.run(exec('true'), { onEvent })])
   await engine.run(exec('sleep', '60'), { onEvent, signal: AbortSignal.timeout(50) })
-  const same = (value: object, described: Schema) => expect(Object.keys(value).sort()).toEqual(keysOf(described).sort())
+  const retried = await engine.run({ ...exec('false'), retry: { attempts: 2, delayMs: 1 } }, { onEvent })
+  same(retried.attempts[1]!, definition('ExecutionAttempt'))
   same(plan, definition('PlanExecutionResult'))
   same(plan.stats, definition('ExecutionStats'))
   for (const result of plan.results) same(result, definition('ExecutionResult'))

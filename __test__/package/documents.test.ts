@@ -361,7 +361,8 @@ const listed = (text: string): string[] => [...text.matchAll(/`([A-Z_]+)`/g)].ma
 const uid = String(process.geteuid?.())
 
 test('the configuration that is documented is the one that an engine has', () => {
-  const valueOf = (text: string): string | number | boolean | string[] => {
+  const valueOf = (text: string): string | number | boolean | object => {
+    if (text === '{}') return {}
     if (text.includes(', ')) return text.split(', ')
     if (/^[\d ]+$/.test(text)) return Number(text.replaceAll(' ', ''))
     return text === 'true' || text === 'false' ? text === 'true' : text.replace('<tmp>', tmpdir()).replace('<uid>', uid)
@@ -380,7 +381,10 @@ test('the types tell the default of each field of the configuration', () => {
     const text = value.replace('<uid>', uid)
     return [member.name?.getText(), /^[\d ]+$/.test(text) ? text.replaceAll(' ', '') : text]
   })
-  const text = (value: unknown): string => (Array.isArray(value) ? value.join(', ') : basename(String(value)))
+  const text = (value: unknown): string => {
+    if (Array.isArray(value)) return value.join(', ')
+    return typeof value === 'object' ? JSON.stringify(value) : basename(String(value))
+  }
   const had = Object.entries(config).map(([field, value]) => [field, text(value)])
   expect(Object.fromEntries(told)).toEqual(Object.fromEntries(had))
 })

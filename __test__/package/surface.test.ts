@@ -159,7 +159,7 @@ test('the configuration is complete and cannot be changed', () => {
     orphanProtection: true,
     drainIdleMs: 250,
   })
-  expect(Object.keys(config)).toHaveLength(21)
+  expect(Object.keys(config)).toHaveLength(22)
   expect(() => Object.assign(config, { drainIdleMs: 1 })).toThrow(TypeError)
   expect(() => (config.secretEnvPatterns as string[]).push('*_TOKEN')).toThrow(TypeError)
 })

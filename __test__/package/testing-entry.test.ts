@@ -1,6 +1,7 @@
 // What stands in for the engine in the tests of its users: it does as the engine does, and runs nothing.
 
 import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -285,6 +286,25 @@ test('slots, the queue and ids that are taken are as in the engine', async () =>
   const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 1 }
   const fake = new FakeEngine(config).otherwise({ hangs: true })
   expect(told(await on(fake))).toEqual(told(await on(newEngine(config))))
+})
+
+test('a secret is added, or refused, as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const id = await engine.execute(exec('sleep', newMark()))
+    const seen: unknown[] = ['abc', '', '   ', 'x'.repeat(65_537), 12345678].map((value) => {
+      try {
+        return engine.addSecret(id, value as string)
+      } catch (error) {
+        return [(error as ExecutionError).message, (error as ExecutionError).field]
+      }
+    })
+    seen.push(engine.addSecret(id, 'a secret'))
+    await engine.cancel(id)
+    expect(() => engine.addSecret(id, 'a secret')).toThrow(expect.objectContaining({ code: 'ALREADY_FINISHED' }))
+    expect(() => engine.addSecret(randomUUID(), 'a secret')).toThrow(expect.objectContaining({ code: 'NOT_FOUND' }))
+    return seen
+  }
+  expect(await on(new FakeEngine().otherwise({ hangs: true }))).toEqual(await on(newEngine()))
 })
 
 test('cancelling a plan ends what runs, and starts nothing more', async () => {

@@ -13,6 +13,7 @@ import {
   type CompletedEvent,
   type ErrorCode,
   type ExecuteOptions,
+  type ExecutionAttempt,
   type ExecutionConfig,
   type ExecutionEvent,
   type ExecutionPlan,
@@ -31,9 +32,11 @@ import {
   type PlanExecutionResult,
   type PlanOptions,
   type ProgressEvent,
+  type RetryingEvent,
   type RunOptions,
   type StartedEvent,
   type StderrEvent,
+  type Stdin,
   type StdoutEvent,
   type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
@@ -104,11 +107,49 @@ const request: ExecutionRequest = {
   stdin: new Uint8Array([1, 2]),
   timeoutMs: 1000,
   terminationGraceMs: 100,
+  stopSignal: 'SIGINT',
+  idleTimeoutMs: 100,
+  successExitCodes: [0, 2],
+  maxOutputSizeBytes: 1000,
+  retry: { attempts: 3, delayMs: 100, backoff: 1.5, maxDelayMs: 1000, jitter: false, exitCodes: [75] },
+  group: 'eu-west-1',
+  priority: -1,
+  leaseMs: 1000,
   outputLogPath: '/tmp/out',
   keepBackground: true,
   metadata: { source: 'ui', conversationId: 'c', tags: { team: 'a' } },
 }
 const withBuffer: ExecutionRequest = { command: exec, stdin: Buffer.from('x') }
+async function* chunks() {
+  yield 'text'
+  yield Buffer.from('bytes')
+}
+const inputs: Stdin[] = [
+  'text',
+  { file: '/etc/hosts' },
+  { file: new URL('file:///etc/hosts') },
+  { open: true },
+  chunks(),
+  process.stdin,
+  new ReadableStream<Uint8Array>(),
+]
+const elsewhere: ExecutionRequest = {
+  command: { type: 'exec', program: new URL('file:///bin/ls') },
+  env: { ...process.env, GONE: undefined },
+  inheritEnv: ['PATH', 'LC_*'],
+  workingDir: new URL('file:///'),
+  umask: 0o077,
+  nice: 10,
+  user: 'nobody',
+}
+const fromLogin: ExecutionRequest = { command: exec, inheritEnv: 'login', user: 65_534 }
+void [engine.writeStdin(id, 'text'), engine.writeStdin(id, Buffer.from('bytes')), engine.closeStdin(id)]
+// @ts-expect-error an input that is not open is left out
+const closedInput: Stdin = { open: false }
+// @ts-expect-error numbers are no chunks
+const numbers: Stdin = (async function* () {
+  yield 5
+})()
 // @ts-expect-error a command is required
 const noCommand: ExecutionRequest = {}
 // @ts-expect-error an unknown key
@@ -119,6 +160,13 @@ const numberInEnv: ExecutionRequest = { command: exec, env: { PORT: 80 } }
 const numberStdin: ExecutionRequest = { command: exec, stdin: 5 }
 // @ts-expect-error milliseconds are a number
 const textTimeout: ExecutionRequest = { command: exec, timeoutMs: '1s' }
+
+// @ts-expect-error no such signal to ask with
+const kill: ExecutionRequest = { command: exec, stopSignal: 'SIGKILL' }
+// @ts-expect-error a list of codes
+const oneCode: ExecutionRequest = { command: exec, successExitCodes: 2 }
+// @ts-expect-error the number of attempts is required
+const noAttempts: ExecutionRequest = { command: exec, retry: { delayMs: 5 } }
 
 // What is passed may be read only, and undefined where it may be absent
 const frozen = Object.freeze({
@@ -207,9 +255,13 @@ function results(result: ExecutionResult, summary: ExecutionSummary): void {
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
   expectType<readonly number[]>()(result.survivors)
-  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IO' | 'INVALID_STEP' | null>()(result.errorCode)
+  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null>()(
+    result.errorCode,
+  )
   expectType<string | null>()(result.planId)
   expectType<string | number | null>()(result.step)
+  expectType<string | null>()(result.cancelReason)
+  expectType<readonly ExecutionAttempt[]>()(result.attempts)
   expectType<Record<string, string>>()(result.metadata.tags)
   expectType<number | null>()(summary.durationMs)
   // @ts-expect-error an exit code may be absent
@@ -235,6 +287,11 @@ async function events(): Promise<void> {
         expectType<string>()(event.line)
         expectType<boolean>()(event.partial)
         break
+      case 'retrying':
+        expectType<number>()(event.attempt)
+        expectType<number>()(event.delayMs)
+        expectType<string>()(event.error)
+        break
       // @ts-expect-error an execution has no progress
       case 'progress':
         break
@@ -256,6 +313,7 @@ expectType<
   | StartedEvent
   | StdoutEvent
   | StderrEvent
+  | RetryingEvent
   | CompletedEvent
   | FailedEvent
   | CancelledEvent

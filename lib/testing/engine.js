@@ -6,9 +6,9 @@
 const { randomUUID } = require('node:crypto')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
-const { onAbort } = require('../abort')
+const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
-const { isObject, positive } = require('../checkers')
+const { isObject } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
@@ -19,6 +19,9 @@ const { FakePlan, checkGraph } = require('./plan')
 const { Scripts } = require('./scripts')
 const { defaultConfig } = require('./shape')
 const { Slots } = require('./slots')
+
+/** Why it cancels by itself. */
+const SHUT_DOWN = 'the engine was shut down'
 
 /** @typedef {import('../../index').ExecutionRequest} ExecutionRequest */
 /** @typedef {import('../../index').ExecutionPlan} ExecutionPlan */
@@ -39,6 +42,16 @@ function snapshot(value) {
   if (Array.isArray(value)) return value.map(snapshot)
   if (!isObject(value) || Symbol.asyncIterator in value) return value
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, snapshot(item)]))
+}
+
+/** Refuses what cannot be masked. @param {string} value */
+function expectSecret(value) {
+  const size = Buffer.byteLength(value)
+  const isBlank = value.trim() === ''
+  if (!isBlank && size >= 4 && size <= 65_536) return
+  const expected = 'a text of 4 to 65536 bytes that is not only white space'
+  const found = size === 0 ? 'an empty string' : isBlank ? 'only white space' : `one of ${size}`
+  throw new ExecutionError('VALIDATION', `value: expected ${expected}, found ${found}`, { field: 'value' })
 }
 
 class FakeEngine {
@@ -261,6 +274,7 @@ class FakeEngine {
     try {
       const checked = check.id(id)
       const secret = check.secret(value)
+      expectSecret(secret)
       const entry = this.#plans.get(checked)
       const { result } = entry?.plan ?? this.#execution(checked)
       if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
@@ -268,25 +282,6 @@ class FakeEngine {
     } catch (error) {
       throw seenFrom(error, this.addSecret)
     }
-  }
-
-  /** @param {string} id @param {number} [leaseMs] */
-  async renewLease(id, leaseMs) {
-    const execution = this.#live(check.id(id))
-    if (leaseMs !== undefined) positive(leaseMs, 'leaseMs', 'VALIDATION')
-    if (execution.request.leaseMs === undefined) refuse('VALIDATION', execution.id, 'has no lease')
-  }
-
-  /** @param {string} id @param {string | Uint8Array} data */
-  async writeStdin(id, data) {
-    const execution = this.#live(check.id(id))
-    expectOpenInput(execution)
-    execution.input += typeof data === 'string' ? data : Buffer.from(data).toString()
-  }
-
-  /** @param {string} id */
-  async closeStdin(id) {
-    expectOpenInput(this.#execution(check.id(id)))
   }
 
   /** @param {string} id */
@@ -323,9 +318,21 @@ class FakeEngine {
     await running.ended()
   }
 
+  /** @param {string} id @param {number} [leaseMs] */
+  async renewLease(id, leaseMs) {
+    const checked = check.id(id)
+    check.leaseMs(leaseMs)
+    const execution = this.#execution(checked)
+    if (execution.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+    if (this.requests.some((request) => request.id === checked && request.leaseMs !== undefined)) return
+    const found = `id: expected the id of an execution that has a lease, found ${checked}, which has none`
+    throw new ExecutionError('VALIDATION', found, { field: 'id' })
+  }
+
   /** @param {FakeExecution} execution @param {string} [reason] */
   #cancelExecution(execution, reason) {
-    for (const { plan, steps } of this.#plans.values()) if (steps.includes(execution.id)) plan.cancelStep(execution)
+    for (const { plan, steps } of this.#plans.values())
+      if (steps.includes(execution.id)) plan.cancelStep(execution, reason)
     execution.stop('cancelled', 'cancelled', reason)
   }
 
@@ -337,6 +344,7 @@ class FakeEngine {
     if (this.#closed.has(execution)) {
       throw new ExecutionError('IO', `the input of ${execution.id}: it was closed before`)
     }
+    execution.input += typeof data === 'string' ? data : Buffer.from(data).toString()
   }
 
   /** @param {string} id */
@@ -355,7 +363,7 @@ class FakeEngine {
   /** @param {string} id @param {{ maxBytes?: number }} [options] */
   async readLogs(id, options = {}) {
     const checked = check.id(id)
-    return endOfLog(this.#execution(checked), check.logOptions(options).maxBytes)
+    return endOfLog(this.#execution(checked), check.tailOptions(options).maxBytes)
   }
 
   /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
@@ -409,9 +417,9 @@ class FakeEngine {
 
   async shutdown() {
     this.#isShutDown = true
-    for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel()
+    for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel(SHUT_DOWN)
     const running = [...this.#executions.values()]
-    for (const execution of running) execution.stop('cancelled', 'cancelled')
+    for (const execution of running) execution.stop('cancelled', 'cancelled', SHUT_DOWN)
     // What is wrong with a script is told to who waits for its execution.
     await Promise.allSettled(
       [...running, ...[...this.#plans.values()].map(({ plan }) => plan)].map((one) => one.ended()),
@@ -450,13 +458,6 @@ class FakeEngine {
     throw unknown(id)
   }
 
-  /** One that has not ended. @param {string} id */
-  #live(id) {
-    const execution = this.#execution(id)
-    if (execution.result !== undefined) refuse('ALREADY_FINISHED', id, 'has already finished')
-    return execution
-  }
-
   /** @param {string} id */
   #plan(id) {
     const found = this.#plans.get(id)
@@ -471,19 +472,9 @@ function refuse(code, id, what) {
   throw new ExecutionError(code, `${id} ${what}`, { executionId: id })
 }
 
-/** @param {FakeExecution} execution */
-function expectOpenInput({ id, request }) {
-  if (request.stdin?.open !== true) refuse('VALIDATION', id, 'was not started with stdin: { open: true }')
-}
-
 /** @param {string} executionId */
 const unknown = (executionId) =>
   new ExecutionError('NOT_FOUND', `no execution or plan with the id ${executionId} is known`, { executionId })
-
-/** @param {AbortSignal} signal */
-function reasonOf({ reason }) {
-  return reason === undefined ? undefined : String(reason?.message ?? reason)
-}
 
 /** One event, as a stream takes it. @param {any} event */
 function single(event) {
@@ -511,8 +502,6 @@ makeAsync(FakeEngine.prototype, [
   'writeStdin',
   'closeStdin',
   'cancel',
-  'writeStdin',
-  'closeStdin',
   'readLogs',
   'readLogLines',
   'removeExecution',

@@ -187,9 +187,10 @@ class FakeExecution {
    *
    * @param {'cancelled' | 'skipped'} status
    * @param {string} error
+   * @param {string} [reason]
    */
-  neverStart(status, error) {
-    this.#finish({ status, error })
+  neverStart(status, error, reason) {
+    this.#finish({ status, error, cancelReason: reason ?? null })
   }
 
   async #perform() {

@@ -78,7 +78,7 @@ class FakePlan {
   cancel(reason) {
     this.#endedBy ??= 'cancelled'
     for (const step of this.#running) this.#steps[step]?.stop('cancelled', 'cancelled', reason)
-    this.#startNoMore('its plan was cancelled before it was started')
+    this.#startNoMore('its plan was cancelled before it was started', reason)
   }
 
   /** @param {number} timeoutMs */
@@ -89,24 +89,24 @@ class FakePlan {
     this.#startNoMore(`${error}, before it was started`)
   }
 
-  /** @param {string} error */
-  #startNoMore(error) {
-    for (const step of this.#waiting) this.#neverStart(step, 'cancelled', error)
+  /** @param {string} error @param {string} [reason] */
+  #startNoMore(error, reason) {
+    for (const step of this.#waiting) this.#neverStart(step, 'cancelled', error, reason)
     this.#finishIfOver()
   }
 
-  /** @param {number} step @param {'cancelled' | 'skipped'} status @param {string} error */
-  #neverStart(step, status, error) {
+  /** @param {number} step @param {'cancelled' | 'skipped'} status @param {string} error @param {string} [reason] */
+  #neverStart(step, status, error, reason) {
     this.#waiting.delete(step)
-    this.#steps[step]?.neverStart(status, error)
+    this.#steps[step]?.neverStart(status, error, reason)
     this.#tellProgress()
   }
 
-  /** Takes out a step that waits, as it was cancelled by itself. @param {FakeExecution} execution */
-  cancelStep(execution) {
+  /** Takes out a step that waits, as it was cancelled by itself. @param {FakeExecution} execution @param {string} [reason] */
+  cancelStep(execution, reason) {
     const step = this.#steps.indexOf(execution)
     if (!this.#waiting.has(step)) return
-    this.#neverStart(step, 'cancelled', 'cancelled before it was started')
+    this.#neverStart(step, 'cancelled', 'cancelled before it was started', reason)
     this.#hasEnded(step)
   }
 

@@ -37,8 +37,10 @@ function spelled(schema, isPassed) {
     else if (key === 'description') copy[key] = plainText(value)
     else if (key === '$ref') copy[key] = isPassed ? value : value.replace(/\w+$/, toldAs)
     else if (key === 'default' && !isOfHost(found)) copy[key] = spelledValue(value)
-    else if (key === 'format' && /^u?int/.test(value)) copy.maximum = found.maximum ?? 2 ** 53 - 1
-    else if (key === 'additionalProperties' && !isPassed && value === false) continue
+    else if (key === 'format' && /^u?int/.test(value)) {
+      copy.minimum ??= -(2 ** 53 - 1)
+      copy.maximum ??= 2 ** 53 - 1
+    } else if (key === 'additionalProperties' && !isPassed && value === false) continue
     // A variable without a value is one to take away.
     else if (key === 'additionalProperties') copy[key] = spelled(value, isPassed && withoutNull(value)[1] === false)
     else if (key !== 'default' && key !== 'format') copy[key] = spelled(value, isPassed)

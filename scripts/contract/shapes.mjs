@@ -9,6 +9,7 @@ import { withoutNull } from './types.mjs'
 const CHECKED = [
   'ExecutionMetadata',
   'Command',
+  'Retry',
   'ExecutionRequest',
   'ExecutionStrategy',
   'StepOptions',
@@ -84,11 +85,15 @@ function kindOf(schema, passed) {
   }
   if (schema.additionalProperties?.$ref !== undefined)
     return `{ named: ${kindOf(schema.additionalProperties, passed)} }`
+  if (schema.additionalProperties?.type === 'integer')
+    return `{ record: ${kindOf(schema.additionalProperties, passed)} }`
   if (schema.type === 'object') return schema['x-secret'] ? `'secretTexts'` : `'texts'`
   if (schema.maximum !== undefined) return `{ within: [${schema.minimum}, ${schema.maximum}] }`
   if (schema.minimum > 1) return `{ atLeast: ${schema.minimum} }`
+  if (schema.type === 'integer' && schema.minimum === undefined) return `'integer'`
   if (schema.type === 'integer')
     return schema['x-in-memory'] ? `'textSize'` : schema.minimum > 0 ? `'positive'` : `'count'`
+  if (schema.type === 'number') return `{ numberOfAtLeast: ${schema.minimum} }`
   if (schema.type === 'boolean') return `'flag'`
   if (schema.format === 'uuid') return `'uuid'`
   if (schema.type === 'string') return `'text'`

@@ -10,6 +10,8 @@ declare global {
 
 // generated: Command
 
+// generated: Retry
+
 // generated: ExecutionRequest
 
 /**
@@ -66,7 +68,10 @@ export interface ExecuteOptions<Event = ExecutionEvent> {
   readonly onStderrBytes?: ((chunk: Buffer) => void | Promise<void>) | undefined
   /** Called with each event of this execution or plan, the terminal one included. */
   readonly onEvent?: ((event: Event) => void | Promise<void>) | undefined
-  /** Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`. */
+  /**
+   * Aborting it cancels the execution, also one that waits in the queue. The result says `cancelled`, and its
+   * `cancelReason` is the reason of the signal: the message of an error, as `AbortSignal.timeout` has one, or a string.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -162,6 +167,8 @@ export type ExecutionResult = Result &
   )
 
 // generated: CpuUsage
+
+// generated: ExecutionAttempt
 
 // generated: ExecutionSummary
 
@@ -480,9 +487,22 @@ export class ExecutionEngine implements Executor {
    * cancel does not wait for that. Where the command has ended by itself already and only its output is still being
    * read, what it left is ended, and the status is that of its end.
    *
-   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * `reason` becomes the `cancelReason` of the result; of a plan, in the result of each step that is cancelled with it.
+   * Of several reasons the first stays.
+   *
+   * Rejects with `ALREADY_FINISHED`, `NOT_FOUND`, or `VALIDATION` if `id` is no UUID or `reason` no string.
    */
-  cancel(id: string): Promise<void>
+  cancel(id: string, reason?: string): Promise<void>
+
+  /**
+   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
+   * of the engine: also while this thread is blocked.
+   *
+   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
+   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   */
+  renewLease(id: string, leaseMs?: number): Promise<void>
 
   /**
    * Writes to the input of an execution whose request says `stdin: { open: true }`. Resolves once all of it is in the pipe
@@ -586,7 +606,10 @@ export class ExecutionEngine implements Executor {
   readonly config: { readonly [Key in keyof ExecutionConfig]-?: Exclude<ExecutionConfig[Key], undefined> }
   /** How many executions hold a slot. */
   readonly runningCount: number
-  /** How many executions wait for a slot. A plan counts as one while the next of its steps waits. */
+  /**
+   * How many executions wait for a slot. A plan counts as one while the next of its steps waits, or as one for each group
+   * of which a step does. What waits for its group, or for its next attempt, has no place in the queue, and is not counted.
+   */
   readonly queuedCount: number
   /** How many executions the engine remembers: running, waiting and finished ones. */
   readonly totalCount: number

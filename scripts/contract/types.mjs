@@ -140,7 +140,7 @@ class Writer {
     if (schema.type === 'array') return this.#style.list(this.#type(schema.items, indent))
     if (schema.properties !== undefined) return this.#fields(schema, indent)
     if (schema.type === 'object') return this.#record(schema, indent)
-    if (schema.type === 'integer') return 'number'
+    if (schema.type === 'integer' || schema.type === 'number') return 'number'
     if (schema.type === 'string' || schema.type === 'boolean') return schema.type
     throw new Error(`no type for ${JSON.stringify(schema)}`)
   }

@@ -1,5 +1,6 @@
 //! How an engine behaves: its limits, its defaults, and the checks on them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,13 @@ pub struct ExecutionConfig {
     /// How many executions may wait for a slot, with the status `pending`. Default: 0: at the limit a request is refused
     /// with `CONCURRENCY_LIMIT_REACHED`.
     pub max_queued_executions: usize,
+    /// How many executions of a group may run at once, by the name of the group, which is that of
+    /// [`ExecutionRequest::group`](crate::ExecutionRequest::group). Default: `{}`, no groups.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "BTreeMap<String, std::num::NonZeroUsize>")
+    )]
+    pub groups: BTreeMap<String, usize>,
     /// How many finished executions are remembered, at any time. A plan and its steps are remembered and forgotten
     /// together; the one that ended last is remembered however many steps it has. Default: 1000.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -136,6 +144,7 @@ impl ExecutionConfig {
             max_timeout_ms: 3_600_000,
             max_concurrent_executions: 100,
             max_queued_executions: 0,
+            groups: BTreeMap::new(),
             max_in_memory_executions: 1000,
             execution_retention_secs: 3600,
             enable_auto_cleanup: true,
@@ -187,6 +196,16 @@ impl ExecutionConfig {
         ];
         for (field, value) in counts {
             if value == 0 {
+                return Err(ValidationError::new(field, "a positive integer", "0"));
+            }
+        }
+        for (name, limit) in &self.groups {
+            if name.is_empty() {
+                let expected = "names that are not empty";
+                return Err(ValidationError::new("groups", expected, "an empty one"));
+            }
+            if *limit == 0 {
+                let field = format!("groups.{name}");
                 return Err(ValidationError::new(field, "a positive integer", "0"));
             }
         }

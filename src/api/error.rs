@@ -25,7 +25,7 @@ pub enum ErrorCode {
     NotFound,
     /// The execution still runs or waits.
     NotFinished,
-    /// What was to be cancelled, written to, or given a secret, has ended.
+    /// What was to be cancelled, written to, or given a secret, has ended, or the lease that was to be renewed.
     AlreadyFinished,
     /// The id of the request is that of an execution the engine remembers.
     DuplicateId,
@@ -116,6 +116,9 @@ pub enum ExecutionError {
         /// [`ExecutionConfig::max_queued_executions`](crate::ExecutionConfig::max_queued_executions).
         max_queued: usize,
     },
+    /// The lease that was to be renewed has ended, and with it the execution. Becomes `ALREADY_FINISHED`.
+    #[error("the lease of {0} has ended")]
+    LeaseEnded(Uuid),
     /// The global engine exists already. Becomes `ALREADY_INITIALIZED`.
     #[error("the global engine has already been initialized")]
     AlreadyInitialized,
@@ -153,7 +156,7 @@ impl ExecutionError {
                 ErrorCode::NotFound
             }
             Self::NotFinished(_) => ErrorCode::NotFinished,
-            Self::AlreadyFinished(_) => ErrorCode::AlreadyFinished,
+            Self::AlreadyFinished(_) | Self::LeaseEnded(_) => ErrorCode::AlreadyFinished,
             Self::DuplicateId { .. } => ErrorCode::DuplicateId,
             Self::ConcurrencyLimitReached { .. } => ErrorCode::ConcurrencyLimitReached,
             Self::AlreadyInitialized => ErrorCode::AlreadyInitialized,
@@ -184,6 +187,7 @@ impl ExecutionError {
             | Self::IsExecution(id)
             | Self::NotFinished(id)
             | Self::AlreadyFinished(id)
+            | Self::LeaseEnded(id)
             | Self::DuplicateId { id, .. } => Some(*id),
             _ => None,
         }

@@ -124,13 +124,29 @@ pub enum ExecutionEvent {
         /// When it was read.
         timestamp: DateTime<Utc>,
     },
-    /// The command exited with code 0.
+    /// An attempt did not succeed, and another one will follow.
+    Retrying {
+        /// The execution.
+        execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
+        /// The number of the attempt that will follow, from 2 on.
+        attempt: u64,
+        /// The time until then, in milliseconds, and then its wait for a slot.
+        delay_ms: u64,
+        /// What went wrong with the last one, in words.
+        error: String,
+        /// When the last one ended.
+        timestamp: DateTime<Utc>,
+    },
+    /// The command exited with a code that means success.
     Completed(Ended),
     /// The execution failed.
     Failed(Ended),
     /// The execution was cancelled.
     Cancelled(Ended),
-    /// The deadline of the execution passed.
+    /// The deadline of the execution passed, or it printed nothing for too long.
     Timeout(Ended),
     /// A step of a plan was not started, because of what became of others.
     Skipped(Ended),

@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod quote;
 pub(crate) mod request;
 pub(crate) mod result;
+pub(crate) mod retry;
 pub(crate) mod stdin;
 pub(crate) mod step;
 pub(crate) mod step_key;

@@ -13,6 +13,7 @@ use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::output::{SplitOn, StderrTarget, StdoutTarget};
 use crate::api::quote;
+use crate::api::retry::Retry;
 use crate::api::stdin::Stdin;
 use crate::masking::secret::{self, Secret};
 use crate::masking::text;
@@ -308,6 +309,48 @@ pub struct ExecutionRequest {
     /// chunks and files of the request have them. Default: `false`.
     #[serde(default)]
     pub strip_ansi: bool,
+    /// What asks the processes of the execution to end: at a deadline or a cancel, and what the command has left running.
+    /// Whatever has not ended after the grace is killed. Default: `SIGTERM`. On Windows no process is asked, and
+    /// everything else is refused.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
+    /// How long the command may print nothing, in milliseconds: then it is ended, its status is `timeout`, and its error
+    /// code `IDLE`. Any byte on either stream counts. Time in which the engine waits for a callback does not. Default:
+    /// for ever.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    /// The exit codes that mean success: the status is `completed` then. At least one, each from 0 to 255; on Windows, to
+    /// 4 294 967 295. Default: 0 alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_exit_codes: Option<Vec<u64>>,
+    /// What is kept of each stream for the result, in bytes. Default: [`ExecutionConfig::max_output_size_bytes`].
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = 1), extend("x-in-memory" = true))
+    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_size_bytes: Option<usize>,
+    /// The group it runs in, which is one of [`ExecutionConfig::groups`]: no more of a group run at once than that says.
+    /// Within a group the one that came first runs first, and who waits for its group keeps nobody else waiting. That is
+    /// no place in the queue, and allowed where the queue has none. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Of those that wait, the one with the highest priority runs first; of those with the same, the one that came first.
+    /// It may be negative. Default: 0.
+    #[serde(default)]
+    pub priority: i64,
+    /// Whether a command that did not succeed is tried again: under the same id, with one result. Each attempt has a deadline
+    /// of its own and is given the input again. Output, exit and log of the result are those of the last one, callbacks and
+    /// the log file have all of them. In between the slot is given back. Default: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// For how long the execution is wanted, in milliseconds from its acceptance, unless that is renewed in time: then it is
+    /// ended, or never started, its status is `failed`, and its error code `LEASE_LOST`. The engine sees to that by itself,
+    /// whatever becomes of whoever renews it. Default: for ever.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
     /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
@@ -341,6 +384,38 @@ impl fmt::Debug for ExecutionRequest {
     }
 }
 
+/// What asks a process to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum StopSignal {
+    /// Asks it to end, as service managers do.
+    #[default]
+    #[serde(rename = "SIGTERM")]
+    Terminate,
+    /// What Ctrl+C sends. Terraform and ansible put things in order at this one.
+    #[serde(rename = "SIGINT")]
+    Interrupt,
+    /// That its terminal is gone.
+    #[serde(rename = "SIGHUP")]
+    HangUp,
+    /// What Ctrl and a backslash send. What does not handle it may write a core file.
+    #[serde(rename = "SIGQUIT")]
+    Quit,
+}
+
+impl StopSignal {
+    /// Its spelling in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::HangUp => "SIGHUP",
+            Self::Quit => "SIGQUIT",
+        }
+    }
+}
+
 impl ExecutionRequest {
     /// A request with a new id and every other field at its default.
     #[must_use]
@@ -364,6 +439,14 @@ impl ExecutionRequest {
             split_on: SplitOn::default(),
             color: false,
             strip_ansi: false,
+            stop_signal: StopSignal::default(),
+            idle_timeout_ms: None,
+            success_exit_codes: None,
+            max_output_size_bytes: None,
+            group: None,
+            priority: 0,
+            retry: None,
+            lease_ms: None,
             output_log_path: None,
             keep_background: false,
             secrets: Vec::new(),
@@ -397,6 +480,9 @@ impl ExecutionRequest {
             .filter(|wanted| *wanted != engine.log_output)
         {
             config.to_mut().log_output = log_output;
+        }
+        if let Some(size) = self.max_output_size_bytes {
+            config.to_mut().max_output_size_bytes = size;
         }
         match config {
             Cow::Owned(own) => Some(own),
@@ -435,6 +521,23 @@ impl ExecutionRequest {
         if let Some(own) = self.own_config(config) {
             own.validate()?;
         }
+        let durations = [
+            ("idle_timeout_ms", self.idle_timeout_ms),
+            ("lease_ms", self.lease_ms),
+        ];
+        if let Some((field, _)) = durations.iter().find(|(_, ms)| *ms == Some(0)) {
+            return Err(ValidationError::new(*field, "a positive integer", "0"));
+        }
+        if self.success_exit_codes.as_ref().is_some_and(Vec::is_empty) {
+            let expected = "a list with at least one exit code";
+            let found = "an empty one";
+            return Err(ValidationError::new("success_exit_codes", expected, found));
+        }
+        if let Some(retry) = &self.retry {
+            retry.validate()?;
+            self.check_input_of_retry()?;
+        }
+        self.check_group(&config.groups)?;
         match self.timeout_ms {
             Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {
                 let expected = format!(
@@ -450,6 +553,32 @@ impl ExecutionRequest {
             _ => Ok(()),
         }
     }
+
+    fn check_group(&self, groups: &BTreeMap<String, usize>) -> Result<(), ValidationError> {
+        let Some(name) = self.group.as_deref() else {
+            return Ok(());
+        };
+        if groups.contains_key(name) {
+            return Ok(());
+        }
+        let expected = if groups.is_empty() {
+            "none, as the configuration has no groups".to_owned()
+        } else {
+            let nearest = nearest(groups, name);
+            format!("a group of the configuration, such as {nearest}")
+        };
+        let found = format!("{name:?}");
+        Err(ValidationError::new("group", expected, found))
+    }
+}
+
+/// The groups that are most like the one that is not known.
+fn nearest(groups: &BTreeMap<String, usize>, name: &str) -> String {
+    const MOST: usize = 3;
+    let mut nearest: Vec<_> = groups.keys().collect();
+    nearest.sort_by_cached_key(|group| strsim::levenshtein(group, name));
+    let quoted = nearest.iter().take(MOST).map(|group| format!("{group:?}"));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 impl ExecutionRequest {
@@ -467,6 +596,18 @@ impl ExecutionRequest {
             check_text("stdin.file", &file.to_string_lossy())?;
         }
         self.user.as_ref().map_or(Ok(()), User::validate)
+    }
+
+    /// Each attempt is given the same.
+    fn check_input_of_retry(&self) -> Result<(), ValidationError> {
+        match &self.stdin {
+            Some(stdin) if !stdin.can_be_read_twice() => Err(ValidationError::new(
+                "stdin",
+                "with retry, text, bytes or a file, which every attempt can read",
+                "what can be read only once",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Where its output goes.

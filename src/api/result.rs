@@ -18,17 +18,18 @@ use crate::api::step_key::StepKey;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionStatus {
-    /// It waits for a slot, or for descriptors.
+    /// It waits for a slot, its group, or descriptors.
     Pending,
-    /// Its process runs, or its output is still being read.
+    /// Its process runs, its output is still being read, or its next attempt is awaited.
     Running,
-    /// The command exited with code 0.
+    /// The command exited with code 0, or another of
+    /// [`ExecutionRequest::success_exit_codes`](crate::ExecutionRequest::success_exit_codes).
     Completed,
     /// It exited with another code, was ended by a signal, could not be started, or printed more than it may.
     Failed,
     /// It was cancelled, whatever its exit code.
     Cancelled,
-    /// Its deadline passed, whatever its exit code.
+    /// Its deadline passed, or it printed nothing for too long, whatever its exit code.
     Timeout,
     /// A step of a plan that was not started, because of what became of others; `error` says of which.
     Skipped,
@@ -65,6 +66,10 @@ pub enum ResultErrorCode {
     SpawnFailed,
     /// It printed too much for the strategy `fail_execution`.
     OutputSizeExceeded,
+    /// It printed nothing for [`ExecutionRequest::idle_timeout_ms`](crate::ExecutionRequest::idle_timeout_ms).
+    Idle,
+    /// Its lease was not renewed in time: [`ExecutionRequest::lease_ms`](crate::ExecutionRequest::lease_ms).
+    LeaseLost,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
     /// all the same. Or what feeds its input has failed, for which it was ended.
     Io,
@@ -167,6 +172,18 @@ pub struct ExecutionResult {
     pub plan_id: Option<Uuid>,
     /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none.
     pub step: Option<StepKey>,
+    /// Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
+    /// step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
+    pub cancel_reason: Option<String>,
+    /// Of a request with [`ExecutionRequest::retry`](crate::ExecutionRequest::retry) each attempt, the first one included;
+    /// else empty. What the rest of the result tells of output, exit and process is that of the last one;
+    /// [`ExecutionResult::started_at`], [`ExecutionResult::queued_ms`] and [`ExecutionResult::duration_ms`] count from the
+    /// first one.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "readonly ExecutionAttempt[]"))
+    )]
+    pub attempts: Vec<ExecutionAttempt>,
     /// What the request said about itself.
     pub metadata: ExecutionMetadata,
 }
@@ -179,6 +196,22 @@ impl ExecutionResult {
     pub fn all(&self) -> String {
         self.output_order.merge(&self.stdout, &self.stderr)
     }
+}
+
+/// How one attempt of an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExecutionAttempt {
+    /// The exit code of the command. `null` if a signal ended it, or if it was not started.
+    pub exit_code: Option<i64>,
+    /// The signal that ended the command, or `null`.
+    pub signal: Option<String>,
+    /// When its process was started, in UTC, or `null` if it was not.
+    pub started_at: Option<DateTime<Utc>>,
+    /// The time from the start of its process to its end, in milliseconds.
+    pub duration_ms: u64,
+    /// What went wrong, in words, or `null`.
+    pub error: Option<String>,
 }
 
 #[cfg(feature = "node")]

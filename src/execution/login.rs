@@ -4,6 +4,7 @@
 //! It is read once in the life of the host, when it is first asked for, by an execution like any other: whatever a
 //! profile starts is ended with it, also where the host ends first.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -146,9 +147,11 @@ async fn run(
         &request.metadata,
         Arc::default(),
         None,
+        None,
     );
     let entered = registry.enter(&execution);
-    let slot = entered.and_then(|()| Slots::new(1, 0).take());
+    let slots = Slots::new(1, 0, &BTreeMap::new());
+    let slot = entered.and_then(|()| slots.take(None, request.priority));
     let slot = slot.map_err(|error| error.to_string())?;
     let (sender, decided) = oneshot::channel();
     let decision = Decision::new(request.id, Arc::clone(&registry), |decided| {
@@ -157,6 +160,7 @@ async fn run(
     let start = Start {
         config: Arc::new(config),
         registry,
+        slots,
         execution: Arc::clone(&execution),
         handlers: Handlers::default(),
         runtime,

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::output::{StderrTarget, StdoutTarget};
-use crate::api::request::{Command, ExecutionRequest};
+use crate::api::request::{Command, ExecutionRequest, StopSignal};
 use crate::api::stdin::Stdin;
 use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
 use crate::process::{
-    self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, Outlet, account,
-    can_be_input, is_at, tag,
+    self, Account, Attributes, EXECUTION_ID, HAS_ATTRIBUTES, Invocation, MAX_EXIT_CODE, Outlet,
+    account, can_be_input, is_at, tag,
 };
 use crate::state::login;
 
@@ -39,6 +39,7 @@ pub(crate) fn resolve(
     environment: &Environment,
     guarded: bool,
 ) -> Result<Invocation, Unresolved> {
+    check_system(request)?;
     let base = working_dir(request, environment)?;
     let serial = tag::next_serial();
     let account = account(request)?;
@@ -101,6 +102,47 @@ pub(crate) fn check_files(
         words(&request.command, &Search::of_child(&variables, &base))?;
     }
     Ok(())
+}
+
+/// Checks what one system has and another has not.
+pub(crate) fn check_system(request: &ExecutionRequest) -> Result<(), ValidationError> {
+    if !process::can_ask_with(stop_signal(request.stop_signal)) {
+        let expected = "SIGTERM: no process is asked to end on this system";
+        let found = request.stop_signal.as_str();
+        return Err(ValidationError::new("stop_signal", expected, found));
+    }
+    let success = request.success_exit_codes.iter().flatten();
+    check_exit_codes("success_exit_codes", success)?;
+    let retried = request
+        .retry
+        .iter()
+        .flat_map(|retry| retry.exit_codes.iter().flatten());
+    check_exit_codes("retry.exit_codes", retried)
+}
+
+/// Checks that commands may exit with these codes.
+fn check_exit_codes<'a>(
+    field: &str,
+    codes: impl Iterator<Item = &'a u64>,
+) -> Result<(), ValidationError> {
+    match codes.enumerate().find(|(_, code)| **code > MAX_EXIT_CODE) {
+        Some((index, code)) => Err(ValidationError::new(
+            format!("{field}[{index}]"),
+            format!("an exit code, 0 to {MAX_EXIT_CODE}"),
+            code.to_string(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What asks the processes of a request to end.
+pub(super) fn stop_signal(asked: StopSignal) -> process::StopSignal {
+    match asked {
+        StopSignal::Terminate => process::StopSignal::Terminate,
+        StopSignal::Interrupt => process::StopSignal::Interrupt,
+        StopSignal::HangUp => process::StopSignal::HangUp,
+        StopSignal::Quit => process::StopSignal::Quit,
+    }
 }
 
 fn working_dir(

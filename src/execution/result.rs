@@ -10,18 +10,31 @@ use crate::api::config::OversizedOutputStrategy;
 use crate::api::output::OutputBytes;
 use crate::api::result::{CpuUsage, ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::process::{self, CpuTime, ExitStatus};
-use crate::state::cancellation::Cause;
+use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::{empty_result, millis};
 
+#[derive(Debug)]
 struct Verdict {
     status: ExecutionStatus,
     error: Option<String>,
     code: Option<ResultErrorCode>,
+    reason: Reason,
+}
+
+impl Verdict {
+    fn of(status: ExecutionStatus, error: Option<String>) -> Self {
+        Self {
+            status,
+            error,
+            code: None,
+            reason: None,
+        }
+    }
 }
 
 impl Running {
     pub(super) fn result(
-        self,
+        &self,
         start: &Moment,
         queued_ms: u64,
         reader: &mut Reader,
@@ -77,6 +90,7 @@ impl Running {
             log_path: files.log_path,
             error: (!words.is_empty()).then(|| words.join("; ")),
             error_code: verdict.code,
+            cancel_reason: verdict.reason.as_deref().map(Into::into),
             ..self.unstarted()
         }
     }
@@ -84,57 +98,93 @@ impl Running {
     fn verdict(&self, ending: &Ending, is_exceeded: bool, has_problems: bool) -> Verdict {
         let fails_over_limit =
             self.config.oversized_output_strategy == OversizedOutputStrategy::FailExecution;
-        let cause = match ending.cause {
+        let cause = match &ending.cause {
             // The command may have ended by itself before that was seen.
-            None if is_exceeded && fails_over_limit => Some(Cause::OutputLimit),
-            cause => cause,
+            None if is_exceeded && fails_over_limit => Some(&Cause::OutputLimit),
+            cause => cause.as_ref(),
         };
-        let (status, error) = match (cause, ending.exit.status) {
-            (Some(cause), _) => self.stopped(cause),
-            (None, ExitStatus::Code(0)) => (ExecutionStatus::Completed, None),
-            (None, ExitStatus::Code(code)) => (
-                ExecutionStatus::Failed,
-                Some(format!("exited with code {code}")),
-            ),
-            (None, ExitStatus::Signal(signal)) => {
-                let error = format!("ended by {}", process::signal_name(signal));
-                (ExecutionStatus::Failed, Some(error))
-            }
-            (None, ExitStatus::Lost | ExitStatus::Alive) => (ExecutionStatus::Failed, None),
-        };
+        let verdict = cause.map_or_else(
+            || self.exited(ending.exit.status),
+            |cause| self.stopped(cause),
+        );
         Verdict {
-            status,
-            error,
-            code: match cause {
-                Some(Cause::OutputLimit) => Some(ResultErrorCode::OutputSizeExceeded),
-                Some(Cause::Input) => Some(ResultErrorCode::Io),
-                _ => has_problems.then_some(ResultErrorCode::Io),
-            },
+            code: verdict
+                .code
+                .or_else(|| has_problems.then_some(ResultErrorCode::Io)),
+            ..verdict
         }
     }
 
-    /// What a cause makes of the status, and in words.
-    fn stopped(&self, cause: Cause) -> (ExecutionStatus, Option<String>) {
-        let (status, error) = match cause {
-            Cause::Cancel => (ExecutionStatus::Cancelled, "cancelled".into()),
-            Cause::Deadline(ms) => (ExecutionStatus::Timeout, format!("timed out after {ms} ms")),
+    /// What the end of a command makes of the status, if it ended by itself.
+    fn exited(&self, exit: ExitStatus) -> Verdict {
+        let failed = |error| Verdict::of(ExecutionStatus::Failed, error);
+        match exit {
+            ExitStatus::Code(code) if self.is_success(code) => {
+                Verdict::of(ExecutionStatus::Completed, None)
+            }
+            ExitStatus::Code(code) => failed(Some(format!("exited with code {code}"))),
+            ExitStatus::Signal(signal) => {
+                failed(Some(format!("ended by {}", process::signal_name(signal))))
+            }
+            ExitStatus::Lost | ExitStatus::Alive => failed(None),
+        }
+    }
+
+    fn is_success(&self, code: i64) -> bool {
+        match &self.success_exit_codes {
+            Some(codes) => codes
+                .iter()
+                .any(|success| u64::try_from(code) == Ok(*success)),
+            None => code == 0,
+        }
+    }
+
+    /// What a cause makes of it.
+    fn stopped(&self, cause: &Cause) -> Verdict {
+        let (status, code, error) = match cause {
+            Cause::Cancel(_) => (ExecutionStatus::Cancelled, None, "cancelled".into()),
+            Cause::Deadline(ms) => {
+                let error = format!("timed out after {ms} ms");
+                (ExecutionStatus::Timeout, None, error)
+            }
             Cause::PlanDeadline(ms) => {
                 let error = format!("its plan timed out after {ms} ms");
-                (ExecutionStatus::Timeout, error)
+                (ExecutionStatus::Timeout, None, error)
+            }
+            Cause::Idle(ms) => {
+                let error = format!("timed out because it printed nothing for {ms} ms");
+                (ExecutionStatus::Timeout, Some(ResultErrorCode::Idle), error)
             }
             Cause::OutputLimit => {
                 let limit = self.config.max_output_size_bytes;
                 let error =
                     format!("ended because it printed more than {limit} bytes to one stream");
-                (ExecutionStatus::Failed, error)
+                let code = ResultErrorCode::OutputSizeExceeded;
+                (ExecutionStatus::Failed, Some(code), error)
+            }
+            Cause::Lease => {
+                let error = "ended because its lease was not renewed in time".into();
+                (
+                    ExecutionStatus::Failed,
+                    Some(ResultErrorCode::LeaseLost),
+                    error,
+                )
             }
             Cause::Input => {
                 let problem = self.execution.input.problem().unwrap_or_default();
                 let error = format!("ended because its input could not be read: {problem}");
-                (ExecutionStatus::Failed, error)
+                (ExecutionStatus::Failed, Some(ResultErrorCode::Io), error)
             }
         };
-        (status, Some(error))
+        Verdict {
+            status,
+            error: Some(error),
+            code,
+            reason: match cause {
+                Cause::Cancel(reason) => reason.clone(),
+                _ => None,
+            },
+        }
     }
 
     pub(super) fn not_started(&self, error: String) -> ExecutionResult {
@@ -145,14 +195,45 @@ impl Running {
         }
     }
 
-    pub(super) fn stopped_before_start(&self, cause: Cause) -> ExecutionResult {
-        let (status, error) = self.stopped(cause);
-        let error = error.unwrap_or_default();
-        let comma = if cause == Cause::Cancel { "" } else { "," };
+    pub(super) fn stopped_before_start(&self, cause: &Cause) -> ExecutionResult {
+        let verdict = self.stopped_before(cause, "it was started");
         ExecutionResult {
-            status,
-            error: Some(format!("{error}{comma} before it was started")),
+            status: verdict.status,
+            error: verdict.error,
+            error_code: verdict.code,
+            cancel_reason: verdict.reason.as_deref().map(Into::into),
             ..self.unstarted()
+        }
+    }
+
+    /// What a cause makes of the last attempt, which another one was to follow.
+    pub(super) fn stopped_between(
+        &self,
+        last: ExecutionResult,
+        cause: &Cause,
+        next: u64,
+    ) -> ExecutionResult {
+        let verdict = self.stopped_before(cause, &format!("attempt {next} was started"));
+        ExecutionResult {
+            status: verdict.status,
+            error: verdict.error,
+            error_code: verdict.code,
+            cancel_reason: verdict.reason.as_deref().map(Into::into),
+            ..last
+        }
+    }
+
+    fn stopped_before(&self, cause: &Cause, what: &str) -> Verdict {
+        let verdict = self.stopped(cause);
+        let comma = if matches!(cause, Cause::Cancel(_)) {
+            ""
+        } else {
+            ","
+        };
+        let error = verdict.error.unwrap_or_default();
+        Verdict {
+            error: Some(format!("{error}{comma} before {what}")),
+            ..verdict
         }
     }
 

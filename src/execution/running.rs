@@ -1,11 +1,7 @@
-//! One execution from `execute` to its result: wait for a slot, start, be supervised, settle.
+//! One attempt of an execution: wait for a slot, start, be supervised.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,17 +13,19 @@ use super::input::Feed;
 use super::output::log::{AppendFile, Files, Log};
 use super::output::log_files::Kind;
 use super::output::reader::{OutputOptions, Progress, Reader};
-pub(crate) use super::supervise::deadline_after;
+use super::output::writer::Writer;
+use super::resolve::stop_signal;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
-use crate::api::event::{Ended, ExecutionEvent};
+use crate::api::event::ExecutionEvent;
 use crate::api::request::ExecutionRequest;
-use crate::api::result::{ExecutionResult, ExecutionStatus};
+use crate::api::result::ExecutionResult;
 use crate::process::scarcity::{self, Lack};
-use crate::process::{self, Invocation, SpawnError, Spawned, pool};
+use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
 use crate::state::cancellation::Cause;
-use crate::state::execution::{Execution, empty_result, ended_with_runtime, millis};
-use crate::state::registry::{Registry, Unit};
+use crate::state::execution::{Execution, millis};
+use crate::state::lease::deadline_after;
+use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
 
 /// How long a try to start may take before it is taken for one that hangs with its file system.
@@ -40,15 +38,19 @@ pub(crate) struct Running {
     pub config: Arc<ExecutionConfig>,
     pub handlers: Handlers,
     pub timeout_ms: u64,
+    pub idle_timeout_ms: Option<u64>,
+    pub stop_signal: StopSignal,
+    /// `None`: 0 alone.
+    pub success_exit_codes: Option<Vec<u64>>,
     pub plan_deadline: Option<PlanDeadline>,
     pub feed: Feed,
-    pub files: Files,
+    pub writer: Writer,
     pub output: OutputOptions,
     /// Whether the result has the output as bytes.
     pub keep_bytes: bool,
     pub keep_background: bool,
     /// Tells that it waits for a slot, which comes before its start.
-    pub pending: Option<Telling>,
+    pending: Mutex<Option<Telling>>,
 }
 
 /// An event on its way to handlers that may take their time.
@@ -66,12 +68,23 @@ pub(crate) struct PlanDeadline {
 pub(crate) enum Begun {
     /// What was made for it is not acceptable.
     Invalid(String),
+    /// It was stopped before it had its turn.
+    Stopped(Cause),
     /// The program cannot be started.
     Unstartable(String),
     /// There was no slot yet.
     Waiting(Box<Invocation>, MaybeSlot),
     /// The start was tried.
     Tried(Box<Invocation>, Slot, Result<Spawned, SpawnError>),
+}
+
+/// How an attempt ended.
+pub(super) struct Attempted {
+    pub result: ExecutionResult,
+    /// What ended it before its time.
+    pub cause: Option<Cause>,
+    /// Held until nothing of it is left.
+    pub slot: Option<Slot>,
 }
 
 impl Running {
@@ -93,88 +106,102 @@ impl Running {
             log: config
                 .log_output
                 .then(|| Log::new(log_path, &config, &execution)),
-            raw: request.output_log_path.take().map(AppendFile::new),
+            raw: request.output_log_path.clone().map(AppendFile::new),
             overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
             own: [None, None],
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
+            idle_timeout_ms: request.idle_timeout_ms,
+            stop_signal: stop_signal(request.stop_signal),
+            success_exit_codes: request.success_exit_codes.take(),
             plan_deadline: None,
-            feed: Feed::of(request.stdin.take(), &execution),
+            feed: Feed::of(&mut request.stdin, &execution),
             output: OutputOptions {
                 split_on: request.split_on,
                 strip_ansi: request.strip_ansi,
+                own_files: [false; 2],
             },
             keep_bytes: request.keep_bytes,
             keep_background: request.keep_background,
-            pending: None,
+            pending: Mutex::default(),
             execution,
             registry,
             config,
             handlers,
-            files,
+            writer: Writer::new(files),
         }
     }
 
-    /// Lives it. Whatever happens, the execution is settled in the end: also when its runtime ends first, even
-    /// before this future was polled, or when something panics.
-    pub fn live(self, begun: Begun) -> impl Future<Output = ()> + Send {
-        let settling = Settling {
-            execution: Arc::clone(&self.execution),
-            registry: Arc::clone(&self.registry),
+    /// One attempt: waits for its slot, starts, and is supervised until nothing of it is left.
+    pub(super) async fn attempt(&self, begun: Begun) -> Attempted {
+        let without_slot = |result, cause| Attempted {
+            result,
+            cause,
+            slot: None,
         };
-        async move {
-            let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
-            let lived = unless_it_panics(Box::pin(self.run(begun))).await;
-            let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
-            drop(slot);
-            settling
-                .conclude(result, handlers, config.drain_max())
-                .await;
-        }
-    }
-
-    async fn run(mut self, begun: Begun) -> (ExecutionResult, Option<Slot>) {
+        let stopped = |cause: Cause| without_slot(self.stopped_before_start(&cause), Some(cause));
         let (invocation, slot, tried) = match begun {
-            Begun::Invalid(error) => return (self.invalid(error), None),
-            Begun::Unstartable(error) => return (self.not_started(error), None),
+            Begun::Invalid(error) => return without_slot(self.invalid(error), None),
+            Begun::Stopped(cause) => {
+                self.has_told_pending().await;
+                return stopped(cause);
+            }
+            Begun::Unstartable(error) => {
+                self.has_told_pending().await;
+                return without_slot(self.not_started(error), None);
+            }
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {
                 if matches!(maybe_slot, MaybeSlot::Waiting(_)) {
-                    self.pending = tell_pending(&self.execution, &self.handlers);
+                    self.set_pending(tell_pending(&self.execution, &self.handlers));
                 }
                 let slot = tokio::select! {
                     biased;
                     cause = self.execution.stop.asked() => Err(cause),
-                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel),
+                    slot = maybe_slot.slot() => slot.ok_or(Cause::Cancel(None)),
                 };
                 let slot = match slot {
                     Ok(slot) => slot,
                     Err(cause) => {
                         self.has_told_pending().await;
-                        return (self.stopped_before_start(cause), None);
+                        return stopped(cause);
                     }
                 };
                 (invocation, slot, None)
             }
         };
-        let attempt = self.start(Arc::new(*invocation), tried).await;
-        if !matches!(attempt, Attempt::Started(_)) {
+        let tried = self.start(Arc::new(*invocation), tried).await;
+        if !matches!(tried, Tried::Started(_)) {
             self.has_told_pending().await;
         }
-        let result = match attempt {
-            Attempt::Started(spawned) => self.supervise(spawned).await,
-            Attempt::Stopped(cause) => self.stopped_before_start(cause),
-            Attempt::Failed(error) => self.not_started(error),
+        let attempted = match tried {
+            Tried::Started(spawned) => self.supervise(spawned).await,
+            Tried::Stopped(cause) => stopped(cause),
+            Tried::Failed(error) => without_slot(self.not_started(error), None),
         };
-        (result, Some(slot))
+        Attempted {
+            slot: Some(slot),
+            ..attempted
+        }
     }
 
     /// Resolves once it was told that it waits, which comes before its end; a handler that hangs is not waited for.
-    async fn has_told_pending(&mut self) {
-        if let Some(told) = self.pending.take() {
+    async fn has_told_pending(&self) {
+        if let Some(told) = self.take_pending() {
             drop(timeout(self.config.drain_max(), told).await);
         }
+    }
+
+    pub fn set_pending(&self, pending: Option<Telling>) {
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    }
+
+    fn take_pending(&self) -> Option<Telling> {
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Starts the process; while that fails for lack of something that others hold, waits for it to be given back.
@@ -182,21 +209,21 @@ impl Running {
         &self,
         invocation: Arc<Invocation>,
         mut tried: Option<Result<Spawned, SpawnError>>,
-    ) -> Attempt {
+    ) -> Tried {
         let mut lack = None;
         loop {
             let end_of_another = scarcity::next_end();
             let outcome = if tried.is_some() {
                 tried.take()
             } else if let Some(cause) = self.execution.stop.cause() {
-                return Attempt::Stopped(cause);
+                return Tried::Stopped(cause);
             } else {
                 try_to_start(Arc::clone(&invocation), &mut lack).await
             };
             let error = match outcome {
-                Some(Ok(spawned)) => return Attempt::Started(spawned),
+                Some(Ok(spawned)) => return Tried::Started(spawned),
                 Some(Err(error)) => error,
-                None => return Attempt::Failed("the start panicked".into()),
+                None => return Tried::Failed("the start panicked".into()),
             };
             if matches!(error, SpawnError::Scarce(_)) {
                 let again = lack.get_or_insert_with(Lack::new).next_try(end_of_another);
@@ -209,7 +236,7 @@ impl Running {
                 }
             }
             let program = invocation.program.display();
-            return Attempt::Failed(format!(
+            return Tried::Failed(format!(
                 "program not started: \"{program}\": {}",
                 error.error()
             ));
@@ -230,26 +257,35 @@ impl Running {
         }
     }
 
-    async fn supervise(mut self, mut spawned: Spawned) -> ExecutionResult {
+    async fn supervise(&self, mut spawned: Spawned) -> Attempted {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
-        self.files.own = std::mem::take(&mut spawned.files)
+        let own = std::mem::take(&mut spawned.files)
             .map(|opened| opened.map(|(path, file)| AppendFile::opened(path, file)));
+        let output = OutputOptions {
+            own_files: own.each_ref().map(Option::is_some),
+            ..self.output
+        };
+        self.writer.take_own(own).await;
         let (child, stdin, readers) = match spawned.adopt() {
             Ok(adopted) => adopted,
             Err(error) => {
-                return self.not_started(format!("process not watched, so it was killed: {error}"));
+                let error = format!("process not watched, so it was killed: {error}");
+                return Attempted {
+                    result: self.not_started(error),
+                    cause: None,
+                    slot: None,
+                };
             }
         };
         self.execution.set_running(start.at);
         let progress = Progress::new();
-        let files = std::mem::take(&mut self.files);
         let mut reader = Reader::new(
             Arc::clone(&self.execution),
             readers,
             &self.config,
-            self.output,
-            files,
+            output,
+            self.writer.clone(),
             self.handlers.clone(),
             self.keep_background,
         );
@@ -259,12 +295,13 @@ impl Running {
             progress: &progress,
             handlers: &self.handlers,
             deadline: self.deadline(start.instant),
+            idle_timeout_ms: self.idle_timeout_ms,
+            stop_signal: self.stop_signal,
             keep_background: self.keep_background,
         };
-        let feed = std::mem::replace(&mut self.feed, Feed::Nothing);
         let ending = {
             let started = started_event(&self.execution, &start);
-            let pending = self.pending.take();
+            let pending = self.take_pending();
             let handlers = &self.handlers;
             let work = async {
                 if let Some(told) = pending {
@@ -276,7 +313,7 @@ impl Running {
             tokio::pin!(work);
             // A command that closed its output may still read its input.
             let feed = async {
-                feed.run(stdin, &self.execution).await;
+                self.feed.run(stdin, &self.execution).await;
                 std::future::pending::<Infallible>().await
             };
             tokio::select! {
@@ -289,7 +326,11 @@ impl Running {
             // What the command has left running goes on to print.
             tokio::spawn(reader.read_on());
         }
-        result
+        Attempted {
+            result,
+            cause: ending.cause,
+            slot: None,
+        }
     }
 }
 
@@ -307,37 +348,8 @@ async fn try_to_start(
     outcome.await
 }
 
-/// Resolves with the outcome of a future; with `None` if it panics, and what it held is dropped then.
-async fn unless_it_panics<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
-    poll_fn(|context| {
-        let poll = AssertUnwindSafe(|| Pin::new(&mut future).poll(context));
-        catch_unwind(poll).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
-}
-
-/// What was printed is without secrets already. What was added since the result was made counts too.
-fn hide_secrets(execution: &Execution, result: &mut ExecutionResult) {
-    if execution.secrets.changes() > 0 {
-        result.command = execution.command();
-        result.error = result
-            .error
-            .take()
-            .map(|error| execution.secrets.hide(error));
-    }
-}
-
-/// The result of an execution whose life panicked: its process was killed when it was dropped.
-fn panicked(execution: &Execution) -> ExecutionResult {
-    let error = "the engine, or a handler of its events, panicked; the command was killed";
-    ExecutionResult {
-        started_at: execution.started_at.get().copied(),
-        error: Some(error.into()),
-        ..empty_result(execution)
-    }
-}
-
-enum Attempt {
+/// What became of a start.
+enum Tried {
     Started(Spawned),
     Stopped(Cause),
     Failed(String),
@@ -369,7 +381,6 @@ fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
         timestamp: start.at,
     }
 }
-
 /// Tells, without waiting for it, that an execution waits for a slot.
 pub(crate) fn tell_pending(execution: &Execution, handlers: &Handlers) -> Option<Telling> {
     if handlers.is_empty() {
@@ -382,68 +393,4 @@ pub(crate) fn tell_pending(execution: &Execution, handlers: &Handlers) -> Option
         timestamp: Utc::now(),
     };
     Some(tokio::spawn(async move { handlers.on_event(event).await }))
-}
-
-pub(super) fn terminal_event(
-    execution: &Execution,
-    result: &Arc<ExecutionResult>,
-) -> ExecutionEvent {
-    let ended = Ended {
-        execution_id: result.id,
-        origin: Arc::clone(execution.origin()),
-        timestamp: result.completed_at,
-        result: Arc::clone(result),
-    };
-    match result.status {
-        ExecutionStatus::Completed => ExecutionEvent::Completed(ended),
-        ExecutionStatus::Cancelled => ExecutionEvent::Cancelled(ended),
-        ExecutionStatus::Timeout => ExecutionEvent::Timeout(ended),
-        ExecutionStatus::Skipped => ExecutionEvent::Skipped(ended),
-        _ => ExecutionEvent::Failed(ended),
-    }
-}
-
-/// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
-/// because the runtime ends or by a defect. Then the execution is settled here.
-pub(crate) struct Settling {
-    pub execution: Arc<Execution>,
-    pub registry: Arc<Registry>,
-}
-
-impl Settling {
-    /// Settles it, and tells its end before who waits for it is woken.
-    pub async fn conclude(
-        self,
-        mut result: ExecutionResult,
-        handlers: Handlers,
-        patience: Duration,
-    ) {
-        hide_secrets(&self.execution, &mut result);
-        let result = Arc::new(result);
-        self.settle(Arc::clone(&result));
-        if !handlers.is_empty() {
-            let told = handlers.on_end(terminal_event(&self.execution, &result));
-            // A handler that hangs must not keep everybody else from the result.
-            drop(timeout(patience, told).await);
-        }
-    }
-
-    fn settle(&self, result: Arc<ExecutionResult>) {
-        self.execution.outcome.set(result);
-        self.execution.secrets.forget();
-        // A step is forgotten with its plan.
-        if !self.execution.is_step() {
-            let unit = Unit::Execution(Arc::clone(&self.execution));
-            self.registry.finish(&unit);
-        }
-    }
-}
-
-impl Drop for Settling {
-    fn drop(&mut self) {
-        if self.execution.outcome.get().is_none() {
-            self.settle(ended_with_runtime(&self.execution));
-        }
-        self.execution.announce();
-    }
 }

@@ -8,23 +8,27 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
-use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
+use crate::execution::begin::{begin, in_words, resolve_for};
 use crate::execution::handlers::Handlers;
-use crate::execution::resolve::{Unresolved, resolve};
-use crate::execution::running::{Begun, PlanDeadline, Running, Settling, Telling};
+use crate::execution::resolve::Unresolved;
+use crate::execution::retry::Again;
+use crate::execution::running::{Begun, PlanDeadline, Running, Telling};
+use crate::execution::settle::Settling;
 use crate::process::environment::Environment;
-use crate::process::{Invocation, spawn};
+use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::{Execution, empty_result};
 use crate::state::registry::Registry;
-use crate::state::slots::{MaybeSlot, Slot};
+use crate::state::slots::{MaybeSlot, Slot, Slots};
 
 /// An execution on its way to its process.
 pub(crate) struct Start {
     pub config: Arc<ExecutionConfig>,
     pub registry: Arc<Registry>,
     pub execution: Arc<Execution>,
+    pub slots: Arc<Slots>,
     pub handlers: Handlers,
     pub runtime: Handle,
 }
@@ -39,6 +43,15 @@ pub(crate) struct StepTurn {
     pub is_made: bool,
 }
 
+/// The end of a step that is never to be started.
+pub(crate) struct NeverStarted {
+    pub status: ExecutionStatus,
+    pub error: String,
+    pub code: Option<ResultErrorCode>,
+    /// That of a cancel.
+    pub reason: Reason,
+}
+
 impl Start {
     /// Resolves a request, and starts it if it need not wait.
     pub fn decide(
@@ -48,10 +61,7 @@ impl Start {
         maybe_slot: MaybeSlot,
         decision: Decision<impl FnOnce(Result<Uuid>)>,
     ) {
-        let resolved = self.resolve(&request, &environment);
-        // Its directory is not held on to for longer than the start takes.
-        drop(environment);
-        let resolved = match resolved {
+        let resolved = match resolve_for(&self.config, &request, &environment) {
             Err(Unresolved::Invalid(error)) => {
                 // Who is told of the refusal may want the slot at once.
                 drop(maybe_slot);
@@ -63,8 +73,8 @@ impl Start {
             Ok(invocation) => Ok(invocation),
         };
         decision.accept();
-        let begun = unless_it_panics(|| self.begin(resolved, maybe_slot));
-        self.live(request, begun, StepTurn::default());
+        let begun = unless_it_panics(|| begin(&self.execution, resolved, maybe_slot));
+        self.live(request, begun, StepTurn::default(), Some(environment));
     }
 
     /// The same for a step of a plan, whose files were checked when the plan was accepted.
@@ -76,41 +86,28 @@ impl Start {
         turn: StepTurn,
     ) {
         let begun = unless_it_panics(|| {
-            let resolved = self.resolve(&request, &environment);
-            drop(environment);
-            let resolved = match resolved {
-                // In a result no field is named: Rust and TypeScript spell it differently.
-                Err(Unresolved::Invalid(ValidationError {
-                    expected, found, ..
-                })) => {
-                    let error = format!("not started: expected {expected}, found {found}");
-                    if turn.is_made {
-                        // With the error the slot is given back: who is told of it may want it at once.
-                        drop(slot);
-                        return Begun::Invalid(error);
-                    }
-                    Err(error)
+            match resolve_for(&self.config, &request, &environment) {
+                Err(unresolved @ Unresolved::Invalid(_)) if turn.is_made => {
+                    // With the error the slot is given back: who is told of it may want it at once.
+                    drop(slot);
+                    Begun::Invalid(in_words(unresolved))
                 }
-                Err(Unresolved::Unstartable(error)) => Err(error),
-                Ok(invocation) => Ok(invocation),
-            };
-            self.begin(resolved, MaybeSlot::Slot(slot))
+                resolved => {
+                    let resolved = resolved.map_err(in_words);
+                    begin(&self.execution, resolved, MaybeSlot::Slot(slot))
+                }
+            }
         });
-        self.live(request, begun, turn);
+        self.live(request, begun, turn, Some(environment));
     }
 
     /// Settles an execution that is never to be started.
-    pub fn never_start(
-        self,
-        status: ExecutionStatus,
-        error: String,
-        error_code: Option<ResultErrorCode>,
-        pending: Option<Telling>,
-    ) {
+    pub fn never_start(self, end: NeverStarted, pending: Option<Telling>) {
         let result = ExecutionResult {
-            status,
-            error: Some(error),
-            error_code,
+            status: end.status,
+            error: Some(end.error),
+            error_code: end.code,
+            cancel_reason: end.reason.as_deref().map(Into::into),
             ..empty_result(&self.execution)
         };
         let settling = Settling {
@@ -127,34 +124,19 @@ impl Start {
         });
     }
 
-    fn resolve(
-        &self,
-        request: &ExecutionRequest,
-        environment: &Environment,
-    ) -> std::result::Result<Invocation, Unresolved> {
-        let mut invocation = resolve(request, environment, self.config.orphan_protection)?;
-        let logs = request.log_output.unwrap_or(self.config.log_output);
-        invocation.files = usize::from(logs) + usize::from(request.output_log_path.is_some());
-        Ok(invocation)
+    /// Settles an execution that was stopped before it had its turn.
+    pub fn stopped(self, request: ExecutionRequest, cause: Cause, turn: StepTurn) {
+        self.live(request, Begun::Stopped(cause), turn, None);
     }
 
-    fn begin(
-        &self,
-        resolved: std::result::Result<Invocation, String>,
-        maybe_slot: MaybeSlot,
-    ) -> Begun {
-        match (resolved, maybe_slot) {
-            // With the error the slot is given back: who is told of the failure may want it at once.
-            (Err(error), _) => Begun::Unstartable(error),
-            (Ok(invocation), MaybeSlot::Slot(slot)) if self.execution.stop.cause().is_none() => {
-                let tried = spawn(&invocation);
-                Begun::Tried(Box::new(invocation), slot, tried)
-            }
-            (Ok(invocation), maybe_slot) => Begun::Waiting(Box::new(invocation), maybe_slot),
-        }
-    }
-
-    fn live(self, mut request: ExecutionRequest, begun: Begun, turn: StepTurn) {
+    /// `environment` is that of further attempts.
+    fn live(
+        self,
+        mut request: ExecutionRequest,
+        begun: Begun,
+        turn: StepTurn,
+        environment: Option<Environment>,
+    ) {
         // What finds secrets is made here, and not on the threads that read.
         drop(self.execution.secrets.mask());
         let mut running = Running::new(
@@ -165,8 +147,17 @@ impl Start {
             &mut request,
         );
         running.plan_deadline = turn.deadline;
-        running.pending = turn.pending;
-        self.runtime.spawn(running.live(begun));
+        running.set_pending(turn.pending);
+        let again = request.retry.take().zip(environment);
+        let again = again.map(|(retry, environment)| {
+            Box::new(Again {
+                retry,
+                request: Arc::new(request),
+                environment,
+                slots: self.slots,
+            })
+        });
+        self.runtime.spawn(running.live(begun, again));
     }
 }
 

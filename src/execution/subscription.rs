@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch};
 use crate::api::result::ExecutionResult;
-use crate::execution::running::terminal_event;
+use crate::execution::settle::terminal_event;
 use crate::state::execution::Execution;
 
 /// The events of an execution from [`subscribe`](crate::ExecutionEngine::subscribe) on, its terminal one the last.

@@ -2,14 +2,15 @@
 
 use std::pin::Pin;
 
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use super::handlers::Handlers;
 use super::output::reader::Progress;
 use crate::api::config::ExecutionConfig;
 use crate::process::tree::Tree;
-use crate::process::{Child, Exit, ExitStatus, TreeEnd, escapees};
+use crate::process::{Child, Exit, ExitStatus, StopSignal, TreeEnd, escapees};
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::lease::deadline_after;
 
 /// How the processes of an execution ended.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct Ending {
 }
 
 /// When an execution is to be over, and whose deadline that is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deadline {
     pub at: Instant,
     pub cause: Cause,
@@ -41,6 +42,8 @@ pub(crate) struct Supervisor<'a> {
     pub progress: &'a Progress,
     pub handlers: &'a Handlers,
     pub deadline: Deadline,
+    pub idle_timeout_ms: Option<u64>,
+    pub stop_signal: StopSignal,
     pub keep_background: bool,
 }
 
@@ -81,11 +84,12 @@ impl Supervisor<'_> {
     pub async fn run(&self, mut child: Child, work: Work<'_>) -> Ending {
         let mut streams = Streams { work, done: false };
         let cause = self.watch(&mut child, &mut streams).await;
+        let is_forced = cause.is_some();
         let mut ending = match cause {
             None => self.clear_up(child, &mut streams).await,
             Some(cause) => self.end(cause, child, &mut streams).await,
         };
-        self.deliver_rest(&mut streams, cause.is_some()).await;
+        self.deliver_rest(&mut streams, is_forced).await;
         ending.delivered = streams.done;
         ending
     }
@@ -93,6 +97,7 @@ impl Supervisor<'_> {
     /// Waits until the command ends by itself, or is to be ended: then with the reason.
     async fn watch(&self, child: &mut Child, streams: &mut Streams<'_>) -> Option<Cause> {
         loop {
+            let have_ended = streams.done;
             tokio::select! {
                 biased;
                 cause = self.stop.asked() => return Some(cause),
@@ -102,16 +107,52 @@ impl Supervisor<'_> {
                     if child.is_dead() {
                         return self.stop.end();
                     }
-                    self.stop.ask(self.deadline.cause);
+                    self.stop.ask(self.deadline.cause.clone());
                 }
+                // What was printed meanwhile is read before it is asked for how long nothing was.
                 () = streams.finished() => {}
+                idle_ms = self.idle(have_ended) => {
+                    if child.is_dead() {
+                        return self.stop.end();
+                    }
+                    self.stop.ask(Cause::Idle(idle_ms));
+                }
+            }
+        }
+    }
+
+    /// Resolves once nothing was printed for too long. Waiting for the consumer is no silence of the command; where both
+    /// streams have ended, nothing is waited for but the command.
+    async fn idle(&self, have_ended: bool) -> u64 {
+        let Some(idle_ms) = self.idle_timeout_ms else {
+            return std::future::pending().await;
+        };
+        let mut is_sure = false;
+        loop {
+            let now = Instant::now();
+            let waits = have_ended || self.progress.waits_for_bytes();
+            let since = if waits {
+                self.progress.last_activity()
+            } else {
+                now
+            };
+            let idle_at = deadline_after(since, idle_ms);
+            if now < idle_at {
+                is_sure = false;
+                sleep_until(idle_at).await;
+            } else if is_sure {
+                return idle_ms;
+            } else {
+                // Where the host was stopped meanwhile, a clock may tell before a pipe does: who waits again hears both.
+                is_sure = true;
+                sleep(Duration::from_millis(1)).await;
             }
         }
     }
 
     /// Ends the command and all it has started: asks, and kills after the grace.
     async fn end(&self, cause: Cause, mut child: Child, streams: &mut Streams<'_>) -> Ending {
-        let tree = child.tree();
+        let tree = child.tree().asked_with(self.stop_signal);
         let kill_at = Instant::now() + self.config.termination_grace();
         let end = tree.end_all(child.exited(), kill_at, self.stop.urgent());
         let mut end = streams.during(end).await;
@@ -141,7 +182,7 @@ impl Supervisor<'_> {
             (false, None)
         } else {
             let (left_company, tree) = child.leave();
-            (left_company, Some(tree))
+            (left_company, Some(tree.asked_with(self.stop_signal)))
         };
         self.drain(streams, self.at_once()).await;
         let end = match tree {
@@ -256,10 +297,4 @@ impl Supervisor<'_> {
             }
         }
     }
-}
-
-/// The longest deadline that a clock can hold; a longer one is none.
-pub(crate) fn deadline_after(start: Instant, timeout_ms: u64) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    start + Duration::from_millis(timeout_ms).min(CENTURY)
 }

@@ -101,7 +101,7 @@ impl Shared {
         self.live().insert(token, live);
         if self.is_closed() {
             window.close();
-            stop.ask(Cause::Cancel);
+            stop.ask(its_environment_ended());
         }
     }
 
@@ -170,9 +170,13 @@ impl Shared {
         self.questions().waiting.clear();
         for live in self.live().values() {
             live.window.close();
-            live.stop.ask(Cause::Cancel);
+            live.stop.ask(its_environment_ended());
         }
     }
+}
+
+fn its_environment_ended() -> Cause {
+    Cause::cancel_by_engine("the environment that started it ended")
 }
 
 /// One evaluation of the package in one environment.
@@ -255,11 +259,11 @@ impl Channel {
         self.shared.forget(token);
     }
 
-    /// Asks an execution or a plan to stop, if it runs.
+    /// Asks an execution or a plan to stop, if it runs, for a reason or none.
     #[napi(catch_unwind)]
-    pub fn stop(&self, token: u32) {
+    pub fn stop(&self, token: u32, reason: Option<String>) {
         if let Some(live) = self.shared.live().get(&token) {
-            live.stop.ask(Cause::Cancel);
+            live.stop.ask(Cause::Cancel(reason.map(Into::into)));
         }
     }
 }

@@ -92,6 +92,7 @@ impl NativeEngine {
 
     /// Starts an execution; what becomes of it is told through the channel, to `token`. `variables`: each as `NAME=value`
     /// and a NUL byte; without them, those of the process are read, which is only for a thread that alone changes them.
+    /// `reason`: why it is never to be started, where `wants` says so.
     #[napi(catch_unwind)]
     pub fn execute(
         &self,
@@ -100,8 +101,10 @@ impl NativeEngine {
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: u32,
+        reason: Option<String>,
     ) -> Option<Failure> {
-        self.submit(token, request, stdin, variables, Wants(wants))
+        let wants = Wants(wants);
+        self.submit(token, request, stdin, variables, wants, wants.stop(reason))
             .err()
             .map(Failure::from)
     }
@@ -113,6 +116,7 @@ impl NativeEngine {
         stdin: Option<Either<String, Uint8Array>>,
         variables: Option<String>,
         wants: Wants,
+        stop: Arc<Stop>,
     ) -> Result<()> {
         let request = parse_request(json, stdin)?;
         let subscribers = Arc::clone(&self.subscribers);
@@ -122,7 +126,6 @@ impl NativeEngine {
             wants,
             subscribers,
         ));
-        let stop = wants.stop();
         self.channel.enter(token, handler.window(), &stop);
         let options = ExecuteOptions {
             handler: Some(Arc::clone(&handler) as _),
@@ -146,8 +149,7 @@ impl NativeEngine {
     }
 
     /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
-    /// `tokens`, in their order; `wants` of the plan and of each step. `inputs`: what of a step is not in
-    /// the JSON.
+    /// `tokens`, in their order. `inputs`: what of a step is not in the JSON.
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
@@ -156,14 +158,14 @@ impl NativeEngine {
         plan: String,
         inputs: Vec<StepInput>,
         variables: Option<String>,
-        wants: Vec<u32>,
+        wanted: PlanWants,
     ) {
-        let [wants, step_wants] = [0, 1].map(|index| Wants(wants.get(index).copied().unwrap_or(0)));
+        let (wants, step_wants) = (Wants(wanted.plan), Wants(wanted.steps));
         let inputs = inputs
             .into_iter()
             .map(|input| (input.step as usize, (input.stdin.map(bytes), input.made_as)))
             .collect();
-        let stop = wants.stop();
+        let stop = wants.stop(wanted.reason);
         self.channel.enter(token, &Arc::default(), &stop);
         let submission = PlanSubmission {
             engine: self.engine.clone(),
@@ -336,11 +338,11 @@ impl NativeEngine {
 
     /// Settles `token` once nothing of an execution is left running.
     #[napi(catch_unwind)]
-    pub fn cancel(&self, token: u32, id: String) {
+    pub fn cancel(&self, token: u32, id: String, reason: Option<String>) {
         let engine = self.engine.clone();
         self.answer(token, async move {
             engine
-                .cancel(parse_id(&id)?)
+                .end(parse_id(&id)?, reason.map(Into::into))
                 .await
                 .map(|()| Value::Undefined)
         });
@@ -371,6 +373,18 @@ impl NativeEngine {
     pub fn fail_stdin(&self, id: String, problem: String) {
         // One that is not known any more has ended.
         let _ = parse_id(&id).and_then(|id| self.engine.fail_stdin(id, problem));
+    }
+
+    /// Says that an execution is still wanted, for that many milliseconds from now.
+    #[napi(catch_unwind)]
+    pub fn renew_lease(&self, id: String, lease_ms: Option<f64>) -> Answer {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be a positive integer"
+        )]
+        let lease_ms = lease_ms.map(|ms| ms as u64);
+        Answer::of(parse_id(&id).and_then(|id| self.engine.renew(id, lease_ms)))
     }
 
     /// Settles `token` with the end of a log.
@@ -511,6 +525,16 @@ pub struct StepInput {
 
 /// The same, by the index of the step.
 type StepInputs = HashMap<usize, (Option<Vec<u8>>, Option<String>)>;
+/// What is to be told of a plan.
+#[napi(object)]
+pub struct PlanWants {
+    /// Of the plan.
+    pub plan: u32,
+    /// Of each step.
+    pub steps: u32,
+    /// Why it is never to be started, where what is wanted of the plan says so.
+    pub reason: Option<String>,
+}
 
 /// A plan on its way to the engine.
 struct PlanSubmission {

@@ -25,7 +25,7 @@ pub enum Wanted {
     Stderr = 2,
     /// How it ended.
     Result = 4,
-    /// Events besides lines and the end: the start, and the progress of a plan.
+    /// Events besides lines and the end: starts, that another attempt follows, and the progress of a plan.
     Started = 8,
     /// Whether the promise of `execute` is to be settled.
     Accepted = 16,
@@ -46,11 +46,11 @@ impl Wants {
         self.0 & wanted as u32 != 0
     }
 
-    /// What it is asked to begin with.
-    pub fn stop(self) -> Arc<Stop> {
+    /// What it is asked to begin with; `reason` is that of a cancel.
+    pub fn stop(self, reason: Option<String>) -> Arc<Stop> {
         let stop = Arc::<Stop>::default();
         if self.has(Wanted::Nothing) {
-            stop.ask(Cause::Cancel);
+            stop.ask(Cause::Cancel(reason.map(Into::into)));
         }
         stop
     }
@@ -169,6 +169,19 @@ impl EventHandler for Handler {
                     });
                 }
             }
+            ExecutionEvent::Retrying {
+                attempt,
+                delay_ms,
+                error,
+                timestamp,
+                ..
+            } if self.wants(Wanted::Started) => self.channel.send(Message::Retrying {
+                token,
+                attempt,
+                delay_ms,
+                error,
+                at: millis(timestamp),
+            }),
             ExecutionEvent::Completed(ended)
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
@@ -186,7 +199,9 @@ impl EventHandler for Handler {
                 self.tell_unfinished(OutputStream::Stderr, line, timestamp)
                     .await;
             }
-            ExecutionEvent::Progress { .. } | ExecutionEvent::PlanCompleted { .. } => {}
+            ExecutionEvent::Retrying { .. }
+            | ExecutionEvent::Progress { .. }
+            | ExecutionEvent::PlanCompleted { .. } => {}
         }
     }
 

@@ -44,6 +44,8 @@ pub enum Told {
     Bytes,
     /// A line that is not finished.
     Unfinished,
+    /// That another attempt follows.
+    Retrying,
 }
 
 /// What is told.
@@ -81,6 +83,13 @@ pub(super) enum Message {
         token: u32,
         pid: u32,
         command: String,
+        at: f64,
+    },
+    Retrying {
+        token: u32,
+        attempt: u64,
+        delay_ms: u64,
+        error: String,
         at: f64,
     },
     Ended {
@@ -196,7 +205,8 @@ impl Message {
                 } else {
                     Numbers(partial)
                 };
-                let [stream, size] = [stream as usize, size].map(|count| Number(number(count)));
+                let [stream, size] =
+                    [stream as u64, size as u64].map(|count| Number(number(count)));
                 let values = [stream, Value::Text(text), partial, Number(at), size];
                 (Told::Output, token, values)
             }
@@ -208,7 +218,8 @@ impl Message {
                 size,
                 ..
             } => {
-                let [stream, size] = [stream as usize, size].map(|count| Number(number(count)));
+                let [stream, size] =
+                    [stream as u64, size as u64].map(|count| Number(number(count)));
                 let values = [stream, Value::Bytes(Bytes::Own(bytes)), size];
                 (Told::Bytes, token, filled_up(values))
             }
@@ -220,7 +231,8 @@ impl Message {
                 size,
                 ..
             } => {
-                let [stream, size] = [stream as usize, size].map(|count| Number(number(count)));
+                let [stream, size] =
+                    [stream as u64, size as u64].map(|count| Number(number(count)));
                 let values = [stream, Value::Text(line), Number(at), size];
                 (Told::Unfinished, token, filled_up(values))
             }
@@ -232,6 +244,17 @@ impl Message {
             } => {
                 let values = [Number(pid.into()), Value::text(command), Number(at)];
                 (Told::Started, token, filled_up(values))
+            }
+            Self::Retrying {
+                token,
+                attempt,
+                delay_ms,
+                error,
+                at,
+            } => {
+                let [attempt, delay_ms] = [attempt, delay_ms].map(|count| Number(number(count)));
+                let values = [attempt, delay_ms, Value::text(error), Number(at)];
+                (Told::Retrying, token, filled_up(values))
             }
             Self::Ended { token, result } => {
                 let values = result.map_or_else(|| filled_up([]), |result| *result);
@@ -253,7 +276,8 @@ impl Message {
                 at,
             } => {
                 let command = command.map_or(Undefined, Value::text);
-                let [completed, total] = [completed, total].map(|count| Number(number(count)));
+                let [completed, total] =
+                    [completed, total].map(|count| Number(number(count as u64)));
                 (
                     Told::Progress,
                     token,
@@ -269,7 +293,7 @@ impl Message {
                 step,
                 question,
             } => {
-                let values = [Number(number(step)), Number(question.into())];
+                let values = [Number(number(step as u64)), Number(question.into())];
                 (Told::Make, token, filled_up(values))
             }
             Self::Warning { code, text } => {
@@ -324,7 +348,7 @@ pub(super) fn millis(time: chrono::DateTime<chrono::Utc>) -> f64 {
     millis
 }
 
-fn number(count: usize) -> f64 {
+fn number(count: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
     let number = count as f64;
     number

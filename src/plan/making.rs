@@ -10,13 +10,11 @@ use crate::api::step::{RequestFn, StepResults};
 /// A request that was made, or why there is none.
 pub(super) type Made = Result<ExecutionRequest, String>;
 
-/// The steps between their turn and their slot: their requests are being made, or have been.
+/// The steps whose requests are being made.
 pub(super) struct Making {
     tasks: JoinSet<Made>,
     steps: HashMap<Id, usize>,
-    aborts: HashMap<usize, AbortHandle>,
-    /// Those that wait for their slot.
-    made: BTreeMap<usize, ExecutionRequest>,
+    aborts: BTreeMap<usize, AbortHandle>,
     most_at_once: usize,
 }
 
@@ -25,16 +23,15 @@ impl Making {
         Self {
             tasks: JoinSet::new(),
             steps: HashMap::new(),
-            aborts: HashMap::new(),
-            made: BTreeMap::new(),
+            aborts: BTreeMap::new(),
             most_at_once,
         }
     }
 
-    /// Whether another may be made now. As many wait for a slot as could have one: the later a request is made, the more
+    /// Whether another may be made now, where that many wait for their slots already. As many wait for a slot as could have one: the later a request is made, the more
     /// results it can be made from.
-    pub fn has_room(&self) -> bool {
-        self.aborts.len() + self.made.len() < self.most_at_once
+    pub fn has_room(&self, made: usize) -> bool {
+        self.aborts.len() + made < self.most_at_once
     }
 
     pub fn start(
@@ -66,35 +63,23 @@ impl Making {
         }
     }
 
-    /// Keeps a request until there is a slot for it.
-    pub fn keep(&mut self, step: usize, request: ExecutionRequest) {
-        self.made.insert(step, request);
-    }
-
-    pub fn first_made(&self) -> Option<usize> {
-        self.made.first_key_value().map(|(&step, _)| step)
-    }
-
-    pub fn take_made(&mut self) -> Option<(usize, ExecutionRequest)> {
-        self.made.pop_first()
-    }
-
     /// Gives a step up; returns whether it was here.
     pub fn withdraw(&mut self, step: usize) -> bool {
         let abort = self.aborts.remove(&step);
         if let Some(abort) = &abort {
             abort.abort();
         }
-        abort.is_some() || self.made.remove(&step).is_some()
+        abort.is_some()
     }
 
     /// Gives all of them up, and returns which those were.
     pub fn withdraw_all(&mut self) -> Vec<usize> {
-        let steps = self.aborts.keys().chain(self.made.keys());
-        let steps: Vec<_> = steps.copied().collect();
-        for &step in &steps {
-            self.withdraw(step);
-        }
-        steps
+        let all = std::mem::take(&mut self.aborts);
+        all.into_iter()
+            .map(|(step, abort)| {
+                abort.abort();
+                step
+            })
+            .collect()
     }
 }

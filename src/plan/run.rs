@@ -1,6 +1,6 @@
 //! The life of a plan: it reacts to steps that end, to slots that become free, to a cancel and to its deadline.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::making::{Made, Making};
 use super::schedule::{Outcome, Schedule, Skip};
+use super::turns::Turns;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{Result, ValidationError};
 use crate::api::event::ExecutionEvent;
@@ -21,19 +22,20 @@ use crate::api::result::{ExecutionStatus, ResultErrorCode};
 use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
 use crate::execution::login::{self, Need};
-use crate::execution::running::{PlanDeadline, Telling, deadline_after, tell_pending};
+use crate::execution::running::{PlanDeadline, Telling, tell_pending};
 use crate::execution::secrets::{Collector, displayed};
-use crate::execution::start::{Decision, Start, StepTurn};
+use crate::execution::start::{Decision, NeverStarted, Start, StepTurn};
 use crate::masking::secret::Secret;
 use crate::process::environment::Environment;
-use crate::state::cancellation::{Cause, Stop};
+use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
-use crate::state::execution::{Displayed, Execution, Step, StepNews};
+use crate::state::execution::{Displayed, Execution, Step, StepNews, keep_to_lease};
+use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
 use crate::state::secrets::{SecretSet, SecretSets};
-use crate::state::slots::{MaybeSlot, Slot, Slots};
+use crate::state::slots::{Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
 pub(crate) struct PlanContext {
@@ -86,7 +88,9 @@ pub(crate) fn steps_of(
             Some(request) => (displayed(&request.command, secrets), &request.metadata),
             None => (Displayed::not_yet(secrets), &unknown),
         };
-        let execution = Execution::new(id, displayed, metadata, Arc::default(), Some(place));
+        let lease_ms = step.known().and_then(|request| request.lease_ms);
+        let stop = Arc::default();
+        let execution = Execution::new(id, displayed, metadata, stop, Some(place), lease_ms);
         if let Some(request) = step.known() {
             execution.input.open_for(request);
         }
@@ -186,11 +190,12 @@ struct Steps {
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     deadline: Option<PlanDeadline>,
-    /// For the next step; one at a time, so that a long plan does not keep others out of the line.
-    maybe_slot: Option<MaybeSlot>,
-    /// Those that were told that they wait for it.
+    turns: Turns,
+    /// Those that were told that they wait for their slots.
     pending: HashMap<usize, Told>,
     making: Making,
+    /// Those whose requests were made.
+    made: HashSet<usize>,
     /// Those that run, by the number of their start.
     running: BTreeMap<usize, usize>,
     /// For each step, the number of its start.
@@ -224,7 +229,8 @@ enum Happening {
     Deadline(u64),
     News(StepNews),
     Made(usize, Box<Made>),
-    Turn(Option<Slot>),
+    /// Of a lane.
+    Turn(usize, Option<Slot>),
 }
 
 impl Steps {
@@ -245,8 +251,9 @@ impl Steps {
             plan,
             news,
             context,
-            maybe_slot: None,
+            turns: Turns::default(),
             pending: HashMap::new(),
+            made: HashSet::new(),
             running: BTreeMap::new(),
             last_start: 0,
             asked: Asked::Nothing,
@@ -262,15 +269,8 @@ impl Steps {
 
     async fn next(&mut self) -> Happening {
         self.make_requests();
-        match (self.next_to_start(), &self.maybe_slot) {
-            (None, _) => self.maybe_slot = None,
-            (Some(_), None) => self.maybe_slot = Some(self.context.slots.take_for_plan()),
-            (Some(_), Some(_)) => {}
-        }
-        if let (Some(step), Some(MaybeSlot::Waiting(_))) = (self.next_to_start(), &self.maybe_slot)
-        {
-            self.tell_pending(step);
-        }
+        self.turns.hold(&self.context.slots, self.schedule.next());
+        self.tell_pending();
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
             biased;
@@ -283,36 +283,21 @@ impl Steps {
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
             (step, made) = self.making.next() => Happening::Made(step, Box::new(made)),
-            slot = turn(&mut self.maybe_slot) => Happening::Turn(slot),
+            (lane, slot) = self.turns.next() => Happening::Turn(lane, slot),
         }
-    }
-
-    /// The step that the next slot is for: one whose request was made comes before those that are new.
-    fn next_to_start(&self) -> Option<usize> {
-        let made = self.making.first_made();
-        made.or_else(|| {
-            self.schedule
-                .peek()
-                .filter(|&step| !self.is_to_be_made(step))
-        })
-    }
-
-    fn is_to_be_made(&self, step: usize) -> bool {
-        matches!(self.requests[step], Some(StepRequest::Made { .. }))
     }
 
     /// Lets requests be made whose turn has come. They take no slot meanwhile: what makes them may run executions of its
     /// own.
     fn make_requests(&mut self) {
-        while self.making.has_room()
-            && let Some(step) = self.schedule.peek()
-            && let Some(StepRequest::Made { make, .. }) = &self.requests[step]
+        while self.making.has_room(self.schedule.made())
+            && let Some(step) = self.schedule.next_to_make()
         {
-            let make = make.clone();
-            self.schedule.start_next();
-            self.requests[step] = None;
-            let plan = Arc::clone(&self.plan);
-            self.making.start(step, make, move || plan.results());
+            self.schedule.begin_to_make(step);
+            if let Some(StepRequest::Made { make, .. }) = self.requests[step].take() {
+                let plan = Arc::clone(&self.plan);
+                self.making.start(step, make, move || plan.results());
+            }
         }
     }
 
@@ -321,13 +306,11 @@ impl Steps {
         match happening {
             Happening::Stop(asked) => self.stop(asked),
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
-            Happening::News(StepNews::Cancelled(step)) => {
-                if self.making.withdraw(step) || self.schedule.start_out_of_turn(step) {
-                    self.never_start(
-                        step,
-                        ExecutionStatus::Cancelled,
-                        "cancelled before it was started",
-                    );
+            Happening::News(StepNews::Stopped(step)) => {
+                if let Some(cause) = self.plan.steps[step].stop.cause()
+                    && self.take_out(step)
+                {
+                    self.stop_before_start(step, cause);
                 }
             }
             Happening::News(StepNews::Ended(step)) => {
@@ -335,10 +318,9 @@ impl Steps {
                 return true;
             }
             Happening::Made(step, made) => self.take_request(step, *made),
-            Happening::Turn(slot) => {
-                self.maybe_slot = None;
+            Happening::Turn(lane, slot) => {
                 if let Some(slot) = slot {
-                    self.start_next(slot);
+                    self.start_next(lane, slot);
                 }
             }
         }
@@ -356,19 +338,28 @@ impl Steps {
                 .and_then(|secrets| {
                     let displayed = displayed(&request.command, secrets);
                     let sets = &self.context.secret_sets;
-                    execution.set_request(displayed, &request.metadata, sets)
+                    execution.set_request(displayed, &request.metadata, request.lease_ms, sets)
                 });
             checked.map_err(|error| error.to_string())?;
             execution.input.open_for(&request);
             Ok(request)
         });
         match checked {
-            Ok(request) => self.making.keep(step, request),
-            Err(error) => {
-                let failed = ExecutionStatus::Failed;
-                let error = format!("its request could not be made: {error}");
-                self.settle(step, failed, error, Some(ResultErrorCode::InvalidStep));
+            Ok(request) => {
+                keep_to_lease(&self.plan.steps[step], &self.context.runtime);
+                self.schedule.has_made(step, &request);
+                self.requests[step] = Some(StepRequest::Known(Box::new(request)));
+                self.made.insert(step);
             }
+            Err(error) => self.settle(
+                step,
+                NeverStarted {
+                    status: ExecutionStatus::Failed,
+                    error: format!("its request could not be made: {error}"),
+                    code: Some(ResultErrorCode::InvalidStep),
+                    reason: None,
+                },
+            ),
         }
     }
 
@@ -387,16 +378,11 @@ impl Steps {
         .collect(request, |error| error)
     }
 
-    fn start_next(&mut self, slot: Slot) {
-        let made = self.making.take_made();
-        let is_made = made.is_some();
-        let Some((step, request)) = made.or_else(|| {
-            let step = self.schedule.start_next()?;
-            match self.requests[step].take()? {
-                StepRequest::Known(request) => Some((step, *request)),
-                StepRequest::Made { .. } => None,
-            }
-        }) else {
+    fn start_next(&mut self, lane: usize, slot: Slot) {
+        let Some(step) = self.schedule.start_next(lane) else {
+            return;
+        };
+        let Some(StepRequest::Known(request)) = self.requests[step].take() else {
             return;
         };
         self.last_start += 1;
@@ -408,22 +394,27 @@ impl Steps {
         let turn = StepTurn {
             deadline: self.deadline,
             pending: telling,
-            is_made,
+            is_made: self.made.remove(&step),
         };
         let (runtime, stop) = (&start.runtime, &start.execution.stop);
-        let need = Need::of([&request], &environment, runtime, stop);
+        let need = Need::of([&*request], &environment, runtime, stop);
         login::submit(need, move || {
-            start.start_step(request, environment, slot, turn);
+            start.start_step(*request, environment, slot, turn);
         });
     }
 
-    fn tell_pending(&mut self, step: usize) {
-        if self.pending.contains_key(&step) {
-            return;
+    /// Tells the next step of each lane that it waits, once.
+    fn tell_pending(&mut self) {
+        let waiting = self
+            .schedule
+            .next()
+            .filter(|next| self.turns.waits(next.lane) && !self.pending.contains_key(&next.step));
+        let waiting: Vec<_> = waiting.map(|next| next.step).collect();
+        for step in waiting {
+            let handlers = self.new_handlers_of(step);
+            let telling = tell_pending(&self.plan.steps[step], &handlers);
+            self.pending.insert(step, Told { handlers, telling });
         }
-        let handlers = self.new_handlers_of(step);
-        let telling = tell_pending(&self.plan.steps[step], &handlers);
-        self.pending.insert(step, Told { handlers, telling });
     }
 
     fn handlers_of(&mut self, step: usize) -> Told {
@@ -438,21 +429,41 @@ impl Steps {
         (self.context.handlers_of_step)(step).and_listeners_of(&self.plan.steps[step])
     }
 
-    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str) {
-        self.settle(step, status, error.to_owned(), None);
+    fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str, reason: Reason) {
+        let end = NeverStarted {
+            status,
+            error: error.to_owned(),
+            code: None,
+            reason,
+        };
+        self.settle(step, end);
     }
 
-    fn settle(
-        &mut self,
-        step: usize,
-        status: ExecutionStatus,
-        error: String,
-        error_code: Option<ResultErrorCode>,
-    ) {
+    fn settle(&mut self, step: usize, end: NeverStarted) {
         self.requests[step] = None;
         let Told { handlers, telling } = self.handlers_of(step);
-        self.start_of(step, handlers)
-            .never_start(status, error, error_code, telling);
+        self.start_of(step, handlers).never_start(end, telling);
+    }
+
+    /// Takes a step out that waits for its turn, its request or its slot; false if it does not.
+    fn take_out(&mut self, step: usize) -> bool {
+        self.making.withdraw(step)
+            || self.schedule.withdraw_made(step)
+            || self.schedule.start_out_of_turn(step)
+    }
+
+    fn stop_before_start(&mut self, step: usize, cause: Cause) {
+        let Some(StepRequest::Known(request)) = self.requests[step].take() else {
+            let reason = self.plan.steps[step].stop.cancel_reason();
+            let error = "cancelled before it was started";
+            return self.never_start(step, ExecutionStatus::Cancelled, error, reason);
+        };
+        let Told { handlers, telling } = self.handlers_of(step);
+        let turn = StepTurn {
+            pending: telling,
+            ..StepTurn::default()
+        };
+        self.start_of(step, handlers).stopped(*request, cause, turn);
     }
 
     fn start_of(&self, step: usize, handlers: Handlers) -> Start {
@@ -460,6 +471,7 @@ impl Steps {
             config: Arc::clone(&self.context.config),
             registry: Arc::clone(&self.context.registry),
             execution: Arc::clone(&self.plan.steps[step]),
+            slots: Arc::clone(&self.context.slots),
             handlers,
             runtime: self.context.runtime.clone(),
         }
@@ -512,21 +524,23 @@ impl Steps {
                 "nothing that it depends on has failed"
             };
             let error = format!("skipped because {why}");
-            self.never_start(skip.step, ExecutionStatus::Skipped, &error);
+            self.never_start(skip.step, ExecutionStatus::Skipped, &error, None);
         }
     }
 
     fn stop(&mut self, asked: Asked) {
         self.asked = asked;
         self.ended_by.get_or_insert(ExecutionStatus::Cancelled);
+        let reason = self.plan.stop.cancel_reason();
         for &step in self.running.values() {
             let stop = &self.plan.steps[step].stop;
+            let cause = Cause::Cancel(reason.clone());
             match asked {
-                Asked::ToEndAtOnce => stop.ask_again(Cause::Cancel),
-                Asked::ToEnd | Asked::Nothing => stop.ask(Cause::Cancel),
+                Asked::ToEndAtOnce => stop.ask_again(cause),
+                Asked::ToEnd | Asked::Nothing => stop.ask(cause),
             }
         }
-        self.start_no_more("its plan was cancelled before it was started");
+        self.start_no_more("its plan was cancelled before it was started", &reason);
     }
 
     /// What runs has the deadline of the plan as its own.
@@ -540,17 +554,18 @@ impl Steps {
             }
         }
         let error = format!("its plan timed out after {timeout_ms} ms, before it was started");
-        if self.start_no_more(&error) {
+        if self.start_no_more(&error, &None) {
             self.ended_by.get_or_insert(ExecutionStatus::Timeout);
         }
     }
 
     /// Returns whether there was something that was to be started.
-    fn start_no_more(&mut self, error: &str) -> bool {
+    fn start_no_more(&mut self, error: &str, reason: &Reason) -> bool {
         let mut withdrawn = self.making.withdraw_all();
+        withdrawn.extend(self.schedule.withdraw_all_made());
         withdrawn.extend(self.schedule.withdraw_all());
         for &step in &withdrawn {
-            self.never_start(step, ExecutionStatus::Cancelled, error);
+            self.never_start(step, ExecutionStatus::Cancelled, error, reason.clone());
         }
         !withdrawn.is_empty()
     }
@@ -575,14 +590,6 @@ async fn passed(deadline: Option<PlanDeadline>) -> u64 {
             sleep_until(deadline.at).await;
             deadline.timeout_ms
         }
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves when the slot is there.
-async fn turn(maybe_slot: &mut Option<MaybeSlot>) -> Option<Slot> {
-    match maybe_slot {
-        Some(maybe_slot) => maybe_slot.slot().await,
         None => std::future::pending().await,
     }
 }
@@ -673,7 +680,7 @@ mod tests {
         let config = ExecutionConfig::default();
         let context = PlanContext {
             registry: Arc::new(Registry::new(config.max_in_memory_executions)),
-            slots: Slots::new(1, 0),
+            slots: Slots::new(1, 0, &BTreeMap::new()),
             config: Arc::new(config),
             environment: Environment::current(),
             secret_sets: Arc::default(),
@@ -686,10 +693,10 @@ mod tests {
         };
         let mut steps = Steps::new(plan, news, context, request, Some(deadline));
         steps.begin();
-        assert_eq!(steps.schedule.start_next(), Some(0));
+        assert_eq!(steps.schedule.start_next(0), Some(0));
         // The plan has not been told of its deadline yet, only of the step.
         steps.react(Happening::News(StepNews::Ended(0)));
-        assert_eq!(steps.schedule.peek(), None);
+        assert_eq!(steps.schedule.next().count(), 0);
         assert_eq!(steps.ended_by, Some(ExecutionStatus::Timeout));
         for step in &steps.plan.steps[1..] {
             let result = step.outcome.wait().await;

@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::ready::{Next, Ready};
 use crate::api::plan::{ExecutionStrategy, PlanSteps};
-use crate::api::step::When;
+use crate::api::request::ExecutionRequest;
+use crate::api::step::{PlanStep, When};
 
 /// The steps of a plan, and how far each has come.
 #[derive(Debug)]
 pub(super) struct Schedule {
     steps: Vec<Step>,
-    /// Those that wait for nothing but a place, lowest index first.
-    ready: BTreeSet<usize>,
+    /// Those that wait for nothing but a slot, or for their request.
+    ready: Ready,
     limit: usize,
     stop_on_error: bool,
     running: usize,
@@ -78,7 +80,7 @@ impl Schedule {
                     is_after_gap: false,
                 })
                 .collect(),
-            ready: BTreeSet::new(),
+            ready: Ready::none_of(steps.iter().map(PlanStep::known)),
             limit: rules.limit,
             stop_on_error: rules.stop_on_error,
             running: 0,
@@ -102,18 +104,62 @@ impl Schedule {
         skips
     }
 
-    /// The next step that may start now.
-    pub fn peek(&self) -> Option<usize> {
+    /// The next step of each lane that may start now.
+    pub fn next(&self) -> impl Iterator<Item = Next<'_>> {
+        let has_room = self.running < self.limit;
+        let may_start = move |next: &Next<'_>| next.is_made || has_room;
+        self.ready.next().filter(may_start)
+    }
+
+    /// The next step whose request may be made now. Where there is a limit, those before it start first.
+    pub fn next_to_make(&self) -> Option<usize> {
+        let step = self.ready.next_to_make()?;
+        let is_first = || self.ready.first_known().is_none_or(|first| step < first);
+        let has_room = self.running < self.limit;
+        (has_room && (self.limit == usize::MAX || is_first())).then_some(step)
+    }
+
+    /// Lets the request of that step be made; it counts as running from here on.
+    pub fn begin_to_make(&mut self, step: usize) {
+        self.ready.remove(step);
+        self.steps[step].phase = Phase::Running;
+        self.running += 1;
+    }
+
+    /// The request of a step was made: now it waits for a slot.
+    pub fn has_made(&mut self, step: usize, request: &ExecutionRequest) {
+        self.ready.insert_made(step, request);
+    }
+
+    /// How many wait for a slot whose requests were made.
+    pub fn made(&self) -> usize {
+        self.ready.made().count()
+    }
+
+    /// Takes a step out whose request was made, to be ended at once; false if it does not wait for its slot.
+    pub fn withdraw_made(&mut self, step: usize) -> bool {
+        self.steps[step].phase == Phase::Running && self.ready.remove(step)
+    }
+
+    /// Takes out all of these.
+    pub fn withdraw_all_made(&mut self) -> Vec<usize> {
+        let made: Vec<_> = self.ready.made().collect();
+        for &step in &made {
+            self.ready.remove(step);
+        }
+        made
+    }
+
+    /// The next step of a lane that may start; it counts as running from here on.
+    pub fn start_next(&mut self, lane: usize) -> Option<usize> {
+        // It has a place among those that run already.
+        if self.ready.is_made(lane) {
+            return self.ready.take(lane);
+        }
         if self.running >= self.limit {
             return None;
         }
-        self.ready.first().copied()
-    }
-
-    /// The next step that may start; it counts as running from here on.
-    pub fn start_next(&mut self) -> Option<usize> {
-        let step = self.peek()?;
-        self.ready.remove(&step);
+        let step = self.ready.take(lane)?;
         self.steps[step].phase = Phase::Running;
         self.running += 1;
         Some(step)
@@ -123,7 +169,7 @@ impl Schedule {
     pub fn start_out_of_turn(&mut self, step: usize) -> bool {
         let waits = self.steps[step].phase == Phase::Waiting;
         if waits {
-            self.ready.remove(&step);
+            self.ready.remove(step);
             self.steps[step].phase = Phase::Running;
             self.running += 1;
         }
@@ -216,7 +262,7 @@ impl Schedule {
     fn withdraw(&mut self, step: usize, is_caused: bool, skips: &mut Vec<Skip>) {
         if self.steps[step].phase == Phase::Waiting {
             self.steps[step].phase = Phase::Withdrawn;
-            self.ready.remove(&step);
+            self.ready.remove(step);
             skips.push(Skip { step, is_caused });
         }
     }
@@ -431,7 +477,11 @@ mod tests {
         let mut running = Vec::new();
         let mut order = case.order.iter().cycle();
         while !schedule.is_over() {
-            while let Some(step) = schedule.start_next() {
+            loop {
+                let lane = schedule.next().map(|next| next.lane).next();
+                let Some(step) = lane.and_then(|lane| schedule.start_next(lane)) else {
+                    break;
+                };
                 for other in ancestors(case, step) {
                     prop_assert!(ends[other].is_some(), "{step} began before {other} ended");
                 }
@@ -477,14 +527,15 @@ mod tests {
         fn nothing_starts_once_all_was_withdrawn(case in cases()) {
             let mut schedule = Schedule::new(&steps_of(&case));
             let skipped = schedule.begin();
-            let first = schedule.start_next();
+            let lane = schedule.next().map(|next| next.lane).next();
+            let first = lane.and_then(|lane| schedule.start_next(lane));
             let mut left = schedule.withdraw_all();
             left.extend(first);
             left.extend(skipped.iter().map(|skip| skip.step));
             prop_assert_eq!(left.len(), case.needs.len());
             for step in left {
                 prop_assert_eq!(schedule.end(step, Outcome::Failure), []);
-                prop_assert_eq!(schedule.start_next(), None);
+                prop_assert_eq!(schedule.next().count(), 0);
             }
             prop_assert!(schedule.is_over());
         }

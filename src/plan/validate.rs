@@ -9,7 +9,7 @@ use crate::api::plan::{ExecutionPlan, ExecutionStrategy, PlanSteps};
 use crate::api::request::{Command, check_secrets};
 use crate::api::step::{PlanStep, StepRequest};
 use crate::api::step_key::StepKey;
-use crate::execution::resolve::check_files;
+use crate::execution::resolve::{check_files, check_system};
 use crate::masking::text;
 use crate::process::environment::Environment;
 
@@ -77,6 +77,8 @@ impl ExecutionPlan {
             let Some(request) = step.known() else {
                 continue;
             };
+            let within = |error: ValidationError| error.within(&self.steps.keys()[index].path());
+            check_system(request).map_err(within)?;
             let script = match &request.command {
                 Command::Script {
                     path, interpreter, ..
@@ -87,8 +89,7 @@ impl ExecutionPlan {
             let inherits = script.and(Some(&request.inherit_env));
             let is_other = (&request.user, request.umask, request.nice);
             if seen.insert((&request.working_dir, script, path, inherits, is_other)) {
-                let checked = check_files(request, environment);
-                checked.map_err(|error| error.within(&self.steps.keys()[index].path()))?;
+                check_files(request, environment).map_err(within)?;
             }
         }
         Ok(())

@@ -33,8 +33,8 @@ use windows as system;
 #[cfg(feature = "node")]
 pub(crate) use system::has_variables;
 pub(crate) use system::{
-    Child, Directory, PipeReader, PipeWriter, Spawned, can_be_input, is_at, is_scarce, signal_name,
-    spawn,
+    Child, Directory, MAX_EXIT_CODE, PipeReader, PipeWriter, Spawned, can_ask_with, can_be_input,
+    is_at, is_scarce, signal_name, spawn,
 };
 pub(crate) use system::{escapees, files, guardian, program, tree};
 
@@ -265,6 +265,15 @@ impl Exit {
 pub(crate) struct CpuTime {
     pub user: Duration,
     pub system: Duration,
+}
+
+/// What asks a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopSignal {
+    Terminate,
+    Interrupt,
+    HangUp,
+    Quit,
 }
 
 /// How long a killed process may take to vanish, before it is told as one that survives: it is in an uninterruptible

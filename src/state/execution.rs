@@ -4,12 +4,14 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::cancellation::{Cause, Stop};
+use super::cancellation::{Cause, Reason, Stop};
 use super::completion::Completion;
 use super::input::Input;
+use super::lease::Lease;
 use super::listeners::Listeners;
 use super::secrets::{SecretSet, SecretSets, Secrets};
 use crate::api::error::{ExecutionError, Result, ValidationError};
@@ -37,6 +39,7 @@ pub(crate) struct Execution {
     pub stop: Arc<Stop>,
     pub listeners: Listeners,
     pub input: Input,
+    pub lease: OnceLock<Lease>,
     /// Its place in a plan.
     step: Option<Step>,
 }
@@ -107,8 +110,8 @@ pub(crate) struct Step {
 /// What a step tells its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepNews {
-    /// It was cancelled under its own id.
-    Cancelled(usize),
+    /// It was cancelled under its own id, or its lease has ended.
+    Stopped(usize),
     /// It has ended, and its end was told.
     Ended(usize),
 }
@@ -134,12 +137,14 @@ impl About {
 }
 
 impl Execution {
+    /// Its lease, if it has one, counts from here on.
     pub fn new(
         id: Uuid,
         displayed: impl Into<Displayed>,
         metadata: &ExecutionMetadata,
         stop: Arc<Stop>,
         place: Option<Step>,
+        lease_ms: Option<u64>,
     ) -> Arc<Self> {
         let Displayed { command, secrets } = displayed.into();
         Arc::new(Self {
@@ -154,6 +159,7 @@ impl Execution {
             log_opened: Completion::default(),
             stop,
             input: Input::default(),
+            lease: lease_ms.map_or_else(OnceLock::new, |ms| Lease::new(ms).into()),
             step: place,
         })
     }
@@ -171,6 +177,7 @@ impl Execution {
         &self,
         displayed: Displayed,
         metadata: &ExecutionMetadata,
+        lease_ms: Option<u64>,
         sets: &SecretSets,
     ) -> std::result::Result<(), ValidationError> {
         let Displayed { command, secrets } = displayed;
@@ -179,6 +186,9 @@ impl Execution {
         }
         let about = About::of(command, metadata, self.step.as_ref());
         let _ = self.made.set(Box::new(about));
+        if let Some(lease_ms) = lease_ms {
+            let _ = self.lease.set(Lease::new(lease_ms));
+        }
         Ok(())
     }
 
@@ -254,10 +264,25 @@ impl Execution {
     }
 
     /// Asks it to stop, or asks again; also while it waits for its turn in a plan.
-    pub fn cancel(&self) {
-        self.stop.ask_again(Cause::Cancel);
+    pub fn cancel(&self, reason: Reason) {
+        self.stop.ask_again(Cause::Cancel(reason));
         if let Some(step) = &self.step {
-            step.report(StepNews::Cancelled);
+            step.report(StepNews::Stopped);
+        }
+    }
+
+    /// Ends it when its lease does. Resolves with that, or when it has ended otherwise.
+    pub async fn keep_to_lease(self: Arc<Self>) {
+        let Some(lease) = self.lease.get() else {
+            return;
+        };
+        tokio::select! {
+            () = lease.ended() => {}
+            _ = self.outcome.wait() => return,
+        }
+        self.stop.ask(Cause::Lease);
+        if let Some(step) = &self.step {
+            step.report(StepNews::Stopped);
         }
     }
 
@@ -271,6 +296,13 @@ impl Execution {
         if let Some(step) = &self.step {
             step.report(StepNews::Ended);
         }
+    }
+}
+
+/// Lets threads of the engine end it when its lease does.
+pub(crate) fn keep_to_lease(execution: &Arc<Execution>, runtime: &Handle) {
+    if execution.lease.get().is_some() {
+        runtime.spawn(Arc::clone(execution).keep_to_lease());
     }
 }
 
@@ -311,6 +343,8 @@ pub(crate) fn empty_result(execution: &Execution) -> ExecutionResult {
         error_code: None,
         plan_id,
         step,
+        cancel_reason: None,
+        attempts: Vec::new(),
         metadata,
     }
 }
@@ -320,7 +354,11 @@ pub(crate) fn ended_with_runtime(execution: &Execution) -> Arc<ExecutionResult> 
     execution.outcome.get_or_set(|| {
         let error =
             "the runtime of the engine ended before the execution; its processes were killed";
-        Arc::new(cancelled(execution, error))
+        let result = cancelled(execution, error);
+        Arc::new(ExecutionResult {
+            cancel_reason: Some("the runtime of the engine ended".to_owned()),
+            ..result
+        })
     })
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod cancellation;
 pub(crate) mod completion;
 pub(crate) mod execution;
 pub(crate) mod input;
+pub(crate) mod lease;
 pub(crate) mod listeners;
 pub(crate) mod login;
 pub(crate) mod plan;

@@ -142,6 +142,20 @@ impl AppendFile {
         }
     }
 
+    /// Forgets what was written.
+    fn begin_anew(&mut self) {
+        self.problem = None;
+        if let Some(own) = &mut self.own {
+            (own.written, own.is_full) = (0, false);
+        }
+        if self.file.take().is_some()
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            let shown = self.path.display();
+            self.problem = Some(format!("\"{shown}\" was not removed: {error}"));
+        }
+    }
+
     fn check_dir(&mut self) {
         if let Some(dir) = self.path.parent()
             && let Err(error) = private_dir(dir)
@@ -317,6 +331,13 @@ impl Files {
     pub fn finish(&mut self, goes_on: bool) {
         if let Some(log) = &mut self.log {
             log.write(|entries, emit| entries.finish(goes_on, emit));
+        }
+    }
+
+    /// Begins what exceeds the limits anew: it is that of the last attempt.
+    pub fn forget_overflow(&mut self) {
+        for overflow in self.overflow.iter_mut().flatten() {
+            overflow.begin_anew();
         }
     }
 

@@ -14,4 +14,4 @@ pub(crate) mod page;
 pub(crate) mod reader;
 mod retention;
 pub(crate) mod tail;
-mod writer;
+pub(crate) mod writer;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::ansi::{Plain, PlainText};
 use super::capture::{Capture, Excess};
 use super::lines::{LineSplitter, Lines};
-use super::log::{Files, FilesState};
+use super::log::FilesState;
 use super::order::ReadOrder;
 use super::writer::{Chunk, Writer};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
@@ -87,6 +87,8 @@ impl Progress {
 pub(crate) struct OutputOptions {
     pub split_on: SplitOn,
     pub strip_ansi: bool,
+    /// Which streams go into files of their own.
+    pub own_files: [bool; 2],
 }
 
 /// Reads what a command prints.
@@ -95,10 +97,6 @@ pub(crate) struct Reader {
     streams: [Stream; 2],
     writer: Writer,
     order: ReadOrder,
-    /// Whether everything is written to a file, and to one that has it unchanged; whether what exceeds the limit is.
-    writes: bool,
-    writes_raw: bool,
-    overflows: bool,
     handlers: Handlers,
     /// How often the secrets had changed when they were last looked at.
     secret_changes: u32,
@@ -130,7 +128,7 @@ impl Reader {
         readers: [Option<PipeReader>; 2],
         config: &ExecutionConfig,
         options: OutputOptions,
-        files: Files,
+        writer: Writer,
         handlers: Handlers,
         keeps_reading: bool,
     ) -> Self {
@@ -138,7 +136,7 @@ impl Reader {
         let stream = |name, reader| Stream {
             name,
             reader,
-            has_own_file: files.own[name as usize].is_some(),
+            has_own_file: options.own_files[name as usize],
             mask: None,
             plain: options.strip_ansi.then(PlainText::default),
             capture: Capture::new(config.max_output_size_bytes),
@@ -153,10 +151,7 @@ impl Reader {
                 stream(OutputStream::Stderr, stderr),
             ],
             order: ReadOrder::default(),
-            writes: files.log.is_some() || files.raw.is_some(),
-            writes_raw: files.raw.is_some(),
-            overflows: files.overflow[0].is_some(),
-            writer: Writer::new(files),
+            writer,
             handlers,
             secret_changes: 0,
             deliver: config.stream_output,
@@ -333,8 +328,8 @@ impl Reader {
     async fn write(&self, index: usize, read: &[u8], stripped: Option<Vec<u8>>, excess: Excess) {
         let size = stripped.as_ref().map_or(read.len(), Vec::len);
         let exceeding = excess.from < size;
-        if self.writes || (exceeding && self.overflows) {
-            let unstripped = (stripped.is_some() && self.writes_raw).then(|| copy(read));
+        if self.writer.writes() || (exceeding && self.writer.overflows()) {
+            let unstripped = (stripped.is_some() && self.writer.writes_raw()).then(|| copy(read));
             let chunk = Chunk {
                 stream: self.streams[index].name,
                 bytes: stripped.unwrap_or_else(|| copy(read)),

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::capture::Excess;
 use super::entries::PATIENCE;
-use super::log::{Files, FilesState};
+use super::log::{AppendFile, Files, FilesState};
 use crate::api::event::OutputStream;
 use crate::execution::output::buffers;
 use crate::process::pool;
@@ -33,14 +33,26 @@ enum Work {
     Write(Chunk),
     /// Lines that nobody has finished for a while are written as far as they go.
     WritePieces,
+    /// What exceeds the limits begins anew.
+    ForgetOverflow,
     /// What is held back is written; `goes_on`: whether more may come.
     Finish {
         goes_on: bool,
     },
 }
 
-/// The files of one execution. While there is something to write, a job holds them, and a thread.
-pub(super) struct Writer(Arc<Shared>);
+/// The files of one execution, for all its attempts. While there is something to write, a job holds them, and a thread.
+#[derive(Clone)]
+pub(crate) struct Writer(Arc<Owner>);
+
+/// Closes the files once nobody writes to them any more.
+struct Owner {
+    shared: Arc<Shared>,
+    /// Whether everything is written to a file, and to one that has it unchanged; whether what exceeds the limit is.
+    writes: bool,
+    writes_raw: bool,
+    overflows: bool,
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -103,65 +115,107 @@ impl Shared {
 
 impl Writer {
     pub fn new(files: Files) -> Self {
-        Self(Arc::new(Shared {
-            has_log: files.log.is_some(),
-            state: Mutex::new(State {
-                files: Some(files),
-                waiting: Vec::new(),
-                waiting_bytes: 0,
-                is_writing: false,
-                is_watched: false,
+        Self(Arc::new(Owner {
+            writes: files.log.is_some() || files.raw.is_some(),
+            writes_raw: files.raw.is_some(),
+            overflows: files.overflow[0].is_some(),
+            shared: Arc::new(Shared {
+                has_log: files.log.is_some(),
+                state: Mutex::new(State {
+                    files: Some(files),
+                    waiting: Vec::new(),
+                    waiting_bytes: 0,
+                    is_writing: false,
+                    is_watched: false,
+                }),
+                changed: Notify::new(),
             }),
-            changed: Notify::new(),
         }))
     }
 
+    pub(super) fn writes(&self) -> bool {
+        self.0.writes
+    }
+
+    pub(super) fn writes_raw(&self) -> bool {
+        self.0.writes_raw
+    }
+
+    pub(super) fn overflows(&self) -> bool {
+        self.0.overflows
+    }
+
+    /// Takes the files that the request names for the streams, opened for an attempt.
+    pub async fn take_own(&self, own: [Option<AppendFile>; 2]) {
+        if own.iter().all(Option::is_none) {
+            return;
+        }
+        let shared = &self.0.shared;
+        shared.until_idle().await;
+        if let Some(files) = &mut shared.state().files {
+            files.own = own;
+        }
+    }
+
+    /// Begins what exceeds the limits anew, once everything has been written.
+    pub async fn forget_overflow(&self) {
+        if !self.0.overflows {
+            return;
+        }
+        let shared = &self.0.shared;
+        shared.until_idle().await;
+        let files = shared.state().enter(Work::ForgetOverflow);
+        shared.start(files);
+    }
+
     /// Hands over what is to be written, once not too much of it waits.
-    pub async fn write(&self, chunk: Chunk) {
+    pub(super) async fn write(&self, chunk: Chunk) {
+        let shared = &self.0.shared;
         let lacks_its_end = chunk.bytes.last().is_some_and(|byte| *byte != b'\n');
         let mut chunk = Some(chunk);
-        let entered = self.0.until(|state| {
+        let entered = shared.until(|state| {
             if state.waiting_bytes >= MOST_WAITING {
                 return None;
             }
             let chunk = chunk.take()?;
             state.waiting_bytes +=
                 chunk.bytes.len() + chunk.unstripped.as_ref().map_or(0, Vec::len);
-            let is_unwatched = lacks_its_end && self.0.has_log && !state.is_watched;
+            let is_unwatched = lacks_its_end && shared.has_log && !state.is_watched;
             state.is_watched |= is_unwatched;
             Some((state.enter(Work::Write(chunk)), is_unwatched))
         });
         let (files, is_unwatched) = entered.await;
-        self.0.start(files);
+        shared.start(files);
         if is_unwatched {
-            tokio::spawn(write_pieces(Arc::downgrade(&self.0)));
+            tokio::spawn(write_pieces(Arc::downgrade(shared)));
         }
     }
 
     /// Waits until everything has been written, also what was held back; `goes_on`: whether more may come.
     pub async fn finish(&self, goes_on: bool) {
-        self.0.until_idle().await;
+        let shared = &self.0.shared;
+        shared.until_idle().await;
         let files = {
-            let mut state = self.0.state();
+            let mut state = shared.state();
             if state.files.as_ref().is_none_or(Files::is_finished) {
                 return;
             }
             state.enter(Work::Finish { goes_on })
         };
-        self.0.start(files);
-        self.0.until_idle().await;
+        shared.start(files);
+        shared.until_idle().await;
     }
 
     /// What became of the files so far, unless a write has not returned.
     pub fn files_state(&self) -> Option<FilesState> {
-        self.0.state().files.as_ref().map(Files::state)
+        self.0.shared.state().files.as_ref().map(Files::state)
     }
 }
 
-impl Drop for Writer {
+impl Drop for Owner {
     /// Closes the files here: a job that is about to end may hold on to what it shares for a moment longer.
     fn drop(&mut self) {
-        let files = self.0.state().files.take();
+        let files = self.shared.state().files.take();
         drop(files);
     }
 }
@@ -215,6 +269,7 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
                     }
                 }
                 Work::WritePieces => files.write_pieces(Instant::now()),
+                Work::ForgetOverflow => files.forget_overflow(),
                 Work::Finish { goes_on } => files.finish(goes_on),
             }
         }

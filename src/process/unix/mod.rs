@@ -44,8 +44,11 @@ pub(crate) use input::can_be_input;
 pub(crate) use pipe::{PipeReader, PipeWriter};
 use pipe::{pipe, set_nonblocking};
 use program::is_executable;
-pub(crate) use signal::signal_name;
+pub(crate) use signal::{can_ask_with, signal_name};
 pub(crate) use system::inherited_tags;
+
+/// What `_exit` keeps of a number.
+pub(crate) const MAX_EXIT_CODE: u64 = 255;
 use system::{Entry, now, start};
 
 /// Descriptors left to the host: a start that would reach into them waits for an execution to end.

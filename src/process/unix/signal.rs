@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
+use crate::process::StopSignal;
+
 pub(in crate::process) fn open_pidfd(pid: libc::pid_t) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
@@ -81,6 +83,20 @@ fn send(pidfd: &OwnedFd, signal: c_int) -> io::Error {
     {
         let _ = (pidfd, signal);
         io::Error::from_raw_os_error(libc::ENOSYS)
+    }
+}
+
+/// Whether a process can be asked to end in this way.
+pub(crate) fn can_ask_with(_signal: StopSignal) -> bool {
+    true
+}
+
+pub(in crate::process) fn number_of(signal: StopSignal) -> c_int {
+    match signal {
+        StopSignal::Terminate => libc::SIGTERM,
+        StopSignal::Interrupt => libc::SIGINT,
+        StopSignal::HangUp => libc::SIGHUP,
+        StopSignal::Quit => libc::SIGQUIT,
     }
 }
 

@@ -11,9 +11,9 @@ use super::leader::{is_dead, may_have_company};
 use super::looker;
 use super::pipe::register;
 use super::process_scan::{Found, Leader, Mark, Member, Query};
-use super::signal::{signal_group, signal_member};
+use super::signal::{number_of, signal_group, signal_member};
 use super::{Entry, now};
-use crate::process::{KILL_TIMEOUT, TreeEnd};
+use crate::process::{KILL_TIMEOUT, StopSignal, TreeEnd};
 
 /// Between two looks where nothing tells of an end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -34,6 +34,8 @@ pub(crate) struct Tree {
     pub(super) mark: Mark,
     /// Who was found to be a member, and since when it runs.
     known: Arc<Mutex<HashMap<i32, u64>>>,
+    /// What asks it to end.
+    stop_signal: StopSignal,
     _entry: Option<Arc<Entry>>,
 }
 
@@ -42,7 +44,16 @@ impl Tree {
         Self {
             mark,
             known: Arc::default(),
+            stop_signal: StopSignal::Terminate,
             _entry: entry,
+        }
+    }
+
+    /// The same, asked to end by another signal.
+    pub fn asked_with(self, stop_signal: StopSignal) -> Self {
+        Self {
+            stop_signal,
+            ..self
         }
     }
 
@@ -131,7 +142,8 @@ impl Tree {
         // Members that have nothing but their parents to be known by are found as long as these live. But nobody waits
         // for a look that hangs.
         let early = timeout(LOOK_FIRST, &mut look).await;
-        self.signal_group(libc::SIGTERM);
+        let stop = number_of(self.stop_signal);
+        self.signal_group(stop);
         self.signal_group(libc::SIGCONT);
         let found = match early {
             Ok(found) => found,
@@ -142,7 +154,7 @@ impl Tree {
         let mut ask_others = |found: Found| {
             for member in found.members {
                 if !member.is_in_group && member.started <= at && asked.insert(member.pid) {
-                    member.signal(libc::SIGTERM);
+                    member.signal(stop);
                     member.signal(libc::SIGCONT);
                 }
             }

@@ -29,7 +29,9 @@ use windows_sys::Win32::System::Threading::{GetExitCodeProcess, WaitForSingleObj
 
 use super::environment::Assignment;
 use super::scarcity::Share;
-use super::{Exit, ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, Stdin, open_files};
+use super::{
+    Exit, ExitStatus, Invocation, OpenedFiles, Outlet, SpawnError, Stdin, StopSignal, open_files,
+};
 use job::Job;
 pub(crate) use pipe::{PipeReader, PipeWriter};
 use tree::Tree;
@@ -279,6 +281,13 @@ pub(crate) fn is_scarce(error: &io::Error) -> bool {
 /// The name of a signal. There is one: that of a kill.
 pub(crate) fn signal_name(_: i32) -> String {
     "SIGKILL".to_owned()
+}
+
+pub(crate) const MAX_EXIT_CODE: u64 = u32::MAX as u64;
+
+/// Whether a request may name this signal: nothing is asked here, so none but that which stands for the default.
+pub(crate) fn can_ask_with(signal: StopSignal) -> bool {
+    signal == StopSignal::Terminate
 }
 
 /// Whether these are the variables of this process, in their order.

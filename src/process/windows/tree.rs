@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::job::{Job, Member};
 use super::wait::ExitWait;
-use crate::process::{KILL_TIMEOUT, TreeEnd};
+use crate::process::{KILL_TIMEOUT, StopSignal, TreeEnd};
 
 /// What belongs to an execution besides its leader.
 #[derive(Debug, Clone)]
@@ -17,6 +17,11 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// The same: nothing is asked here.
+    pub fn asked_with(self, _stop_signal: StopSignal) -> Self {
+        self
+    }
+
     /// Kills all of it, the leader included, whose end `exited` tells: Windows has no way to ask a process that does not
     /// share a console with the host, and to wait for what was not asked for would help nobody.
     pub async fn end_all(
