@@ -74,6 +74,13 @@ struct Inner {
     cleaning: AtomicBool,
 }
 
+/// What each event of an execution tells of it, and who listens to it; or, where it has ended, how.
+#[cfg(feature = "node")]
+pub(crate) type Listened = (
+    Arc<Origin>,
+    std::result::Result<Listening, Arc<ExecutionResult>>,
+);
+
 /// What one call of [`ExecutionEngine::execute_with`] adds to its request.
 #[derive(Clone, Default)]
 pub struct ExecuteOptions {
@@ -446,14 +453,7 @@ impl ExecutionEngine {
 
     /// Tells somebody of an execution from now on. Of one that has ended, returns what there is to tell.
     #[cfg(feature = "node")]
-    pub(crate) fn listen(
-        &self,
-        id: Uuid,
-        listener: Arc<dyn EventHandler>,
-    ) -> Result<(
-        Arc<Origin>,
-        std::result::Result<Listening, Arc<ExecutionResult>>,
-    )> {
+    pub(crate) fn listen(&self, id: Uuid, listener: Arc<dyn EventHandler>) -> Result<Listened> {
         let execution = self.0.registry.execution(id)?;
         let origin = Arc::clone(execution.origin());
         Ok((origin, Listening::to(&execution, listener)))

@@ -107,10 +107,10 @@ async fn begin_again(running: &Running, again: &Again, slot: Slot) -> Begun {
     let has_pipe = running.feed.has_pipe();
     let begun = pool::STARTS.run(move || {
         let mut resolved = resolve_late(&config, &request, &environment);
-        if let Ok(invocation) = &mut resolved {
-            if has_pipe {
-                invocation.stdin = Stdin::Pipe;
-            }
+        if let Ok(invocation) = &mut resolved
+            && has_pipe
+        {
+            invocation.stdin = Stdin::Pipe;
         }
         begin(&execution, resolved, MaybeSlot::Slot(slot))
     });

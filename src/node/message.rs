@@ -188,6 +188,7 @@ impl Message {
         (kind as u32, token, first, second, third, fourth, fifth).into()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of message")]
     fn into_parts(self) -> (Told, u32, [Value; 5]) {
         use Value::{Number, Numbers, Undefined};
         match self {
