@@ -342,6 +342,30 @@ export interface RunOptions extends ExecuteOptions {
   readonly throwOnFailure?: boolean | undefined
 }
 
+/**
+ * What the tracing channel `escher.execution` of `node:diagnostics_channel` tells of an execution, or of a plan as a
+ * whole: one object from its `start` to its `asyncEnd`, on which a tracer may keep what it likes.
+ */
+export interface ExecutionTrace {
+  /** The id of the execution or the plan. */
+  readonly id: string
+  /** What it is. */
+  readonly kind: 'execution' | 'plan'
+  /** The command as it was passed, secrets included: `command` of the result is the one to show. Of a plan `null`. */
+  readonly command: Command | null
+  /** What the request or the plan says about itself. */
+  readonly metadata: Result['metadata']
+  /**
+   * Variables that the command is to have, or all steps of a plan, such as `TRACEPARENT`: to be put here by a subscriber
+   * of `start`. What the request says itself is stronger; what is no string does not count.
+   */
+  readonly env: Record<string, string>
+  /** How it ended, from `asyncStart` on, unless it was refused. */
+  result?: ExecutionResult | PlanExecutionResult
+  /** Why it was refused, from `error` on. A command that fails is none: it is in the result. */
+  error?: ExecutionError
+}
+
 /** The same for a plan, which is told of its own events and those of its steps. */
 export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
 
@@ -450,7 +474,7 @@ export interface ExecutionConfig {
  * - `failed`: it exited with another code, was ended by a signal, could not be started, or printed more than it may.
  * - `cancelled`: it was cancelled, whatever its exit code.
  * - `timeout`: its deadline passed, or it printed nothing for too long, whatever its exit code.
- * - `skipped`: a step of a plan that was not started, because another one failed; `error` names that one.
+ * - `skipped`: a step of a plan that was not started, because of what became of others; `error` says of which.
  */
 export type ExecutionStatus = 'pending' | 'running' | 'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'
 
@@ -541,8 +565,13 @@ export interface Result {
    * - `LEASE_LOST`: its lease was not renewed in time: {@link ExecutionRequest.leaseMs}.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
    *   command all the same. Or what feeds its input has failed, for which it was ended.
+   * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
-  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | null
+  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null
+  /** The plan that it was a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none. */
+  step: string | number | null
   /**
    * Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
    * step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
@@ -637,6 +666,24 @@ export interface ExecutionSummary {
   startedAt: string | null
   /** How long it took, in milliseconds, or `null` if it has not finished. */
   durationMs: number | null
+  /** What the request said about itself. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+}
+
+/** Which executions are listed. All that is said must hold. Default: all of them. */
+export interface ExecutionFilter {
+  /** Where they stand. */
+  readonly status?: ExecutionStatus | undefined
+  /** The `source` of their metadata. */
+  readonly source?: string | undefined
+  /** Tags of their metadata; others do not matter. */
+  readonly tag?: Readonly<Record<string, string>> | undefined
+  /** How many at most: the newest. */
+  readonly limit?: number | undefined
 }
 
 /** An entry of a log: a line, or a piece of one. */
@@ -671,12 +718,37 @@ export interface LogPage {
   ended: boolean
 }
 
+/**
+ * It must wait for a slot of the engine. What can start at once is not told to wait; nor is a step of a plan before its
+ * turn has come.
+ */
+export interface PendingEvent {
+  /** What it tells of. */
+  eventType: 'pending'
+  /** The execution. */
+  executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+  /** When it began to wait. */
+  timestamp: string
+}
+
 /** The process was started. */
 export interface StartedEvent {
   /** What it tells of. */
   eventType: 'started'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The command, shell-quoted, for display. */
   command: string
   /** The process id of the command. */
@@ -691,6 +763,12 @@ export interface StdoutEvent {
   eventType: 'stdout'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The line, without its end. */
   line: string
   /**
@@ -714,6 +792,12 @@ export interface StderrEvent {
   eventType: 'stderr'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The line, without its end. */
   line: string
   /**
@@ -737,6 +821,12 @@ export interface RetryingEvent {
   eventType: 'retrying'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** The number of the attempt that will follow, from 2 on. */
   attempt: number
   /** The time until then, in milliseconds, and then its wait for a slot. */
@@ -753,6 +843,12 @@ export interface CompletedEvent {
   eventType: 'completed'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -765,6 +861,12 @@ export interface FailedEvent {
   eventType: 'failed'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -777,6 +879,12 @@ export interface CancelledEvent {
   eventType: 'cancelled'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -789,6 +897,30 @@ export interface TimeoutEvent {
   eventType: 'timeout'
   /** The execution. */
   executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
+  /** How it ended. */
+  result: ExecutionResult
+  /** When it ended. */
+  timestamp: string
+}
+
+/** A step of a plan was not started, because of what became of others. */
+export interface SkippedEvent {
+  /** What it tells of. */
+  eventType: 'skipped'
+  /** The execution. */
+  executionId: string
+  /** What its request says about itself. Empty as long as the request of a step is not made. */
+  metadata: Result['metadata']
+  /** The plan that it is a step of, or `null`. */
+  planId: string | null
+  /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none. */
+  step: string | number | null
   /** How it ended. */
   result: ExecutionResult
   /** When it ended. */
@@ -801,6 +933,8 @@ export interface ProgressEvent {
   eventType: 'progress'
   /** The plan. */
   planId: string
+  /** What the plan says about itself. */
+  metadata: Result['metadata']
   /** How many steps have ended. */
   completed: number
   /** How many steps the plan has. */
@@ -817,6 +951,8 @@ export interface PlanCompletedEvent {
   eventType: 'plan_completed'
   /** The plan. */
   planId: string
+  /** What the plan says about itself. */
+  metadata: Result['metadata']
   /** How it ended. */
   result: PlanExecutionResult
   /** When it ended. */
@@ -824,10 +960,11 @@ export interface PlanCompletedEvent {
 }
 
 /**
- * Something that happened to an execution. Each has exactly one terminal event, whose type is its final status; only a
- * step of a plan that was skipped has none. All timestamps are ISO 8601, in UTC.
+ * Something that happened to an execution. Each has exactly one terminal event, whose type is its final status. All
+ * timestamps are ISO 8601, in UTC.
  */
 export type ExecutionEvent =
+  | PendingEvent
   | StartedEvent
   | StdoutEvent
   | StderrEvent
@@ -836,6 +973,7 @@ export type ExecutionEvent =
   | FailedEvent
   | CancelledEvent
   | TimeoutEvent
+  | SkippedEvent
 
 /** Something that happened to a plan as a whole. */
 export type PlanEvent = ProgressEvent | PlanCompletedEvent
@@ -844,7 +982,7 @@ export type PlanEvent = ProgressEvent | PlanCompletedEvent
  * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the engine
  * like any other.
  */
-export interface ExecutionPlan {
+export interface IndexedPlan {
   /** A UUID. Default: a random one. */
   readonly id?: string | undefined
   /** For display. Default: empty. */
@@ -866,9 +1004,12 @@ export interface ExecutionPlan {
         readonly stopOnError?: boolean | undefined
       }
     | {
-        /** Each step once those it depends on have completed. A failure skips what depends on the step. */
+        /**
+         * Each step once those it depends on have ended. A failure skips what depends on the step, unless its `when` says
+         * otherwise.
+         */
         readonly type: 'dependency_graph'
-        /** For the index of a step in {@link ExecutionPlan.commands}, the indices of those it waits for. No cycles. */
+        /** For the index of a step in `commands`, the indices of those it waits for. No cycles. */
         readonly dependencies: Readonly<Record<number, readonly number[]>>
         /** How many steps of this plan run at once. Default: as many as the engine has slots. */
         readonly maxConcurrency?: number | undefined
@@ -876,7 +1017,7 @@ export interface ExecutionPlan {
         readonly stopOnError?: boolean | undefined
       }
   /** The steps. */
-  readonly commands: readonly ExecutionRequest[]
+  readonly commands: readonly IndexedStep[]
   /**
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
@@ -901,17 +1042,109 @@ export interface ExecutionPlan {
     | undefined
 }
 
+/**
+ * Commands that belong together. Each step is an execution of its own, under its own id, and takes a slot of the engine
+ * like any other.
+ */
+export interface NamedPlan {
+  /** A UUID. Default: a random one. */
+  readonly id?: string | undefined
+  /** For display. Default: empty. */
+  readonly description?: string | undefined
+  /**
+   * The steps, by their names. They start in this order, as far as nothing keeps them waiting. (Names that are whole
+   * numbers come first, as in any object of JavaScript.)
+   */
+  readonly steps: Readonly<Record<string, NamedStep>>
+  /** How many steps of this plan run at once. Default: as many as the engine has slots. */
+  readonly maxConcurrency?: number | undefined
+  /** Whether after a failure nothing more is started, but what is there for failures. Default: `false`. */
+  readonly stopOnError?: boolean | undefined
+  /**
+   * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
+   */
+  readonly timeoutMs?: number | undefined
+  /** Secrets of all steps, besides those that each names itself: {@link ExecutionRequest.secrets}. Default: none. */
+  readonly secrets?: readonly string[] | undefined
+  /**
+   * The names of variables of the steps whose values are secrets, besides those that each names itself:
+   * {@link ExecutionRequest.secretEnv}. Default: none.
+   */
+  readonly secretEnv?: readonly string[] | undefined
+  /** What the plan says about itself. */
+  readonly metadata?:
+    | {
+        /** Where the request came from, such as `ui`. */
+        readonly source?: string | undefined
+        /** The conversation it belongs to. */
+        readonly conversationId?: string | undefined
+        /** Anything else; empty if there is nothing. */
+        readonly tags?: Readonly<Record<string, string>> | undefined
+      }
+    | undefined
+}
+
+/** Commands that belong together: told apart by their indices, or by names. */
+export type ExecutionPlan = IndexedPlan | NamedPlan
+
+/** What a step says besides its request, in JSON beside the fields of that. */
+export interface StepOptions {
+  /**
+   * Which ends of the steps that it depends on, directly or not, let it run: those before it in a serial plan, none in
+   * a parallel one. A failure that is allowed is none. What is not `success` runs also after a failure with
+   * `stopOnError` and behind a skipped step, but not once the plan was cancelled or its deadline passed. Default:
+   * `success`; in a serial plan with `stopOnError: false`, `always`.
+   *
+   * - `success`: all have completed.
+   * - `failure`: one has failed, in any way: also a cancel or a deadline of its own is one.
+   * - `always`: all have ended, in whatever way.
+   */
+  readonly when?: 'success' | 'failure' | 'always' | undefined
+  /**
+   * Whether the plan and the other steps take its failure for a success. Its own result tells the truth. Default:
+   * `false`.
+   */
+  readonly allowFailure?: boolean | undefined
+}
+
+/**
+ * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
+ * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
+ * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
+ * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
+ * acceptable, fails the step with `INVALID_STEP`.
+ */
+export interface RequestFunction<Results> {
+  /** What makes the request. */
+  readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
+}
+
+/** A step of a plan: a request, or what makes it, and under which conditions it runs. */
+export type PlanStep<Results> = (ExecutionRequest | RequestFunction<Results>) & StepOptions
+
+/** A step that has an index: a function is given the results by indices, `undefined` where there is none yet. */
+export type IndexedStep = PlanStep<readonly (ExecutionResult | undefined)[]>
+
+/** A step that has a name: a function is given the results by names. */
+export type NamedStep = PlanStep<Readonly<Record<string, ExecutionResult>>> & {
+  /** The names of the steps that it waits for. Default: none. */
+  readonly dependsOn?: readonly string[] | undefined
+}
+
 /** How a plan ended. */
 export interface PlanExecutionResult {
   /** The id of the plan. */
   planId: string
   /** The description of the plan; empty if it had none. */
   description: string
-  /** `completed` if all steps are, `cancelled` or `timeout` if that ended the plan, `failed` otherwise. */
+  /**
+   * `completed` unless a step failed that may not; skipped ones do not count. `cancelled` or `timeout` if that ended
+   * the plan, `failed` otherwise.
+   */
   status: ExecutionStatus
   /** Whether `status` is `completed`. */
   success: boolean
-  /** One per command, in the order of {@link ExecutionPlan.commands}. */
+  /** One per step, in the order of the plan. */
   results: ExecutionResult[]
   /** The time from the acceptance of the plan to its end, in milliseconds. */
   totalDurationMs: number
@@ -927,7 +1160,7 @@ export interface PlanExecutionResult {
     cancelled: number
     /** Those whose deadline passed, or that of the plan. */
     timeout: number
-    /** Those that were not started, because another one failed. */
+    /** Those that were not started, because of what became of others. */
     skipped: number
   }
 }
@@ -1178,6 +1411,16 @@ export class ExecutionEngine implements Executor {
   runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
 
   /**
+   * The events of an execution that was accepted before, from this call on; the last one is the terminal event. Of one
+   * that has ended, that is the only one. A step of a plan can be listened to as any other execution. As with
+   * {@link ExecutionEngine.stream}, lines that are not taken yet are held back in the command; so a subscription that is
+   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on.
+   *
+   * The loop throws an {@link ExecutionError} `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   */
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
+
+  /**
    * Where an execution or a plan stands.
    *
    * Rejects with `NOT_FOUND`, or with `VALIDATION` if `id` is no UUID.
@@ -1222,8 +1465,11 @@ export class ExecutionEngine implements Executor {
    */
   addSecret(id: string, value: string): void
 
-  /** All executions that the engine remembers, newest first. */
-  listExecutions(): Promise<ExecutionSummary[]>
+  /**
+   * The executions that the engine remembers, newest first: all of them, or those that the filter means. The steps of
+   * plans are among them.
+   */
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
 
   /**
    * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never

@@ -3,14 +3,17 @@
 const { AsyncResource } = require('node:async_hooks')
 const { isUint8Array } = require('node:util').types
 const native = require('./lib/native')
+const { aboutOf } = require('./lib/about')
 const { onAbort, reasonOf } = require('./lib/abort')
 const check = require('./lib/check')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
+const { stepsOf, submissionOf } = require('./lib/plan')
 const { quote, quotePowerShell } = require('./lib/quote')
 const { toConfig, toLogPage, toPlanResult, toResult, toSummary } = require('./lib/result')
 const { sh } = require('./lib/sh')
+const { addVariables, isTraced, trace } = require('./lib/trace')
 
 /** What it is given inherits nothing: there is no `toJSON` to be called. */
 const { parse, stringify } = JSON
@@ -35,6 +38,9 @@ function unwrap(answer) {
  * @param {unknown} callback
  */
 const contextOf = (callback) => (callback === undefined ? undefined : new AsyncResource('ExecutionEngine'))
+
+/** The command of a request as it was passed. @param {any} checked @returns {import('./index').Command} */
+const commandOf = ({ command }) => ({ ...command, ...(command.args && { args: Array.from(command.args) }) })
 
 /** Configurations that were checked already. @type {WeakSet<object>} */
 const checkedConfigs = new WeakSet()
@@ -209,15 +215,31 @@ class ExecutionEngine {
     const { stdin, source } = takeInput(checked)
     checked.id ??= newId()
     run.id = checked.id
+    run.metadata = checked.metadata
     run.subscribers = this.#subscribers
+    if (source) run.source = source
+    if (!isTraced()) return this.#send(checked, stdin, run, signal)
+    const { metadata } = aboutOf(run)
+    trace(run, { kind: 'execution', command: commandOf(checked), metadata }, (variables) => {
+      addVariables(checked, variables)
+      this.#send(checked, stdin, run, signal)
+    })
+  }
+
+  /**
+   * @param {any} checked
+   * @param {string | Uint8Array | undefined} stdin
+   * @param {any} run
+   * @param {AbortSignal} [signal]
+   */
+  #send(checked, stdin, run, signal) {
     const submission = {
       request: stringify(checked),
       stdin,
       variables: checked.inherit_env === false ? '' : variables(),
     }
-    if (source) run.source = source
     channel.submit(this.#native, run, submission, signal)
-    if (source) this.#feed(source, checked.id)
+    if (run.source) void this.#feed(run.source, run.id)
   }
 
   /**
@@ -229,35 +251,39 @@ class ExecutionEngine {
     const checked = check.plan(plan)
     checked.id ??= newId()
     run.id = checked.id
+    run.metadata = checked.metadata
     run.subscribers = this.#subscribers
-    /** @type {import('./binding').StepInput[]} */
-    const stdins = []
-    /** @type {(import('./lib/input').Source | undefined)[]} */
-    const sources = []
-    const known = [run.id]
-    /** @type {string[]} */
-    const ids = []
-    for (let step = 0; step < checked.commands.length; step++) {
-      const command = checked.commands[step]
-      if (command.id === undefined) command.id = newId()
-      else known.push(command.id)
-      const { stdin, source } = takeInput(command)
-      if (stdin !== undefined) stdins.push({ step, stdin })
-      sources.push(source)
-      ids.push(command.id)
-    }
-    const submission = {
-      plan: stringify(checked),
-      ids,
-      stdins,
-      sources,
-      variables: variables(),
-    }
-    this.#enter(run, known)
-    channel.submitPlan(this.#native, run, submission, signal)
-    sources.forEach((source, step) => {
-      if (source) this.#feed(source, /** @type {string} */ (ids[step]), this.#entering.get(run.id))
+    if (!isTraced()) return this.#sendPlan(checked, run, signal)
+    const { metadata } = aboutOf(run)
+    trace(run, { kind: 'plan', command: null, metadata }, (variables) => {
+      for (const step of stepsOf(checked)) if (step.request === undefined) addVariables(step, variables)
+      this.#sendPlan(checked, run, signal, (request) => addVariables(request, variables))
     })
+  }
+
+  /**
+   * @param {any} checked
+   * @param {any} run
+   * @param {AbortSignal} [signal]
+   * @param {(request: any) => void} [complete] adds to each request that a function makes
+   */
+  #sendPlan(checked, run, signal, complete) {
+    const checkMade = (/** @type {unknown} */ request) => {
+      const made = check.request(request)
+      complete?.(made)
+      return made
+    }
+    const { submission, given, sources, make, some } = submissionOf(checked, variables(), {
+      newId,
+      check: checkMade,
+      takeInput,
+      feed: (source, id) => void this.#feed(source, id),
+    })
+    run.make = make
+    run.context ??= contextOf(some)
+    this.#enter(run, [run.id, ...given])
+    channel.submitPlan(this.#native, run, submission, signal)
+    for (const [id, source] of sources) void this.#feed(source, id, this.#entering.get(run.id))
   }
 
   /**
@@ -336,6 +362,32 @@ class ExecutionEngine {
     return new EventStream(start, stop)
   }
 
+  /**
+   * @param {string} id
+   * @returns {AsyncGenerator<import('./index').ExecutionEvent, void, undefined>}
+   */
+  subscribe(id) {
+    const { EventStream } = require('./lib/stream')
+    let isLeft = false
+    let leave = () => {
+      isLeft = true
+    }
+    const start = async (/** @type {import('./lib/stream').EventStream} */ stream) => {
+      try {
+        const checked = check.id(id)
+        if (this.#entering.has(checked)) await this.#entering.get(checked)
+        if (isLeft) return
+        const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
+        const end = () => stream.end()
+        const run = { id: checked, onEvents, ended: end, refused: (/** @type {Error} */ error) => stream.end(error) }
+        leave = channel.subscribe(this.#native, { ...run, subscribers: new Set() })
+      } catch (error) {
+        stream.end(/** @type {Error} */ (seenFrom(error, this.subscribe)))
+      }
+    }
+    return new EventStream(start, async () => leave()).begin()
+  }
+
   /** @param {string} id */
   async getStatus(id) {
     const checked = check.id(id)
@@ -395,8 +447,9 @@ class ExecutionEngine {
     }
   }
 
-  async listExecutions() {
-    return unwrap(this.#native.list()).map(toSummary)
+  /** @param {import('./index').ExecutionFilter} [filter] */
+  async listExecutions(filter = {}) {
+    return unwrap(this.#native.list(stringify(check.filter(filter)))).map(toSummary)
   }
 
   /**

@@ -6,6 +6,7 @@ import type {
   ExecutionConfig,
   ExecutionEngine,
   ExecutionEvent,
+  ExecutionFilter,
   ExecutionPlan,
   ExecutionRequest,
   ExecutionResult,

@@ -2,8 +2,8 @@
 //! checks, the types of TypeScript, and the schema that is published.
 
 use execution_engine::{
-    ErrorCode, ExecutionConfig, ExecutionEvent, ExecutionPlan, ExecutionRequest, ExecutionResult,
-    ExecutionStatus, ExecutionSummary, LogPage, PlanExecutionResult,
+    ErrorCode, ExecutionConfig, ExecutionEvent, ExecutionFilter, ExecutionPlan, ExecutionRequest,
+    ExecutionResult, ExecutionStatus, ExecutionSummary, LogPage, PlanExecutionResult,
 };
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::json;
@@ -15,6 +15,7 @@ fn main() {
     passed.subschema_for::<ExecutionRequest>();
     passed.subschema_for::<ExecutionPlan>();
     passed.subschema_for::<ExecutionConfig>();
+    passed.subschema_for::<ExecutionFilter>();
     let mut told = SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator();

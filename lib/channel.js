@@ -5,8 +5,9 @@
 
 const { setImmediate } = require('node:timers')
 const native = require('./native')
+const { aboutOf } = require('./about')
 const { onAbort, reasonOf } = require('./abort')
-const { fromFailure } = require('./error')
+const { fromFailure, messageOf } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
 const { toPlanResult, toResult } = require('./result')
 const { iso } = require('./time')
@@ -35,6 +36,12 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  * @property {boolean} [over] it has ended
+ * @property {any} [metadata] what the request, or the plan, says about itself, as it was checked
+ * @property {string} [planId] of a step
+ * @property {string | number} [step] its name or index
+ * @property {import('./about').About} [about] what its events tell of it
+ * @property {((step: number) => Promise<{ request: string, stdin: string | Uint8Array | undefined }>) | undefined} [make]
+ *   of a plan: makes the request of a step
  * @property {import('./input').Source | undefined} [source] what the command reads
  */
 
@@ -47,6 +54,7 @@ let lastToken = 0
 /** @type {Record<keyof typeof Told, (...values: any[]) => void>} */
 const handlersByKind = {
   Output: output,
+  Pending: pending,
   Started: started,
   Retrying: retrying,
   Ended: ended,
@@ -55,6 +63,7 @@ const handlersByKind = {
   Warning: warning,
   Progress: progress,
   PlanEnded: planEnded,
+  Make: make,
   Bytes: bytes,
   Unfinished: unfinished,
 }
@@ -149,7 +158,7 @@ function unfinished(token, stream, line, at, size) {
   if (run === undefined) return acknowledge(token, size)
   const eventType = STREAMS[stream]
   const timestamp = iso(at)
-  const event = () => ({ eventType, executionId: run.id, line, partial: true, unfinished: true, timestamp })
+  const event = () => ({ eventType, ...aboutOf(run), line, partial: true, unfinished: true, timestamp })
   inOrder(run, () => acknowledged(token, size, emitOne(run, event)))
 }
 
@@ -195,9 +204,9 @@ function acknowledgeAll() {
 function deliver(run, batch) {
   const own = batch.stream === 'stdout' ? run.onStdout : run.onStderr
   let pending = own && deliverLines(run, own, batch.text)
-  if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, run.id)))
+  if (run.onEvents) pending = both(pending, run.onEvents(new BatchEvents(batch, aboutOf(run))))
   if (run.onEvent || run.subscribers.size > 0) {
-    pending = both(pending, emitAll(run, new BatchEvents(batch, run.id)))
+    pending = both(pending, emitAll(run, new BatchEvents(batch, aboutOf(run))))
   }
   return pending
 }
@@ -292,12 +301,19 @@ function emitOne(run, make) {
   return run.onEvent || run.subscribers.size > 0 ? both(pending, emit(run, make(), make)) : pending
 }
 
+/** @type {(token: number, at: number) => void} */
+function pending(token, at) {
+  const run = runs.get(token)
+  if (run === undefined) return
+  const event = () => ({ eventType: 'pending', ...aboutOf(run), timestamp: iso(at) })
+  inOrder(run, () => emitOne(run, event))
+}
+
 /** @type {(token: number, pid: number, command: string, at: number) => void} */
 function started(token, pid, command, at) {
   const run = runs.get(token)
   if (run === undefined) return
-  const { id: executionId } = run
-  const event = () => ({ eventType: 'started', executionId, command, pid, timestamp: iso(at) })
+  const event = () => ({ eventType: 'started', ...aboutOf(run), command, pid, timestamp: iso(at) })
   inOrder(run, () => emitOne(run, event))
 }
 
@@ -305,8 +321,7 @@ function started(token, pid, command, at) {
 function retrying(token, attempt, delayMs, error, at) {
   const run = runs.get(token)
   if (run === undefined) return
-  const { id: executionId } = run
-  const event = () => ({ eventType: 'retrying', executionId, attempt, delayMs, error, timestamp: iso(at) })
+  const event = () => ({ eventType: 'retrying', ...aboutOf(run), attempt, delayMs, error, timestamp: iso(at) })
   inOrder(run, () => emitOne(run, event))
 }
 
@@ -329,7 +344,7 @@ function ended(token, json, out, err, outBytes, errBytes) {
 
 /** @param {Run} run @param {import('../index').ExecutionResult} result */
 function endOf(run, result) {
-  return { eventType: result.status, executionId: run.id, result, timestamp: result.completedAt }
+  return { eventType: result.status, ...aboutOf(run), result, timestamp: result.completedAt }
 }
 
 /** @type {(token: number, completed: number, total: number, command: string | undefined, at: number) => void} */
@@ -337,7 +352,16 @@ function progress(token, completed, total, command, at) {
   const run = runs.get(token)
   if (run === undefined) return
   const currentCommand = command ?? null
-  emitOne(run, () => ({ eventType: 'progress', planId: run.id, completed, total, currentCommand, timestamp: iso(at) }))
+  const { metadata } = aboutOf(run)
+  emitOne(run, () => ({
+    eventType: 'progress',
+    planId: run.id,
+    metadata,
+    completed,
+    total,
+    currentCommand,
+    timestamp: iso(at),
+  }))
 }
 
 /** @type {(token: number, parts: string[] | undefined, at: number) => void} */
@@ -347,18 +371,30 @@ function planEnded(token, parts, at) {
   for (const step of leaveSteps(run)) step?.source?.end()
   if (parts !== undefined) {
     const make = () => toPlanResult(parts)
-    emitOne(run, () => ({ eventType: 'plan_completed', planId: run.id, result: make(), timestamp: iso(at) }))
+    const { metadata } = aboutOf(run)
+    emitOne(run, () => ({ eventType: 'plan_completed', planId: run.id, metadata, result: make(), timestamp: iso(at) }))
     run.ended?.(make)
   }
   run.forget?.()
 }
 
 /**
- * Forgets the steps that have not ended as executions: those that were skipped.
+ * Forgets the steps of a plan that was refused, or that has ended without them.
  *
  * @param {Run} run
  */
 const leaveSteps = (run) => (run.steps ?? []).map((token) => leave(runs, token))
+
+/** @type {(token: number, step: number, question: number) => void} */
+function make(token, step, question) {
+  const run = runs.get(token)
+  // A plan that was refused or has ended asks for nothing; its last question may still be on its way.
+  if (run?.make === undefined) return channel.answer(question, undefined, undefined, 'its plan has ended')
+  run.make(step).then(
+    ({ request, stdin }) => channel.answer(question, request, stdin, undefined),
+    (error) => channel.answer(question, undefined, undefined, messageOf(error)),
+  )
+}
 
 /** @param {number} token */
 function accepted(token) {
@@ -421,22 +457,48 @@ function submit(engine, run, { request, stdin, variables }, signal) {
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
- * @param {{ plan: string, ids: string[], stdins: import('../binding').StepInput[], sources: (import('./input').Source | undefined)[], variables: string | undefined }} submission
+ * @param {import('./plan').Submission} submission
  * @param {AbortSignal} [signal]
  */
-function submitPlan(engine, run, { plan, ids, stdins, sources, variables }, signal) {
+function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, signal) {
   const { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent, context, subscribers } = run
   const told = { onStdout, onStderr, onStdoutBytes, onStderrBytes, onEvent }
-  const step = { ...told, context, subscribers, refused: () => {} }
-  const steps = wantsOf({ id: '', ...step })
+  const shared = { ...told, context, subscribers, refused: () => {} }
+  for (const step of stepRuns) Object.assign(step, shared)
+  // All want the same.
+  const [first] = stepRuns
+  const steps = first === undefined ? 0 : wantsOf(first)
   const wants = { plan: wantsOf(run, signal), steps, reason: reasonIfAborted(signal) }
   const token = enter(runs, run)
-  const tokens = ids.map((id, index) => enter(runs, { id, ...step, source: sources[index] }))
+  const tokens = stepRuns.map((step) => enter(runs, step))
   run.steps = tokens
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
-    return engine.executePlan(token, tokens, plan, stdins, variables, wants)
+    return engine.executePlan(token, tokens, plan, inputs, variables, wants)
   })
+}
+
+/**
+ * Tells a run of an execution that was accepted before. Returns what ends that.
+ *
+ * @param {import('../binding').NativeEngine} engine
+ * @param {Run} run
+ */
+function subscribe(engine, run) {
+  const token = enter(runs, run)
+  try {
+    const { json, failure } = engine.subscribe(token, run.id)
+    if (failure) throw fromFailure(failure)
+    const { metadata, plan_id, step } = JSON.parse(/** @type {string} */ (json))
+    Object.assign(run, { metadata, planId: plan_id, step })
+  } catch (error) {
+    leave(runs, token)
+    throw error
+  }
+  return () => {
+    leave(runs, token)
+    channel.unsubscribe(token)
+  }
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
@@ -450,4 +512,4 @@ const reasonIfAborted = (signal) => (signal?.aborted ? reasonOf(signal) : undefi
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)
 
-module.exports = { ask, open, submit, submitPlan }
+module.exports = { ask, open, submit, submitPlan, subscribe }

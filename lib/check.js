@@ -5,6 +5,7 @@
 
 const {
   abortSignal,
+  byKey,
   byType,
   bytes,
   callback,
@@ -15,6 +16,7 @@ const {
   integer,
   isObject,
   listOf,
+  named,
   numberOfAtLeast,
   object,
   oneOf,
@@ -73,6 +75,7 @@ function checkerOf(shape, name) {
   if (shape.within) return within(shape.within[0], shape.within[1])
   if (shape.or) return oneOfOr(shape.oneOf, checkersOf(shape.or.fields))
   if (shape.oneOf) return oneOf(...shape.oneOf)
+  if (shape.named) return named(checkerOf(shape.named))
   if (shape.record) return recordOf(checkerOf(shape.record))
   if (shape.indices) return indicesOf(checkerOf(shape.indices))
   if (shape.fields) return object(checkersOf(shape.fields), shape.expected, { name })
@@ -85,8 +88,22 @@ function checkerOf(shape, name) {
 /** @param {Record<string, any>} fields @returns {Record<string, Checker>} */
 const checkersOf = (fields) => Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, checkerOf(field)]))
 
+/**
+ * A step of a plan: a request, or a function that makes one, and what the step says besides.
+ *
+ * @param {{ fields: Record<string, any> }} options
+ */
+function stepOf({ fields }) {
+  const { expected } = schema.request
+  const known = checkerOf({ expected, fields: { ...schema.request.fields, ...fields } })
+  return byKey('request', object({ request: callback, ...checkersOf(fields) }, expected), known)
+}
+
 const request = checkerOf(schema.request)
-const plan = checkerOf(schema.plan, 'plan')
+kinds.step = stepOf(schema.stepOptions)
+kinds.namedStep = stepOf(schema.namedStepOptions)
+const plan = byKey('steps', checkerOf(schema.namedPlan, 'plan'), checkerOf(schema.indexedPlan, 'plan'))
+const filter = checkerOf(schema.filter, 'filter')
 const config = checkerOf(schema.config)
 
 /** For what never reaches Rust as a whole. */
@@ -116,6 +133,8 @@ module.exports = {
   request: (value) => whileChecking(value, () => request(value, '', 'VALIDATION')),
   /** @param {unknown} value */
   plan: (value) => whileChecking(value, () => plan(value, '', 'VALIDATION')),
+  /** @param {unknown} value */
+  filter: (value) => filter(value, '', 'VALIDATION'),
   /** @param {unknown} value */
   config: (value) => config(value, value === undefined || isObject(value) ? '' : 'config', 'INVALID_CONFIG'),
   /** @param {unknown} value @returns {import('../index').ExecuteOptions} */

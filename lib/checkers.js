@@ -51,7 +51,9 @@ const itemsOf = (list) => (isArray(list) ? list : [])
 
 /** The secrets of a request or a plan, as far as it is one, the longest first. @returns {string[]} */
 function secretsOfChecked() {
-  const parts = [checking, ...itemsOf(peek(checking, 'commands'))]
+  const steps = peek(checking, 'steps')
+  const named = isObject(steps) ? keys(steps).map((name) => peek(steps, name)) : []
+  const parts = [checking, ...itemsOf(peek(checking, 'commands')), ...named]
   const names = parts.flatMap((part) => itemsOf(peek(part, 'secretEnv')))
   const ofHost = names.map((name) => process.env[String(name)])
   const ofRequest = parts.map((part) => names.map((name) => peek(peek(part, 'env'), String(name))))
@@ -383,6 +385,25 @@ const indicesOf = (item) => (value, path, code) => {
   return checked
 }
 
+/** Objects by the names that the user gave them. @type {(item: Checker) => Checker} */
+const named = (item) => (value, path, code) => {
+  if (!isObject(value)) refuse(path, 'an object from names to steps', describe(value), code)
+  const checked = new Copy()
+  for (const key of keys(value)) {
+    const place = /^[\w-]+$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`
+    checked[text(key, place, code)] = item(value[key], place, code)
+  }
+  return checked
+}
+
+/**
+ * What one of two checkers is for: objects that have this key of their own, or those that have not.
+ *
+ * @type {(key: string, having: Checker, other: Checker) => Checker}
+ */
+const byKey = (key, having, other) => (value, path, code) =>
+  (isObject(value) && hasOwn(value, key) ? having : other)(value, path, code)
+
 /** @type {Checker} */
 function callback(value, path, code) {
   return typeof value === 'function' ? value : refuse(path, 'a function', describe(value), code)
@@ -413,6 +434,7 @@ function argument(value, path) {
 module.exports = {
   abortSignal,
   argument,
+  byKey,
   byType,
   bytes,
   callback,
@@ -424,6 +446,7 @@ module.exports = {
   integer,
   isObject,
   listOf,
+  named,
   numberOfAtLeast,
   object,
   oneOf,

@@ -39,6 +39,21 @@ function fromFailure(failure) {
 }
 
 /**
+ * What somebody else's code threw, in words.
+ *
+ * @param {any} error
+ * @returns {string}
+ */
+function messageOf(error) {
+  try {
+    const message = error?.message
+    return typeof message === 'string' && message !== '' ? message : String(error)
+  } catch {
+    return 'something without words was thrown'
+  }
+}
+
+/**
  * Lets what a method throws begin at the line of its caller: the frames of the library say nothing to it, and leave no
  * room for its own.
  *
@@ -73,4 +88,4 @@ function makeAsync(prototype, names) {
   }
 }
 
-module.exports = { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom }
+module.exports = { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, messageOf, seenFrom }

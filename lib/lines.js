@@ -88,7 +88,7 @@ function nothing() {}
  */
 class BatchEvents {
   #batch
-  #executionId
+  #about
   #timestamp
   #start = 0
   #index = 0
@@ -97,11 +97,11 @@ class BatchEvents {
 
   /**
    * @param {Batch} batch
-   * @param {string} executionId
+   * @param {import('./about').About} about
    */
-  constructor(batch, executionId) {
+  constructor(batch, about) {
     this.#batch = batch
-    this.#executionId = executionId
+    this.#about = about
     this.#timestamp = new Date(batch.at).toISOString()
   }
 
@@ -110,9 +110,13 @@ class BatchEvents {
     const end = text.indexOf('\n', this.#start)
     if (end === -1) return undefined
     const isPartial = partial !== undefined && partial[this.#partials] === this.#index
+    const { executionId, metadata, planId, step } = this.#about
     const event = {
       eventType: stream,
-      executionId: this.#executionId,
+      executionId,
+      metadata,
+      planId,
+      step,
       line: text.slice(this.#start, end),
       partial: isPartial,
       timestamp: this.#timestamp,

@@ -80,13 +80,42 @@ const strategy = {
   },
 }
 
-const plan = {
+const stepOptions = {
+  expected: 'a stepOptions object',
+  fields: { 'when?': { oneOf: ['success', 'failure', 'always'] }, 'allowFailure?': 'flag' },
+}
+
+const namedStepOptions = {
+  expected: 'a stepOptions object',
+  fields: {
+    'when?': { oneOf: ['success', 'failure', 'always'] },
+    'allowFailure?': 'flag',
+    'dependsOn?': { list: 'text' },
+  },
+}
+
+const indexedPlan = {
   expected: 'a plan object',
   fields: {
     'id?': 'uuid',
     'description?': 'text',
     strategy: strategy,
-    commands: { list: request },
+    commands: { list: 'step' },
+    'timeoutMs?': 'positive',
+    'secrets?': 'secretList',
+    'secretEnv?': { list: 'text' },
+    'metadata?': metadata,
+  },
+}
+
+const namedPlan = {
+  expected: 'a plan object',
+  fields: {
+    'id?': 'uuid',
+    'description?': 'text',
+    steps: { named: 'namedStep' },
+    'maxConcurrency?': 'positive',
+    'stopOnError?': 'flag',
     'timeoutMs?': 'positive',
     'secrets?': 'secretList',
     'secretEnv?': { list: 'text' },
@@ -122,4 +151,26 @@ const config = {
   },
 }
 
-module.exports = { metadata, command, retry, request, strategy, plan, config }
+const filter = {
+  expected: 'a filter object',
+  fields: {
+    'status?': { oneOf: ['pending', 'running', 'completed', 'failed', 'cancelled', 'timeout', 'skipped'] },
+    'source?': 'text',
+    'tag?': 'texts',
+    'limit?': 'positive',
+  },
+}
+
+module.exports = {
+  metadata,
+  command,
+  retry,
+  request,
+  strategy,
+  stepOptions,
+  namedStepOptions,
+  indexedPlan,
+  namedPlan,
+  config,
+  filter,
+}

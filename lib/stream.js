@@ -24,7 +24,7 @@ class EventStream {
   #stop
 
   /**
-   * @param {(stream: EventStream) => void} start called when the first event is asked for
+   * @param {(stream: EventStream) => void} start called when the first event is asked for, or by `begin`
    * @param {() => Promise<void>} stop
    */
   constructor(start, stop) {
@@ -81,11 +81,17 @@ class EventStream {
     else resolve({ value: undefined, done: true })
   }
 
+  /** Starts it now, and not when the first event is asked for. */
+  begin() {
+    this.#begun = true
+    this.#start(this)
+    return this
+  }
+
   /** @returns {Promise<IteratorResult<any, void>>} */
   next() {
     if (this.#begun) return this.#next()
-    this.#begun = true
-    this.#start(this)
+    this.begin()
     return this.#over ? this.#next() : this.#first()
   }
 
@@ -108,7 +114,7 @@ class EventStream {
     })
   }
 
-  /** Leaving early cancels the execution, and waits until nothing of it is left. */
+  /** Leaving early stops it, and waits until that has happened. */
   async return() {
     const running = this.#begun && !this.#over
     this.#begun = true

@@ -37,6 +37,8 @@ const readResult = (found, stdout, stderr, bytes) => ({
   logPath: found.log_path,
   error: found.error,
   errorCode: found.error_code,
+  planId: found.plan_id,
+  step: found.step,
   cancelReason: found.cancel_reason,
   attempts: found.attempts.map(readAttempt),
   metadata: readMetadata(found.metadata),
@@ -76,6 +78,9 @@ const readSummary = (found) => ({
   command: found.command,
   startedAt: inMillisOrNull(found.started_at),
   durationMs: found.duration_ms,
+  metadata: readMetadata(found.metadata),
+  planId: found.plan_id,
+  step: found.step,
 })
 
 /**

@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
+import { withKindsOfPlans } from './contract/plans.mjs'
 import { publishedOf } from './contract/published.mjs'
 import { readersOf, shapesOf } from './contract/shapes.mjs'
 import { typesOf } from './contract/types.mjs'
@@ -18,7 +19,8 @@ async function schemaOfRust() {
   const args = ['run', '--quiet', '--locked', '--example', 'schema', '--features', 'schema']
   const status = await run('cargo', args, { onOutput: (text) => (printed += text), quiet: true })
   if (status !== 0) throw new Error(`cargo ${args.join(' ')} failed:\n${printed}`)
-  return JSON.parse(printed)
+  const { passed, told } = JSON.parse(printed)
+  return { passed: withKindsOfPlans(passed), told }
 }
 
 /** @param {string} file @param {string} text */

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::api::error::Result;
 use crate::api::output::SplitOn;
+use crate::api::request::ExecutionMetadata;
 use crate::execution::output::{buffers, capture, lines};
 use crate::masking::mask;
 use crate::masking::secret::Secret;
@@ -85,6 +86,7 @@ impl Registry {
         self.0.enter(&Execution::new(
             id,
             String::from("/bin/true"),
+            &ExecutionMetadata::default(),
             Arc::default(),
             None,
             None,

@@ -12,10 +12,13 @@ use uuid::Uuid;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::EventHandler;
+#[cfg(feature = "node")]
+use crate::api::event::Origin;
 use crate::api::log::LogPage;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
 use crate::api::request::ExecutionRequest;
-use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::api::result::{ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::api::step::PlanStep;
 use crate::execution::handlers::Handlers;
 use crate::execution::login::{self, Need};
 use crate::execution::output::follow::LogFollower;
@@ -25,12 +28,16 @@ use crate::execution::output::page::{LogReader, Most, not_read};
 use crate::execution::output::tail::read_tail;
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
+#[cfg(feature = "node")]
+use crate::execution::subscription::Listening;
+use crate::execution::subscription::Subscription;
 use crate::masking::secret::Secret;
 use crate::plan::run::{PlanContext, Run, secrets_of_steps, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::execution::Execution;
+use crate::state::execution::keep_to_lease;
 use crate::state::input::{Order, Reply};
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
@@ -66,6 +73,13 @@ struct Inner {
     shut_down: Arc<AtomicBool>,
     cleaning: AtomicBool,
 }
+
+/// What each event of an execution tells of it, and who listens to it; or, where it has ended, how.
+#[cfg(feature = "node")]
+pub(crate) type Listened = (
+    Arc<Origin>,
+    std::result::Result<Listening, Arc<ExecutionResult>>,
+);
 
 /// What one call of [`ExecutionEngine::execute_with`] adds to its request.
 #[derive(Clone, Default)]
@@ -224,7 +238,8 @@ impl ExecutionEngine {
                 None => error,
             })?;
         let displayed = displayed(&request.command, secrets);
-        let execution = Execution::new(request.id, displayed, stop, None, request.lease_ms);
+        let (metadata, lease_ms) = (&request.metadata, request.lease_ms);
+        let execution = Execution::new(request.id, displayed, metadata, stop, None, lease_ms);
         execution.input.open_for(&request);
         inner.registry.enter(&execution)?;
         let maybe_slot = inner
@@ -241,7 +256,7 @@ impl ExecutionEngine {
             registry: Arc::clone(&inner.registry),
             execution: Arc::clone(&execution),
             slots: Arc::clone(&inner.slots),
-            handlers: self.handlers(options.handler),
+            handlers: self.handlers(options.handler).and_listeners_of(&execution),
             runtime: runtime.clone(),
         };
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
@@ -257,7 +272,7 @@ impl ExecutionEngine {
     }
 
     fn handlers(&self, own: Option<Arc<dyn EventHandler>>) -> Handlers {
-        Handlers(self.0.handler.iter().cloned().chain(own).collect())
+        Handlers::new(self.0.handler.iter().cloned().chain(own).collect())
     }
 
     fn refuse_after_shutdown(&self) -> Result<()> {
@@ -338,12 +353,14 @@ impl ExecutionEngine {
         }
         let decision = Decision::new(request.id, Arc::clone(&inner.registry), decided);
         let engine = self.clone();
-        let need = Need::of(&request.commands, &environment, runtime, &plan.stop);
+        let known = request.steps.iter().filter_map(PlanStep::known);
+        let need = Need::of(known, &environment, runtime, &plan.stop);
         let context = PlanContext {
             config: Arc::clone(&inner.config),
             registry: Arc::clone(&inner.registry),
             slots: Arc::clone(&inner.slots),
             environment,
+            secret_sets: Arc::clone(&inner.secret_sets),
             runtime: runtime.clone(),
             handlers_of_step: Box::new(move |step| engine.handlers(handler_of_step(step))),
         };
@@ -422,6 +439,24 @@ impl ExecutionEngine {
     pub async fn wait_for_plan(&self, id: Uuid) -> Result<Arc<PlanExecutionResult>> {
         let plan = self.0.registry.plan(id)?;
         Ok(plan.outcome.wait().await)
+    }
+
+    /// The events of an execution that was accepted before, from now on; of one that has ended, its terminal event. It
+    /// need not be the first to know: what a line that was begun has said already is not told again.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecutionError::NotFound`].
+    pub fn subscribe(&self, id: Uuid) -> Result<Subscription> {
+        Ok(Subscription::new(&self.0.registry.execution(id)?))
+    }
+
+    /// Tells somebody of an execution from now on. Of one that has ended, returns what there is to tell.
+    #[cfg(feature = "node")]
+    pub(crate) fn listen(&self, id: Uuid, listener: Arc<dyn EventHandler>) -> Result<Listened> {
+        let execution = self.0.registry.execution(id)?;
+        let origin = Arc::clone(execution.origin());
+        Ok((origin, Listening::to(&execution, listener)))
     }
 
     /// Cancels an execution or a plan; returns once nothing of it is left running. A second call while the
@@ -543,7 +578,7 @@ impl ExecutionEngine {
         if execution.status().is_terminal() {
             return Err(ExecutionError::AlreadyFinished(id));
         }
-        let Some(lease) = &execution.lease else {
+        let Some(lease) = execution.lease.get() else {
             let expected = "the id of an execution that has a lease";
             return Err(
                 ValidationError::new("id", expected, format!("{id}, which has none")).into(),
@@ -571,21 +606,27 @@ impl ExecutionEngine {
         }
     }
 
-    /// All executions that are remembered, newest first.
-    pub async fn list_executions(&self) -> Vec<ExecutionSummary> {
-        self.summaries()
+    /// The executions that are remembered and meant, newest first.
+    pub async fn list_executions(&self, filter: &ExecutionFilter) -> Vec<ExecutionSummary> {
+        self.summaries(filter)
     }
 
-    pub(crate) fn summaries(&self) -> Vec<ExecutionSummary> {
-        self.0
-            .registry
-            .all()
-            .iter()
-            .filter_map(|unit| match unit {
-                Unit::Execution(execution) => Some(execution.summary()),
-                Unit::Plan(_) => None,
-            })
+    pub(crate) fn summaries(&self, filter: &ExecutionFilter) -> Vec<ExecutionSummary> {
+        let all = self.0.registry.all();
+        let executions = all.iter().filter_map(|unit| match unit {
+            Unit::Execution(execution) => Some(execution),
+            Unit::Plan(_) => None,
+        });
+        executions
+            .filter(|one| filter.matches(one.status(), &one.origin().metadata))
+            .take(filter.limit.unwrap_or(usize::MAX))
+            .map(|execution| execution.summary())
             .collect()
+    }
+
+    #[cfg(feature = "node")]
+    pub(crate) fn settings(&self) -> &ExecutionConfig {
+        &self.0.config
     }
 
     /// The end of the log of an execution, also of an earlier process: the last `max_bytes` (default
@@ -808,13 +849,6 @@ impl ExecutionEngine {
     }
 }
 
-/// Lets threads of the engine end it when its lease does.
-fn keep_to_lease(execution: &Arc<Execution>, runtime: &Handle) {
-    if execution.lease.is_some() {
-        runtime.spawn(Arc::clone(execution).keep_to_lease());
-    }
-}
-
 /// Checks a secret that is added by itself.
 pub(crate) fn check_added(secret: &Secret) -> Result<()> {
     secret.complaint().map_or(Ok(()), |(expected, found)| {
@@ -854,7 +888,7 @@ fn delete_files(dir: &Path, id: Uuid) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request::Command;
+    use crate::api::request::{Command, ExecutionMetadata};
 
     fn engine(config: ExecutionConfig) -> ExecutionEngine {
         ExecutionEngine::new(ExecutionConfig {
@@ -899,7 +933,14 @@ mod tests {
         });
         let registry = &engine.0.registry;
         let enter = |id| {
-            let execution = Execution::new(id, String::from("true"), Arc::default(), None, None);
+            let execution = Execution::new(
+                id,
+                String::from("true"),
+                &ExecutionMetadata::default(),
+                Arc::default(),
+                None,
+                None,
+            );
             registry.enter(&execution).expect("a free id");
             execution
         };

@@ -28,21 +28,29 @@ mod state;
 
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
-pub use api::event::{Ended, EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
+pub use api::event::{
+    Ended, EventHandler, ExecutionEvent, Origin, OutputBatch, OutputChunk, OutputStream,
+};
 pub use api::failure::ExecutionFailedError;
 pub use api::inherit::{InheritEnv, User};
 pub use api::log::{LogLine, LogPage};
 pub use api::output::{OutputBytes, OutputOrder, SplitOn, StderrTarget, StdoutTarget};
-pub use api::plan::{ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult};
+pub use api::plan::{
+    ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult, PlanSteps,
+};
 pub use api::quote::quote;
 pub use api::request::{Command, ExecutionMetadata, ExecutionRequest, StopSignal};
 pub use api::result::{
-    CpuUsage, ExecutionAttempt, ExecutionResult, ExecutionStatus, ExecutionSummary, ResultErrorCode,
+    CpuUsage, ExecutionAttempt, ExecutionFilter, ExecutionResult, ExecutionStatus,
+    ExecutionSummary, ResultErrorCode,
 };
 pub use api::retry::Retry;
 pub use api::stdin::{Stdin, StdinReader};
+pub use api::step::{PlanStep, RequestFn, StepRequest, StepResults, When};
+pub use api::step_key::StepKey;
 pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
 pub use execution::output::follow::LogFollower;
+pub use execution::subscription::Subscription;
 pub use masking::secret::Secret;
 pub use process::environment::Environment;
 

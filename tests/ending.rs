@@ -245,7 +245,7 @@ async fn a_group_has_its_own_limit_also_in_plans_and_the_highest_priority_is_fir
         max_concurrency: None,
         stop_on_error: false,
     };
-    let plan = ExecutionPlan::new(strategy, commands.collect());
+    let plan = ExecutionPlan::new(strategy, commands);
     let plan = engine.execute_plan(plan).await.expect("accepted");
     assert_eq!((engine.running_count(), engine.queued_count()), (1, 0));
     std::fs::write(&go, "").expect("written");

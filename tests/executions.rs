@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::{Recorder, engine, engine_with, mark, run, shell, survivors};
 use execution_engine::{
     Command, EventHandler, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError,
-    ExecutionEvent, ExecutionPlan, ExecutionRequest, ExecutionStatus, ExecutionStrategy,
-    OutputBatch, OversizedOutputStrategy, ResultErrorCode,
+    ExecutionEvent, ExecutionFilter, ExecutionPlan, ExecutionRequest, ExecutionStatus,
+    ExecutionStrategy, OutputBatch, OversizedOutputStrategy, ResultErrorCode,
 };
 
 /// Starts an execution whose events are kept.
@@ -707,7 +707,7 @@ async fn a_step_that_was_removed_leaves_its_id_to_an_execution_that_outlives_the
         },
         vec![shell("true"), shell(&wait)],
     );
-    let (plan_id, step_id) = (plan.id, plan.commands[0].id);
+    let (plan_id, step_id) = (plan.id, plan.steps.iter().next().expect("a step").id());
     engine.execute_plan(plan).await.expect("an accepted plan");
     let step = engine.wait_for_completion(step_id).await;
     assert!(step.expect("a known step").success);
@@ -1036,7 +1036,7 @@ async fn no_more_finished_executions_are_remembered_than_the_bound() {
         ids.push(run(&engine, shell("true")).await.id);
     }
     let listed: Vec<_> = engine
-        .list_executions()
+        .list_executions(&ExecutionFilter::default())
         .await
         .iter()
         .map(|summary| summary.id)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{Recorder, engine, engine_with, run, shell};
 use execution_engine::{
     Command, Environment, ExecuteOptions, ExecutionConfig, ExecutionError, ExecutionEvent,
-    ExecutionPlan, ExecutionRequest, ExecutionStrategy, Secret,
+    ExecutionFilter, ExecutionPlan, ExecutionRequest, ExecutionStrategy, Secret,
 };
 
 const SECRET: &str = "hunter22-s3cr3t";
@@ -42,7 +42,7 @@ async fn a_secret_is_in_no_result_event_log_or_summary() {
     assert!(result.command.starts_with("echo ***;"));
     is_hidden(&result);
     is_hidden(&recorder.events());
-    is_hidden(&engine.list_executions().await);
+    is_hidden(&engine.list_executions(&ExecutionFilter::default()).await);
     let log = engine.read_logs(result.id, None).await.expect("a log");
     assert!(log.contains("stdout F ***\n") && !log.contains("hunter22"));
 }

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
-import type { ExecutionEvent, ExecutionPlan, ExecutionRequest, PlanEvent } from '../../index.js'
+import type { ExecutionEvent, ExecutionPlan, ExecutionRequest, IndexedPlan, PlanEvent } from '../../index.js'
 import {
   exec,
   newEngine,
@@ -298,9 +298,9 @@ const refused: [unknown, string, string][] = [
 test.each(refused)('refuses the plan %j and blames %s', async (plan, field, found) => {
   const engine = newEngine()
   const touched = join(temporary(), 'touched')
-  if (Array.isArray((plan as ExecutionPlan | undefined)?.commands)) {
+  if (Array.isArray((plan as IndexedPlan | undefined)?.commands)) {
     const first: ExecutionRequest = exec('touch', touched)
-    const { commands, ...rest } = plan as ExecutionPlan
+    const { commands, ...rest } = plan as IndexedPlan
     plan = { ...rest, commands: [...commands, first] }
   }
   for (const submit of ['executePlan', 'runPlan'] as const) {

@@ -55,6 +55,9 @@ test('one id, one result: output and exit are those of the last attempt, callbac
   expect(events.find(({ eventType }) => eventType === 'retrying')).toEqual({
     eventType: 'retrying',
     executionId: result.id,
+    metadata: result.metadata,
+    planId: null,
+    step: null,
     attempt: 2,
     delayMs: 10,
     error: 'exited with code 1',

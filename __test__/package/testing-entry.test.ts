@@ -213,7 +213,11 @@ test.each(Object.entries(plans))('it runs a plan as the engine does: %s', async 
       // Which step has begun by the time that another is skipped is not certain.
       onEvent: (event) => void events.push('currentCommand' in event ? { ...event, currentCommand: null } : event),
     })
-    return [result, events, await engine.getStatus(result.planId)]
+    // Nor is which of several steps is told first that it was skipped, or how far the plan is meanwhile.
+    const ofSteps = events.filter((event) => 'executionId' in event)
+    const inOrder = [...ofSteps].sort((one, other) => Number(one.step) - Number(other.step))
+    const ofPlan = events.filter((event) => !('executionId' in event))
+    return [result, [inOrder, ofPlan], await engine.getStatus(result.planId)]
   }
   const fake = new FakeEngine()
     .when({ command: 'true' }, {})

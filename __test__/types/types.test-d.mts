@@ -27,7 +27,10 @@ import {
   type LogLine,
   type LogPage,
   type PlanCompletedEvent,
+  type NamedPlan,
+  type PendingEvent,
   type PlanEvent,
+  type SkippedEvent,
   type PlanExecutionResult,
   type PlanOptions,
   type ProgressEvent,
@@ -254,7 +257,11 @@ function results(result: ExecutionResult, summary: ExecutionSummary): void {
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
   expectType<readonly number[]>()(result.survivors)
-  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | null>()(result.errorCode)
+  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null>()(
+    result.errorCode,
+  )
+  expectType<string | null>()(result.planId)
+  expectType<string | number | null>()(result.step)
   expectType<string | null>()(result.cancelReason)
   expectType<readonly ExecutionAttempt[]>()(result.attempts)
   expectType<Record<string, string>>()(result.metadata.tags)
@@ -290,8 +297,13 @@ async function events(): Promise<void> {
       // @ts-expect-error an execution has no progress
       case 'progress':
         break
+      case 'pending':
+        expectType<string | null>()(event.planId)
+        expectType<string | number | null>()(event.step)
+        expectType<string | undefined>()(event.metadata.source)
+        break
       default:
-        expectType<'completed' | 'failed' | 'cancelled' | 'timeout'>()(event.eventType)
+        expectType<'completed' | 'failed' | 'cancelled' | 'timeout' | 'skipped'>()(event.eventType)
         expectType<ExecutionResult>()(event.result)
     }
   }
@@ -299,6 +311,7 @@ async function events(): Promise<void> {
 
 // One type for each event
 expectType<
+  | PendingEvent
   | StartedEvent
   | StdoutEvent
   | StderrEvent
@@ -307,6 +320,7 @@ expectType<
   | FailedEvent
   | CancelledEvent
   | TimeoutEvent
+  | SkippedEvent
 >()({} as ExecutionEvent)
 expectType<ProgressEvent | PlanCompletedEvent>()({} as PlanEvent)
 expectType<CompletedEvent>()({} as Extract<ExecutionEvent, { eventType: 'completed' }>)
@@ -454,3 +468,30 @@ expectType<number>()(fakeResult({ success: true }).exitCode)
 expectType<ExecutionResult>()(fakeResult({ exitCode: 2, stdout: undefined }))
 // @ts-expect-error no such status
 fakeResult({ status: 'done' })
+
+// Steps with names, and requests that are made
+const named: NamedPlan = {
+  steps: {
+    build: { ...request, allowFailure: true },
+    test: {
+      dependsOn: ['build'],
+      when: 'failure',
+      request: (results) => {
+        expectType<string | undefined>()(results['build']?.stdout)
+        return request
+      },
+    },
+  },
+}
+void engine.runPlan(named)
+void engine.runPlan({
+  strategy: { type: 'serial' },
+  commands: [request, { request: async (results) => (results[0]?.success ? request : { ...request, timeoutMs: 1 }) }],
+})
+// @ts-expect-error no such condition
+void engine.runPlan({ steps: { it: { ...request, when: 'never' } } })
+// @ts-expect-error numbered steps have no names to depend on
+void engine.runPlan({ strategy: { type: 'serial' }, commands: [{ ...request, dependsOn: ['it'] }] })
+void engine.listExecutions({ status: 'running', tag: { team: 'blue' }, limit: 3 })
+// @ts-expect-error no such status
+void engine.listExecutions({ status: 'done' })

@@ -197,6 +197,11 @@ class FakeEngine {
     const checked = /** @type {any} */ (check.plan(given))
     const plan = this.#recorded(checked, given)
     if (plan.commands === undefined) throw new TypeError('FakeEngine: expected a plan with commands, found one without')
+    for (const key of ['request', 'when', 'allow_failure']) {
+      const at = Array.from(checked.commands).findIndex((/** @type {any} */ step) => step[key] !== undefined)
+      if (at !== -1)
+        throw new TypeError(`FakeEngine: expected commands[${at}] without "${key}", which it does not play`)
+    }
     checkGraph(plan)
     const requests = plan.commands.map((/** @type {any} */ request, /** @type {number} */ step) => {
       return this.#recorded(checked.commands[step], request, `commands[${step}].id`)

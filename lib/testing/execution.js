@@ -293,8 +293,7 @@ class FakeExecution {
     try {
       this.result = this.#resultOf(end)
       this.status = this.result.status
-      // That a step was skipped is told by the plan.
-      if (this.status !== 'skipped') this.#tellEnd(this.result, this.#allListeners)
+      this.#tellEnd(this.result, this.#allListeners)
     } catch (fault) {
       this.status = 'failed'
       this.#fault = fault

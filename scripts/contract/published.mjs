@@ -7,7 +7,8 @@ import { camel, plainText } from './words.mjs'
 
 /** @param {{ passed: Record<string, Schema>, told: Record<string, Schema> }} schema */
 export function publishedOf({ passed, told }) {
-  const published = Object.entries(passed).map(([name, schema]) => [name, spelled(schema, true)])
+  const whole = Object.entries(passed).filter(([, schema]) => !schema['x-part'])
+  const published = whole.map(([name, schema]) => [name, spelled(schema, true)])
   for (const [name, schema] of Object.entries(told)) published.push([toldAs(name), spelled(schema, false)])
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',

@@ -12,8 +12,12 @@ const CHECKED = [
   'Retry',
   'ExecutionRequest',
   'ExecutionStrategy',
-  'ExecutionPlan',
+  'StepOptions',
+  'NamedStepOptions',
+  'IndexedPlan',
+  'NamedPlan',
   'ExecutionConfig',
+  'ExecutionFilter',
 ]
 
 /** @param {string} name */
@@ -23,7 +27,7 @@ const constant = (name) => {
 }
 
 /** What it is called in a message. @param {string} name */
-const called = (name) => `a ${constant(name).replace('config', 'configuration')} object`
+const called = (name) => `a ${constant(name.replace(/Indexed|Named/, '')).replace('config', 'configuration')} object`
 
 /** @param {Record<string, Schema>} passed */
 export function shapesOf(passed) {
@@ -67,6 +71,9 @@ function kindOf(schema, passed) {
   if (schema['x-kind'] !== undefined) return `'${schema['x-kind']}'`
   if (schema.$ref !== undefined) {
     const name = schema.$ref.replace('#/$defs/', '')
+    // A request, which a function may make, and what the step says besides.
+    if (name === 'PlanStep') return `'step'`
+    if (name === 'NamedStep') return `'namedStep'`
     return CHECKED.includes(name) ? constant(name) : kindOf(/** @type {Schema} */ (passed[name]), passed)
   }
   if (schema.oneOf !== undefined) return choiceOf(schema, passed)
@@ -76,6 +83,8 @@ function kindOf(schema, passed) {
     const [values] = Object.values(schema.patternProperties)
     return `{ indices: ${kindOf(values, passed)} }`
   }
+  if (schema.additionalProperties?.$ref !== undefined)
+    return `{ named: ${kindOf(schema.additionalProperties, passed)} }`
   if (schema.additionalProperties?.type === 'integer')
     return `{ record: ${kindOf(schema.additionalProperties, passed)} }`
   if (schema.type === 'object') return schema['x-secret'] ? `'secretTexts'` : `'texts'`

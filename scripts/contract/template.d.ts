@@ -84,6 +84,30 @@ export interface RunOptions extends ExecuteOptions {
   readonly throwOnFailure?: boolean | undefined
 }
 
+/**
+ * What the tracing channel `escher.execution` of `node:diagnostics_channel` tells of an execution, or of a plan as a
+ * whole: one object from its `start` to its `asyncEnd`, on which a tracer may keep what it likes.
+ */
+export interface ExecutionTrace {
+  /** The id of the execution or the plan. */
+  readonly id: string
+  /** What it is. */
+  readonly kind: 'execution' | 'plan'
+  /** The command as it was passed, secrets included: `command` of the result is the one to show. Of a plan `null`. */
+  readonly command: Command | null
+  /** What the request or the plan says about itself. */
+  readonly metadata: Result['metadata']
+  /**
+   * Variables that the command is to have, or all steps of a plan, such as `TRACEPARENT`: to be put here by a subscriber
+   * of `start`. What the request says itself is stronger; what is no string does not count.
+   */
+  readonly env: Record<string, string>
+  /** How it ended, from `asyncStart` on, unless it was refused. */
+  result?: ExecutionResult | PlanExecutionResult
+  /** Why it was refused, from `error` on. A command that fails is none: it is in the result. */
+  error?: ExecutionError
+}
+
 /** The same for a plan, which is told of its own events and those of its steps. */
 export type PlanOptions = ExecuteOptions<ExecutionEvent | PlanEvent>
 
@@ -148,13 +172,46 @@ export type ExecutionResult = Result &
 
 // generated: ExecutionSummary
 
+// generated: ExecutionFilter
+
 // generated: LogLine
 
 // generated: LogPage
 
 // generated: events
 
-// generated: ExecutionPlan
+// generated: IndexedPlan
+
+// generated: NamedPlan
+
+/** Commands that belong together: told apart by their indices, or by names. */
+export type ExecutionPlan = IndexedPlan | NamedPlan
+
+// generated: StepOptions
+
+/**
+ * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
+ * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
+ * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
+ * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
+ * acceptable, fails the step with `INVALID_STEP`.
+ */
+export interface RequestFunction<Results> {
+  /** What makes the request. */
+  readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
+}
+
+/** A step of a plan: a request, or what makes it, and under which conditions it runs. */
+export type PlanStep<Results> = (ExecutionRequest | RequestFunction<Results>) & StepOptions
+
+/** A step that has an index: a function is given the results by indices, `undefined` where there is none yet. */
+export type IndexedStep = PlanStep<readonly (ExecutionResult | undefined)[]>
+
+/** A step that has a name: a function is given the results by names. */
+export type NamedStep = PlanStep<Readonly<Record<string, ExecutionResult>>> & {
+  /** The names of the steps that it waits for. Default: none. */
+  readonly dependsOn?: readonly string[] | undefined
+}
 
 // generated: PlanExecutionResult
 
@@ -374,6 +431,16 @@ export class ExecutionEngine implements Executor {
   runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
 
   /**
+   * The events of an execution that was accepted before, from this call on; the last one is the terminal event. Of one
+   * that has ended, that is the only one. A step of a plan can be listened to as any other execution. As with
+   * {@link ExecutionEngine.stream}, lines that are not taken yet are held back in the command; so a subscription that is
+   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on.
+   *
+   * The loop throws an {@link ExecutionError} `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   */
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
+
+  /**
    * Where an execution or a plan stands.
    *
    * Rejects with `NOT_FOUND`, or with `VALIDATION` if `id` is no UUID.
@@ -418,8 +485,11 @@ export class ExecutionEngine implements Executor {
    */
   addSecret(id: string, value: string): void
 
-  /** All executions that the engine remembers, newest first. */
-  listExecutions(): Promise<ExecutionSummary[]>
+  /**
+   * The executions that the engine remembers, newest first: all of them, or those that the filter means. The steps of
+   * plans are among them.
+   */
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
 
   /**
    * Cancels an execution or a plan, and resolves once nothing of it is left running. What waits in the queue never

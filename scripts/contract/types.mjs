@@ -75,7 +75,7 @@ class Writer {
     }
     const docs = {
       ExecutionEvent: [
-        'Something that happened to an execution. Each has exactly one terminal event, whose type is its final status; only a step of a plan that was skipped has none. All timestamps are ISO 8601, in UTC.',
+        'Something that happened to an execution. Each has exactly one terminal event, whose type is its final status. All timestamps are ISO 8601, in UTC.',
       ],
       PlanEvent: ['Something that happened to a plan as a whole.'],
     }

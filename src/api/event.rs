@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::plan::PlanExecutionResult;
+use crate::api::request::ExecutionMetadata;
 use crate::api::result::ExecutionResult;
+use crate::api::step_key::StepKey;
 
 /// One of the two streams of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,16 +35,46 @@ impl OutputStream {
     }
 }
 
+/// What an execution says about itself, and its place in a plan. One for all that is told of an execution.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Origin {
+    /// What its request says about itself. Empty as long as the request of a step is not made.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "Result['metadata']"))
+    )]
+    pub metadata: ExecutionMetadata,
+    /// The plan that it is a step of, or `null`.
+    pub plan_id: Option<Uuid>,
+    /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none.
+    pub step: Option<StepKey>,
+}
+
 /// Something that happened to an execution or a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExecutionEvent {
+    /// It must wait for a slot of the engine. What can start at once is not told to wait; nor is a step of a plan before its
+    /// turn has come.
+    Pending {
+        /// The execution.
+        execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
+        /// When it began to wait.
+        timestamp: DateTime<Utc>,
+    },
     /// The process was started.
     Started {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The command, shell-quoted, for display.
         command: String,
         /// The process id of the command.
@@ -54,6 +86,9 @@ pub enum ExecutionEvent {
     Stdout {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The line, without its end.
         line: String,
         /// Whether it is no whole line: a piece of one that is longer than
@@ -72,6 +107,9 @@ pub enum ExecutionEvent {
     Stderr {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The line, without its end.
         line: String,
         /// Whether it is no whole line: a piece of one that is longer than
@@ -90,6 +128,9 @@ pub enum ExecutionEvent {
     Retrying {
         /// The execution.
         execution_id: Uuid,
+        /// Whose it is.
+        #[serde(flatten)]
+        origin: Arc<Origin>,
         /// The number of the attempt that will follow, from 2 on.
         attempt: u64,
         /// The time until then, in milliseconds, and then its wait for a slot.
@@ -107,10 +148,18 @@ pub enum ExecutionEvent {
     Cancelled(Ended),
     /// The deadline of the execution passed, or it printed nothing for too long.
     Timeout(Ended),
+    /// A step of a plan was not started, because of what became of others.
+    Skipped(Ended),
     /// A step of a plan ended, in whatever way.
     Progress {
         /// The plan.
         plan_id: Uuid,
+        /// What the plan says about itself.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-typescript" = "Result['metadata']"))
+        )]
+        metadata: Arc<ExecutionMetadata>,
         /// How many steps have ended.
         completed: usize,
         /// How many steps the plan has.
@@ -124,6 +173,12 @@ pub enum ExecutionEvent {
     PlanCompleted {
         /// The plan.
         plan_id: Uuid,
+        /// What the plan says about itself.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(extend("x-typescript" = "Result['metadata']"))
+        )]
+        metadata: Arc<ExecutionMetadata>,
         /// How it ended.
         result: Arc<PlanExecutionResult>,
         /// When it ended.
@@ -137,6 +192,9 @@ pub enum ExecutionEvent {
 pub struct Ended {
     /// The execution.
     pub execution_id: Uuid,
+    /// Whose it is.
+    #[serde(flatten)]
+    pub origin: Arc<Origin>,
     /// How it ended.
     pub result: Arc<ExecutionResult>,
     /// When it ended.
@@ -145,11 +203,17 @@ pub struct Ended {
 
 impl ExecutionEvent {
     /// A line that is not finished.
-    pub(crate) fn unfinished_line(execution_id: Uuid, stream: OutputStream, line: String) -> Self {
+    pub(crate) fn unfinished_line(
+        execution_id: Uuid,
+        origin: Arc<Origin>,
+        stream: OutputStream,
+        line: String,
+    ) -> Self {
         let (partial, unfinished, timestamp) = (true, true, Utc::now());
         match stream {
             OutputStream::Stdout => Self::Stdout {
                 execution_id,
+                origin,
                 line,
                 partial,
                 unfinished,
@@ -157,6 +221,7 @@ impl ExecutionEvent {
             },
             OutputStream::Stderr => Self::Stderr {
                 execution_id,
+                origin,
                 line,
                 partial,
                 unfinished,
@@ -184,6 +249,8 @@ pub struct OutputChunk {
 pub struct OutputBatch {
     /// The execution.
     pub execution_id: Uuid,
+    /// Whose it is.
+    pub origin: Arc<Origin>,
     /// The stream.
     pub stream: OutputStream,
     /// The lines as they were printed, each followed by a newline.
@@ -200,6 +267,36 @@ impl OutputBatch {
     pub fn into_text(self) -> String {
         String::from_utf8(self.bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    /// Each line as an event of its own.
+    pub fn events(&self) -> impl Iterator<Item = ExecutionEvent> {
+        let Self {
+            execution_id,
+            timestamp,
+            ..
+        } = *self;
+        self.lines().map(move |(line, partial)| {
+            let (origin, line) = (Arc::clone(&self.origin), line.into_owned());
+            match self.stream {
+                OutputStream::Stdout => ExecutionEvent::Stdout {
+                    execution_id,
+                    origin,
+                    line,
+                    partial,
+                    unfinished: false,
+                    timestamp,
+                },
+                OutputStream::Stderr => ExecutionEvent::Stderr {
+                    execution_id,
+                    origin,
+                    line,
+                    partial,
+                    unfinished: false,
+                    timestamp,
+                },
+            }
+        })
     }
 
     /// The lines as text, without their ends, each with whether it goes on in the next one. Invalid UTF-8 is replaced by
@@ -228,30 +325,8 @@ pub trait EventHandler: Send + Sync {
 
     /// Is told of lines that were read together. By default each becomes an event of its own.
     async fn on_output(&self, batch: OutputBatch) {
-        let OutputBatch {
-            execution_id,
-            timestamp,
-            ..
-        } = batch;
-        for (line, partial) in batch.lines() {
-            let line = line.into_owned();
-            self.on_event(match batch.stream {
-                OutputStream::Stdout => ExecutionEvent::Stdout {
-                    execution_id,
-                    line,
-                    partial,
-                    unfinished: false,
-                    timestamp,
-                },
-                OutputStream::Stderr => ExecutionEvent::Stderr {
-                    execution_id,
-                    line,
-                    partial,
-                    unfinished: false,
-                    timestamp,
-                },
-            })
-            .await;
+        for event in batch.events() {
+            self.on_event(event).await;
         }
     }
 

@@ -14,3 +14,5 @@ pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod retry;
 pub(crate) mod stdin;
+pub(crate) mod step;
+pub(crate) mod step_key;

@@ -1,6 +1,7 @@
 //! How an execution ended, and what is told of it meanwhile.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::api::output::{OutputBytes, OutputOrder};
 use crate::api::path::path_or_none_as_text;
 use crate::api::request::ExecutionMetadata;
+use crate::api::step_key::StepKey;
 
 /// Where an execution or a plan stands. `pending` and `running` are followed by exactly one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,7 +31,7 @@ pub enum ExecutionStatus {
     Cancelled,
     /// Its deadline passed, or it printed nothing for too long, whatever its exit code.
     Timeout,
-    /// A step of a plan that was not started, because another one failed; `error` names that one.
+    /// A step of a plan that was not started, because of what became of others; `error` says of which.
     Skipped,
 }
 
@@ -71,6 +73,8 @@ pub enum ResultErrorCode {
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
     /// all the same. Or what feeds its input has failed, for which it was ended.
     Io,
+    /// The request of a step of a plan could not be made, or is not acceptable; `error` says why.
+    InvalidStep,
 }
 
 /// Processor time, as the operating system counts it, rounded to milliseconds.
@@ -164,6 +168,10 @@ pub struct ExecutionResult {
     pub error: Option<String>,
     /// What went wrong beyond the exit of the command, for programs, or `null`.
     pub error_code: Option<ResultErrorCode>,
+    /// The plan that it was a step of, or `null`.
+    pub plan_id: Option<Uuid>,
+    /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none.
+    pub step: Option<StepKey>,
     /// Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
     /// step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
     pub cancel_reason: Option<String>,
@@ -236,6 +244,36 @@ fn none_if_apart<T: Serialize, S: Serializer>(
     output.serialize(serializer)
 }
 
+/// Which executions are listed. All that is said must hold. Default: all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutionFilter {
+    /// Where they stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<ExecutionStatus>,
+    /// The `source` of their metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Tags of their metadata; others do not matter.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tag: BTreeMap<String, String>,
+    /// How many at most: the newest.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl ExecutionFilter {
+    /// Whether something with that status and metadata is meant.
+    pub(crate) fn matches(&self, status: ExecutionStatus, metadata: &ExecutionMetadata) -> bool {
+        let has_tag = |(name, value)| metadata.tags.get(name) == Some(value);
+        self.status.is_none_or(|wanted| wanted == status)
+            && (self.source.is_none() || self.source == metadata.source)
+            && self.tag.iter().all(has_tag)
+    }
+}
+
 /// One line about an execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -250,4 +288,14 @@ pub struct ExecutionSummary {
     pub started_at: Option<DateTime<Utc>>,
     /// How long it took, in milliseconds, or `null` if it has not finished.
     pub duration_ms: Option<u64>,
+    /// What the request said about itself.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-typescript" = "Result['metadata']"))
+    )]
+    pub metadata: ExecutionMetadata,
+    /// The plan that it is a step of, or `null`.
+    pub plan_id: Option<Uuid>,
+    /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it is none.
+    pub step: Option<StepKey>,
 }

@@ -28,13 +28,17 @@ pub(super) fn resolve_late(
     request: &ExecutionRequest,
     environment: &Environment,
 ) -> Result<Invocation, String> {
-    resolve_for(config, request, environment).map_err(|unresolved| match unresolved {
-        // In a result no field is named: Rust and TypeScript spell it differently.
+    resolve_for(config, request, environment).map_err(in_words)
+}
+
+/// In a result no field is named: Rust and TypeScript spell it differently.
+pub(super) fn in_words(unresolved: Unresolved) -> String {
+    match unresolved {
         Unresolved::Invalid(ValidationError {
             expected, found, ..
         }) => format!("not started: expected {expected}, found {found}"),
         Unresolved::Unstartable(error) => error,
-    })
+    }
 }
 
 /// Starts what was resolved, unless it has to wait, or is not to be started any more.

@@ -3,14 +3,63 @@
 use std::sync::Arc;
 
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
+use crate::state::execution::Execution;
+use crate::state::listeners::Listeners;
 
-/// Who is told of an execution: the handler of the engine, and its own.
+/// Who is told of an execution: the handler of the engine, its own, and who asked for it later.
 #[derive(Clone, Default)]
-pub(crate) struct Handlers(pub Vec<Arc<dyn EventHandler>>);
+pub(crate) struct Handlers {
+    own: Vec<Arc<dyn EventHandler>>,
+    /// Whose listeners are told as well.
+    execution: Option<Arc<Execution>>,
+}
 
 impl Handlers {
+    pub fn new(own: Vec<Arc<dyn EventHandler>>) -> Self {
+        Self {
+            own,
+            execution: None,
+        }
+    }
+
+    /// The same, and whoever listens to that execution.
+    pub fn and_listeners_of(self, execution: &Arc<Execution>) -> Self {
+        Self {
+            execution: Some(Arc::clone(execution)),
+            ..self
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let listeners = self.execution.as_ref().map(|one| &one.listeners);
+        self.own.is_empty() && listeners.is_none_or(Listeners::is_empty)
+    }
+
+    /// All who are told at present. Most often nobody listens besides, and nothing is allocated.
+    fn listeners(&self) -> Vec<Arc<dyn EventHandler>> {
+        let execution = self.execution.as_ref();
+        execution.map_or_else(Vec::new, |execution| execution.listeners.all())
+    }
+
     pub async fn on_event(&self, event: ExecutionEvent) {
-        if let Some((last, others)) = self.0.split_last() {
+        for listener in self.listeners() {
+            listener.on_event(event.clone()).await;
+        }
+        self.tell_own(event).await;
+    }
+
+    /// Tells the end, after which nobody listens any more.
+    pub async fn on_end(&self, event: ExecutionEvent) {
+        if let Some(execution) = &self.execution {
+            for listener in execution.listeners.take_all() {
+                listener.on_event(event.clone()).await;
+            }
+        }
+        self.tell_own(event).await;
+    }
+
+    async fn tell_own(&self, event: ExecutionEvent) {
+        if let Some((last, others)) = self.own.split_last() {
             for handler in others {
                 handler.on_event(event.clone()).await;
             }
@@ -19,7 +68,12 @@ impl Handlers {
     }
 
     pub async fn on_output(&self, batch: OutputBatch) {
-        let Some((last, others)) = self.0.split_last() else {
+        for listener in self.listeners() {
+            if listener.wants_output(batch.stream) {
+                listener.on_output(batch.clone()).await;
+            }
+        }
+        let Some((last, others)) = self.own.split_last() else {
             return;
         };
         for handler in others {
@@ -33,7 +87,7 @@ impl Handlers {
     }
 
     pub async fn on_bytes(&self, chunk: OutputChunk) {
-        let Some((last, others)) = self.0.split_last() else {
+        let Some((last, others)) = self.own.split_last() else {
             return;
         };
         for handler in others {
@@ -48,7 +102,7 @@ impl Handlers {
 
     /// Tells of a line that is not finished.
     pub async fn on_unfinished(&self, stream: OutputStream, event: ExecutionEvent) {
-        for handler in &self.0 {
+        for handler in self.own.iter().chain(&self.listeners()) {
             if handler.wants_output(stream) && handler.wants_unfinished() {
                 handler.on_event(event.clone()).await;
             }
@@ -56,29 +110,36 @@ impl Handlers {
     }
 
     pub fn wants_bytes(&self, stream: OutputStream) -> bool {
-        self.0.iter().any(|handler| handler.wants_bytes(stream))
+        self.own.iter().any(|handler| handler.wants_bytes(stream))
     }
 
     pub fn wants_unfinished(&self, stream: OutputStream) -> bool {
         let wants = |handler: &Arc<dyn EventHandler>| {
             handler.wants_output(stream) && handler.wants_unfinished()
         };
-        self.0.iter().any(wants)
+        self.own.iter().any(wants) || self.listeners().iter().any(wants)
     }
 
     pub fn wants_output(&self, stream: OutputStream) -> bool {
-        self.0.iter().any(|handler| handler.wants_output(stream))
+        let wants = |handler: &Arc<dyn EventHandler>| handler.wants_output(stream);
+        self.own.iter().any(wants) || self.listeners().iter().any(wants)
     }
 
     /// Resolves once all of them could have taken what they were told.
     pub async fn reached(&self) {
-        for handler in &self.0 {
+        for listener in self.listeners() {
+            listener.reached().await;
+        }
+        for handler in &self.own {
             handler.reached().await;
         }
     }
 
     pub async fn flush(&self) {
-        for handler in &self.0 {
+        for listener in self.listeners() {
+            listener.flush().await;
+        }
+        for handler in &self.own {
             handler.flush().await;
         }
     }

@@ -141,7 +141,14 @@ async fn run(
     };
     let registry = Arc::new(Registry::new(1));
     let displayed = request.command.display();
-    let execution = Execution::new(request.id, displayed, Arc::default(), None, None);
+    let execution = Execution::new(
+        request.id,
+        displayed,
+        &request.metadata,
+        Arc::default(),
+        None,
+        None,
+    );
     let entered = registry.enter(&execution);
     let slots = Slots::new(1, 0, &BTreeMap::new());
     let slot = entered.and_then(|()| slots.take(None, request.priority));

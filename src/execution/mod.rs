@@ -12,4 +12,5 @@ pub(crate) mod running;
 pub(crate) mod secrets;
 pub(crate) mod settle;
 pub(crate) mod start;
+pub(crate) mod subscription;
 mod supervise;

@@ -198,12 +198,11 @@ impl Running {
     pub(super) fn stopped_before_start(&self, cause: &Cause) -> ExecutionResult {
         let verdict = self.stopped_before(cause, "it was started");
         ExecutionResult {
+            status: verdict.status,
+            error: verdict.error,
             error_code: verdict.code,
-            ..self.never_started(
-                verdict.status,
-                verdict.error.unwrap_or_default(),
-                &verdict.reason,
-            )
+            cancel_reason: verdict.reason.as_deref().map(Into::into),
+            ..self.unstarted()
         }
     }
 
@@ -238,22 +237,16 @@ impl Running {
         }
     }
 
-    pub(super) fn never_started(
-        &self,
-        status: ExecutionStatus,
-        error: String,
-        reason: &Reason,
-    ) -> ExecutionResult {
+    pub(super) fn invalid(&self, error: String) -> ExecutionResult {
         ExecutionResult {
-            status,
             error: Some(error),
-            cancel_reason: reason.as_deref().map(Into::into),
+            error_code: Some(ResultErrorCode::InvalidStep),
             ..self.unstarted()
         }
     }
 
     fn unstarted(&self) -> ExecutionResult {
-        empty_result(&self.execution, self.metadata.clone())
+        empty_result(&self.execution)
     }
 }
 

@@ -68,6 +68,7 @@ impl Running {
         let due = Instant::now() + delay;
         let retrying = ExecutionEvent::Retrying {
             execution_id: self.execution.id(),
+            origin: Arc::clone(self.execution.origin()),
             attempt,
             delay_ms: millis(delay),
             error: self.told(last.error.clone().unwrap_or_default()),
@@ -137,8 +138,11 @@ impl Retry {
             Some(Cause::Deadline(_) | Cause::Idle(_)) => true,
             Some(_) => false,
             None => {
-                result.status == ExecutionStatus::Failed
-                    && result.error_code != Some(ResultErrorCode::OutputSizeExceeded)
+                let is_final = matches!(
+                    result.error_code,
+                    Some(ResultErrorCode::OutputSizeExceeded | ResultErrorCode::InvalidStep)
+                );
+                result.status == ExecutionStatus::Failed && !is_final
             }
         };
         // What could not be ended would run beside its successor.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use super::handlers::Handlers;
 use super::input::Feed;
@@ -17,11 +18,11 @@ use super::resolve::stop_signal;
 use super::supervise::{Deadline, Supervisor};
 use crate::api::config::{ExecutionConfig, OversizedOutputStrategy};
 use crate::api::event::ExecutionEvent;
-use crate::api::request::{ExecutionMetadata, ExecutionRequest};
-use crate::api::result::{ExecutionResult, ExecutionStatus};
+use crate::api::request::ExecutionRequest;
+use crate::api::result::ExecutionResult;
 use crate::process::scarcity::{self, Lack};
 use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
-use crate::state::cancellation::{Cause, Reason};
+use crate::state::cancellation::Cause;
 use crate::state::execution::{Execution, millis};
 use crate::state::lease::deadline_after;
 use crate::state::registry::Registry;
@@ -50,8 +51,12 @@ pub(crate) struct Running {
     /// Whether the result has the output as bytes.
     pub keep_bytes: bool,
     pub keep_background: bool,
-    pub metadata: ExecutionMetadata,
+    /// Tells that it waits for a slot, which comes before its start.
+    pending: Mutex<Option<Telling>>,
 }
+
+/// An event on its way to handlers that may take their time.
+pub(crate) type Telling = JoinHandle<()>;
 
 /// When the plan of a step is to be over.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +68,8 @@ pub(crate) struct PlanDeadline {
 
 /// How far the thread that resolved the request has come.
 pub(crate) enum Begun {
-    /// It is not to be started at all.
-    Never(ExecutionStatus, String, Reason),
+    /// What was made for it is not acceptable.
+    Invalid(String),
     /// It was stopped before it had its turn.
     Stopped(Cause),
     /// The program cannot be started.
@@ -122,7 +127,7 @@ impl Running {
             },
             keep_bytes: request.keep_bytes,
             keep_background: request.keep_background,
-            metadata: std::mem::take(&mut request.metadata),
+            pending: Mutex::default(),
             execution,
             registry,
             config,
@@ -140,13 +145,20 @@ impl Running {
         };
         let stopped = |cause: Cause| without_slot(self.stopped_before_start(&cause), Some(cause));
         let (invocation, slot, tried) = match begun {
-            Begun::Never(status, error, reason) => {
-                return without_slot(self.never_started(status, error, &reason), None);
+            Begun::Invalid(error) => return without_slot(self.invalid(error), None),
+            Begun::Stopped(cause) => {
+                self.has_told_pending().await;
+                return stopped(cause);
             }
-            Begun::Stopped(cause) => return stopped(cause),
-            Begun::Unstartable(error) => return without_slot(self.not_started(error), None),
+            Begun::Unstartable(error) => {
+                self.has_told_pending().await;
+                return without_slot(self.not_started(error), None);
+            }
             Begun::Tried(invocation, slot, tried) => (invocation, slot, Some(tried)),
             Begun::Waiting(invocation, mut maybe_slot) => {
+                if matches!(maybe_slot, MaybeSlot::Waiting(_)) {
+                    self.set_pending(tell_pending(&self.execution, &self.handlers));
+                }
                 let slot = tokio::select! {
                     biased;
                     cause = self.execution.stop.asked() => Err(cause),
@@ -154,12 +166,19 @@ impl Running {
                 };
                 let slot = match slot {
                     Ok(slot) => slot,
-                    Err(cause) => return stopped(cause),
+                    Err(cause) => {
+                        self.has_told_pending().await;
+                        return stopped(cause);
+                    }
                 };
                 (invocation, slot, None)
             }
         };
-        let attempted = match self.start(Arc::new(*invocation), tried).await {
+        let tried = self.start(Arc::new(*invocation), tried).await;
+        if !matches!(tried, Tried::Started(_)) {
+            self.has_told_pending().await;
+        }
+        let attempted = match tried {
             Tried::Started(spawned) => self.supervise(spawned).await,
             Tried::Stopped(cause) => stopped(cause),
             Tried::Failed(error) => without_slot(self.not_started(error), None),
@@ -168,6 +187,24 @@ impl Running {
             slot: Some(slot),
             ..attempted
         }
+    }
+
+    /// Resolves once it was told that it waits, which comes before its end; a handler that hangs is not waited for.
+    async fn has_told_pending(&self) {
+        if let Some(told) = self.take_pending() {
+            drop(timeout(self.config.drain_max(), told).await);
+        }
+    }
+
+    pub fn set_pending(&self, pending: Option<Telling>) {
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    }
+
+    fn take_pending(&self) -> Option<Telling> {
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Starts the process; while that fails for lack of something that others hold, waits for it to be given back.
@@ -277,8 +314,12 @@ impl Running {
         let feed = self.feed().next(self.is_fed_again);
         let ending = {
             let started = started_event(&self.execution, &start);
+            let pending = self.take_pending();
             let handlers = &self.handlers;
             let work = async {
+                if let Some(told) = pending {
+                    drop(told.await);
+                }
                 handlers.on_event(started).await;
                 reader.run(&progress).await;
             };
@@ -313,7 +354,7 @@ async fn try_to_start(
 ) -> Option<Result<Spawned, SpawnError>> {
     let outcome = pool::STARTS.run(move || process::spawn(&invocation));
     tokio::pin!(outcome);
-    if let Ok(outcome) = tokio::time::timeout(HANGING, &mut outcome).await {
+    if let Ok(outcome) = timeout(HANGING, &mut outcome).await {
         return outcome;
     }
     *lack = None;
@@ -347,8 +388,22 @@ impl Moment {
 fn started_event(execution: &Execution, start: &Moment) -> ExecutionEvent {
     ExecutionEvent::Started {
         execution_id: execution.id(),
+        origin: Arc::clone(execution.origin()),
         command: execution.command(),
         pid: start.pid,
         timestamp: start.at,
     }
+}
+/// Tells, without waiting for it, that an execution waits for a slot.
+pub(crate) fn tell_pending(execution: &Execution, handlers: &Handlers) -> Option<Telling> {
+    if handlers.is_empty() {
+        return None;
+    }
+    let handlers = handlers.clone();
+    let event = ExecutionEvent::Pending {
+        execution_id: execution.id(),
+        origin: Arc::clone(execution.origin()),
+        timestamp: Utc::now(),
+    };
+    Some(tokio::spawn(async move { handlers.on_event(event).await }))
 }

@@ -5,11 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use tokio::time::timeout;
+
+use super::handlers::Handlers;
 use super::retry::Again;
 use super::running::{Begun, Running};
 use crate::api::event::{Ended, ExecutionEvent};
-use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus};
 use crate::state::execution::{Execution, empty_result, ended_with_runtime};
 use crate::state::registry::{Registry, Unit};
@@ -26,19 +29,11 @@ impl Running {
         async move {
             let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
             let lived = unless_it_panics(Box::pin(self.run(begun, again))).await;
-            let (mut result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
-            hide_secrets(&settling.execution, &mut result);
-            let result = Arc::new(result);
+            let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
             drop(slot);
-            settling.settle(Arc::clone(&result));
-            if !handlers.0.is_empty()
-                && let Some(event) = terminal_event(&result)
-            {
-                let told = handlers.on_event(event);
-                // A handler that hangs must not keep everybody else from the result.
-                drop(tokio::time::timeout(config.drain_max(), told).await);
-            }
-            drop(settling);
+            settling
+                .conclude(result, handlers, config.drain_max())
+                .await;
         }
     }
 
@@ -80,34 +75,54 @@ fn panicked(execution: &Execution) -> ExecutionResult {
     ExecutionResult {
         started_at: execution.started_at.get().copied(),
         error: Some(error.into()),
-        ..empty_result(execution, ExecutionMetadata::default())
+        ..empty_result(execution)
     }
 }
 
-/// The end of a step that was skipped is told by its plan.
-fn terminal_event(result: &Arc<ExecutionResult>) -> Option<ExecutionEvent> {
+pub(super) fn terminal_event(
+    execution: &Execution,
+    result: &Arc<ExecutionResult>,
+) -> ExecutionEvent {
     let ended = Ended {
         execution_id: result.id,
+        origin: Arc::clone(execution.origin()),
         timestamp: result.completed_at,
         result: Arc::clone(result),
     };
     match result.status {
-        ExecutionStatus::Completed => Some(ExecutionEvent::Completed(ended)),
-        ExecutionStatus::Cancelled => Some(ExecutionEvent::Cancelled(ended)),
-        ExecutionStatus::Timeout => Some(ExecutionEvent::Timeout(ended)),
-        ExecutionStatus::Skipped => None,
-        _ => Some(ExecutionEvent::Failed(ended)),
+        ExecutionStatus::Completed => ExecutionEvent::Completed(ended),
+        ExecutionStatus::Cancelled => ExecutionEvent::Cancelled(ended),
+        ExecutionStatus::Timeout => ExecutionEvent::Timeout(ended),
+        ExecutionStatus::Skipped => ExecutionEvent::Skipped(ended),
+        _ => ExecutionEvent::Failed(ended),
     }
 }
 
 /// Settles an execution, and wakes who waits for it when it is dropped: at the end of its life, or with its task,
 /// because the runtime ends or by a defect. Then the execution is settled here.
-struct Settling {
-    execution: Arc<Execution>,
-    registry: Arc<Registry>,
+pub(crate) struct Settling {
+    pub execution: Arc<Execution>,
+    pub registry: Arc<Registry>,
 }
 
 impl Settling {
+    /// Settles it, and tells its end before who waits for it is woken.
+    pub async fn conclude(
+        self,
+        mut result: ExecutionResult,
+        handlers: Handlers,
+        patience: Duration,
+    ) {
+        hide_secrets(&self.execution, &mut result);
+        let result = Arc::new(result);
+        self.settle(Arc::clone(&result));
+        if !handlers.is_empty() {
+            let told = handlers.on_end(terminal_event(&self.execution, &result));
+            // A handler that hangs must not keep everybody else from the result.
+            drop(timeout(patience, told).await);
+        }
+    }
+
     fn settle(&self, result: Arc<ExecutionResult>) {
         self.execution.outcome.set(result);
         self.execution.secrets.forget();

@@ -4,20 +4,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionRequest;
-use crate::api::result::ExecutionStatus;
-use crate::execution::begin::{begin, resolve_for, resolve_late};
+use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
+use crate::execution::begin::{begin, in_words, resolve_for};
 use crate::execution::handlers::Handlers;
 use crate::execution::resolve::Unresolved;
 use crate::execution::retry::Again;
-use crate::execution::running::{Begun, PlanDeadline, Running};
+use crate::execution::running::{Begun, PlanDeadline, Running, Telling};
+use crate::execution::settle::Settling;
 use crate::process::environment::Environment;
 use crate::state::cancellation::{Cause, Reason};
-use crate::state::execution::Execution;
+use crate::state::execution::{Execution, empty_result};
 use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot, Slots};
 
@@ -29,6 +31,25 @@ pub(crate) struct Start {
     pub slots: Arc<Slots>,
     pub handlers: Handlers,
     pub runtime: Handle,
+}
+
+/// What a plan knows of a step whose turn has come.
+#[derive(Default)]
+pub(crate) struct StepTurn {
+    pub deadline: Option<PlanDeadline>,
+    /// Tells that it has waited for its slot.
+    pub pending: Option<Telling>,
+    /// Whether its request was made meanwhile, so that nobody has seen it before.
+    pub is_made: bool,
+}
+
+/// The end of a step that is never to be started.
+pub(crate) struct NeverStarted {
+    pub status: ExecutionStatus,
+    pub error: String,
+    pub code: Option<ResultErrorCode>,
+    /// That of a cancel.
+    pub reason: Reason,
 }
 
 impl Start {
@@ -53,7 +74,7 @@ impl Start {
         };
         decision.accept();
         let begun = unless_it_panics(|| begin(&self.execution, resolved, maybe_slot));
-        self.live(request, begun, None, Some(environment));
+        self.live(request, begun, StepTurn::default(), Some(environment));
     }
 
     /// The same for a step of a plan, whose files were checked when the plan was accepted.
@@ -62,29 +83,50 @@ impl Start {
         request: ExecutionRequest,
         environment: Environment,
         slot: Slot,
-        deadline: Option<PlanDeadline>,
+        turn: StepTurn,
     ) {
         let begun = unless_it_panics(|| {
-            let resolved = resolve_late(&self.config, &request, &environment);
-            begin(&self.execution, resolved, MaybeSlot::Slot(slot))
+            match resolve_for(&self.config, &request, &environment) {
+                Err(unresolved @ Unresolved::Invalid(_)) if turn.is_made => {
+                    // With the error the slot is given back: who is told of it may want it at once.
+                    drop(slot);
+                    Begun::Invalid(in_words(unresolved))
+                }
+                resolved => {
+                    let resolved = resolved.map_err(in_words);
+                    begin(&self.execution, resolved, MaybeSlot::Slot(slot))
+                }
+            }
         });
-        self.live(request, begun, deadline, Some(environment));
+        self.live(request, begun, turn, Some(environment));
     }
 
-    /// Settles an execution that is never to be started; `reason` is that of a cancel.
-    pub fn never_start(
-        self,
-        request: ExecutionRequest,
-        status: ExecutionStatus,
-        error: String,
-        reason: Reason,
-    ) {
-        self.live(request, Begun::Never(status, error, reason), None, None);
+    /// Settles an execution that is never to be started.
+    pub fn never_start(self, end: NeverStarted, pending: Option<Telling>) {
+        let result = ExecutionResult {
+            status: end.status,
+            error: Some(end.error),
+            error_code: end.code,
+            cancel_reason: end.reason.as_deref().map(Into::into),
+            ..empty_result(&self.execution)
+        };
+        let settling = Settling {
+            execution: self.execution,
+            registry: self.registry,
+        };
+        let patience = self.config.drain_max();
+        let handlers = self.handlers;
+        self.runtime.spawn(async move {
+            if let Some(told) = pending {
+                drop(timeout(patience, told).await);
+            }
+            settling.conclude(result, handlers, patience).await;
+        });
     }
 
     /// Settles an execution that was stopped before it had its turn.
-    pub fn stopped(self, request: ExecutionRequest, cause: Cause) {
-        self.live(request, Begun::Stopped(cause), None, None);
+    pub fn stopped(self, request: ExecutionRequest, cause: Cause, turn: StepTurn) {
+        self.live(request, Begun::Stopped(cause), turn, None);
     }
 
     /// `environment` is that of further attempts.
@@ -92,7 +134,7 @@ impl Start {
         self,
         mut request: ExecutionRequest,
         begun: Begun,
-        deadline: Option<PlanDeadline>,
+        turn: StepTurn,
         environment: Option<Environment>,
     ) {
         // What finds secrets is made here, and not on the threads that read.
@@ -104,7 +146,8 @@ impl Start {
             self.handlers,
             &mut request,
         );
-        running.plan_deadline = deadline;
+        running.plan_deadline = turn.deadline;
+        running.set_pending(turn.pending);
         let again = request.retry.take().zip(environment);
         let again = again.map(|(retry, environment)| {
             Box::new(Again {

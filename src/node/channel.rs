@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use napi::bindgen_prelude::Function;
+use napi::bindgen_prelude::{Function, Uint8Array};
 use napi::threadsafe_function::{
     ThreadsafeCallContext, ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue,
 };
-use napi::{Env, Status, check_status, sys};
+use napi::{Either, Env, Status, check_status, sys};
 use napi_derive::napi;
+use tokio::sync::oneshot;
 
+use super::error::Failure;
 use super::message::{Args, Message};
+use super::request::parse_request;
 use super::window::Window;
 use crate::api::error::ExecutionError;
+use crate::api::request::ExecutionRequest;
+use crate::execution::subscription::Listening;
 use crate::state::cancellation::{Cause, Stop};
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
@@ -25,6 +30,29 @@ pub(super) struct Shared {
     queue: OnceLock<Queue>,
     closed: AtomicBool,
     live: Mutex<HashMap<u32, Live>>,
+    questions: Mutex<Questions>,
+}
+
+/// Requests that JavaScript makes, by the numbers of the questions for them.
+#[derive(Default)]
+struct Questions {
+    last: u32,
+    waiting: HashMap<u32, oneshot::Sender<Made>>,
+}
+
+/// A request that was made in JavaScript, or why there is none.
+type Made = Result<ExecutionRequest, String>;
+
+/// A question on its way, which is taken back when it is dropped.
+struct Question<'a> {
+    shared: &'a Shared,
+    number: u32,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.shared.questions().waiting.remove(&self.number);
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -39,6 +67,8 @@ struct Live {
     /// That of a plan stays empty: its output is that of its steps.
     window: Arc<Window>,
     stop: Arc<Stop>,
+    /// Of a subscription, what is dropped with it.
+    listening: Option<Listening>,
 }
 
 impl Shared {
@@ -66,6 +96,7 @@ impl Shared {
         let live = Live {
             window: Arc::clone(window),
             stop: Arc::clone(stop),
+            listening: None,
         };
         self.live().insert(token, live);
         if self.is_closed() {
@@ -74,9 +105,21 @@ impl Shared {
         }
     }
 
+    /// Keeps a subscription until it is forgotten.
+    pub fn keep(&self, token: u32, listening: Listening) {
+        let unknown = match self.live().get_mut(&token) {
+            Some(live) => live.listening.replace(listening),
+            // Its end came first.
+            None => Some(listening),
+        };
+        drop(unknown);
+    }
+
     /// Returns whether it was known.
     pub fn forget(&self, token: u32) -> bool {
-        self.live().remove(&token).is_some()
+        // Dropped without the lock: with a subscription goes its handler, which looks here again.
+        let forgotten = self.live().remove(&token);
+        forgotten.is_some()
     }
 
     /// Called when the handler of an execution or a plan is dropped. If its end was not told before, a panic has dropped
@@ -89,9 +132,42 @@ impl Shared {
         }
     }
 
+    fn questions(&self) -> MutexGuard<'_, Questions> {
+        self.questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn question(&self) -> (Question<'_>, oneshot::Receiver<Made>) {
+        let (sender, made) = oneshot::channel();
+        let mut questions = self.questions();
+        questions.last = questions.last.wrapping_add(1);
+        let number = questions.last;
+        questions.waiting.insert(number, sender);
+        let question = Question {
+            shared: self,
+            number,
+        };
+        (question, made)
+    }
+
+    /// Lets JavaScript make the request of a step of the plan with that token.
+    pub async fn make(&self, token: u32, step: usize) -> Made {
+        let (question, made) = self.question();
+        self.send(Message::Make {
+            token,
+            step,
+            question: question.number,
+        });
+        let made = made.await;
+        drop(question);
+        made.unwrap_or_else(|_| Err("the environment of its function has ended".into()))
+    }
+
     /// The environment is gone: its executions are ended, and nothing waits for its callbacks any more.
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.questions().waiting.clear();
         for live in self.live().values() {
             live.window.close();
             live.stop.ask(its_environment_ended());
@@ -152,6 +228,35 @@ impl Channel {
         if let Some(live) = self.shared.live().get(&token) {
             live.window.take(bytes as usize);
         }
+    }
+
+    /// The answer to a question for a request: as JSON, with its input apart; without it, why there is none. What nobody
+    /// waits for any more is ignored.
+    #[napi(catch_unwind)]
+    pub fn answer(
+        &self,
+        question: u32,
+        request: Option<String>,
+        stdin: Option<Either<String, Uint8Array>>,
+        error: Option<String>,
+    ) {
+        let Some(waiting) = self.shared.questions().waiting.remove(&question) else {
+            return;
+        };
+        let made = match request.map(|request| parse_request(request, stdin)) {
+            Some(parsed) => parsed.map_err(|error| Failure::from(error).message),
+            None => Err(error.unwrap_or_default()),
+        };
+        drop(waiting.send(made));
+    }
+
+    /// Ends a subscription: nobody waits for what it has not taken.
+    #[napi(catch_unwind)]
+    pub fn unsubscribe(&self, token: u32) {
+        if let Some(live) = self.shared.live().get(&token) {
+            live.window.close();
+        }
+        self.shared.forget(token);
     }
 
     /// Asks an execution or a plan to stop, if it runs, for a reason or none.

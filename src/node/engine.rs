@@ -11,7 +11,6 @@ use napi_derive::napi;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use uuid::Uuid;
-use zeroize::Zeroize;
 
 use super::answer::{answer, answer_to, internal, without_runtime};
 use super::channel::{Channel, Shared};
@@ -19,12 +18,14 @@ use super::error::Failure;
 use super::follower::NativeLogFollower;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
+use super::request::{bytes, parse_request, unreadable, wipe};
 use super::runtime;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
-use crate::api::event::EventHandler;
+use crate::api::event::{EventHandler, Origin};
 use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
+use crate::api::step::{PlanStep, RequestFn, StepRequest};
 use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
 use crate::masking::secret::Secret;
 use crate::process::environment::{Environment, Taken};
@@ -117,12 +118,7 @@ impl NativeEngine {
         wants: Wants,
         stop: Arc<Stop>,
     ) -> Result<()> {
-        let mut request: ExecutionRequest =
-            serde_json::from_str(&json).map_err(unreadable("request"))?;
-        wipe(json, &request.secrets);
-        if let Some(stdin) = stdin {
-            request.stdin = Some(bytes(stdin).into());
-        }
+        let request = parse_request(json, stdin)?;
         let subscribers = Arc::clone(&self.subscribers);
         let handler = Arc::new(Handler::new(
             token,
@@ -153,21 +149,21 @@ impl NativeEngine {
     }
 
     /// Starts a plan; what becomes of it is told through the channel, to `token`, and what becomes of its steps to
-    /// `tokens`, in their order.
+    /// `tokens`, in their order. `inputs`: what of a step is not in the JSON.
     #[napi(catch_unwind)]
     pub fn execute_plan(
         &self,
         token: u32,
         tokens: Vec<u32>,
         plan: String,
-        stdins: Vec<StepInput>,
+        inputs: Vec<StepInput>,
         variables: Option<String>,
         wanted: PlanWants,
     ) {
         let (wants, step_wants) = (Wants(wanted.plan), Wants(wanted.steps));
-        let stdins = stdins
+        let inputs = inputs
             .into_iter()
-            .map(|input| (input.step as usize, bytes(input.stdin)))
+            .map(|input| (input.step as usize, (input.stdin.map(bytes), input.made_as)))
             .collect();
         let stop = wants.stop(wanted.reason);
         self.channel.enter(token, &Arc::default(), &stop);
@@ -186,7 +182,7 @@ impl NativeEngine {
             Ok(runtime) => {
                 let runtime = runtime.clone();
                 // A long plan takes milliseconds to read.
-                pool::STARTS.submit(move || submission.submit(plan, stdins, &runtime));
+                pool::STARTS.submit(move || submission.submit(plan, inputs, &runtime));
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
@@ -222,10 +218,34 @@ impl NativeEngine {
         }
     }
 
-    /// All executions, newest first.
+    /// The executions that a filter means, newest first.
     #[napi(catch_unwind)]
-    pub fn list(&self) -> Answer {
-        Answer::of(Ok(self.engine.summaries()))
+    pub fn list(&self, filter: String) -> Answer {
+        let filter = serde_json::from_str(&filter).map_err(unreadable("filter"));
+        let list = |filter| self.engine.summaries(&filter);
+        Answer::of(filter.map(list).map_err(ExecutionError::from))
+    }
+
+    /// Tells `token` of an execution from now on, as if it had started it; answers with what each event tells of it. Of one
+    /// that has ended, only the end is told.
+    #[napi(catch_unwind)]
+    pub fn subscribe(&self, token: u32, id: String) -> Answer {
+        Answer::of(parse_id(&id).and_then(|id| self.listen(token, id)))
+    }
+
+    fn listen(&self, token: u32, id: Uuid) -> Result<Arc<Origin>> {
+        let channel = &self.channel;
+        let handler = Arc::new(Handler::of_subscription(token, Arc::clone(channel)));
+        channel.enter(token, handler.window(), &Arc::default());
+        let listened = self.engine.listen(id, Arc::clone(&handler) as _);
+        let (origin, listening) = listened.inspect_err(|_| {
+            channel.forget(token);
+        })?;
+        match listening {
+            Ok(listening) => channel.keep(token, listening),
+            Err(result) => handler.tell_end(&result),
+        }
+        Ok(origin)
     }
 
     /// Hides a secret of something that runs or waits.
@@ -486,15 +506,19 @@ impl Submission {
     }
 }
 
-/// What a step of a plan reads.
+/// What of a step of a plan is not in the JSON.
 #[napi(object)]
 pub struct StepInput {
     /// Its index.
     pub step: u32,
-    /// Its input.
-    pub stdin: Either<String, Uint8Array>,
+    /// What it reads.
+    pub stdin: Option<Either<String, Uint8Array>>,
+    /// Where its request is made when its turn has come: the id of its execution.
+    pub made_as: Option<String>,
 }
 
+/// The same, by the index of the step.
+type StepInputs = HashMap<usize, (Option<Vec<u8>>, Option<String>)>;
 /// What is to be told of a plan.
 #[napi(object)]
 pub struct PlanWants {
@@ -520,7 +544,7 @@ struct PlanSubmission {
 }
 
 impl PlanSubmission {
-    fn submit(self, plan: String, stdins: HashMap<usize, Vec<u8>>, runtime: &Handle) {
+    fn submit(self, plan: String, inputs: StepInputs, runtime: &Handle) {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
         // Held until what is refused was told so.
         let handler = Arc::new(PlanHandler {
@@ -529,24 +553,50 @@ impl PlanSubmission {
             wants: self.wants,
             subscribers: Arc::clone(&self.subscribers),
         });
-        if let Err(error) = self.enter(plan, stdins, runtime, Arc::clone(&handler)) {
+        if let Err(error) = self.enter(plan, inputs, runtime, Arc::clone(&handler)) {
             refuse(&channel, token, error);
         }
+    }
+
+    /// What lets JavaScript make the request of a step.
+    fn request_of(&self, step: usize) -> RequestFn {
+        let (channel, token) = (Arc::clone(&self.channel), self.token);
+        let engine = self.engine.clone();
+        RequestFn::new(move |_| {
+            let (channel, engine) = (Arc::clone(&channel), engine.clone());
+            Box::pin(async move {
+                let request = channel.make(token, step).await?;
+                // Here, as the error is to spell fields as JavaScript does.
+                let valid = request.validate(engine.settings());
+                valid.map_err(|error| Failure::from(ExecutionError::from(error)).message)?;
+                Ok(request)
+            })
+        })
     }
 
     fn enter(
         self,
         json: String,
-        mut stdins: HashMap<usize, Vec<u8>>,
+        mut inputs: StepInputs,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
         let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
-        let steps = plan.commands.iter().flat_map(|step| &step.secrets);
-        wipe(json, plan.secrets.iter().chain(steps));
-        for (step, request) in plan.commands.iter_mut().enumerate() {
-            if let Some(stdin) = stdins.remove(&step) {
-                request.stdin = Some(stdin.into());
+        let steps = plan.steps.iter().filter_map(PlanStep::known);
+        let secrets = steps.flat_map(|step| &step.secrets);
+        wipe(json, plan.secrets.iter().chain(secrets));
+        for (index, step) in plan.steps.iter_mut().enumerate() {
+            let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
+            match &mut step.request {
+                StepRequest::Known(request) => {
+                    if let Some(stdin) = stdin {
+                        request.stdin = Some(stdin.into());
+                    }
+                }
+                StepRequest::Made { id, make } => {
+                    *id = parse_id(&made_as.unwrap_or_default())?;
+                    *make = self.request_of(index);
+                }
             }
         }
         let (channel, token, wants) = (self.channel, self.token, self.wants);
@@ -588,29 +638,6 @@ fn refuse(channel: &Shared, token: u32, error: ExecutionError) {
     channel.forget(token);
     let outcome = Err(error.into());
     channel.send(Message::Settled { token, outcome });
-}
-
-/// Wipes what was sent, where it holds secrets.
-fn wipe<'a>(mut json: String, secrets: impl IntoIterator<Item = &'a Secret>) {
-    if secrets.into_iter().next().is_some() {
-        json.zeroize();
-    }
-}
-
-fn unreadable(what: &'static str) -> impl Fn(serde_json::Error) -> ValidationError {
-    let expected = "text of whole Unicode characters";
-    // Not what the error says, which may tell a value.
-    move |error| {
-        let found = format!("something else at byte {}", error.column());
-        ValidationError::new(what, expected, found)
-    }
-}
-
-fn bytes(stdin: Either<String, Uint8Array>) -> Vec<u8> {
-    match stdin {
-        Either::A(text) => text.into_bytes(),
-        Either::B(bytes) => bytes.to_vec(),
-    }
 }
 
 /// What a command inherits, taken on the JavaScript thread.

@@ -48,8 +48,27 @@ fn spelled(error: ValidationError) -> ValidationError {
     }
 }
 
-/// `command.working_dir` becomes `command.workingDir`; the name of a variable stays as it is.
+/// `command.working_dir` becomes `command.workingDir`; the name of a variable or a step stays as it is.
 fn camel_case(path: &str) -> String {
+    let (step, path) = path.split_at(end_of_step(path));
+    step.to_owned() + &camel_case_in_step(path)
+}
+
+/// Where the name of a step ends that a path begins with: `steps.build_all` or `steps["build all"]`.
+fn end_of_step(path: &str) -> usize {
+    let Some(named) = path.strip_prefix("steps") else {
+        return 0;
+    };
+    let end = if named.starts_with("[\"") {
+        named.find("\"]").map(|end| end + 2)
+    } else {
+        let dot = named.strip_prefix('.');
+        dot.map(|name| 1 + name.find(['.', '[']).unwrap_or(name.len()))
+    };
+    path.len() - named.len() + end.unwrap_or(0)
+}
+
+fn camel_case_in_step(path: &str) -> String {
     let variable = path
         .find("env.")
         .filter(|&at| at == 0 || path[..at].ends_with('.'));

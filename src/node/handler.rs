@@ -11,6 +11,7 @@ use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use super::window::Window;
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
+use crate::api::result::ExecutionResult;
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::login;
@@ -67,6 +68,18 @@ pub(super) struct Handler {
 }
 
 impl Handler {
+    /// One that tells everything of an execution that was accepted before.
+    pub fn of_subscription(token: u32, channel: Arc<Shared>) -> Self {
+        let wants = [
+            Wanted::Stdout,
+            Wanted::Stderr,
+            Wanted::Result,
+            Wanted::Started,
+        ];
+        let wants = wants.into_iter().fold(0, |all, one| all | one as u32);
+        Self::new(token, channel, Wants(wants), Arc::default())
+    }
+
     pub fn new(
         token: u32,
         channel: Arc<Shared>,
@@ -92,6 +105,16 @@ impl Handler {
 }
 
 impl Handler {
+    /// Tells how it ended, and nothing after that.
+    pub fn tell_end(&self, result: &Arc<ExecutionResult>) {
+        let token = self.token;
+        self.channel.forget(token);
+        let result = self
+            .wants(Wanted::Result)
+            .then(|| Box::new(wire_result(result)));
+        self.channel.send(Message::Ended { token, result });
+    }
+
     /// Lines come in batches; one that is not finished comes by itself.
     async fn tell_unfinished(&self, stream: OutputStream, line: String, at: DateTime<Utc>) {
         self.window.room().await;
@@ -119,6 +142,12 @@ impl EventHandler for Handler {
     async fn on_event(&self, event: ExecutionEvent) {
         let token = self.token;
         match event {
+            ExecutionEvent::Pending { timestamp, .. } => {
+                if self.wants(Wanted::Started) {
+                    let at = millis(timestamp);
+                    self.channel.send(Message::Pending { token, at });
+                }
+            }
             ExecutionEvent::Started {
                 pid,
                 command,
@@ -154,13 +183,8 @@ impl EventHandler for Handler {
             ExecutionEvent::Completed(ended)
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)
-            | ExecutionEvent::Timeout(ended) => {
-                self.channel.forget(token);
-                let result = self
-                    .wants(Wanted::Result)
-                    .then(|| Box::new(wire_result(&ended.result)));
-                self.channel.send(Message::Ended { token, result });
-            }
+            | ExecutionEvent::Timeout(ended)
+            | ExecutionEvent::Skipped(ended) => self.tell_end(&ended.result),
             ExecutionEvent::Stdout {
                 line, timestamp, ..
             } => {

@@ -22,6 +22,8 @@ pub type Args = FnArgs<(u32, u32, Value, Value, Value, Value, Value)>;
 pub enum Told {
     /// A batch of lines.
     Output,
+    /// An execution waits for a slot.
+    Pending,
     /// The start of an execution.
     Started,
     /// The end of an execution.
@@ -36,6 +38,8 @@ pub enum Told {
     Progress,
     /// The end of a plan.
     PlanEnded,
+    /// The request of a step is to be made.
+    Make,
     /// What was read of a stream at once.
     Bytes,
     /// A line that is not finished.
@@ -55,6 +59,10 @@ pub(super) enum Message {
         at: f64,
         size: usize,
         window: Arc<Window>,
+    },
+    Pending {
+        token: u32,
+        at: f64,
     },
     Bytes {
         token: u32,
@@ -107,6 +115,11 @@ pub(super) enum Message {
         token: u32,
         result: Option<Vec<Value>>,
         at: f64,
+    },
+    Make {
+        token: u32,
+        step: usize,
+        question: u32,
     },
 }
 
@@ -182,6 +195,7 @@ impl Message {
         (kind as u32, token, first, second, third, fourth, fifth).into()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of message")]
     fn into_parts(self) -> (Told, u32, [Value; 5]) {
         use Value::{Number, Numbers, Undefined};
         match self {
@@ -204,6 +218,7 @@ impl Message {
                 let values = [stream, Value::Text(text), partial, Number(at), size];
                 (Told::Output, token, values)
             }
+            Self::Pending { token, at } => (Told::Pending, token, filled_up([Number(at)])),
             Self::Bytes {
                 token,
                 stream,
@@ -270,6 +285,14 @@ impl Message {
             Self::PlanEnded { token, result, at } => {
                 let result = result.map_or(Undefined, Value::List);
                 (Told::PlanEnded, token, filled_up([result, Number(at)]))
+            }
+            Self::Make {
+                token,
+                step,
+                question,
+            } => {
+                let values = [Number(number(step as u64)), Number(question.into())];
+                (Told::Make, token, filled_up(values))
             }
             Self::Warning { code, text } => {
                 let values = [Value::text(text), Value::text(code.to_owned())];

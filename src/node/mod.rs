@@ -16,5 +16,6 @@ mod follower;
 mod handler;
 mod js_string;
 mod message;
+mod request;
 mod runtime;
 mod window;

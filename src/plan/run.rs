@@ -1,6 +1,6 @@
 //! The life of a plan: it reacts to steps that end, to slots that become free, to a cancel and to its deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -10,29 +10,31 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::schedule::Schedule;
+use super::making::{Made, Making};
+use super::schedule::{Outcome, Schedule, Skip};
 use super::turns::Turns;
-use super::validate::path_of;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{Result, ValidationError};
 use crate::api::event::ExecutionEvent;
 use crate::api::plan::{ExecutionPlan, PlanExecutionResult};
-use crate::api::request::ExecutionRequest;
-use crate::api::result::ExecutionStatus;
+use crate::api::request::{Command, ExecutionMetadata, ExecutionRequest};
+use crate::api::result::{ExecutionStatus, ResultErrorCode};
+use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
 use crate::execution::login::{self, Need};
-use crate::execution::running::PlanDeadline;
+use crate::execution::running::{PlanDeadline, Telling, tell_pending};
 use crate::execution::secrets::{Collector, displayed};
-use crate::execution::start::{Decision, Start};
+use crate::execution::start::{Decision, NeverStarted, Start, StepTurn};
+use crate::masking::secret::Secret;
 use crate::process::environment::Environment;
 use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::completion::Completion;
 use crate::state::execution::millis;
-use crate::state::execution::{Execution, Step, StepNews};
+use crate::state::execution::{Displayed, Execution, Step, StepNews, keep_to_lease};
 use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::SecretSet;
+use crate::state::secrets::{SecretSet, SecretSets};
 use crate::state::slots::{Slot, Slots};
 
 /// What a plan needs of its engine and its caller.
@@ -41,6 +43,7 @@ pub(crate) struct PlanContext {
     pub registry: Arc<Registry>,
     pub slots: Arc<Slots>,
     pub environment: Environment,
+    pub secret_sets: Arc<SecretSets>,
     pub runtime: Handle,
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
@@ -51,9 +54,14 @@ pub(crate) fn secrets_of_steps(
     collector: Collector<'_>,
 ) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
     let collector = collector.for_plan(&request.secrets, &request.secret_env)?;
-    let steps = request.commands.iter().enumerate();
+    // As long as a request is not made, its secrets are those that any other would have.
+    let any = ExecutionRequest::new(Command::exec("", [""; 0]));
+    let steps = request.steps.keys().into_iter().zip(request.steps.iter());
     steps
-        .map(|(index, step)| collector.collect(step, |error| error.within(&path_of(index))))
+        .map(|(key, step)| {
+            let request = step.known().unwrap_or(&any);
+            collector.collect(request, |error| error.within(&key.path()))
+        })
         .collect()
 }
 
@@ -64,18 +72,28 @@ pub(crate) fn steps_of(
     stop: Arc<Stop>,
 ) -> (Arc<Plan>, UnboundedReceiver<StepNews>) {
     let (reporter, news) = unbounded_channel();
-    let steps = request.commands.iter().zip(secrets).enumerate();
-    let steps = steps.map(|(index, (request, secrets))| {
-        let reporter = reporter.clone();
-        let place = Step { index, reporter };
-        let execution = Execution::new(
-            request.id,
-            displayed(&request.command, secrets),
-            Arc::default(),
-            Some(place),
-            request.lease_ms,
-        );
-        execution.input.open_for(request);
+    let unknown = ExecutionMetadata::default();
+    let keys = request.steps.keys().into_iter().enumerate();
+    let steps = keys.zip(request.steps.iter().zip(secrets));
+    let steps = steps.map(|((index, key), (step, secrets))| {
+        let place = Step {
+            index,
+            plan: request.id,
+            key,
+            may_fail: step.allow_failure,
+            reporter: reporter.clone(),
+        };
+        let id = step.id();
+        let (displayed, metadata) = match step.known() {
+            Some(request) => (displayed(&request.command, secrets), &request.metadata),
+            None => (Displayed::not_yet(secrets), &unknown),
+        };
+        let lease_ms = step.known().and_then(|request| request.lease_ms);
+        let stop = Arc::default();
+        let execution = Execution::new(id, displayed, metadata, stop, Some(place), lease_ms);
+        if let Some(request) = step.known() {
+            execution.input.open_for(request);
+        }
         execution
     });
     let plan = Plan {
@@ -135,32 +153,22 @@ impl Run {
         async move {
             let drain_max = self.context.config.drain_max();
             let teller = Teller::new(self.handlers, &self.context.runtime);
-            let mut steps = Steps {
-                schedule: Schedule::new(&request.strategy, &request.commands),
-                starts: vec![0; request.commands.len()],
-                requests: request.commands.into_iter().map(Some).collect(),
-                deadline: request.timeout_ms.map(|timeout_ms| PlanDeadline {
-                    at: deadline_after(self.accepted, timeout_ms),
-                    timeout_ms,
-                }),
-                plan: self.plan,
-                news: self.news,
-                context: self.context,
-                turns: Turns::default(),
-                running: BTreeMap::new(),
-                last_start: 0,
-                asked: Asked::Nothing,
-                has_passed: false,
-                ended_by: None,
-            };
+            let metadata = Arc::new(request.metadata.clone());
+            let deadline = request.timeout_ms.map(|timeout_ms| PlanDeadline {
+                at: deadline_after(self.accepted, timeout_ms),
+                timeout_ms,
+            });
+            let mut steps = Steps::new(self.plan, self.news, self.context, request, deadline);
+            steps.begin();
             while !steps.schedule.is_over() {
                 let happening = steps.next().await;
                 if steps.react(happening) {
-                    teller.tell(steps.progress());
+                    teller.tell(steps.progress(&metadata));
                 }
             }
             teller.tell(ExecutionEvent::PlanCompleted {
                 plan_id: steps.plan.id,
+                metadata,
                 result: settling.settle(steps.ended_by),
                 timestamp: Utc::now(),
             });
@@ -174,13 +182,20 @@ impl Run {
 /// The steps of a plan that runs.
 struct Steps {
     plan: Arc<Plan>,
-    /// Taken when the step is started, or settled without.
-    requests: Vec<Option<ExecutionRequest>>,
+    /// Taken when the step is started, or its request made, or it is settled without.
+    requests: Vec<Option<StepRequest>>,
+    /// Those of all steps, and the names of variables whose values are.
+    secrets: (Vec<Secret>, Vec<String>),
     schedule: Schedule,
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     deadline: Option<PlanDeadline>,
     turns: Turns,
+    /// Those that were told that they wait for their slots.
+    pending: HashMap<usize, Told>,
+    making: Making,
+    /// Those whose requests were made.
+    made: HashSet<usize>,
     /// Those that run, by the number of their start.
     running: BTreeMap<usize, usize>,
     /// For each step, the number of its start.
@@ -192,6 +207,12 @@ struct Steps {
     has_passed: bool,
     /// What ended the plan before its time.
     ended_by: Option<ExecutionStatus>,
+}
+
+/// A step that was told that it waits, and its handlers: it has one set of these for its life.
+struct Told {
+    handlers: Handlers,
+    telling: Option<Telling>,
 }
 
 /// What the steps of a plan were asked, because it was.
@@ -207,13 +228,49 @@ enum Happening {
     Stop(Asked),
     Deadline(u64),
     News(StepNews),
+    Made(usize, Box<Made>),
     /// Of a lane.
     Turn(usize, Option<Slot>),
 }
 
 impl Steps {
+    fn new(
+        plan: Arc<Plan>,
+        news: UnboundedReceiver<StepNews>,
+        context: PlanContext,
+        request: ExecutionPlan,
+        deadline: Option<PlanDeadline>,
+    ) -> Self {
+        Self {
+            schedule: Schedule::new(&request.steps),
+            starts: vec![0; request.steps.len()],
+            making: Making::new(context.config.max_concurrent_executions),
+            requests: request.steps.into_requests().map(Some).collect(),
+            secrets: (request.secrets, request.secret_env),
+            deadline,
+            plan,
+            news,
+            context,
+            turns: Turns::default(),
+            pending: HashMap::new(),
+            made: HashSet::new(),
+            running: BTreeMap::new(),
+            last_start: 0,
+            asked: Asked::Nothing,
+            has_passed: false,
+            ended_by: None,
+        }
+    }
+
+    fn begin(&mut self) {
+        let skips = self.schedule.begin();
+        self.skip(&skips, "");
+    }
+
     async fn next(&mut self) -> Happening {
+        self.make_requests();
         self.turns.hold(&self.context.slots, self.schedule.next());
+        self.tell_pending();
         let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
             biased;
@@ -225,7 +282,22 @@ impl Steps {
             }
             timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
+            (step, made) = self.making.next() => Happening::Made(step, Box::new(made)),
             (lane, slot) = self.turns.next() => Happening::Turn(lane, slot),
+        }
+    }
+
+    /// Lets requests be made whose turn has come. They take no slot meanwhile: what makes them may run executions of its
+    /// own.
+    fn make_requests(&mut self) {
+        while self.making.has_room(self.schedule.made())
+            && let Some(step) = self.schedule.next_to_make()
+        {
+            self.schedule.begin_to_make(step);
+            if let Some(StepRequest::Made { make, .. }) = self.requests[step].take() {
+                let plan = Arc::clone(&self.plan);
+                self.making.start(step, make, move || plan.results());
+            }
         }
     }
 
@@ -236,7 +308,7 @@ impl Steps {
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
             Happening::News(StepNews::Stopped(step)) => {
                 if let Some(cause) = self.plan.steps[step].stop.cause()
-                    && self.schedule.start_out_of_turn(step)
+                    && self.take_out(step)
                 {
                     self.stop_before_start(step, cause);
                 }
@@ -245,6 +317,7 @@ impl Steps {
                 self.end(step);
                 return true;
             }
+            Happening::Made(step, made) => self.take_request(step, *made),
             Happening::Turn(lane, slot) => {
                 if let Some(slot) = slot {
                     self.start_next(lane, slot);
@@ -254,48 +327,143 @@ impl Steps {
         false
     }
 
+    /// Checks a request that was made as any other is.
+    fn take_request(&mut self, step: usize, made: Made) {
+        let checked = made.and_then(|mut request| {
+            let execution = &self.plan.steps[step];
+            request.id = execution.id();
+            let checked = request
+                .validate(&self.context.config)
+                .and_then(|()| self.secrets_of(&request))
+                .and_then(|secrets| {
+                    let displayed = displayed(&request.command, secrets);
+                    let sets = &self.context.secret_sets;
+                    execution.set_request(displayed, &request.metadata, request.lease_ms, sets)
+                });
+            checked.map_err(|error| error.to_string())?;
+            execution.input.open_for(&request);
+            Ok(request)
+        });
+        match checked {
+            Ok(request) => {
+                keep_to_lease(&self.plan.steps[step], &self.context.runtime);
+                self.schedule.has_made(step, &request);
+                self.requests[step] = Some(StepRequest::Known(Box::new(request)));
+                self.made.insert(step);
+            }
+            Err(error) => self.settle(
+                step,
+                NeverStarted {
+                    status: ExecutionStatus::Failed,
+                    error: format!("its request could not be made: {error}"),
+                    code: Some(ResultErrorCode::InvalidStep),
+                    reason: None,
+                },
+            ),
+        }
+    }
+
+    fn secrets_of(
+        &self,
+        request: &ExecutionRequest,
+    ) -> std::result::Result<Option<Arc<SecretSet>>, ValidationError> {
+        let (secrets, names) = &self.secrets;
+        let patterns = &self.context.config.secret_env_patterns;
+        Collector::new(
+            &self.context.environment,
+            patterns,
+            &self.context.secret_sets,
+        )
+        .for_plan(secrets, names)?
+        .collect(request, |error| error)
+    }
+
     fn start_next(&mut self, lane: usize, slot: Slot) {
         let Some(step) = self.schedule.start_next(lane) else {
             return;
         };
-        let Some(request) = self.requests[step].take() else {
+        let Some(StepRequest::Known(request)) = self.requests[step].take() else {
             return;
         };
         self.last_start += 1;
         self.starts[step] = self.last_start;
         self.running.insert(self.last_start, step);
-        let start = self.start_of(step, (self.context.handlers_of_step)(step));
+        let Told { handlers, telling } = self.handlers_of(step);
+        let start = self.start_of(step, handlers);
         let environment = self.context.environment.clone();
-        let deadline = self.deadline;
-        let need = Need::of(
-            [&request],
-            &environment,
-            &start.runtime,
-            &start.execution.stop,
-        );
+        let turn = StepTurn {
+            deadline: self.deadline,
+            pending: telling,
+            is_made: self.made.remove(&step),
+        };
+        let (on, until) = (&start.runtime, &start.execution.stop);
+        let need = Need::of([&*request], &environment, on, until);
         login::submit(need, move || {
-            start.start_step(request, environment, slot, deadline);
+            start.start_step(*request, environment, slot, turn);
         });
     }
 
+    /// Tells the next step of each lane that it waits, once.
+    fn tell_pending(&mut self) {
+        let waiting = self
+            .schedule
+            .next()
+            .filter(|next| self.turns.waits(next.lane) && !self.pending.contains_key(&next.step));
+        let waiting: Vec<_> = waiting.map(|next| next.step).collect();
+        for step in waiting {
+            let handlers = self.new_handlers_of(step);
+            let telling = tell_pending(&self.plan.steps[step], &handlers);
+            self.pending.insert(step, Told { handlers, telling });
+        }
+    }
+
+    fn handlers_of(&mut self, step: usize) -> Told {
+        let told = self.pending.remove(&step);
+        told.unwrap_or_else(|| Told {
+            handlers: self.new_handlers_of(step),
+            telling: None,
+        })
+    }
+
+    fn new_handlers_of(&self, step: usize) -> Handlers {
+        (self.context.handlers_of_step)(step).and_listeners_of(&self.plan.steps[step])
+    }
+
     fn never_start(&mut self, step: usize, status: ExecutionStatus, error: &str, reason: Reason) {
-        let Some(request) = self.requests[step].take() else {
-            return;
+        let end = NeverStarted {
+            status,
+            error: error.to_owned(),
+            code: None,
+            reason,
         };
-        // The end of a step that was skipped is no event of its own.
-        let handlers = match status {
-            ExecutionStatus::Skipped => Handlers::default(),
-            _ => (self.context.handlers_of_step)(step),
-        };
-        self.start_of(step, handlers)
-            .never_start(request, status, error.to_owned(), reason);
+        self.settle(step, end);
+    }
+
+    fn settle(&mut self, step: usize, end: NeverStarted) {
+        self.requests[step] = None;
+        let Told { handlers, telling } = self.handlers_of(step);
+        self.start_of(step, handlers).never_start(end, telling);
+    }
+
+    /// Takes a step out that waits for its turn, its request or its slot; false if it does not.
+    fn take_out(&mut self, step: usize) -> bool {
+        self.making.withdraw(step)
+            || self.schedule.withdraw_made(step)
+            || self.schedule.start_out_of_turn(step)
     }
 
     fn stop_before_start(&mut self, step: usize, cause: Cause) {
-        if let Some(request) = self.requests[step].take() {
-            let handlers = (self.context.handlers_of_step)(step);
-            self.start_of(step, handlers).stopped(request, cause);
-        }
+        let Some(StepRequest::Known(request)) = self.requests[step].take() else {
+            let reason = self.plan.steps[step].stop.cancel_reason();
+            let error = "cancelled before it was started";
+            return self.never_start(step, ExecutionStatus::Cancelled, error, reason);
+        };
+        let Told { handlers, telling } = self.handlers_of(step);
+        let turn = StepTurn {
+            pending: telling,
+            ..StepTurn::default()
+        };
+        self.start_of(step, handlers).stopped(*request, cause, turn);
     }
 
     fn start_of(&self, step: usize, handlers: Handlers) -> Start {
@@ -324,19 +492,39 @@ impl Steps {
         let Some(result) = self.plan.steps[step].outcome.get().cloned() else {
             return;
         };
-        let skipped = self.schedule.end(step, result.success);
-        if skipped.is_empty() {
+        let outcome = match result.status {
+            ExecutionStatus::Completed => Outcome::Success,
+            ExecutionStatus::Skipped => Outcome::Skipped,
+            _ if self.plan.steps[step].may_fail() => Outcome::Success,
+            _ => Outcome::Failure,
+        };
+        let skips = self.schedule.end(step, outcome);
+        if skips.is_empty() {
             return;
         }
+        let error = result.error.as_deref().unwrap_or("for an unknown reason");
         let verb = match result.status {
             ExecutionStatus::Cancelled => "was cancelled",
             ExecutionStatus::Timeout => "timed out",
+            // Its own error says why.
+            ExecutionStatus::Skipped => "was",
             _ => "failed",
         };
-        let error = result.error.as_deref().unwrap_or("for an unknown reason");
-        let error = format!("skipped because {} {verb}: {error}", path_of(step));
-        for step in skipped {
-            self.never_start(step, ExecutionStatus::Skipped, &error, None);
+        let colon = if outcome == Outcome::Skipped { "" } else { ":" };
+        let path = self.plan.steps[step].path();
+        self.skip(&skips, &format!("{path} {verb}{colon} {error}"));
+    }
+
+    /// Settles steps that will never run, because of what became of the one that has ended last.
+    fn skip(&mut self, skips: &[Skip], cause: &str) {
+        for skip in skips {
+            let why = if skip.is_caused {
+                cause
+            } else {
+                "nothing that it depends on has failed"
+            };
+            let error = format!("skipped because {why}");
+            self.never_start(skip.step, ExecutionStatus::Skipped, &error, None);
         }
     }
 
@@ -373,17 +561,20 @@ impl Steps {
 
     /// Returns whether there was something that was to be started.
     fn start_no_more(&mut self, error: &str, reason: &Reason) -> bool {
-        let withdrawn = self.schedule.withdraw_all();
+        let mut withdrawn = self.making.withdraw_all();
+        withdrawn.extend(self.schedule.withdraw_all_made());
+        withdrawn.extend(self.schedule.withdraw_all());
         for &step in &withdrawn {
             self.never_start(step, ExecutionStatus::Cancelled, error, reason.clone());
         }
         !withdrawn.is_empty()
     }
 
-    fn progress(&self) -> ExecutionEvent {
+    fn progress(&self, metadata: &Arc<ExecutionMetadata>) -> ExecutionEvent {
         let current = self.running.last_key_value();
         ExecutionEvent::Progress {
             plan_id: self.plan.id,
+            metadata: Arc::clone(metadata),
             completed: self.schedule.ended(),
             total: self.plan.steps.len(),
             current_command: current.map(|(_, &step)| self.plan.steps[step].command()),
@@ -419,7 +610,7 @@ impl Teller {
             });
             (queue, told)
         };
-        let listened = !handlers.0.is_empty();
+        let listened = !handlers.is_empty();
         Self {
             queue: listened.then(|| tell(handlers)),
         }
@@ -477,7 +668,6 @@ impl Drop for Settling {
 mod tests {
     use super::*;
     use crate::api::plan::ExecutionStrategy;
-    use crate::api::request::Command;
 
     #[tokio::test]
     async fn the_end_of_a_step_past_the_deadline_of_its_plan_is_that_of_the_plan() {
@@ -485,34 +675,24 @@ mod tests {
             stop_on_error: false,
         };
         let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
-        let request = ExecutionPlan::new(strategy, commands.into());
-        let (plan, news) = steps_of(&request, vec![None; request.commands.len()], Arc::default());
+        let request = ExecutionPlan::new(strategy, commands);
+        let (plan, news) = steps_of(&request, vec![None; request.steps.len()], Arc::default());
         let config = ExecutionConfig::default();
-        let mut steps = Steps {
-            schedule: Schedule::new(&request.strategy, &request.commands),
-            starts: vec![0; request.commands.len()],
-            requests: request.commands.into_iter().map(Some).collect(),
-            deadline: Some(PlanDeadline {
-                at: Instant::now(),
-                timeout_ms: 5,
-            }),
-            plan,
-            news,
-            context: PlanContext {
-                registry: Arc::new(Registry::new(config.max_in_memory_executions)),
-                slots: Slots::new(1, 0, &BTreeMap::new()),
-                config: Arc::new(config),
-                environment: Environment::current(),
-                runtime: Handle::current(),
-                handlers_of_step: Box::new(|_| Handlers::default()),
-            },
-            turns: Turns::default(),
-            running: BTreeMap::new(),
-            last_start: 0,
-            asked: Asked::Nothing,
-            has_passed: false,
-            ended_by: None,
+        let context = PlanContext {
+            registry: Arc::new(Registry::new(config.max_in_memory_executions)),
+            slots: Slots::new(1, 0, &BTreeMap::new()),
+            config: Arc::new(config),
+            environment: Environment::current(),
+            secret_sets: Arc::default(),
+            runtime: Handle::current(),
+            handlers_of_step: Box::new(|_| Handlers::default()),
         };
+        let deadline = PlanDeadline {
+            at: Instant::now(),
+            timeout_ms: 5,
+        };
+        let mut steps = Steps::new(plan, news, context, request, Some(deadline));
+        steps.begin();
         assert_eq!(steps.schedule.start_next(0), Some(0));
         // The plan has not been told of its deadline yet, only of the step.
         steps.react(Happening::News(StepNews::Ended(0)));

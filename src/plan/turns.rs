@@ -35,6 +35,12 @@ impl Turns {
         }
     }
 
+    /// Whether a lane holds a place in the line, and no slot yet.
+    pub fn waits(&self, lane: usize) -> bool {
+        let place = self.0.get(&lane);
+        place.is_some_and(|place| matches!(place.maybe_slot, MaybeSlot::Waiting(_)))
+    }
+
     /// Resolves when it is the turn of a lane, with its slot. May be called again after it was interrupted.
     pub async fn next(&mut self) -> (usize, Option<Slot>) {
         let (lane, slot) = poll_fn(|context| {

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
@@ -11,18 +12,23 @@ use super::cancellation::{Cause, Reason, Stop};
 use super::completion::Completion;
 use super::input::Input;
 use super::lease::Lease;
+use super::listeners::Listeners;
 use super::secrets::{SecretSet, SecretSets, Secrets};
-use crate::api::error::{ExecutionError, Result};
+use crate::api::error::{ExecutionError, Result, ValidationError};
+use crate::api::event::Origin;
 use crate::api::output::OutputOrder;
 use crate::api::request::ExecutionMetadata;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ExecutionSummary};
+use crate::api::step_key::StepKey;
 use crate::masking::secret::Secret;
 
 /// What the registry knows of an execution.
 #[derive(Debug)]
 pub(crate) struct Execution {
     id: Uuid,
-    command: CommandText,
+    about: About,
+    /// What is known of a step once its request was made.
+    made: OnceLock<Box<About>>,
     pub secrets: Secrets,
     /// When `execute` was called.
     pub accepted: Instant,
@@ -31,10 +37,18 @@ pub(crate) struct Execution {
     /// Set once there is a log of its own, and not one of an earlier execution with its id.
     pub log_opened: Completion<()>,
     pub stop: Arc<Stop>,
+    pub listeners: Listeners,
     pub input: Input,
-    pub lease: Option<Lease>,
+    pub lease: OnceLock<Lease>,
     /// Its place in a plan.
     step: Option<Step>,
+}
+
+/// What is told of an execution, whatever becomes of it.
+#[derive(Debug)]
+struct About {
+    command: CommandText,
+    origin: Arc<Origin>,
 }
 
 /// What is shown of an execution: its command, and what must not be.
@@ -62,6 +76,14 @@ impl From<String> for Displayed {
 }
 
 impl Displayed {
+    /// Of a step whose request is not made yet: no command, but secrets.
+    pub fn not_yet(secrets: Option<Arc<SecretSet>>) -> Self {
+        Self {
+            command: CommandText::Plain(String::new()),
+            secrets: secrets.into(),
+        }
+    }
+
     /// With secrets; `command` makes the text without them.
     pub fn later(
         secrets: Arc<SecretSet>,
@@ -78,6 +100,10 @@ impl Displayed {
 #[derive(Debug)]
 pub(crate) struct Step {
     pub index: usize,
+    pub plan: Uuid,
+    pub key: StepKey,
+    /// Whether others take its failure for a success.
+    pub may_fail: bool,
     pub reporter: UnboundedSender<StepNews>,
 }
 
@@ -97,11 +123,25 @@ impl Step {
     }
 }
 
+impl About {
+    fn of(command: CommandText, metadata: &ExecutionMetadata, step: Option<&Step>) -> Self {
+        Self {
+            command,
+            origin: Arc::new(Origin {
+                metadata: metadata.clone(),
+                plan_id: step.map(|step| step.plan),
+                step: step.map(|step| step.key.clone()),
+            }),
+        }
+    }
+}
+
 impl Execution {
     /// Its lease, if it has one, counts from here on.
     pub fn new(
         id: Uuid,
         displayed: impl Into<Displayed>,
+        metadata: &ExecutionMetadata,
         stop: Arc<Stop>,
         place: Option<Step>,
         lease_ms: Option<u64>,
@@ -109,15 +149,17 @@ impl Execution {
         let Displayed { command, secrets } = displayed.into();
         Arc::new(Self {
             id,
-            command,
+            about: About::of(command, metadata, place.as_ref()),
+            made: OnceLock::new(),
             secrets,
             accepted: Instant::now(),
             started_at: OnceLock::new(),
             outcome: Completion::default(),
+            listeners: Listeners::default(),
             log_opened: Completion::default(),
             stop,
             input: Input::default(),
-            lease: lease_ms.map(Lease::new),
+            lease: lease_ms.map_or_else(OnceLock::new, |ms| Lease::new(ms).into()),
             step: place,
         })
     }
@@ -126,9 +168,41 @@ impl Execution {
         self.id
     }
 
+    /// Notes what a step runs whose request was made, and its secrets besides those that it had before.
+    ///
+    /// # Errors
+    ///
+    /// More secrets than can be looked for at once.
+    pub fn set_request(
+        &self,
+        displayed: Displayed,
+        metadata: &ExecutionMetadata,
+        lease_ms: Option<u64>,
+        sets: &SecretSets,
+    ) -> std::result::Result<(), ValidationError> {
+        let Displayed { command, secrets } = displayed;
+        if let Some(set) = secrets.set() {
+            self.secrets.extend(&set, sets)?;
+        }
+        let about = About::of(command, metadata, self.step.as_ref());
+        let _ = self.made.set(Box::new(about));
+        if let Some(lease_ms) = lease_ms {
+            let _ = self.lease.set(Lease::new(lease_ms));
+        }
+        Ok(())
+    }
+
+    fn about(&self) -> &About {
+        self.made.get().map_or(&self.about, Box::as_ref)
+    }
+
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.about().origin
+    }
+
     /// The command for display.
     pub fn command(&self) -> String {
-        let (text, known) = match &self.command {
+        let (text, known) = match &self.about().command {
             CommandText::Plain(text) => (text, 0),
             CommandText::Later(text) => (&**text, 1),
         };
@@ -148,6 +222,17 @@ impl Execution {
 
     pub fn is_step(&self) -> bool {
         self.step.is_some()
+    }
+
+    /// The path of a step in its plan, as a message names it.
+    pub fn path(&self) -> String {
+        self.step
+            .as_ref()
+            .map_or_else(String::new, |step| step.key.path())
+    }
+
+    pub fn may_fail(&self) -> bool {
+        self.step.as_ref().is_some_and(|step| step.may_fail)
     }
 
     pub fn status(&self) -> ExecutionStatus {
@@ -172,6 +257,9 @@ impl Execution {
             command: result.map_or_else(|| self.command(), |result| result.command.clone()),
             started_at: self.started_at.get().copied(),
             duration_ms: result.map(|result| result.duration_ms),
+            metadata: self.origin().metadata.clone(),
+            plan_id: self.origin().plan_id,
+            step: self.origin().step.clone(),
         }
     }
 
@@ -185,7 +273,9 @@ impl Execution {
 
     /// Ends it when its lease does. Resolves with that, or when it has ended otherwise.
     pub async fn keep_to_lease(self: Arc<Self>) {
-        let Some(lease) = &self.lease else { return };
+        let Some(lease) = self.lease.get() else {
+            return;
+        };
         tokio::select! {
             () = lease.ended() => {}
             _ = self.outcome.wait() => return,
@@ -209,8 +299,20 @@ impl Execution {
     }
 }
 
+/// Lets threads of the engine end it when its lease does.
+pub(crate) fn keep_to_lease(execution: &Arc<Execution>, runtime: &Handle) {
+    if execution.lease.get().is_some() {
+        runtime.spawn(Arc::clone(execution).keep_to_lease());
+    }
+}
+
 /// The result of an execution that failed before anything was started.
-pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -> ExecutionResult {
+pub(crate) fn empty_result(execution: &Execution) -> ExecutionResult {
+    let Origin {
+        metadata,
+        plan_id,
+        step,
+    } = Origin::clone(execution.origin());
     ExecutionResult {
         id: execution.id,
         status: ExecutionStatus::Failed,
@@ -239,6 +341,8 @@ pub(crate) fn empty_result(execution: &Execution, metadata: ExecutionMetadata) -
         log_path: None,
         error: None,
         error_code: None,
+        plan_id,
+        step,
         cancel_reason: None,
         attempts: Vec::new(),
         metadata,
@@ -269,7 +373,7 @@ fn cancelled(execution: &Execution, error: &str) -> ExecutionResult {
     ExecutionResult {
         status: ExecutionStatus::Cancelled,
         error: Some(error.to_owned()),
-        ..empty_result(execution, ExecutionMetadata::default())
+        ..empty_result(execution)
     }
 }
 

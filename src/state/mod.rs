@@ -5,6 +5,7 @@ pub(crate) mod completion;
 pub(crate) mod execution;
 pub(crate) mod input;
 pub(crate) mod lease;
+pub(crate) mod listeners;
 pub(crate) mod login;
 pub(crate) mod plan;
 pub(crate) mod registry;

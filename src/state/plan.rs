@@ -11,6 +11,8 @@ use super::secrets::{SecretSet, SecretSets};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::plan::{ExecutionStats, PlanExecutionResult};
 use crate::api::result::ExecutionStatus;
+use crate::api::step::StepResults;
+use crate::api::step_key::StepKey;
 use crate::masking::secret::Secret;
 
 /// What the registry knows of a plan.
@@ -74,7 +76,15 @@ impl Plan {
         let steps = self.steps.iter();
         let results: Vec<_> = steps.map(|step| ended_with_runtime(step)).collect();
         let stats = ExecutionStats::of(&results);
-        let success = stats.completed == stats.total;
+        let may_fail = self.steps.iter().map(|step| step.may_fail());
+        let mut ends = results.iter().map(|result| result.status).zip(may_fail);
+        // What a stop has ended did not end as it would have, whether or not it may fail.
+        let is_success = |(status, may_fail)| match status {
+            ExecutionStatus::Completed | ExecutionStatus::Skipped => true,
+            ExecutionStatus::Failed => may_fail,
+            _ => may_fail && ended_by.is_none(),
+        };
+        let success = ends.all(is_success);
         PlanExecutionResult {
             plan_id: self.id,
             description,
@@ -88,6 +98,16 @@ impl Plan {
             total_duration_ms,
             stats,
         }
+    }
+
+    /// What has become of the steps so far.
+    pub fn results(&self) -> StepResults {
+        let steps = self.steps.iter().enumerate().map(|(index, step)| {
+            let key = step.origin().step.clone();
+            let result = step.outcome.get().cloned();
+            (key.unwrap_or(StepKey::Index(index)), result)
+        });
+        StepResults::new(steps.collect())
     }
 
     /// Settles a plan that was refused after it had been entered, for those who wait for it already.

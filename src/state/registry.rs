@@ -180,11 +180,14 @@ impl Registry {
     /// Enters a plan and its steps, all or none.
     pub fn enter_plan(&self, plan: &Arc<Plan>) -> Result<()> {
         let mut state = self.state();
-        let steps = plan.steps.iter().enumerate();
-        let mut ids = steps
-            .map(|(index, step)| (step.id(), format!("commands[{index}].id")))
-            .chain([(plan.id(), "id".to_owned())]);
-        if let Some((id, field)) = ids.find(|(id, _)| state.units.contains_key(id)) {
+        let is_taken = |id: &Uuid| state.units.contains_key(id);
+        if let Some(step) = plan.steps.iter().find(|step| is_taken(&step.id())) {
+            let field = format!("{}.id", step.path());
+            let id = step.id();
+            return Err(ExecutionError::DuplicateId { field, id });
+        }
+        if is_taken(&plan.id()) {
+            let (field, id) = ("id".to_owned(), plan.id());
             return Err(ExecutionError::DuplicateId { field, id });
         }
         state.enter(plan.id(), Unit::Plan(Arc::clone(plan)));

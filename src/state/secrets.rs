@@ -99,6 +99,21 @@ impl Secrets {
         Ok(())
     }
 
+    /// Adds all of a set.
+    ///
+    /// # Errors
+    ///
+    /// More than can be looked for at once.
+    pub fn extend(&self, more: &SecretSet, sets: &SecretSets) -> Result<(), ValidationError> {
+        let mut set = self.lock();
+        let old = set.iter().flat_map(|set| &set.secrets);
+        let all = old.chain(&more.secrets).cloned().collect();
+        *set = Some(sets.share(all, "secrets")?);
+        drop(set);
+        self.changes.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
     /// Forgets them, so that they are wiped: what is to be shown of the execution is without them.
     pub fn forget(&self) {
         if self.changes() > 0 {

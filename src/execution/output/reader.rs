@@ -382,7 +382,8 @@ impl Reader {
         let stream = &mut self.streams[index];
         stream.tell_unfinished_at = None;
         let line = String::from_utf8_lossy(stream.lines.unfinished()).into_owned();
-        let event = ExecutionEvent::unfinished_line(self.execution.id(), stream.name, line);
+        let (id, origin) = (self.execution.id(), Arc::clone(self.execution.origin()));
+        let event = ExecutionEvent::unfinished_line(id, origin, stream.name, line);
         self.handlers.on_unfinished(stream.name, event).await;
     }
 
@@ -449,6 +450,7 @@ impl Reader {
         let Some(lines) = lines else { return };
         let batch = OutputBatch {
             execution_id: self.execution.id(),
+            origin: Arc::clone(self.execution.origin()),
             stream,
             bytes: lines.bytes,
             partial: lines.partial,

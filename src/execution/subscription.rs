@@ -1,0 +1,146 @@
+//! The events of an execution for somebody who came later.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch};
+use crate::api::result::ExecutionResult;
+use crate::execution::settle::terminal_event;
+use crate::state::execution::Execution;
+
+/// The events of an execution from [`subscribe`](crate::ExecutionEngine::subscribe) on, its terminal one the last.
+///
+/// Lines that are not taken yet hold the command back: it blocks on its pipe once that is full. To drop the
+/// subscription lets it go on; it does not end the execution.
+pub struct Subscription {
+    items: UnboundedReceiver<Item>,
+    /// What is left of the last batch, and the right to be the one on its way.
+    lines: VecDeque<ExecutionEvent>,
+    permit: Option<OwnedSemaphorePermit>,
+    room: Arc<Semaphore>,
+    /// Dropped with it.
+    _listening: Option<Listening>,
+}
+
+enum Item {
+    Event(Box<ExecutionEvent>),
+    Output(OutputBatch, OwnedSemaphorePermit),
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    pub(crate) fn new(execution: &Arc<Execution>) -> Self {
+        let (sender, items) = unbounded_channel();
+        let room = Arc::new(Semaphore::new(1));
+        let listener = Arc::new(Listener {
+            sender: sender.clone(),
+            room: Arc::clone(&room),
+        });
+        let listening = match Listening::to(execution, listener) {
+            Ok(listening) => Some(listening),
+            Err(result) => {
+                let end = terminal_event(execution, &result);
+                drop(sender.send(Item::Event(Box::new(end))));
+                None
+            }
+        };
+        Self {
+            items,
+            lines: VecDeque::new(),
+            permit: None,
+            room,
+            _listening: listening,
+        }
+    }
+
+    /// The next event; `None` after the terminal one.
+    pub async fn next(&mut self) -> Option<ExecutionEvent> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                if self.lines.is_empty() {
+                    self.permit = None;
+                }
+                return Some(line);
+            }
+            match self.items.recv().await? {
+                Item::Event(event) => return Some(*event),
+                Item::Output(batch, permit) => {
+                    self.lines = batch.events().collect();
+                    self.permit = Some(permit);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // Nobody waits for it any more.
+        self.room.close();
+    }
+}
+
+/// Passes on what is told, one batch of lines at a time.
+struct Listener {
+    sender: UnboundedSender<Item>,
+    room: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl EventHandler for Listener {
+    async fn on_event(&self, event: ExecutionEvent) {
+        drop(self.sender.send(Item::Event(Box::new(event))));
+    }
+
+    async fn on_output(&self, batch: OutputBatch) {
+        if let Ok(permit) = Arc::clone(&self.room).acquire_owned().await {
+            drop(self.sender.send(Item::Output(batch, permit)));
+        }
+    }
+
+    async fn flush(&self) {
+        drop(self.room.acquire().await);
+    }
+}
+
+/// Somebody who listens to an execution, until this is dropped.
+pub(crate) struct Listening {
+    execution: Arc<Execution>,
+    /// The execution alone keeps it: until its end, which drops it.
+    listener: Weak<dyn EventHandler>,
+}
+
+impl Listening {
+    /// To one that has ended nobody listens: its result is returned.
+    pub fn to(
+        execution: &Arc<Execution>,
+        listener: Arc<dyn EventHandler>,
+    ) -> Result<Self, Arc<ExecutionResult>> {
+        let has_ended = || execution.outcome.get().is_some();
+        let weak = Arc::downgrade(&listener);
+        let is_added = execution.listeners.add_unless(has_ended, listener);
+        match execution.outcome.get() {
+            Some(result) if !is_added => Err(Arc::clone(result)),
+            _ => Ok(Self {
+                execution: Arc::clone(execution),
+                listener: weak,
+            }),
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.execution.listeners.remove(&self.listener);
+    }
+}

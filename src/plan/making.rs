@@ -1,0 +1,85 @@
+//! Requests that are made when the turn of their step has come.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::task::{AbortHandle, Id, JoinSet};
+
+use crate::api::request::ExecutionRequest;
+use crate::api::step::{RequestFn, StepResults};
+
+/// A request that was made, or why there is none.
+pub(super) type Made = Result<ExecutionRequest, String>;
+
+/// The steps whose requests are being made.
+pub(super) struct Making {
+    tasks: JoinSet<Made>,
+    steps: HashMap<Id, usize>,
+    aborts: BTreeMap<usize, AbortHandle>,
+    most_at_once: usize,
+}
+
+impl Making {
+    pub fn new(most_at_once: usize) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            steps: HashMap::new(),
+            aborts: BTreeMap::new(),
+            most_at_once,
+        }
+    }
+
+    /// Whether another may be made now, where that many wait for their slots already. As many wait for a slot as could have one: the later a request is made, the more
+    /// results it can be made from.
+    pub fn has_room(&self, made: usize) -> bool {
+        self.aborts.len() + made < self.most_at_once
+    }
+
+    pub fn start(
+        &mut self,
+        step: usize,
+        make: RequestFn,
+        results: impl Fn() -> StepResults + Send + 'static,
+    ) {
+        // In a task of its own, which a panic ends alone.
+        let abort = self.tasks.spawn(async move { make.call(&results).await });
+        self.steps.insert(abort.id(), step);
+        self.aborts.insert(step, abort);
+    }
+
+    /// Resolves once a request was made, or could not be.
+    pub async fn next(&mut self) -> (usize, Made) {
+        loop {
+            let (id, made) = match self.tasks.join_next_with_id().await {
+                Some(Ok((id, made))) => (id, made),
+                Some(Err(error)) => (error.id(), Err("the function panicked".into())),
+                None => std::future::pending().await,
+            };
+            // One that was withdrawn is not awaited any more.
+            if let Some(step) = self.steps.remove(&id)
+                && self.aborts.remove(&step).is_some()
+            {
+                return (step, made);
+            }
+        }
+    }
+
+    /// Gives a step up; returns whether it was here.
+    pub fn withdraw(&mut self, step: usize) -> bool {
+        let abort = self.aborts.remove(&step);
+        if let Some(abort) = &abort {
+            abort.abort();
+        }
+        abort.is_some()
+    }
+
+    /// Gives all of them up, and returns which those were.
+    pub fn withdraw_all(&mut self) -> Vec<usize> {
+        let all = std::mem::take(&mut self.aborts);
+        all.into_iter()
+            .map(|(step, abort)| {
+                abort.abort();
+                step
+            })
+            .collect()
+    }
+}
