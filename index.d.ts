@@ -207,8 +207,8 @@ export interface ExecutionRequest {
   readonly stopSignal?: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT' | undefined
   /**
    * How long the command may print nothing, in milliseconds: then it is ended, its status is `timeout`, and its error
-   * code `IDLE`. Any byte on either stream counts. Time in which the engine waits for a callback does not. Default: for
-   * ever.
+   * code `IDLE`. Any byte on either stream counts; where both are ignored it is refused. Time in which the engine waits
+   * for a callback does not. Default: for ever.
    */
   readonly idleTimeoutMs?: number | undefined
   /**
@@ -1307,6 +1307,16 @@ export interface Executor {
   listExecutions(): Promise<ExecutionSummary[]>
   /** See {@link ExecutionEngine.cancel}. */
   cancel(id: string): Promise<void>
+  /** See {@link ExecutionEngine.readLogLines}. */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+  /** See {@link ExecutionEngine.followLogs}. */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
   /** See {@link ExecutionEngine.shutdown}. */
   shutdown(): Promise<void>
 }

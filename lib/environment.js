@@ -83,9 +83,11 @@ function refuse(name) {
   })
 }
 
-/** The directory of logs where no other is asked for. */
+/** The directory of logs where no other is asked for: one for each user, as the crate has it. */
 function defaultLogDir() {
-  return require('node:path').join(require('node:os').tmpdir(), native.NativeEngine.logDirName())
+  const uid = process.geteuid?.()
+  const name = uid === undefined ? 'cloudops-executions' : `cloudops-executions-${uid}`
+  return require('node:path').join(require('node:os').tmpdir(), name)
 }
 
 module.exports = { defaultLogDir, variables }

@@ -14,6 +14,7 @@ const ACCEPTED = new Set([
   'BSD-2-Clause',
   'BSD-3-Clause',
   'BSL-1.0',
+  'CC0-1.0',
   'ISC',
   'LLVM-exception',
   'MIT',

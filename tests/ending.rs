@@ -83,7 +83,7 @@ async fn a_command_is_tried_again_with_one_result() {
     let file = file.display();
     let line = format!("echo x >> {file}; n=$(grep -c x {file}); echo $n $(cat); exit $((3 - n))");
     let request = ExecutionRequest {
-        stdin: Some(b"input".to_vec().into()),
+        stdin: Some("input".into()),
         retry: Some(Retry {
             delay_ms: 1,
             ..Retry::new(5)

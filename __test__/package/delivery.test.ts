@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type ExecutionEvent, type ExecutionRequest } from '../../index.js'
-import { exec, newEngine, newMark, shell, survivors, until } from './support.js'
+import { exec, newEngine, newMark, shell, survivors, temporary, until } from './support.js'
 
 test('a command that prints five megabytes and ends at once loses none of them, 50 times', async () => {
   const engine = newEngine({ logOutput: false })
@@ -284,8 +284,9 @@ test('descriptors and threads do not grow with the number of executions', async 
 
 test('a background process that still prints is asked to end and is told of, each of 20 times', async () => {
   const engine = newEngine({ logOutput: false, drainMaxMs: 200 })
-  const background =
-    "(exec 2>/dev/null; trap 'echo asked; exit' TERM; while :; do echo more; sleep 0.002; done) & echo hi"
+  const ready = `${temporary()}/$$`
+  const background = `(exec 2>/dev/null; trap 'echo asked; exit' TERM; : >${ready}; while :; do echo more; sleep 0.002; done) &
+    until [ -e ${ready} ]; do sleep 0.01; done; echo hi`
   const results = await Promise.all(Array.from({ length: 20 }, () => engine.run(shell(background))))
   for (const { status, leftoverProcesses, stdout } of results) {
     expect([status, leftoverProcesses]).toEqual(['completed', true])

@@ -134,7 +134,7 @@ test('what has no end is logged at the end of the execution, also of one that wa
   const id = randomUUID()
   let heard = () => {}
   const said = new Promise<void>((resolve) => (heard = resolve))
-  const run = engine.run({ id, ...shell('echo one; printf two; sleep 60') }, { onStdout: () => heard() })
+  const run = engine.run({ id, ...shell("printf 'one\\ntwo'; sleep 60") }, { onStdout: () => heard() })
   await said
   await engine.cancel(id)
   await run

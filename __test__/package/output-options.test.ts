@@ -351,6 +351,7 @@ test('color asks programs for colors, and what the request says itself wins', as
     Object.assign(process.env, { TERM: 'dumb', NO_COLOR: '1' })
     expect(await of({ color: true })).toBe('1,1,xterm-256color,none')
     expect(await of({ color: true, env: { FORCE_COLOR: '3', TERM: 'vt100', NO_COLOR: '' } })).toBe('3,1,vt100,')
+    expect(await of({ color: true, env: { FORCE_COLOR: undefined } })).toBe(',1,xterm-256color,none')
     expect(await of({})).toMatch(/,dumb,1$/)
     process.env['TERM'] = 'screen'
     expect(await of({ color: true })).toBe('1,1,screen,none')

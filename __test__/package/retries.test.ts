@@ -105,6 +105,27 @@ test('each attempt is given the input again', async () => {
   }
 })
 
+test('each attempt reads a file from its beginning, and what can be read only once is refused', async () => {
+  const file = join(temporary(), 'input')
+  writeFileSync(file, 'text')
+  const engine = newEngine()
+  const read = await engine.run(counting('echo $n $(cat); exit $((3 - n))', { stdin: { file } }))
+  expect(read).toMatchObject({ status: 'completed', stdout: '3 text\n' })
+  async function* lines() {
+    yield 'text'
+  }
+  for (const stdin of [lines(), { open: true } as const]) {
+    const refused = engine.run({ ...exec('cat'), stdin, retry: { attempts: 2 } })
+    await expect(refused).rejects.toMatchObject({ code: 'VALIDATION', field: 'stdin' })
+  }
+})
+
+test('a file that takes the output has that of the last attempt', async () => {
+  const file = join(temporary(), 'output')
+  await newEngine().run(counting('echo $n; exit $((3 - n))', { stdout: { file } }))
+  expect(readFileSync(file, 'utf8')).toBe('3\n')
+})
+
 test('each attempt has a deadline of its own, and one that times out or is silent is followed by another', async () => {
   const slow = '[ $n = 3 ] || exec sleep 60; sleep 0.2; echo done'
   const result = await newEngine().run(counting(slow, { timeoutMs: 400 }))
@@ -321,9 +342,9 @@ test('an execution is running while its next attempt is awaited', async () => {
 })
 
 const refused: [unknown, string, string][] = [
-  [{}, 'retry.attempts', 'a positive integer'],
-  [{ attempts: 0 }, 'retry.attempts', 'a positive integer'],
-  [{ attempts: 1001 }, 'retry.attempts', 'a positive integer up to 1000'],
+  [{}, 'retry.attempts', 'an integer from 1 to 1000'],
+  [{ attempts: 0 }, 'retry.attempts', 'an integer from 1 to 1000'],
+  [{ attempts: 1001 }, 'retry.attempts', 'an integer from 1 to 1000'],
   [{ attempts: 2, delayMs: -1 }, 'retry.delayMs', 'zero or a positive integer'],
   [{ attempts: 2, backoff: 0.5 }, 'retry.backoff', 'a number of at least 1'],
   [{ attempts: 2, backoff: Number.POSITIVE_INFINITY }, 'retry.backoff', 'a number of at least 1'],

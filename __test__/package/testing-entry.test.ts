@@ -115,6 +115,8 @@ const timeless = (text: string): string =>
     .replace(/[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}/g, '<id>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replace(/"(pid|durationMs|queuedMs|totalDurationMs)":\d+/g, '"$1":"<number>"')
+    // What a fake has cost, nobody can know.
+    .replace(/"usage":\{[^}]*\}/g, '"usage":null')
     .replace(/"logPath":"[^"]*"/g, '"logPath":null')
 
 const told = (value: unknown): unknown => JSON.parse(timeless(JSON.stringify(value)))
@@ -546,4 +548,28 @@ test('time passes as the timers of the test say', async () => {
   await vi.advanceTimersByTimeAsync(3_540_000)
   expect(await running).toMatchObject({ status: 'timeout', durationMs: 3_600_000, error: 'timed out after 3600000 ms' })
   expect(vi.getTimerCount()).toBe(0)
+})
+
+test('it reads and follows logs as the engine does', async () => {
+  const seen = await Promise.all(
+    [newEngine(), new FakeEngine().otherwise({ output: ['one', 'two', 'drei €'] })].map(async (engine) => {
+      const id = await engine.execute(shell("echo one; sleep 0.1; echo two; echo 'drei €'"))
+      const lines = []
+      for await (const { timestamp: _, ...line } of engine.followLogs(id)) lines.push(line)
+      const from = Number(lines[0]?.offset)
+      const page = await engine.readLogLines(id, { from, limit: 1 })
+      const unknown = await engine
+        .readLogLines('00000000-0000-4000-8000-000000000000')
+        .catch(({ code }: ExecutionError) => code)
+      const aborted = await engine.followLogs(id, { signal: AbortSignal.abort() }).next()
+      const last = await engine.readLogLines(id, { from })
+      await engine.removeExecution(id, { logs: true })
+      const text = (line?: { line: string }) => line?.line
+      return [
+        lines.map(({ stream, line, complete }) => [stream, line, complete]),
+        [page.lines.map(text), page.ended, last.lines.map(text), last.ended, unknown, aborted],
+      ]
+    }),
+  )
+  expect(seen[1]).toEqual(seen[0])
 })

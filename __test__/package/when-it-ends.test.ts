@@ -1,9 +1,10 @@
 // When a command is ended, by what it is asked, what counts as success, and what is told of a cancel.
 
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { ExecutionRequest, ExecutionResult } from '../../index.js'
-import { exec, host, newEngine, newMark, shell, survivors } from './support.js'
+import { exec, host, newEngine, newMark, shell, survivors, temporary } from './support.js'
 
 // How each is run: by itself, and as a step of a plan.
 
@@ -37,6 +38,15 @@ test('any byte on either stream, also of an unfinished line, is no silence', asy
   const noisy = 'for i in 1 2 3 4; do printf .; sleep 0.2; printf , >&2; sleep 0.2; done'
   const result = await newEngine().run(shell(noisy, { idleTimeoutMs: 380 }))
   expect(result).toMatchObject({ status: 'completed', stdout: '....', stderr: ',,,,' })
+})
+
+test('output that goes into a file, or one stream of two, is no silence', async () => {
+  const noisy = 'for i in 1 2 3 4; do echo .; sleep 0.2; done'
+  const file = join(temporary(), 'output')
+  for (const more of [{ stdout: { file } }, { stderr: 'ignore' }, { stderr: 'stdout' }] as const) {
+    const result = await newEngine().run(shell(noisy, { idleTimeoutMs: 600, ...more }))
+    expect(result.status).toBe('completed')
+  }
 })
 
 test('a command that has closed its output is silent', async () => {
@@ -257,6 +267,7 @@ test('a stream that is left early says so, and passes the reason of its signal o
 
 const refused: [Partial<Record<keyof ExecutionRequest, unknown>>, string, string][] = [
   [{ idleTimeoutMs: 0 }, 'idleTimeoutMs', 'a positive integer'],
+  [{ idleTimeoutMs: 100, stdout: 'ignore', stderr: 'stdout' }, 'idleTimeoutMs', 'none, as nobody can tell'],
   [{ terminationGraceMs: 0 }, 'terminationGraceMs', 'a positive integer'],
   [{ maxOutputSizeBytes: -1 }, 'maxOutputSizeBytes', 'a positive integer'],
   [{ stopSignal: 'SIGKILL' }, 'stopSignal', '"SIGTERM" or "SIGINT"'],

@@ -24,6 +24,8 @@ import {
   type Executor,
   type FailedEvent,
   type FinalStatus,
+  type LogLine,
+  type LogPage,
   type PlanCompletedEvent,
   type NamedPlan,
   type PendingEvent,
@@ -366,15 +368,23 @@ expectType<Promise<ExecutionResult>>()(engine.getResult(id))
 expectType<Promise<ExecutionResult>>()(engine.waitForCompletion(id))
 expectType<Promise<ExecutionSummary[]>>()(engine.listExecutions())
 expectType<Promise<string>>()(engine.readLogs(id, { maxBytes: 1024 }))
+expectType<Promise<LogPage>>()(engine.readLogLines(id, { from: 0, limit: 10 }))
+expectType<AsyncGenerator<LogLine, void, undefined>>()(
+  engine.followLogs(id, { from: 0, signal: AbortSignal.timeout(1) }),
+)
+expectType<'stdout' | 'stderr'>()((await engine.readLogLines(id)).lines[0]!.stream)
 expectType<string>()(engine.getLogPath(id))
 expectType<Promise<void>>()(engine.cancel(id))
 expectType<Promise<void>>()(engine.removeExecution(id))
+expectType<Promise<void>>()(engine.removeExecution(id, { logs: true }))
 expectType<Promise<number>>()(engine.cleanup())
 expectType<() => void>()(engine.onEvent((event) => expectType<ExecutionEvent | PlanEvent>()(event)))
 // @ts-expect-error an id is a text
 void engine.getStatus(1)
 // @ts-expect-error an unknown option
 void engine.readLogs(id, { lines: 10 })
+// @ts-expect-error an offset is a number
+engine.followLogs(id, { from: '0' })
 // @ts-expect-error a handler is required
 engine.onEvent()
 

@@ -355,7 +355,7 @@ class FakeEngine {
   /** The execution, if it can be written to. @param {string} id */
   #written(id) {
     const execution = this.#execution(check.id(id))
-    if (execution.hasOpenInput) return execution
+    if (execution.request.stdin?.open === true) return execution
     const message = `id: expected that of a request which left its input open, found ${execution.id}`
     throw new ExecutionError('VALIDATION', message, { field: 'id' })
   }

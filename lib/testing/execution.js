@@ -121,11 +121,6 @@ class FakeExecution {
     return [this.#listeners.onEvent, ...this.#shared.subscribers, ...this.#subscribers]
   }
 
-  /** Whether it can be written to. */
-  get hasOpenInput() {
-    return this.#request.stdin?.open === true
-  }
-
   get hasStarted() {
     return this.#started !== undefined
   }

@@ -327,6 +327,16 @@ export interface Executor {
   listExecutions(): Promise<ExecutionSummary[]>
   /** See {@link ExecutionEngine.cancel}. */
   cancel(id: string): Promise<void>
+  /** See {@link ExecutionEngine.readLogLines}. */
+  readLogLines(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
+  ): Promise<LogPage>
+  /** See {@link ExecutionEngine.followLogs}. */
+  followLogs(
+    id: string,
+    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<LogLine, void, undefined>
   /** See {@link ExecutionEngine.shutdown}. */
   shutdown(): Promise<void>
 }

@@ -119,12 +119,8 @@ pub struct ExecutionConfig {
 
 /// Reads the variables of this process: in a host whose other threads change them, the directory has to be given.
 fn default_log_dir() -> PathBuf {
-    std::env::temp_dir().join(default_log_dir_name())
-}
-
-/// One for each user: nobody else can read it, or write to it.
-pub(crate) fn default_log_dir_name() -> String {
-    format!("cloudops-executions{}", user_suffix())
+    // One for each user: nobody else can read it, or write to it.
+    std::env::temp_dir().join(format!("cloudops-executions{}", user_suffix()))
 }
 
 impl Default for ExecutionConfig {

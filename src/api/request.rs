@@ -315,7 +315,7 @@ pub struct ExecutionRequest {
     #[serde(default)]
     pub stop_signal: StopSignal,
     /// How long the command may print nothing, in milliseconds: then it is ended, its status is `timeout`, and its error
-    /// code `IDLE`. Any byte on either stream counts. Time in which the engine waits for a callback does not. Default:
+    /// code `IDLE`. Any byte on either stream counts; where both are ignored it is refused. Time in which the engine waits for a callback does not. Default:
     /// for ever.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -537,6 +537,7 @@ impl ExecutionRequest {
             retry.validate()?;
             self.check_input_of_retry()?;
         }
+        self.check_idle_timeout()?;
         self.check_group(&config.groups)?;
         match self.timeout_ms {
             Some(timeout) if timeout == 0 || timeout > config.max_timeout_ms => {
@@ -552,6 +553,17 @@ impl ExecutionRequest {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_idle_timeout(&self) -> Result<(), ValidationError> {
+        let is_ignored = self.stdout == StdoutTarget::Ignore
+            && matches!(self.stderr, StderrTarget::Ignore | StderrTarget::Stdout);
+        if self.idle_timeout_ms.is_some() && is_ignored {
+            let expected = "none, as nobody can tell whether output that is ignored is silent";
+            let found = "one";
+            return Err(ValidationError::new("idle_timeout_ms", expected, found));
+        }
+        Ok(())
     }
 
     fn check_group(&self, groups: &BTreeMap<String, usize>) -> Result<(), ValidationError> {

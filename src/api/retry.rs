@@ -104,7 +104,7 @@ impl Retry {
             ))
         };
         if self.attempts == 0 || self.attempts > MOST_ATTEMPTS {
-            let expected = format!("a positive integer up to {MOST_ATTEMPTS}");
+            let expected = format!("an integer from 1 to {MOST_ATTEMPTS}");
             return refuse("attempts", expected, self.attempts.to_string());
         }
         if !(self.backoff.is_finite() && self.backoff >= 1.0) {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -21,9 +21,8 @@ const READ_SIZE: usize = 64 * 1024;
 pub(crate) enum Feed {
     /// The null device, or a file: the command reads by itself.
     Nothing,
-    Bytes(Vec<u8>),
-    /// Taken by the one attempt that there is.
-    Orders(Mutex<Option<UnboundedReceiver<Order>>>),
+    Bytes(Arc<Vec<u8>>),
+    Orders(UnboundedReceiver<Order>),
     Reader(StdinReader),
 }
 
@@ -32,11 +31,12 @@ impl Feed {
     pub fn of(stdin: &mut Option<Stdin>, execution: &Execution) -> Self {
         match stdin.take_if(|stdin| !matches!(stdin, Stdin::File(_))) {
             None | Some(Stdin::File(_)) => Self::Nothing,
-            Some(Stdin::Bytes(bytes)) => Self::Bytes(bytes),
+            Some(Stdin::Bytes(bytes)) => Self::Bytes(Arc::new(bytes)),
             Some(Stdin::Reader(reader)) => Self::Reader(reader),
             Some(Stdin::Open) => {
                 execution.input.open();
-                Self::Orders(Mutex::new(execution.input.take_orders()))
+                let orders = execution.input.take_orders();
+                orders.map_or(Self::Nothing, Self::Orders)
             }
         }
     }
@@ -46,22 +46,25 @@ impl Feed {
         !matches!(self, Self::Nothing)
     }
 
+    /// What the next attempt is fed; `again`: another one may be fed the same. Nobody else holds on to what was fed.
+    pub fn next(&mut self, again: bool) -> Self {
+        match self {
+            Self::Bytes(bytes) if again => Self::Bytes(Arc::clone(bytes)),
+            feed => std::mem::replace(feed, Self::Nothing),
+        }
+    }
+
     /// Feeds the command until it has all, or takes no more. Where what feeds it fails, it does not see an end: it might take
     /// what it has for the whole.
-    pub async fn run(&self, pipe: Option<PipeWriter>, execution: &Execution) {
+    pub async fn run(self, pipe: Option<PipeWriter>, execution: &Execution) {
         let Some(mut pipe) = pipe else { return };
         match self {
             Self::Nothing => {}
             Self::Bytes(bytes) => {
                 // A command that does not read to the end is no error.
-                let _ = pipe.write_all(bytes).await;
+                let _ = pipe.write_all(&bytes).await;
             }
-            Self::Orders(orders) => {
-                let orders = orders.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(orders) = orders {
-                    carry_out(orders, pipe).await;
-                }
-            }
+            Self::Orders(orders) => carry_out(orders, pipe).await,
             Self::Reader(reader) => {
                 let copied = match reader.take() {
                     Some(reader) => copy(reader, &mut pipe).await,

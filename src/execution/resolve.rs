@@ -253,11 +253,10 @@ pub(super) fn variables(
     own.push(tag::assignment(serial));
     own.extend_from_slice(tag::outer());
     if request.color {
-        let is_inherited = |variable: &&Assignment| is_inherited(&request.inherit_env, variable);
-        ask_for_color(
-            &mut own,
-            environment.variables().iter().filter(is_inherited),
-        );
+        let inherited = environment.variables().iter();
+        let inherited = inherited.filter(|one| is_inherited(&request.inherit_env, one));
+        let asked = color_variables(inherited).filter(|(name, _)| !is_asked_for(name));
+        own.extend(asked.map(|(name, value)| Assignment::new(name.as_ref(), value.as_ref())));
     }
     let removed = request.env.iter().filter(|(_, value)| value.is_none());
     let removed: Vec<_> = removed.map(|(name, _)| name).collect();
@@ -290,24 +289,16 @@ fn is_inherited(inherits: &InheritEnv, variable: &Assignment) -> bool {
     }
 }
 
-/// Adds what makes programs print colors into a pipe, besides what the request says itself.
-fn ask_for_color<'a>(
-    own: &mut Vec<Assignment>,
+/// What makes programs print colors into a pipe.
+fn color_variables<'a>(
     mut inherited: impl Iterator<Item = &'a Assignment>,
-) {
-    let mut add = |name: &str, value: &str| {
-        if !own.iter().any(|own| own.is_named(name.as_bytes())) {
-            own.push(Assignment::new(name.as_ref(), value.as_ref()));
-        }
-    };
-    add("FORCE_COLOR", "1");
-    add("CLICOLOR_FORCE", "1");
-    let is_terminal = |variable: &Assignment| {
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let has_terminal = inherited.any(|variable| {
         variable.is_named(b"TERM") && !matches!(variable.value(), Some("" | "dumb"))
-    };
-    if !inherited.any(is_terminal) {
-        add("TERM", "xterm-256color");
-    }
+    });
+    let terminal = (!has_terminal).then_some(("TERM", "xterm-256color"));
+    let forced = [("FORCE_COLOR", "1"), ("CLICOLOR_FORCE", "1")];
+    forced.into_iter().chain(terminal)
 }
 
 /// Where programs are found: on the child's `PATH`, seen from the child's directory.

@@ -104,7 +104,7 @@ impl Running {
 async fn begin_again(running: &Running, again: &Again, slot: Slot) -> Begun {
     let (config, execution) = (Arc::clone(&running.config), Arc::clone(&running.execution));
     let (request, environment) = (Arc::clone(&again.request), again.environment.clone());
-    let has_pipe = running.feed.has_pipe();
+    let has_pipe = running.feeds();
     let begun = pool::STARTS.run(move || {
         let mut resolved = resolve_late(&config, &request, &environment);
         if let Ok(invocation) = &mut resolved

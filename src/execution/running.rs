@@ -1,7 +1,7 @@
 //! One attempt of an execution: wait for a slot, start, be supervised.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -43,7 +43,9 @@ pub(crate) struct Running {
     /// `None`: 0 alone.
     pub success_exit_codes: Option<Vec<u64>>,
     pub plan_deadline: Option<PlanDeadline>,
-    pub feed: Feed,
+    feed: Mutex<Feed>,
+    /// Whether there may be another attempt, which is fed the same.
+    is_fed_again: bool,
     pub writer: Writer,
     pub output: OutputOptions,
     /// Whether the result has the output as bytes.
@@ -116,7 +118,8 @@ impl Running {
             stop_signal: stop_signal(request.stop_signal),
             success_exit_codes: request.success_exit_codes.take(),
             plan_deadline: None,
-            feed: Feed::of(&mut request.stdin, &execution),
+            feed: Mutex::new(Feed::of(&mut request.stdin, &execution)),
+            is_fed_again: request.retry.is_some(),
             output: OutputOptions {
                 split_on: request.split_on,
                 strip_ansi: request.strip_ansi,
@@ -257,6 +260,15 @@ impl Running {
         }
     }
 
+    fn feed(&self) -> MutexGuard<'_, Feed> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether each attempt is given a pipe to read from.
+    pub(super) fn feeds(&self) -> bool {
+        self.feed().has_pipe()
+    }
+
     async fn supervise(&self, mut spawned: Spawned) -> Attempted {
         let start = Moment::now(spawned.pid());
         let queued_ms = millis(self.execution.accepted.elapsed());
@@ -299,6 +311,7 @@ impl Running {
             stop_signal: self.stop_signal,
             keep_background: self.keep_background,
         };
+        let feed = self.feed().next(self.is_fed_again);
         let ending = {
             let started = started_event(&self.execution, &start);
             let pending = self.take_pending();
@@ -313,7 +326,7 @@ impl Running {
             tokio::pin!(work);
             // A command that closed its output may still read its input.
             let feed = async {
-                self.feed.run(stdin, &self.execution).await;
+                feed.run(stdin, &self.execution).await;
                 std::future::pending::<Infallible>().await
             };
             tokio::select! {

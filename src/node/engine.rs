@@ -20,7 +20,7 @@ use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
 use super::request::{bytes, parse_request, unreadable, wipe};
 use super::runtime;
-use crate::api::config::{ExecutionConfig, default_log_dir_name};
+use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::{EventHandler, Origin};
 use crate::api::plan::ExecutionPlan;
@@ -186,12 +186,6 @@ impl NativeEngine {
             }
             Err(error) => refuse(&submission.channel, token, without_runtime(error)),
         });
-    }
-
-    /// The name of the directory of logs where no other is asked for.
-    #[napi(catch_unwind)]
-    pub fn log_dir_name() -> String {
-        default_log_dir_name()
     }
 
     /// A new id.

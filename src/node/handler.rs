@@ -175,13 +175,11 @@ impl EventHandler for Handler {
                 error,
                 timestamp,
                 ..
-            } if self.wants(Wanted::Started) => self.channel.send(Message::Retrying {
-                token,
-                attempt,
-                delay_ms,
-                error,
-                at: millis(timestamp),
-            }),
+            } if self.wants(Wanted::Started) => {
+                let at = millis(timestamp);
+                let message = Message::retrying(token, attempt, delay_ms, error, at);
+                self.channel.send(message);
+            }
             ExecutionEvent::Completed(ended)
             | ExecutionEvent::Failed(ended)
             | ExecutionEvent::Cancelled(ended)

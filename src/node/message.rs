@@ -87,10 +87,7 @@ pub(super) enum Message {
     },
     Retrying {
         token: u32,
-        attempt: u64,
-        delay_ms: u64,
-        error: String,
-        at: f64,
+        values: Box<[Value; 4]>,
     },
     Ended {
         token: u32,
@@ -182,6 +179,16 @@ impl Message {
         self
     }
 
+    /// That another attempt follows, after one that went wrong.
+    pub fn retrying(token: u32, attempt: u64, delay_ms: u64, error: String, at: f64) -> Self {
+        let [attempt, delay_ms] = [attempt, delay_ms].map(|count| Value::Number(number(count)));
+        let values = [attempt, delay_ms, Value::text(error), Value::Number(at)];
+        Self::Retrying {
+            token,
+            values: Box::new(values),
+        }
+    }
+
     /// Called on the JavaScript thread.
     pub fn into_args(self) -> Args {
         let (kind, token, [first, second, third, fourth, fifth]) = self.into_parts();
@@ -246,17 +253,7 @@ impl Message {
                 let values = [Number(pid.into()), Value::text(command), Number(at)];
                 (Told::Started, token, filled_up(values))
             }
-            Self::Retrying {
-                token,
-                attempt,
-                delay_ms,
-                error,
-                at,
-            } => {
-                let [attempt, delay_ms] = [attempt, delay_ms].map(|count| Number(number(count)));
-                let values = [attempt, delay_ms, Value::text(error), Number(at)];
-                (Told::Retrying, token, filled_up(values))
-            }
+            Self::Retrying { token, values } => (Told::Retrying, token, filled_up(*values)),
             Self::Ended { token, result } => {
                 let values = result.map_or_else(|| filled_up([]), |result| *result);
                 (Told::Ended, token, values)

@@ -172,8 +172,8 @@ pub(in crate::process) fn is_executing(pid: i32) -> io::Result<bool> {
 fn has_no_variables(stat: &[u8]) -> Option<bool> {
     let fields = fields_after_name(stat)?;
     let address = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    let (end_of_code, start, end) = (address(24)?, address(47)?, address(48)?);
-    Some(end_of_code != 0 && start == end)
+    let [code_end, from, to] = [24, 47, 48].map(address);
+    Some(code_end? != 0 && from? == to?)
 }
 
 /// Whether a process is in the control group of this one, or below it. What a service manager starts for somebody is

@@ -74,8 +74,9 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     if invocation.guarded {
         guardian::ensure();
     }
-    let files = open_files(&invocation.outlets)?;
+    // The input first: a command that cannot have that leaves the files as they are.
     let (stdin, child_stdin) = open_input(&invocation.stdin)?;
+    let files = open_files(&invocation.outlets)?;
     let pipe_if = |wanted: bool| wanted.then(pipe).transpose();
     let [stdout, stderr] = &invocation.outlets;
     let to_stdout = *stderr == Outlet::Stdout;

@@ -97,17 +97,17 @@ pub(crate) fn create_dirs(path: &Path) -> io::Result<()> {
 
 /// Opens a file of this user to append to, and creates it if it is not there. Follows no link.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
-    open_own(path, APPEND_AND_ASK)
+    open_to_append(path, APPEND_AND_ASK)
 }
 
 /// The same for a file that is written anew: what was in it is gone.
 pub(crate) fn open_emptied(path: &Path) -> io::Result<File> {
-    let file = open_own(path, APPEND_AND_ASK | FILE_WRITE_DATA)?;
+    let file = open_to_append(path, APPEND_AND_ASK | FILE_WRITE_DATA)?;
     file.set_len(0)?;
     Ok(file)
 }
 
-fn open_own(path: &Path, access: u32) -> io::Result<File> {
+fn open_to_append(path: &Path, access: u32) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
         .create(true)

@@ -92,7 +92,6 @@ pub(crate) struct Spawned {
 /// Starts a process: in a job of its own, with a console that has no window, and no handles but the three.
 pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
     let job = Job::new(invocation.guarded)?;
-    let files = open_files(&invocation.outlets)?;
     let (stdin, child_stdin) = match &invocation.stdin {
         Stdin::Nothing => (None, pipe::null_to_read()?),
         Stdin::Pipe => {
@@ -107,6 +106,8 @@ pub(crate) fn spawn(invocation: &Invocation) -> Result<Spawned, SpawnError> {
             (None, file)
         }
     };
+    // The input first: a command that cannot have that leaves the files as they are.
+    let files = open_files(&invocation.outlets)?;
     let [stdout, stderr] = &invocation.outlets;
     let (stdout, child_stdout) = output(stdout)?;
     let (stderr, child_stderr) = match stderr {
