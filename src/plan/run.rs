@@ -396,8 +396,8 @@ impl Steps {
             pending: telling,
             is_made: self.made.remove(&step),
         };
-        let (runtime, stop) = (&start.runtime, &start.execution.stop);
-        let need = Need::of([&*request], &environment, runtime, stop);
+        let (runtime, asked) = (&start.runtime, &start.execution.stop);
+        let need = Need::of([&*request], &environment, runtime, asked);
         login::submit(need, move || {
             start.start_step(*request, environment, slot, turn);
         });
