@@ -197,9 +197,9 @@ test('a subscriber hears of what waits, is cancelled and fails to start as well'
   await engine.cancel(second)
   await engine.cancel(first)
   const third = await engine.run(exec('no-such-program'))
-  await until(() => heard.length === 4, 'four events')
+  await until(() => heard.length === 5, 'five events')
   expect([...heard].sort()).toEqual(
-    [`started ${first}`, `cancelled ${second}`, `cancelled ${first}`, `failed ${third.id}`].sort(),
+    [`started ${first}`, `pending ${second}`, `cancelled ${second}`, `cancelled ${first}`, `failed ${third.id}`].sort(),
   )
 })
 

@@ -312,7 +312,8 @@ test('a line that stays unfinished is told as an event, and again as part of its
     },
   })
   unsubscribe()
-  const event = { eventType: 'stdout', executionId: result.id, timestamp: '' }
+  const of = { executionId: result.id, metadata: { tags: {} }, planId: null, step: null }
+  const event = { eventType: 'stdout', ...of, timestamp: '' }
   expect(events).toEqual([
     { ...event, line: 'Password: ', partial: true, unfinished: true },
     { ...event, line: 'Password: given', partial: false },

@@ -27,6 +27,9 @@ test('queries tell where an execution stands', async () => {
     command: result.command,
     startedAt: result.startedAt,
     durationMs: result.durationMs,
+    metadata: { source: 'test', tags: { a: 'b' } },
+    planId: null,
+    step: null,
   })
   await engine.removeExecution(id)
   expect(engine.totalCount).toBe(0)
