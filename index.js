@@ -39,9 +39,6 @@ function unwrap(answer) {
  */
 const contextOf = (callback) => (callback === undefined ? undefined : new AsyncResource('ExecutionEngine'))
 
-/** The command of a request as it was passed. @param {any} checked @returns {import('./index').Command} */
-const commandOf = ({ command }) => ({ ...command, ...(command.args && { args: Array.from(command.args) }) })
-
 /** Configurations that were checked already. @type {WeakSet<object>} */
 const checkedConfigs = new WeakSet()
 
@@ -220,7 +217,7 @@ class ExecutionEngine {
     if (source) run.source = source
     if (!isTraced()) return this.#send(checked, stdin, run, signal)
     const { metadata } = aboutOf(run)
-    trace(run, { kind: 'execution', command: commandOf(checked), metadata }, (variables) => {
+    trace(run, { kind: 'execution', commandType: checked.command.type, metadata }, (variables) => {
       addVariables(checked, variables)
       this.#send(checked, stdin, run, signal)
     })
@@ -255,7 +252,7 @@ class ExecutionEngine {
     run.subscribers = this.#subscribers
     if (!isTraced()) return this.#sendPlan(checked, run, signal)
     const { metadata } = aboutOf(run)
-    trace(run, { kind: 'plan', command: null, metadata }, (variables) => {
+    trace(run, { kind: 'plan', commandType: null, metadata }, (variables) => {
       for (const step of stepsOf(checked)) if (step.request === undefined) addVariables(step, variables)
       this.#sendPlan(checked, run, signal, (request) => addVariables(request, variables))
     })

@@ -34,9 +34,9 @@ export function subscribe({ context, propagation, trace }) {
   const subscribers = {
     /** @param {any} message */
     start(message) {
-      const { id, kind, command, metadata, env } = /** @type {ExecutionTrace} */ (message)
+      const { id, kind, commandType, metadata, env } = /** @type {ExecutionTrace} */ (message)
       const parent = context.active()
-      const span = tracer.startSpan(command === null ? kind : `${kind} ${command.type}`, undefined, parent)
+      const span = tracer.startSpan(commandType === null ? kind : `${kind} ${commandType}`, undefined, parent)
       spans.set(message, span)
       span.setAttribute('escher.id', id)
       if (metadata.source !== undefined) span.setAttribute('escher.source', metadata.source)

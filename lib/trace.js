@@ -19,7 +19,7 @@ const isTraced = () => channels.some((channel) => channel.hasSubscribers)
  * `asyncEnd` once the result is there, `error` if it was refused.
  *
  * @param {import('./channel').Run} run
- * @param {Pick<ExecutionTrace, 'kind' | 'command' | 'metadata'>} what
+ * @param {Pick<ExecutionTrace, 'kind' | 'commandType' | 'metadata'>} what
  * @param {(variables: Record<string, string>) => void} submit is given what tracers want commands to have
  */
 function trace(run, what, submit) {

@@ -309,7 +309,7 @@ test('the tracing channel tells of each execution, with one object from its star
   expect(told.map(([name]) => name)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd'])
   const [[, trace] = expect.fail('told')] = told
   expect(told.every(([, other]) => other === trace)).toBe(true)
-  expect(trace).toEqual({ id: result.id, kind: 'execution', command: request.command, metadata, env: {}, result })
+  expect(trace).toEqual({ id: result.id, kind: 'execution', commandType: request.command.type, metadata, env: {}, result })
 })
 
 test('it tells of executions whose result nobody waits for, and of streams', async () => {
@@ -353,7 +353,7 @@ test('a plan is told of as one, and its variables are those of all its steps', a
   expect(results.map(({ stdout }) => stdout)).toEqual(['parent\n', 'made parent\n'])
   expect(told.map(([name]) => name)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd'])
   const [, trace] = told[3]!
-  expect(trace).toMatchObject({ kind: 'plan', command: null, metadata })
+  expect(trace).toMatchObject({ kind: 'plan', commandType: null, metadata })
   expect((trace.result as PlanExecutionResult).results).toEqual(results)
 })
 

@@ -93,8 +93,8 @@ export interface ExecutionTrace {
   readonly id: string
   /** What it is. */
   readonly kind: 'execution' | 'plan'
-  /** The command as it was passed, secrets included: `command` of the result is the one to show. Of a plan `null`. */
-  readonly command: Command | null
+  /** Of which type its command is; of a plan `null`. The command itself, without its secrets, is told by the result. */
+  readonly commandType: Command['type'] | null
   /** What the request or the plan says about itself. */
   readonly metadata: Result['metadata']
   /**
@@ -324,9 +324,9 @@ export interface Executor {
   /** See {@link ExecutionEngine.waitForCompletion}. */
   waitForCompletion(id: string): Promise<ExecutionResult>
   /** See {@link ExecutionEngine.listExecutions}. */
-  listExecutions(): Promise<ExecutionSummary[]>
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
   /** See {@link ExecutionEngine.cancel}. */
-  cancel(id: string): Promise<void>
+  cancel(id: string, reason?: string): Promise<void>
   /** See {@link ExecutionEngine.readLogLines}. */
   readLogLines(
     id: string,
