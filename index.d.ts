@@ -288,8 +288,14 @@ export interface ExecutionRequest {
 export type Stdin =
   | string
   | Uint8Array
-  | { readonly file: string | URL }
-  | { readonly open: true }
+  | {
+      /** The file that the command reads by itself. */
+      readonly file: string | URL
+    }
+  | {
+      /** Written to while the command runs. */
+      readonly open: true
+    }
   | AsyncIterable<string | Uint8Array>
   | ReadableStream<string | Uint8Array>
 
