@@ -99,9 +99,17 @@ impl Pool {
         &'static self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        self.begin(job).await.ok()
+    }
+
+    /// Runs the job on one of the threads, soon; its outcome, or that it panicked, is received.
+    pub fn begin<T: Send + 'static>(
+        &'static self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
         let (sender, outcome) = oneshot::channel();
         self.submit(move || drop(sender.send(job())));
-        outcome.await.ok()
+        outcome
     }
 
     fn thread(&self) -> std::thread::Builder {

@@ -1,12 +1,13 @@
 //! Following a log: its entries as they are written, until nobody writes it any more.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::page::{LogReader, Most};
+use super::page::{Entries, LogReader, Most};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::log::LogLine;
 use crate::process::pool;
@@ -47,9 +48,11 @@ pub struct LogFollower {
     lines: VecDeque<LogLine>,
 }
 
+/// What is begun for it is awaited by whoever asks next, where the one who asked has gone.
 #[derive(Debug)]
 enum Source {
     Unopened,
+    Opening(oneshot::Receiver<Result<Option<Open>>>),
     Open(Open),
     Over,
 }
@@ -58,6 +61,7 @@ enum Source {
 struct Open {
     reader: Arc<LogReader>,
     watch: Watch,
+    reading: Option<oneshot::Receiver<Result<Entries>>>,
     /// Whether the last look has found anything.
     found: bool,
 }
@@ -96,16 +100,19 @@ impl LogFollower {
 
     /// The next entries, once there is one. None when there is none to come.
     pub(crate) async fn next_lines(&mut self) -> Result<Vec<LogLine>> {
-        if matches!(self.source, Source::Unopened) {
-            self.source = self.open().await?;
-        }
+        self.open().await?;
         loop {
             let Source::Open(open) = &mut self.source else {
                 return Ok(Vec::new());
             };
-            let (reader, from) = (Arc::clone(&open.reader), self.next);
-            let read = pool::FILES.run(move || reader.read(from, MOST)).await;
-            let read = read.ok_or_else(panicked)??;
+            let from = self.next;
+            let reading = open.reading.get_or_insert_with(|| {
+                let reader = Arc::clone(&open.reader);
+                pool::FILES.begin(move || reader.read(from, MOST))
+            });
+            let read = reading.await;
+            open.reading = None;
+            let read = read.map_err(|_| panicked())??;
             self.next = read.next;
             if !read.lines.is_empty() {
                 open.found = true;
@@ -124,28 +131,43 @@ impl LogFollower {
     }
 
     /// Opens the log, once there is one.
-    async fn open(&self) -> Result<Source> {
-        if let Some(execution) = &self.execution {
-            tokio::select! {
-                biased;
-                _ = execution.log_opened.wait() => {}
-                // It has printed nothing. What is there under its name is the log of an earlier execution.
-                _ = execution.outcome.wait() => return Ok(Source::Over),
+    async fn open(&mut self) -> Result<()> {
+        if matches!(self.source, Source::Unopened) {
+            if let Some(execution) = &self.execution {
+                tokio::select! {
+                    biased;
+                    _ = execution.log_opened.wait() => {}
+                    _ = execution.outcome.wait() => {
+                        // It has printed nothing. What is there under its name is the log of an earlier execution.
+                        self.source = Source::Over;
+                    }
+                }
+            }
+            if matches!(self.source, Source::Unopened) {
+                let (path, from) = (self.path.clone(), self.next);
+                self.source = Source::Opening(pool::FILES.begin(move || Open::at(&path, from)));
             }
         }
-        let (path, from) = (self.path.clone(), self.next);
-        let opened = pool::FILES.run(move || {
-            let reader = LogReader::open(&path, from)?.map(Arc::new);
-            Ok::<_, ExecutionError>(reader.map(|reader| (reader, Watch::new(&path))))
-        });
-        match opened.await.ok_or_else(panicked)?? {
-            Some((reader, watch)) => Ok(Source::Open(Open {
-                reader,
-                watch,
-                found: false,
-            })),
-            None => Err(ExecutionError::NoLog(self.id)),
+        if let Source::Opening(opening) = &mut self.source {
+            let opened = opening.await;
+            self.source = Source::Unopened;
+            let opened = opened.map_err(|_| panicked())??;
+            self.source = Source::Open(opened.ok_or(ExecutionError::NoLog(self.id))?);
         }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// `None` where there is no log.
+    fn at(path: &Path, from: u64) -> Result<Option<Self>> {
+        let reader = LogReader::open(path, from)?;
+        Ok(reader.map(|reader| Self {
+            reader: Arc::new(reader),
+            watch: Watch::new(path),
+            reading: None,
+            found: false,
+        }))
     }
 }
 
