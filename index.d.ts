@@ -101,7 +101,7 @@ export interface ExecutionRequest {
   readonly env?: Readonly<Record<string, string | null | undefined>> | undefined
   /**
    * Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
-   * those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with the `PATH` of the
+   * those of a list of names, in which a `*` stands for any characters, or with `"login"` all, with the `PATH` of the
    * user's login shell in place of that of the host, which is read once in the life of the host. On Windows there is no
    * such shell, and all are inherited as they are. Default: `true`.
    */
@@ -241,7 +241,10 @@ export interface ExecutionRequest {
    * itself, whatever becomes of whoever renews it. Default: for ever.
    */
   readonly leaseMs?: number | undefined
-  /** A file to which the raw bytes of both streams are appended as they arrive. Default: none. */
+  /**
+   * A file to which the raw bytes of both streams are appended as they arrive; not those of a stream that goes nowhere,
+   * or into a file of its own. A relative path is relative to the directory of the host. Default: none.
+   */
   readonly outputLogPath?: string | undefined
   /**
    * Whether what the command leaves running is left alone. Default: `false`: it is ended with the command, and
@@ -454,7 +457,7 @@ export interface ExecutionConfig {
   readonly maxTotalLogBytes?: number | undefined
   /**
    * Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
-   * for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
+   * for any characters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
    * variable is refused.
    */
   readonly secretEnvPatterns?: readonly string[] | undefined

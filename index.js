@@ -266,7 +266,7 @@ class ExecutionEngine {
    */
   #sendPlan(checked, run, signal, complete) {
     const checkMade = (/** @type {unknown} */ request) => {
-      const made = check.request(request)
+      const made = check.madeRequest(request, checked)
       complete?.(made)
       return made
     }

@@ -131,6 +131,9 @@ const removeOptions = object({ 'logs?': flag }, 'an options object', ofJavaScrip
 module.exports = {
   /** @param {unknown} value */
   request: (value) => whileChecking(value, () => request(value, '', 'VALIDATION')),
+  /** The request that was made for a step of a plan, which was checked. @param {unknown} value @param {any} plan */
+  madeRequest: (value, { secrets, secret_env: secretEnv }) =>
+    whileChecking({ secrets, secretEnv, commands: [value] }, () => request(value, '', 'VALIDATION')),
   /** @param {unknown} value */
   plan: (value) => whileChecking(value, () => plan(value, '', 'VALIDATION')),
   /** @param {unknown} value */

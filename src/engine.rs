@@ -625,8 +625,21 @@ impl ExecutionEngine {
     }
 
     #[cfg(feature = "node")]
-    pub(crate) fn settings(&self) -> &ExecutionConfig {
-        &self.0.config
+    /// Checks a request that was made for a step of a plan with these secrets.
+    pub(crate) fn check_made(
+        &self,
+        request: &ExecutionRequest,
+        environment: &Environment,
+        (secrets, names): &(Vec<Secret>, Vec<String>),
+    ) -> Result<()> {
+        let collector = self.collector(environment).for_plan(secrets, names)?;
+        let secrets = collector.collect(request, |error| error)?;
+        let valid = request.validate(&self.0.config);
+        valid.map_err(|error| match &secrets {
+            Some(secrets) => secrets.hide_in(error),
+            None => error,
+        })?;
+        Ok(())
     }
 
     /// The end of the log of an execution, also of an earlier process: the last `max_bytes` (default

@@ -100,7 +100,7 @@ pub struct ExecutionConfig {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_total_log_bytes: u64,
     /// Names of variables whose values, of eight bytes and more, are secrets of every command that has them; `*` stands
-    /// for any letters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
+    /// for any characters, as in `*_TOKEN`. Default: `AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN`. What would name every
     /// variable is refused.
     pub secret_env_patterns: Vec<String>,
     /// The time between asking a process to end and ending it, in milliseconds. Default: 5 000.
@@ -221,7 +221,7 @@ impl ExecutionConfig {
             if pattern.contains(['=', '\0']) || pattern.trim_matches('*').trim().is_empty() {
                 return Err(ValidationError::new(
                     format!("secret_env_patterns[{index}]"),
-                    "the name of a variable, in which \"*\" stands for any letters",
+                    "the name of a variable, in which \"*\" stands for any characters",
                     format!("{pattern:?}"),
                 ));
             }

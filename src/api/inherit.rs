@@ -18,7 +18,7 @@ pub enum InheritEnv {
     All,
     /// None.
     None,
-    /// Those of these names; a `*` in one stands for any letters.
+    /// Those of these names; a `*` in one stands for any characters.
     Names(Vec<String>),
     /// All, with the `PATH` of the login shell in place of that of the host. On Windows, which has no such shell, all.
     Login,

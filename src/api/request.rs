@@ -239,7 +239,7 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(extend("x-secret" = true)))]
     pub env: HashMap<String, Option<String>>,
     /// Which variables of the host the child inherits, as they are when the request is made: all (`true`), none (`false`),
-    /// those of a list of names, in which a `*` stands for any letters, or with `"login"` all, with
+    /// those of a list of names, in which a `*` stands for any characters, or with `"login"` all, with
     /// the `PATH` of the user's login shell in place of that of the host, which is read once in the life of the host. On
     /// Windows there is no such shell, and all are inherited as they are. Default: `true`.
     #[serde(default)]
@@ -351,7 +351,8 @@ pub struct ExecutionRequest {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ms: Option<u64>,
-    /// A file to which the raw bytes of both streams are appended as they arrive. Default: none.
+    /// A file to which the raw bytes of both streams are appended as they arrive; not those of a stream that goes nowhere, or
+    /// into a file of its own. A relative path is relative to the directory of the host. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_log_path: Option<PathBuf>,
     /// Whether what the command leaves running is left alone. Default: `false`: it is ended with the command, and
@@ -498,12 +499,18 @@ impl ExecutionRequest {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| text::hide(&self.own_secrets(), text)))
+            .map_err(|error| error.hiding(text::hiding(&self.own_secrets())))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         for (index, name) in self.secret_env.iter().enumerate() {
-            check_text(&format!("secret_env[{index}]"), name)?;
+            let field = format!("secret_env[{index}]");
+            check_text(&field, name)?;
+            if name.contains(['=', '*']) {
+                let expected = "the name of a variable; patterns are those of the engine, \
+                    secret_env_patterns";
+                return Err(ValidationError::new(field, expected, format!("{name:?}")));
+            }
         }
         self.command.validate()?;
         for (name, value) in &self.env {

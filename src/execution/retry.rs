@@ -42,6 +42,7 @@ impl Running {
             let slot = self.next_turn(again, next, delay, &attempted.result).await;
             attempted = match slot {
                 Ok(slot) => {
+                    self.writer.forget_overflow().await;
                     let begun = begin_again(self, again, slot).await;
                     self.attempt(begun).await
                 }
@@ -76,7 +77,6 @@ impl Running {
         };
         let turn = async {
             self.handlers.on_event(retrying).await;
-            self.writer.forget_overflow().await;
             sleep_until(due).await;
             let (group, priority) = (again.request.group.as_deref(), again.request.priority);
             again.slots.take_accepted(group, priority).slot().await

@@ -337,6 +337,7 @@ impl Running {
         let result = self.result(&start, queued_ms, &mut reader, &ending);
         if ending.cause.is_none() && reader.is_open() {
             // What the command has left running goes on to print.
+            self.execution.secrets.keep();
             tokio::spawn(reader.read_on());
         }
         Attempted {

@@ -22,9 +22,15 @@ pub(crate) fn masked<'a>(mask: &Arc<Mask>, text: &'a str) -> Cow<'a, str> {
 
 /// A text without these secrets, for a message that is told once. Those that cannot be masked are refused elsewhere.
 pub(crate) fn hide(secrets: &[Secret], text: &str) -> String {
+    hiding(secrets)(text)
+}
+
+/// What does so with several texts.
+pub(crate) fn hiding(secrets: &[Secret]) -> impl Fn(&str) -> String + use<> {
     let valid = secrets.iter().filter(|secret| secret.complaint().is_none());
-    match Mask::of(&valid.cloned().collect::<Vec<_>>()) {
-        Some(mask) => masked(&mask, text).into_owned(),
+    let mask = Mask::of(&valid.cloned().collect::<Vec<_>>());
+    move |text| match &mask {
+        Some(mask) => masked(mask, text).into_owned(),
         None => text.to_owned(),
     }
 }

@@ -559,16 +559,18 @@ impl PlanSubmission {
     }
 
     /// What lets JavaScript make the request of a step.
-    fn request_of(&self, step: usize) -> RequestFn {
+    fn request_of(&self, step: usize, secrets: &Arc<(Vec<Secret>, Vec<String>)>) -> RequestFn {
         let (channel, token) = (Arc::clone(&self.channel), self.token);
-        let engine = self.engine.clone();
+        let (engine, environment) = (self.engine.clone(), self.environment.clone());
+        let secrets = Arc::clone(secrets);
         RequestFn::new(move |_| {
             let (channel, engine) = (Arc::clone(&channel), engine.clone());
+            let (environment, secrets) = (environment.clone(), Arc::clone(&secrets));
             Box::pin(async move {
                 let request = channel.make(token, step).await?;
                 // Here, as the error is to spell fields as JavaScript does.
-                let valid = request.validate(engine.settings());
-                valid.map_err(|error| Failure::from(ExecutionError::from(error)).message)?;
+                let valid = engine.check_made(&request, &environment, &secrets);
+                valid.map_err(|error| Failure::from(error).message)?;
                 Ok(request)
             })
         })
@@ -585,6 +587,7 @@ impl PlanSubmission {
         let steps = plan.steps.iter().filter_map(PlanStep::known);
         let secrets = steps.flat_map(|step| &step.secrets);
         wipe(json, plan.secrets.iter().chain(secrets));
+        let secrets = Arc::new((plan.secrets.clone(), plan.secret_env.clone()));
         for (index, step) in plan.steps.iter_mut().enumerate() {
             let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
             match &mut step.request {
@@ -595,7 +598,7 @@ impl PlanSubmission {
                 }
                 StepRequest::Made { id, make } => {
                     *id = parse_id(&made_as.unwrap_or_default())?;
-                    *make = self.request_of(index);
+                    *make = self.request_of(index, &secrets);
                 }
             }
         }

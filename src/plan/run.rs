@@ -332,14 +332,16 @@ impl Steps {
         let checked = made.and_then(|mut request| {
             let execution = &self.plan.steps[step];
             request.id = execution.id();
-            let checked = request
-                .validate(&self.context.config)
-                .and_then(|()| self.secrets_of(&request))
-                .and_then(|secrets| {
-                    let displayed = displayed(&request.command, secrets);
-                    let sets = &self.context.secret_sets;
-                    execution.set_request(displayed, &request.metadata, request.lease_ms, sets)
-                });
+            let checked = self.secrets_of(&request).and_then(|secrets| {
+                let valid = request.validate(&self.context.config);
+                valid.map_err(|error| match &secrets {
+                    Some(secrets) => secrets.hide_in(error),
+                    None => error,
+                })?;
+                let displayed = displayed(&request.command, secrets);
+                let sets = &self.context.secret_sets;
+                execution.set_request(displayed, &request.metadata, request.lease_ms, sets)
+            });
             checked.map_err(|error| error.to_string())?;
             execution.input.open_for(&request);
             Ok(request)

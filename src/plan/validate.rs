@@ -23,7 +23,7 @@ impl ExecutionPlan {
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(|text| text::hide(&self.secrets, text)))
+            .map_err(|error| error.hiding(text::hiding(&self.secrets)))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::api::error::ValidationError;
@@ -47,6 +47,8 @@ pub(crate) struct Secrets {
     /// read of the output of a command.
     changes: AtomicU32,
     set: Mutex<Option<Arc<SecretSet>>>,
+    /// Something of it goes on to print when it is over.
+    is_kept: AtomicBool,
 }
 
 impl From<Option<Arc<SecretSet>>> for Secrets {
@@ -54,6 +56,7 @@ impl From<Option<Arc<SecretSet>>> for Secrets {
         Self {
             changes: AtomicU32::new(u32::from(set.is_some())),
             set: Mutex::new(set),
+            is_kept: AtomicBool::new(false),
         }
     }
 }
@@ -114,9 +117,14 @@ impl Secrets {
         Ok(())
     }
 
+    /// Has them remembered for as long as the execution is: what it left running is read on.
+    pub fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+
     /// Forgets them, so that they are wiped: what is to be shown of the execution is without them.
     pub fn forget(&self) {
-        if self.changes() > 0 {
+        if self.changes() > 0 && !self.is_kept.load(Ordering::Relaxed) {
             *self.lock() = None;
         }
     }
