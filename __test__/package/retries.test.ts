@@ -380,3 +380,15 @@ test('a secret is told neither by attempts nor by the reason of a cancel', async
   expect(result.attempts[0]!.error).toContain('/no/such/program/of/***')
   expect(JSON.stringify(result)).not.toContain('hunter2')
 })
+
+test('what a retry that is stopped while it waits has printed too much of is in its file', async () => {
+  const engine = newEngine({ oversizedOutputStrategy: 'stream_to_file', maxOutputSizeBytes: 16 })
+  const stop = new AbortController()
+  const request = shell('echo 0123456789abcdefghij; exit 1', { retry: { attempts: 2, delayMs: 60_000 } })
+  const result = await engine.run(request, {
+    onEvent: ({ eventType }) => void (eventType === 'retrying' && stop.abort()),
+    signal: stop.signal,
+  })
+  expect(result).toMatchObject({ status: 'cancelled', stdout: '0123456789abcdef' })
+  expect(readFileSync(result.stdoutOverflowFile!, 'utf8')).toBe('ghij\n')
+})

@@ -617,3 +617,38 @@ test('the files of an execution are named by its id alone', async () => {
   await engine.run({ ...exec('echo', SECRET), secrets: [SECRET] })
   expect(readdirSync(logDir).join()).not.toContain('hunter22')
 })
+
+test('what a command has left running prints no secret, also one that became known last', async () => {
+  const engine = newEngine({ streamOutput: true })
+  const go = join(temporary(), 'go')
+  const background = `(until [ -e ${go} ]; do sleep 0.01; done; echo "late ${SECRET}"; echo "late ${SECRET}" >&2) &`
+  const id = await engine.execute(shell(`echo ready; ${background}`, { keepBackground: true }), {
+    onStdout: () => engine.addSecret(id, SECRET),
+  })
+  const { status, logPath } = await engine.waitForCompletion(id)
+  expect(status).toBe('completed')
+  writeFileSync(go, '')
+  const log = () => readFileSync(logPath!, 'utf8')
+  await until(() => log().split('late').length === 3, 'both lines')
+  expect(log()).not.toContain(SECRET)
+  expect(log().split('late ***')).toHaveLength(3)
+})
+
+test.each<[string, object]>([
+  ['the engine refuses', { group: SECRET }],
+  ['is of another kind', { timeoutMs: SECRET }],
+])('a request that was made for a step, and that %s, tells no secret of its variables', async (_, more) => {
+  const engine = newEngine()
+  const made = { ...exec('true'), env: { OWN: SECRET }, ...more } as ExecutionRequest
+  const events: unknown[] = []
+  const { results } = await engine.runPlan(
+    { secretEnv: ['OWN'], steps: { made: { request: () => made } } },
+    { onEvent: (event) => void events.push(event) },
+  )
+  expect(results[0]).toMatchObject({
+    status: 'failed',
+    errorCode: 'INVALID_STEP',
+    error: expect.stringContaining('***'),
+  })
+  expect(JSON.stringify([results, events])).not.toContain(SECRET)
+})

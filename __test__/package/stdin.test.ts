@@ -369,8 +369,8 @@ test('what cannot be written to is refused, and says why', async () => {
   await expect(engine.writeStdin(unknown, 'x')).rejects.toMatchObject({ code: 'NOT_FOUND', executionId: unknown })
   await expect(engine.closeStdin(unknown)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   const { id } = await engine.run(reading('text'))
-  for (const refused of [engine.writeStdin(id, 'x'), engine.closeStdin(id)]) {
-    await expect(refused).rejects.toMatchObject({
+  for (const refused of [() => engine.writeStdin(id, 'x'), () => engine.closeStdin(id)]) {
+    await expect(refused()).rejects.toMatchObject({
       code: 'VALIDATION',
       message: expect.stringContaining('left its input open'),
     })

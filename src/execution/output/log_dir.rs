@@ -16,6 +16,9 @@ use crate::process::pool;
 /// Directories that are remembered although nobody logs into them.
 const REMEMBERED: usize = 64;
 
+/// Of what is free in a directory, a process writes this part before it looks again: so many processes may fill it at once.
+const SHARES: u64 = 4;
+
 /// How often a directory is swept at once, where more is written into it meanwhile.
 const MOST_SWEEPS: usize = 3;
 
@@ -35,6 +38,8 @@ pub(crate) struct LogDir {
     used: AtomicU64,
     /// What was written here since.
     grown: AtomicU64,
+    /// How much may be written here before the next look: others may write as much meanwhile.
+    allowed: AtomicU64,
     /// What is about to be written: a look may or may not see it.
     in_flight: AtomicU64,
     /// What was left by the last sweep that could not make room: by far the most of it still runs.
@@ -59,6 +64,7 @@ impl LogDir {
             is_swept: AtomicBool::new(false),
             used: AtomicU64::new(0),
             grown: AtomicU64::new(0),
+            allowed: AtomicU64::new(u64::MAX),
             in_flight: AtomicU64::new(0),
             stuck: AtomicU64::new(0),
             again: AtomicBool::new(false),
@@ -74,7 +80,7 @@ impl LogDir {
         self.in_flight.fetch_add(bytes, Ordering::SeqCst);
         self.used.fetch_add(bytes, Ordering::Relaxed);
         let grown = self.grown.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.needs_room(limits) || grown > limits.bytes / 8 {
+        if self.needs_room(limits) || grown > self.allowed.load(Ordering::Relaxed) {
             self.sweep(limits);
         }
     }
@@ -112,6 +118,10 @@ impl LogDir {
             // It cannot be listed, and is not tried again with each line.
             Err(_) => self.used.load(Ordering::Relaxed),
         };
+        // What is free is shared with some hosts more; where nothing is, each line must not bring a look.
+        let free = limits.bytes.saturating_sub(stuck);
+        let allowed = (free / SHARES).max(limits.bytes / 64);
+        self.allowed.store(allowed, Ordering::Relaxed);
         let stuck = if stuck > limits.bytes { stuck } else { 0 };
         self.stuck.store(stuck, Ordering::Relaxed);
     }

@@ -35,7 +35,7 @@ pub(super) fn sweep(dir: &Path, limits: Limits, coming: u64) -> io::Result<u64> 
         return Ok(left);
     }
     // A little more than is needed, so that the next line that is logged does not come to the limit again.
-    let wanted = limits.bytes - limits.bytes / 16;
+    let wanted = limits.bytes - limits.bytes / 8;
     groups.sort_unstable_by_key(|group| group.written);
     for group in groups {
         let goes = is_old(&group) || (is_full && left + coming > wanted);
