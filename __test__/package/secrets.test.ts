@@ -620,13 +620,17 @@ test('the files of an execution are named by its id alone', async () => {
 
 test('what a command has left running prints no secret, also one that became known last', async () => {
   const engine = newEngine({ streamOutput: true })
-  const go = join(temporary(), 'go')
+  const dir = temporary()
+  const go = join(dir, 'go')
   const background = `(until [ -e ${go} ]; do sleep 0.01; done; echo "late ${SECRET}"; echo "late ${SECRET}" >&2) &`
-  const id = await engine.execute(shell(`echo ready; ${background}`, { keepBackground: true }), {
-    onStdout: () => engine.addSecret(id, SECRET),
+  // Nothing is read between what makes it known and the end.
+  const command = `mkdir ${dir}/first 2>/dev/null || exit 2; ${background} echo ready; exit 1`
+  const id = randomUUID()
+  const retry = { attempts: 2, delayMs: 1 }
+  const { exitCode, logPath } = await engine.run(shell(command, { id, keepBackground: true, retry }), {
+    onEvent: ({ eventType }) => void (eventType === 'retrying' && engine.addSecret(id, SECRET)),
   })
-  const { status, logPath } = await engine.waitForCompletion(id)
-  expect(status).toBe('completed')
+  expect(exitCode).toBe(2)
   writeFileSync(go, '')
   const log = () => readFileSync(logPath!, 'utf8')
   await until(() => log().split('late').length === 3, 'both lines')
