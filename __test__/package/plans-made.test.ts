@@ -1,6 +1,7 @@
 // Contract, section 2, "Plans": requests that are made from the results so far.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, ExecutionRequest, NamedPlan } from '../../index.js'
@@ -155,6 +156,61 @@ test('a cancel of the plan, and its deadline, do not wait for a function', async
   const late = await engine.runPlan({ ...plan, timeoutMs: 50 })
   expect(late).toMatchObject({ status: 'timeout', results: [{ status: 'cancelled', errorCode: null }] })
   expect(late.results[0]!.error).toBe('its plan timed out after 50 ms, before it was started')
+})
+
+/** Fails once that file is there. */
+const failsAfter = (file: string) => shell(`while [ ! -e ${file} ]; do sleep 0.01; done; exit 1`)
+
+test('with stopOnError, a step that was made and waits for its slot does not start after a failure', async () => {
+  const file = join(temporary(), 'waits')
+  const plan: NamedPlan = {
+    stopOnError: true,
+    steps: {
+      fails: failsAfter(file),
+      made: { request: () => shell('echo ran after failure') },
+      known: ok,
+      tells: { when: 'failure', dependsOn: ['fails'], request: () => exec('echo', 'told') },
+    },
+  }
+  const { status, results } = await newEngine({ maxConcurrentExecutions: 1 }).runPlan(plan, {
+    onEvent: (event) => {
+      if (event.eventType === 'pending' && event.step === 'made') writeFileSync(file, '')
+    },
+  })
+  expect(status).toBe('failed')
+  expect(results.map(({ status }) => status)).toEqual(['failed', 'skipped', 'skipped', 'completed'])
+  expect(results[1]).toMatchObject({ stdout: '', pid: null, command: 'echo ran after failure' })
+  expect(results[1]!.error).toContain('skipped because steps.fails failed')
+})
+
+test('with stopOnError, a failure does not wait for a function, and what that returns later is not run', async () => {
+  const engine = newEngine({ maxConcurrentExecutions: 4 })
+  const [asked, ran] = [join(temporary(), 'asked'), join(temporary(), 'ran')]
+  const answers: ((request: ExecutionRequest) => void)[] = []
+  const request = () =>
+    new Promise<ExecutionRequest>((resolve) => {
+      if (answers.push(resolve) === 2) writeFileSync(asked, '')
+    })
+  const { status, results } = await engine.runPlan({
+    stopOnError: true,
+    steps: {
+      fails: failsAfter(asked),
+      late: { request },
+      never: { request },
+      tells: {
+        when: 'failure',
+        dependsOn: ['fails'],
+        request: async () => {
+          answers[0]!(exec('touch', ran))
+          await engine.run(exec('sleep', '0.1'))
+          return ok
+        },
+      },
+    },
+  })
+  expect(status).toBe('failed')
+  expect(results.map(({ status }) => status)).toEqual(['failed', 'skipped', 'skipped', 'completed'])
+  expect(existsSync(ran)).toBe(false)
 })
 
 test('a function may run commands of the same engine, also where it has one slot', async () => {

@@ -59,7 +59,7 @@ impl PlanStep {
     /// checked as any request; an error, or a request that is not acceptable, fails the step with `INVALID_STEP`.
     ///
     /// It is called on the runtime of the plan, once all that the step depends on has ended, and before the step waits
-    /// for a slot. A cancel and the deadline of the plan end it: the future is dropped.
+    /// for a slot. A cancel, the deadline of the plan, and a failure with `stop_on_error` end it: the future is dropped.
     pub fn made<F, R, E>(make: F) -> Self
     where
         F: Fn(StepResults) -> R + Send + Sync + 'static,

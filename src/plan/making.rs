@@ -63,23 +63,10 @@ impl Making {
         }
     }
 
-    /// Gives a step up; returns whether it was here.
-    pub fn withdraw(&mut self, step: usize) -> bool {
-        let abort = self.aborts.remove(&step);
-        if let Some(abort) = &abort {
+    /// Gives a step up, if it is here: what is made for it later is dropped.
+    pub fn withdraw(&mut self, step: usize) {
+        if let Some(abort) = self.aborts.remove(&step) {
             abort.abort();
         }
-        abort.is_some()
-    }
-
-    /// Gives all of them up, and returns which those were.
-    pub fn withdraw_all(&mut self) -> Vec<usize> {
-        let all = std::mem::take(&mut self.aborts);
-        all.into_iter()
-            .map(|(step, abort)| {
-                abort.abort();
-                step
-            })
-            .collect()
     }
 }

@@ -308,7 +308,7 @@ impl Steps {
             Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
             Happening::News(StepNews::Stopped(step)) => {
                 if let Some(cause) = self.plan.steps[step].stop.cause()
-                    && self.take_out(step)
+                    && self.schedule.start_out_of_turn(step)
                 {
                     self.stop_before_start(step, cause);
                 }
@@ -353,15 +353,16 @@ impl Steps {
                 self.requests[step] = Some(StepRequest::Known(Box::new(request)));
                 self.made.insert(step);
             }
-            Err(error) => self.settle(
-                step,
-                NeverStarted {
+            Err(error) => {
+                self.schedule.start_out_of_turn(step);
+                let end = NeverStarted {
                     status: ExecutionStatus::Failed,
                     error: format!("its request could not be made: {error}"),
                     code: Some(ResultErrorCode::InvalidStep),
                     reason: None,
-                },
-            ),
+                };
+                self.settle(step, end);
+            }
         }
     }
 
@@ -442,16 +443,10 @@ impl Steps {
     }
 
     fn settle(&mut self, step: usize, end: NeverStarted) {
+        self.making.withdraw(step);
         self.requests[step] = None;
         let Told { handlers, telling } = self.handlers_of(step);
         self.start_of(step, handlers).never_start(end, telling);
-    }
-
-    /// Takes a step out that waits for its turn, its request or its slot; false if it does not.
-    fn take_out(&mut self, step: usize) -> bool {
-        self.making.withdraw(step)
-            || self.schedule.withdraw_made(step)
-            || self.schedule.start_out_of_turn(step)
     }
 
     fn stop_before_start(&mut self, step: usize, cause: Cause) {
@@ -563,9 +558,7 @@ impl Steps {
 
     /// Returns whether there was something that was to be started.
     fn start_no_more(&mut self, error: &str, reason: &Reason) -> bool {
-        let mut withdrawn = self.making.withdraw_all();
-        withdrawn.extend(self.schedule.withdraw_all_made());
-        withdrawn.extend(self.schedule.withdraw_all());
+        let withdrawn = self.schedule.withdraw_all();
         for &step in &withdrawn {
             self.never_start(step, ExecutionStatus::Cancelled, error, reason.clone());
         }

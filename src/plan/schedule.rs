@@ -35,13 +35,29 @@ struct Step {
     is_after_gap: bool,
 }
 
+impl Step {
+    /// Whether its command is still to be started.
+    fn is_left(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Making)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting,
+    /// Its request is being made, or was made and waits for a slot. It has a place among those that run.
+    Making,
     Running,
     /// It will never run, and has not ended yet.
     Withdrawn,
     Ended,
+}
+
+impl Phase {
+    /// Whether it counts as running.
+    fn has_place(self) -> bool {
+        matches!(self, Self::Making | Self::Running)
+    }
 }
 
 /// What the end of a step is to others.
@@ -122,8 +138,7 @@ impl Schedule {
     /// Lets the request of that step be made; it counts as running from here on.
     pub fn begin_to_make(&mut self, step: usize) {
         self.ready.remove(step);
-        self.steps[step].phase = Phase::Running;
-        self.running += 1;
+        self.give_place(step, Phase::Making);
     }
 
     /// The request of a step was made: now it waits for a slot.
@@ -136,53 +151,47 @@ impl Schedule {
         self.ready.made().count()
     }
 
-    /// Takes a step out whose request was made, to be ended at once; false if it does not wait for its slot.
-    pub fn withdraw_made(&mut self, step: usize) -> bool {
-        self.steps[step].phase == Phase::Running && self.ready.remove(step)
-    }
-
-    /// Takes out all of these.
-    pub fn withdraw_all_made(&mut self) -> Vec<usize> {
-        let made: Vec<_> = self.ready.made().collect();
-        for &step in &made {
-            self.ready.remove(step);
-        }
-        made
-    }
-
     /// The next step of a lane that may start; it counts as running from here on.
     pub fn start_next(&mut self, lane: usize) -> Option<usize> {
-        // It has a place among those that run already.
-        if self.ready.is_made(lane) {
-            return self.ready.take(lane);
-        }
-        if self.running >= self.limit {
+        if !self.ready.is_made(lane) && self.running >= self.limit {
             return None;
         }
         let step = self.ready.take(lane)?;
-        self.steps[step].phase = Phase::Running;
-        self.running += 1;
+        self.give_place(step, Phase::Running);
         Some(step)
     }
 
-    /// Takes a step out of turn that waits, to be ended at once; false if it does not wait.
+    /// Takes a step out of turn that has not started, to be ended at once; false if it has. Until it has ended, it counts
+    /// as running: nothing is to start in its place before its failure is known.
     pub fn start_out_of_turn(&mut self, step: usize) -> bool {
-        let waits = self.steps[step].phase == Phase::Waiting;
-        if waits {
+        let is_left = self.steps[step].is_left();
+        if is_left {
             self.ready.remove(step);
-            self.steps[step].phase = Phase::Running;
+            self.give_place(step, Phase::Running);
+        }
+        is_left
+    }
+
+    /// Counts a step as running, which may do so already.
+    fn give_place(&mut self, step: usize, phase: Phase) {
+        let before = std::mem::replace(&mut self.steps[step].phase, phase);
+        if !before.has_place() {
             self.running += 1;
         }
-        waits
+    }
+
+    /// Takes the place of a step from it, if it has one.
+    fn take_place(&mut self, step: usize, phase: Phase) {
+        let before = std::mem::replace(&mut self.steps[step].phase, phase);
+        if before.has_place() {
+            self.running -= 1;
+        }
     }
 
     /// Notes that a step has ended. Returns the steps that will never run because of it, in ascending order.
     pub fn end(&mut self, step: usize, outcome: Outcome) -> Vec<Skip> {
-        let before = std::mem::replace(&mut self.steps[step].phase, Phase::Ended);
+        self.take_place(step, Phase::Ended);
         self.ended += 1;
-        if before == Phase::Running {
-            self.running -= 1;
-        }
         let mut skips = Vec::new();
         if outcome != Outcome::Success {
             self.mark_gap(step, &mut skips);
@@ -260,8 +269,8 @@ impl Schedule {
     }
 
     fn withdraw(&mut self, step: usize, is_caused: bool, skips: &mut Vec<Skip>) {
-        if self.steps[step].phase == Phase::Waiting {
-            self.steps[step].phase = Phase::Withdrawn;
+        if self.steps[step].is_left() {
+            self.take_place(step, Phase::Withdrawn);
             self.ready.remove(step);
             skips.push(Skip { step, is_caused });
         }
@@ -384,12 +393,24 @@ mod tests {
     struct Case {
         needs: Vec<Vec<usize>>,
         whens: Vec<When>,
+        /// Whether the request of each is made when its turn has come.
+        is_made: Vec<bool>,
         /// What becomes of those that run.
         outcomes: Vec<Outcome>,
         limit: Option<usize>,
         stop_on_error: bool,
         /// Which of those that run ends first, as often as one does.
         order: Vec<usize>,
+    }
+
+    /// Where the steps of a plan are that is played.
+    struct Play<'a> {
+        case: &'a Case,
+        schedule: Schedule,
+        ends: Vec<Option<Outcome>>,
+        skipped: Vec<usize>,
+        making: Vec<usize>,
+        running: Vec<usize>,
     }
 
     fn cases() -> impl Strategy<Value = Case> {
@@ -406,30 +427,39 @@ mod tests {
             (
                 needs,
                 proptest::collection::vec(when.clone(), steps),
+                proptest::collection::vec(proptest::bool::weighted(0.3), steps),
                 proptest::collection::vec(outcome.clone(), steps),
                 proptest::option::of(1..4_usize),
                 proptest::bool::weighted(0.3),
                 proptest::collection::vec(0..8_usize, steps),
             )
-                .prop_map(|(needs, whens, outcomes, limit, stop_on_error, order)| {
-                    Case {
+                .prop_map(
+                    |(needs, whens, is_made, outcomes, limit, stop_on_error, order)| Case {
                         needs,
                         whens,
+                        is_made,
                         outcomes,
                         limit,
                         stop_on_error,
                         order,
-                    }
-                })
+                    },
+                )
         })
     }
 
+    fn request() -> ExecutionRequest {
+        ExecutionRequest::new(Command::shell("true"))
+    }
+
     fn steps_of(case: &Case) -> PlanSteps {
-        let request = ExecutionRequest::new(Command::shell("true"));
         let step = |(index, needs): (usize, &Vec<usize>)| {
-            let step = PlanStep::from(request.clone()).when(case.whens[index]);
+            let step = if case.is_made[index] {
+                PlanStep::made(|_| async { Ok::<_, String>(request()) })
+            } else {
+                PlanStep::from(request())
+            };
             let needs = needs.iter().map(ToString::to_string);
-            (index.to_string(), step.after(needs))
+            (index.to_string(), step.when(case.whens[index]).after(needs))
         };
         PlanSteps::Named {
             steps: case.needs.iter().enumerate().map(step).collect(),
@@ -469,37 +499,89 @@ mod tests {
         ends
     }
 
-    /// Lets all steps run as a plan does, and returns how each ended.
-    fn play(case: &Case) -> Result<Vec<Option<Outcome>>, TestCaseError> {
-        let mut schedule = Schedule::new(&steps_of(case));
-        let mut ends: Vec<Option<Outcome>> = vec![None; case.needs.len()];
-        let mut skipped: Vec<usize> = schedule.begin().iter().map(|skip| skip.step).collect();
-        let mut running = Vec::new();
-        let mut order = case.order.iter().cycle();
-        while !schedule.is_over() {
+    impl<'a> Play<'a> {
+        fn new(case: &'a Case) -> Self {
+            let mut schedule = Schedule::new(&steps_of(case));
+            let skips = schedule.begin();
+            Self {
+                case,
+                schedule,
+                ends: vec![None; case.needs.len()],
+                skipped: skips.iter().map(|skip| skip.step).collect(),
+                making: Vec::new(),
+                running: Vec::new(),
+            }
+        }
+
+        /// Lets all begin that may.
+        fn begin(&mut self) -> Result<(), TestCaseError> {
+            while let Some(step) = self.schedule.next_to_make() {
+                self.schedule.begin_to_make(step);
+                self.check_begin(step)?;
+                self.making.push(step);
+            }
             loop {
-                let lane = schedule.next().map(|next| next.lane).next();
-                let Some(step) = lane.and_then(|lane| schedule.start_next(lane)) else {
+                let lane = self.schedule.next().map(|next| next.lane).next();
+                let Some(step) = lane.and_then(|lane| self.schedule.start_next(lane)) else {
                     break;
                 };
-                for other in ancestors(case, step) {
-                    prop_assert!(ends[other].is_some(), "{step} began before {other} ended");
-                }
-                running.push(step);
-                prop_assert!(running.len() <= case.limit.unwrap_or(usize::MAX));
+                self.check_begin(step)?;
+                self.running.push(step);
             }
-            let (step, outcome) = if let Some(step) = skipped.pop() {
-                (step, Outcome::Skipped)
-            } else {
-                prop_assert!(!running.is_empty(), "nothing runs, and it is not over");
-                let at = order.next().map_or(0, |pick| pick % running.len());
-                let step = running.swap_remove(at);
-                (step, case.outcomes[step])
-            };
-            prop_assert_eq!(ends[step].replace(outcome), None, "{} ended twice", step);
-            skipped.extend(schedule.end(step, outcome).iter().map(|skip| skip.step));
+            let begun = self.making.len() + self.running.len() + self.schedule.made();
+            prop_assert!(begun <= self.case.limit.unwrap_or(usize::MAX));
+            Ok(())
         }
-        Ok(ends)
+
+        fn check_begin(&self, step: usize) -> Result<(), TestCaseError> {
+            for other in ancestors(self.case, step) {
+                let end = self.ends[other];
+                prop_assert!(end.is_some(), "{step} began before {other} ended");
+            }
+            let is_stopped = self.case.stop_on_error && self.ends.contains(&Some(Outcome::Failure));
+            let is_late = is_stopped && self.case.whens[step] == When::Success;
+            prop_assert!(!is_late, "{step} began after a failure");
+            Ok(())
+        }
+
+        /// Lets a request be made, or a step end.
+        fn go_on(&mut self, pick: usize) -> Result<(), TestCaseError> {
+            if let Some(step) = self.skipped.pop() {
+                return self.end(step, Outcome::Skipped);
+            }
+            let count = self.making.len() + self.running.len();
+            prop_assert!(count > 0, "nothing runs, and it is not over");
+            let at = pick % count;
+            if at < self.making.len() {
+                let step = self.making.swap_remove(at);
+                self.schedule.has_made(step, &request());
+                return Ok(());
+            }
+            let step = self.running.swap_remove(at - self.making.len());
+            self.end(step, self.case.outcomes[step])
+        }
+
+        fn end(&mut self, step: usize, outcome: Outcome) -> Result<(), TestCaseError> {
+            let before = self.ends[step].replace(outcome);
+            prop_assert_eq!(before, None, "{} ended twice", step);
+            for skip in self.schedule.end(step, outcome) {
+                prop_assert!(!self.running.contains(&skip.step));
+                self.making.retain(|&step| step != skip.step);
+                self.skipped.push(skip.step);
+            }
+            Ok(())
+        }
+    }
+
+    /// Lets all steps run as a plan does, and returns how each ended.
+    fn play(case: &Case) -> Result<Vec<Option<Outcome>>, TestCaseError> {
+        let mut play = Play::new(case);
+        let mut order = case.order.iter().cycle();
+        while !play.schedule.is_over() {
+            play.begin()?;
+            play.go_on(order.next().copied().unwrap_or(0))?;
+        }
+        Ok(play.ends)
     }
 
     proptest! {
@@ -527,6 +609,8 @@ mod tests {
         fn nothing_starts_once_all_was_withdrawn(case in cases()) {
             let mut schedule = Schedule::new(&steps_of(&case));
             let skipped = schedule.begin();
+            let made = schedule.next_to_make();
+            made.into_iter().for_each(|step| schedule.begin_to_make(step));
             let lane = schedule.next().map(|next| next.lane).next();
             let first = lane.and_then(|lane| schedule.start_next(lane));
             let mut left = schedule.withdraw_all();
@@ -536,6 +620,7 @@ mod tests {
             for step in left {
                 prop_assert_eq!(schedule.end(step, Outcome::Failure), []);
                 prop_assert_eq!(schedule.next().count(), 0);
+                prop_assert_eq!(schedule.next_to_make(), None);
             }
             prop_assert!(schedule.is_over());
         }
