@@ -12,6 +12,8 @@ import type {
   ExecutionResult,
   ExecutionStatus,
   ExecutionSummary,
+  LogLine,
+  LogPage,
   PlanEvent,
   PlanExecutionResult,
   PlanOptions,
@@ -83,42 +85,6 @@ export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => b
 /** What a command does, or what says it for a request. */
 export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
 
-/** An entry of a log. */
-export interface FakeLogLine {
-  /** Where it was printed. */
-  stream: 'stdout' | 'stderr'
-  /** The line, without its end. */
-  line: string
-  /** When it was printed, ISO 8601, in UTC. */
-  timestamp: string
-  /** Where to go on after it. */
-  offset: number
-  /** Whether it is a whole line. */
-  complete: boolean
-}
-
-/** Some entries of a log. */
-export interface FakeLogPage {
-  /** The entries. */
-  lines: FakeLogLine[]
-  /** Where to go on. */
-  next: number
-  /** Whether nothing more comes. */
-  ended: boolean
-}
-
-/** Which executions are listed. */
-export interface FakeFilter {
-  /** Those with that status. */
-  readonly status?: ExecutionStatus | undefined
-  /** Those with that `source`. */
-  readonly source?: string | undefined
-  /** Those with all of these tags. */
-  readonly tag?: Readonly<Record<string, string>> | undefined
-  /** No more than so many. */
-  readonly limit?: number | undefined
-}
-
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
@@ -178,7 +144,7 @@ export class FakeEngine implements ExecutionEngine {
   waitForCompletion(id: string): Promise<ExecutionResult>
   getPlanResult(planId: string): Promise<PlanExecutionResult>
   waitForPlan(planId: string): Promise<PlanExecutionResult>
-  listExecutions(filter?: FakeFilter): Promise<ExecutionSummary[]>
+  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
   addSecret(id: string, value: string): void
   /** Says that an execution with a lease is still wanted. No lease ends here. */
   renewLease(id: string, leaseMs?: number): Promise<void>
@@ -194,12 +160,12 @@ export class FakeEngine implements ExecutionEngine {
   readLogLines(
     id: string,
     options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
-  ): Promise<FakeLogPage>
+  ): Promise<LogPage>
   /** The entries of its log from an offset on, and those that come. */
   followLogs(
     id: string,
     options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<FakeLogLine, void, undefined>
+  ): AsyncGenerator<LogLine, void, undefined>
   getLogPath(id: string): string
   removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
   cleanup(): Promise<number>

@@ -9,6 +9,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   ExecutionError,
   ExecutionFailedError,
+  type ExecutionConfig,
   type ExecutionEngine,
   type ExecutionEvent,
   type ExecutionPlan,
@@ -447,6 +448,161 @@ test('secrets are in nothing that is told', async () => {
   expect(seen).toContain('***')
   expect(JSON.stringify(seen)).not.toMatch(/hunter22|swordfish|sesame/)
   expect(() => engine.addSecret(id, 'sesame!')).toThrow(expect.objectContaining({ code: 'ALREADY_FINISHED' }))
+})
+
+/** What two engines say of the same, the second of which is a fake. */
+const onBoth = async (
+  script: FakeScript,
+  tell: (engine: ExecutionEngine) => Promise<unknown>,
+  config: ExecutionConfig = {},
+): Promise<[real: unknown, fake: unknown]> => [
+  await tell(newEngine(config)),
+  await tell(new FakeEngine(config).otherwise(script)),
+]
+
+test('secrets are masked as the engine does in reasons of a cancel', async () => {
+  const secrets = ['hunter22', 'hunter22-long']
+  const reason = 'hunter22-long and hunter22'
+  const request = { ...exec('sleep', '60'), secrets }
+  const [real, fake] = await onBoth({ hangs: true }, async (engine) => {
+    const id = await engine.execute(request)
+    await engine.cancel(id, reason)
+    const plan: ExecutionPlan = { strategy: { type: 'serial' }, commands: [exec('sleep', '60'), succeeding], secrets }
+    const { results } = await engine.runPlan(plan, { signal: AbortSignal.timeout(50) })
+    const planId = await engine.executePlan(plan)
+    await engine.cancel(planId, reason)
+    return [
+      (await engine.getResult(id)).cancelReason,
+      (await engine.run(request, { signal: AbortSignal.abort(reason) })).cancelReason,
+      results.map(({ cancelReason }) => cancelReason),
+      (await engine.getPlanResult(planId)).results.map(({ cancelReason }) => cancelReason),
+    ]
+  })
+  expect(fake).toEqual(real)
+  expect(fake).toMatchObject(['*** and ***', '*** and ***', {}, ['*** and ***', '*** and ***']])
+})
+
+test('secrets are masked in why a command could not be started, and in what a script says of its result', async () => {
+  const attempt = { attempt: 1, error: 'no hunter22' }
+  const script = { spawnError: 'no such program: hunter22', result: { attempts: [attempt as never] } }
+  const result = await new FakeEngine().otherwise(script).run({ ...ls, secrets: ['hunter22'] })
+  expect(result).toMatchObject({ error: 'no such program: ***', attempts: [{ error: 'no ***' }] })
+  expect(attempt.error).toBe('no hunter22')
+})
+
+test('secrets of several lines, and secrets in quotes, are masked as by the engine', async () => {
+  const secrets = ['BEGIN of a key\nab\n}}}}}}}}}\nend of the key\n', "it's a secret"]
+  const printed = [...secrets.map((secret) => secret.trimEnd()), 'end of the key', 'ab', '}}}}}}}}}', 'a secret']
+  const [real, fake] = await onBoth({ output: printed }, async (engine) => {
+    const { command, stdout } = await engine.run({ ...exec('printf', '%s\\n', ...printed), secrets })
+    return [command.slice(command.indexOf("'*")), stdout]
+  })
+  expect(fake).toEqual(real)
+  expect(fake).toMatchObject({ 1: '***\n***\n***\nab\n}}}}}}}}}\na secret\n' })
+})
+
+test('the values of variables are secrets where they are those of the engine', async () => {
+  const ofHost = { FAKE_OF_HOST: 'value-of-host', FAKE_A_TOKEN: 'token-of-host', AWS_SESSION_TOKEN: 'session-of-host' }
+  for (const [name, value] of Object.entries(ofHost)) vi.stubEnv(name, value)
+  const printed = [...Object.values(ofHost), 'value-of-request', 'short', 'token-of-request']
+  const command = exec('printf', '%s\\n', ...printed).command
+  const own = { FAKE_OF_HOST: 'value-of-request' }
+  const secretEnv = ['FAKE_OF_HOST', 'FAKE_MISSING']
+  const requests: ExecutionRequest[] = [
+    { command },
+    { command, secretEnv },
+    { command, secretEnv, env: own },
+    { command, secretEnv, inheritEnv: false },
+    { command, secretEnv, inheritEnv: ['FAKE_*'] },
+    { command, secretEnv, inheritEnv: false, env: own },
+    { command, env: { FAKE_A_TOKEN: 'short', FAKE_B_TOKEN: 'token-of-request' } },
+    { command, env: { AWS_SESSION_TOKEN: null } },
+  ]
+  const tell = async (engine: ExecutionEngine): Promise<unknown> => {
+    const alone = await Promise.all(requests.map(async (request) => (await engine.run(request)).stdout))
+    const strategy = { type: 'parallel' } as const
+    const plan = await engine.runPlan({ strategy, commands: requests.slice(0, 6), secretEnv, secrets: ['short'] })
+    return [alone, plan.results.map(({ stdout }) => stdout)]
+  }
+  try {
+    for (const config of [{}, { secretEnvPatterns: ['FAKE_*_TOKEN'] }, { secretEnvPatterns: [] }]) {
+      const [real, fake] = await onBoth({ output: printed }, tell, config)
+      expect(fake).toEqual(real)
+      expect(JSON.stringify(fake)).toContain('***')
+    }
+  } finally {
+    vi.unstubAllEnvs()
+  }
+})
+
+test('what cannot be a secret, and a group that is not known, are refused as by the engine', async () => {
+  const groups = { terraform: 1, docker: 2, kubectl: 1, helm: 3 }
+  const strategy = { type: 'serial' } as const
+  const tell = async (engine: ExecutionEngine): Promise<unknown> => {
+    const calls = [
+      engine.run({ ...ls, secrets: ['fine', 'abc'] }),
+      engine.run({ ...ls, env: { A: 'abc' }, secretEnv: ['A'] }),
+      engine.run({ ...ls, group: 'dokcer' }),
+      engine.run({ ...ls, group: 'hunter22', secrets: ['hunter22'] }),
+      engine.runPlan({ strategy, commands: [ls, { ...ls, group: 'helmm' }] }),
+      engine.runPlan({ strategy, commands: [{ ...ls, secrets: [' '] }], secrets: ['fine'] }),
+      engine.runPlan({ strategy, commands: [ls], secrets: ['abc'] }),
+    ]
+    const refused = await Promise.allSettled(calls)
+    await engine.run({ ...exec('true'), group: 'docker' }).catch(() => {})
+    await engine.shutdown()
+    const late = await engine.run({ ...ls, group: 'dokcer' }).catch(({ code }) => code)
+    return [
+      refused.map((one) => one.status === 'rejected' && [one.reason.code, one.reason.field, one.reason.message]),
+      late,
+    ]
+  }
+  for (const config of [{ groups }, {}]) {
+    const [real, fake] = await onBoth({}, tell, config)
+    expect(fake).toEqual(real)
+    expect(JSON.stringify(fake)).not.toContain('hunter22')
+  }
+})
+
+test('a log that is not written is read as that of the engine', async () => {
+  const tellOf = (logOutput?: boolean) => async (engine: ExecutionEngine) => {
+    const id = await engine.execute({ ...exec('echo', 'a'), logOutput })
+    const lines: string[] = []
+    for await (const { line } of engine.followLogs(id)) lines.push(line)
+    await engine.waitForCompletion(id)
+    const log = (await engine.readLogs(id)).replace(/^\S+ /, '')
+    const pages = logOutput ? [] : [await engine.readLogLines(id), await engine.readLogLines(id, { from: 5 })]
+    return [lines, log, pages]
+  }
+  const empty = [[], '', [0, 5].map((next) => ({ lines: [], next, ended: true }))]
+  const script = { output: ['a'] }
+  expect(await onBoth(script, tellOf(false))).toEqual([empty, empty])
+  expect(await onBoth(script, tellOf(), { logOutput: false })).toEqual([empty, empty])
+  const logged = [['a'], 'stdout F a\n', []]
+  expect(await onBoth(script, tellOf(true), { logOutput: false })).toEqual([logged, logged])
+})
+
+test.each<Partial<ExecutionRequest>>([
+  { stdout: 'ignore' },
+  { stderr: 'ignore' },
+  { stderr: 'stdout' },
+  { stdout: 'ignore', stderr: 'stdout' },
+  { keepBytes: true },
+  { keepBytes: true, stderr: 'stdout' },
+])('where output goes is as in the engine: %j', async (targets) => {
+  const [real, fake] = await onBoth({ output: ['a', { stderr: 'é' }] }, async (engine) => {
+    const seen: unknown[] = []
+    const request = shell('echo a; sleep 0.05; echo é >&2', targets)
+    const { stdout, stderr, stdoutBytes, stderrBytes, bytes, id } = await engine.run(request, {
+      onStdout: (line) => void seen.push(['stdout', line]),
+      onStderr: (line) => void seen.push(['stderr', line]),
+      onStdoutBytes: (chunk) => void seen.push(['stdout', chunk]),
+      onStderrBytes: (chunk) => void seen.push(['stderr', chunk]),
+      onEvent: ({ eventType }) => void seen.push(eventType),
+    })
+    return [seen, stdout, stderr, stdoutBytes, stderrBytes, bytes, timeless(await engine.readLogs(id))]
+  })
+  expect(fake).toEqual(real)
 })
 
 test('what runs already can be listened to, and its log followed', async () => {

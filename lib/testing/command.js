@@ -1,10 +1,12 @@
 'use strict'
 
-/** A command as a result shows it, near enough. @param {any} command */
-function display(command) {
+/** A command as a result shows it, near enough. @param {any} command @param {(text: string) => string} hide what hides secrets */
+function display(command, hide) {
+  // What is quoted, or spread over words, is found as it is and as it is shown.
+  const words = (/** @type {unknown[]} */ parts) => hide(line(parts, hide))
   switch (command.type) {
     case 'shell':
-      return visible(command.command)
+      return visible(hide(command.command))
     case 'script':
       return words([command.interpreter, command.path, ...(command.args ?? [])])
     case 'aws_cli': {
@@ -16,11 +18,11 @@ function display(command) {
   }
 }
 
-/** @param {unknown[]} parts */
-const words = (parts) =>
+/** @param {unknown[]} parts @param {(text: string) => string} hide */
+const line = (parts, hide) =>
   parts
     .filter((part) => part !== undefined)
-    .map((part) => visible(quoted(String(part))))
+    .map((part) => visible(quoted(hide(String(part)))))
     .join(' ')
 
 /** @param {string} word */

@@ -8,15 +8,17 @@ const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
-const { isObject } = require('../checkers')
+const { isObject, whileChecking } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
 const { display } = require('./command')
 const { FakeExecution } = require('./execution')
+const { expectGroup } = require('./groups')
 const { endOfLog, entriesOf, pageOf } = require('./logs')
 const { FakePlan, checkGraph } = require('./plan')
 const { Scripts } = require('./scripts')
+const { expectSecret, secretsOf } = require('./secrets')
 const { defaultConfig } = require('./shape')
 const { Slots } = require('./slots')
 
@@ -44,16 +46,6 @@ function snapshot(value) {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, snapshot(item)]))
 }
 
-/** Refuses what cannot be masked. @param {string} value */
-function expectSecret(value) {
-  const size = Buffer.byteLength(value)
-  const isBlank = value.trim() === ''
-  if (!isBlank && size >= 4 && size <= 65_536) return
-  const expected = 'a text of 4 to 65536 bytes that is not only white space'
-  const found = size === 0 ? 'an empty string' : isBlank ? 'only white space' : `one of ${size}`
-  throw new ExecutionError('VALIDATION', `value: expected ${expected}, found ${found}`, { field: 'value' })
-}
-
 class FakeEngine {
   /** @type {ExecutionRequest[]} */
   requests = []
@@ -78,6 +70,7 @@ class FakeEngine {
       const given = /** @type {Record<string, unknown>} */ (toConfig(check.config(config)))
       /** @type {any} */
       const whole = { ...defaultConfig(), logDir: LOG_DIR, ...given }
+      whole.secretEnvPatterns = Array.from(whole.secretEnvPatterns)
       this.#config = Object.freeze(whole)
       this.#slots = new Slots(this.#config)
     } catch (error) {
@@ -149,9 +142,12 @@ class FakeEngine {
 
   /** @param {ExecutionRequest} given @param {ExecuteOptions} options */
   #submit(given, { signal, ...listeners }) {
-    const request = this.#recorded(check.request(given), given)
+    const checked = check.request(given)
+    this.#expectOpen()
+    const secrets = this.#secretsOf(given)
+    const request = this.#recorded(checked, given)
     if (signal?.aborted !== true) this.#slots.expectPlace()
-    const execution = this.#scripted(request, listeners)
+    const execution = this.#scripted(request, secrets, listeners)
     this.requests.push(request)
     this.#executions.set(request.id, execution)
     this.#watch(signal, execution)
@@ -159,9 +155,26 @@ class FakeEngine {
     return execution
   }
 
+  #expectOpen() {
+    if (this.#isShutDown) throw new ExecutionError('SHUT_DOWN', 'the engine has been shut down')
+  }
+
+  /**
+   * Its secrets, where the engine can take it.
+   *
+   * @param {any} request
+   * @param {any} [plan] that it is a step of
+   * @param {string} [path] of the request
+   */
+  #secretsOf(request, plan, path = '') {
+    const { groups, secretEnvPatterns } = this.#config
+    whileChecking(plan ?? request, () => expectGroup(request.group, groups, `${path}group`))
+    return secretsOf(request, secretEnvPatterns, plan, path)
+  }
+
   /** @param {any} checked @param {any} given @param {string} [field] of its id */
   #recorded(checked, given, field = 'id') {
-    if (this.#isShutDown) throw new ExecutionError('SHUT_DOWN', 'the engine has been shut down')
+    this.#expectOpen()
     const id = checked.id ?? randomUUID()
     if (this.#executions.has(id) || this.#plans.has(id)) {
       const found = `expected an id that is not in use, found ${id}, which an execution or plan already has`
@@ -172,14 +185,15 @@ class FakeEngine {
 
   /**
    * @param {any} request
+   * @param {import('./execution').Secrets} secrets
    * @param {import('./execution').Listeners} listeners
    * @param {import('./execution').Place} [place]
    */
-  #scripted(request, listeners, place) {
-    const command = display(request.command)
+  #scripted(request, secrets, listeners, place) {
+    const command = display(request.command, (text) => secrets.hide(text))
     const script = this.#scripts.for(request, command)
     const shared = { config: this.#config, subscribers: this.#subscribers }
-    return new FakeExecution(request, command, script, shared, listeners, place)
+    return new FakeExecution(request, secrets, script, shared, listeners, place)
   }
 
   /** Stops it when the signal says so. @param {AbortSignal | undefined} signal @param {FakeExecution} execution */
@@ -203,17 +217,17 @@ class FakeEngine {
         throw new TypeError(`FakeEngine: expected commands[${at}] without "${key}", which it does not play`)
     }
     checkGraph(plan)
+    const secrets = plan.commands.map((/** @type {any} */ request, /** @type {number} */ step) => {
+      return this.#secretsOf(request, plan, `commands[${step}].`)
+    })
     const requests = plan.commands.map((/** @type {any} */ request, /** @type {number} */ step) => {
       return this.#recorded(checked.commands[step], request, `commands[${step}].id`)
     })
     const steps = requests.map((/** @type {any} */ request, /** @type {number} */ step) => {
-      return this.#scripted(request, listeners, { planId: plan.id, step })
+      return this.#scripted(request, secrets[step], listeners, { planId: plan.id, step })
     })
     this.requests.push(...requests)
-    for (const step of steps) {
-      for (const secret of plan.secrets ?? []) step.addSecret(secret)
-      this.#executions.set(step.id, step)
-    }
+    for (const step of steps) this.#executions.set(step.id, step)
     this.plans.push({ ...plan, commands: requests })
     const shared = { config: this.#config, subscribers: this.#subscribers }
     const run = new FakePlan(plan, steps, shared, listeners.onEvent, () => this.#slots.take(true))
@@ -274,7 +288,7 @@ class FakeEngine {
     try {
       const checked = check.id(id)
       const secret = check.secret(value)
-      expectSecret(secret)
+      expectSecret(secret, 'value')
       const entry = this.#plans.get(checked)
       const { result } = entry?.plan ?? this.#execution(checked)
       if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')

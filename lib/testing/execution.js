@@ -5,6 +5,7 @@
 const { call } = require('../lines')
 const { withMembers } = require('../result')
 const { iso } = require('../time')
+const { display } = require('./command')
 const { PID, fakeResult } = require('./result')
 const { eventOf, knownOf, valueOf } = require('./shape')
 const { Moment, pause, within } = require('./time')
@@ -12,6 +13,8 @@ const { Moment, pause, within } = require('./time')
 /** @typedef {import('../../index').ExecutionResult} ExecutionResult */
 /** @typedef {import('../../index').ExecutionStatus} ExecutionStatus */
 /** @typedef {import('../../testing').FakeScript} FakeScript */
+
+/** @typedef {ReturnType<typeof import('./secrets').secretsOf>} Secrets */
 
 /**
  * Who is told.
@@ -40,7 +43,6 @@ class FakeExecution {
   /** What was written to its input. */
   input = ''
   #request
-  #command
   #script
   #shared
   #listeners
@@ -55,7 +57,6 @@ class FakeExecution {
   #printed = { stdout: '', stderr: '' }
   /** What is wrong with the script. @type {unknown} */
   #fault
-  /** @type {string[]} */
   #secrets
   /** Who listens from some moment on. @type {Set<(event: any) => unknown>} */
   #subscribers = new Set()
@@ -64,21 +65,19 @@ class FakeExecution {
 
   /**
    * @param {any} request
-   * @param {string} command for display
+   * @param {Secrets} secrets
    * @param {FakeScript} script
    * @param {Shared} shared
    * @param {Listeners} listeners
    * @param {Place} [place]
    */
-  constructor(request, command, script, shared, listeners, place) {
+  constructor(request, secrets, script, shared, listeners, place) {
     this.#request = request
-    this.#command = command
+    this.#secrets = secrets
     this.#script = script
     this.#shared = shared
     this.#listeners = listeners
     this.#place = place
-    const { secrets = [], secretEnv = [], env = {} } = request
-    this.#secrets = [...secrets, ...secretEnv.map((/** @type {string} */ name) => env[name])].filter(Boolean)
   }
 
   /** @returns {string} */
@@ -87,7 +86,7 @@ class FakeExecution {
   }
 
   get command() {
-    return this.#masked(this.#command)
+    return display(this.#request.command, (text) => this.#secrets.hide(text))
   }
 
   /** Resolves with the next entry of the log, or the end. */
@@ -102,12 +101,7 @@ class FakeExecution {
 
   /** @param {string} value */
   addSecret(value) {
-    this.#secrets.push(value)
-  }
-
-  /** @param {string} text */
-  #masked(text) {
-    return this.#secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text)
+    this.#secrets.add(value)
   }
 
   /** Calls it with each event from now on; returns what ends that. @param {(event: any) => unknown} listener */
@@ -221,7 +215,20 @@ class FakeExecution {
 
   /** @param {'stdout' | 'stderr'} stream @param {string} text */
   async #print(stream, text) {
-    for (const line of this.#masked(text).split('\n')) {
+    const target = this.#targetOf(stream)
+    if (target !== undefined) await this.#printTo(target, text)
+  }
+
+  /** Where it arrives, if it is not ignored. @param {'stdout' | 'stderr'} stream @returns {'stdout' | 'stderr' | undefined} */
+  #targetOf(stream) {
+    const target = this.#request[stream]
+    if (target === 'stdout') return this.#targetOf('stdout')
+    return target === 'ignore' ? undefined : stream
+  }
+
+  /** @param {'stdout' | 'stderr'} stream @param {string} text */
+  async #printTo(stream, text) {
+    for (const line of this.#secrets.hide(text).split('\n')) {
       if (this.#cause !== undefined) return
       const timestamp = iso(Date.now())
       this.#printed[stream] += `${line}\n`
@@ -237,6 +244,7 @@ class FakeExecution {
 
   /** @param {{ stream: 'stdout' | 'stderr', line: string, timestamp: string }} entry */
   #log({ stream, line, timestamp }) {
+    if (!(this.#request.logOutput ?? this.#shared.config.logOutput)) return
     const start = this.entries.at(-1)?.offset ?? 0
     const offset = start + Buffer.byteLength(`${timestamp} ${stream} F ${line}\n`)
     this.entries.push({ stream, line, timestamp, offset, complete: true })
@@ -316,8 +324,13 @@ class FakeExecution {
       durationMs: started === undefined ? 0 : now - started,
       queuedMs: (started ?? now) - this.#created,
     }
-    const values = knownOf('ExecutionResult', { ...facts, ...end })
-    return fakeResult(this.#cause === undefined && end['status'] !== 'skipped' ? this.#asScripted(values, end) : values)
+    const values = knownOf('ExecutionResult', { ...facts, ...this.#hidden(end) })
+    const isScripted = this.#cause === undefined && end['status'] !== 'skipped'
+    const result = fakeResult(isScripted ? this.#asScripted(values, end) : values)
+    if (this.#request.keepBytes === true) {
+      result.bytes ??= { stdout: Buffer.from(result.stdout), stderr: Buffer.from(result.stderr) }
+    }
+    return result
   }
 
   /** With what the script says of the result itself. @param {Record<string, unknown>} values @param {object} end */
@@ -325,7 +338,19 @@ class FakeExecution {
     const { result = {} } = this.#script
     // Another status has another end.
     const dropped = result.status === undefined ? [] : Object.keys(end)
-    return { ...values, ...Object.fromEntries(dropped.map((key) => [key, undefined])), ...result }
+    return { ...values, ...Object.fromEntries(dropped.map((key) => [key, undefined])), ...this.#hidden(result) }
+  }
+
+  /** Fields of a result, without the secrets in them. @param {Record<string, any>} fields @returns {Record<string, any>} */
+  #hidden(fields) {
+    const hidden = { ...fields }
+    for (const key of ['command', 'stdout', 'stderr', 'error', 'cancelReason']) {
+      if (typeof hidden[key] === 'string') hidden[key] = this.#secrets.hide(hidden[key])
+    }
+    hidden['attempts'] &&= hidden['attempts'].map((/** @type {any} */ attempt) => {
+      return attempt.error ? { ...attempt, error: this.#secrets.hide(attempt.error) } : attempt
+    })
+    return hidden
   }
 
   /** Nobody waits for who is told of the end; each is given a result of their own. @param {ExecutionResult} result @param {(((event: any) => unknown) | undefined)[]} listeners */

@@ -17,7 +17,7 @@ function endOfLog({ entries }, maxBytes = 10_485_760) {
 function pageOf({ entries, result }, { from = 0, limit = 1000 } = {}) {
   const lines = entries.filter(({ offset }) => offset > from).slice(0, limit)
   const next = lines.at(-1)?.offset ?? from
-  return { lines, next, ended: result !== undefined && next === (entries.at(-1)?.offset ?? 0) }
+  return { lines, next, ended: result !== undefined && next >= (entries.at(-1)?.offset ?? 0) }
 }
 
 /**
