@@ -60,8 +60,9 @@ class Source {
     if (typeof on === 'function') on.call(this.#given, 'error', this.#onError)
   }
 
-  /** Leaves it as it was. */
+  /** Leaves it as it was, as what was to read it was refused. It feeds nothing: its id may be that of another execution. */
   release() {
+    this.#isOver = true
     const { off } = /** @type {any} */ (this.#given)
     if (typeof off === 'function') off.call(this.#given, 'error', this.#onError)
   }
@@ -78,14 +79,13 @@ class Source {
    */
   async feed(input) {
     try {
+      if (this.#isOver) return
       // Answered once the command runs. What never does takes nothing from its source.
-      await input.write('')
-    } catch {
-      return
-    }
-    try {
+      if (!(await wasTaken(input.write('')))) return this.end()
       while (!this.#isOver) {
         const { done, value } = await this.#open().next()
+        // It has ended meanwhile, and its id may be that of another execution.
+        if (this.#isOver) return
         if (done) {
           this.#isRead = true
           await input.close()
@@ -113,11 +113,17 @@ class Source {
   }
 }
 
-/** A command that has ended, or closed its input, takes no more. @param {Promise<void>} written */
+/** What is said of a command that has ended, or closed its input. */
+const TAKES_NO_MORE = new Set(['ALREADY_FINISHED', 'NOT_FOUND', 'IO'])
+
+/** A command that has ended, or closed its input, takes no more; nothing else may keep it waiting. @param {Promise<void>} written */
 const wasTaken = (written) =>
   written.then(
     () => true,
-    () => false,
+    (error) => {
+      if (TAKES_NO_MORE.has(error.code)) return false
+      throw error
+    },
   )
 
 /** @param {unknown} value */

@@ -3,6 +3,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, ExecutionRequest, NamedPlan } from '../../index.js'
 import { exec, host, newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
@@ -300,4 +301,68 @@ test('secrets of the plan, and of a request that is made, are nowhere: not in it
   expect(results[1]!.error).toContain('/no/such/***')
   expect(results[2]).toMatchObject({ stdout: '*** ***\n', command: "echo '***' '***'" })
   expect(JSON.stringify([results, events])).not.toContain('s3cr3t')
+})
+
+test('a request that is made may read a source, which is left where its step never runs', async () => {
+  async function* failing() {
+    yield 'half'
+    throw new Error('the disk is full')
+  }
+  let isLeft = false
+  const leave = async () => {
+    isLeft = true
+    return { done: true as const, value: undefined }
+  }
+  const iterator = { next: async () => ({ value: 'x' }), return: leave }
+  const refused = { [Symbol.asyncIterator]: () => iterator } as unknown as AsyncIterable<string>
+  const cat = (stdin: ExecutionRequest['stdin']) => ({ ...exec('cat'), stdin, timeoutMs: 20_000 })
+  const { results } = await newEngine().runPlan({
+    strategy: { type: 'serial', stopOnError: false },
+    commands: [
+      { request: () => cat(Readable.from(['a ', 'stream'])) },
+      { request: () => cat(new Blob(['of the web']).stream()) },
+      { request: async () => cat((async function* () { yield 'an iterable' })()) },
+      { request: () => cat(failing()) },
+      { request: () => ({ ...cat(refused), workingDir: '/no/such' }) },
+    ],
+  }) // prettier-ignore
+  expect(results.slice(0, 3).map(({ stdout }) => stdout)).toEqual(['a stream', 'of the web', 'an iterable'])
+  expect(results[3]).toMatchObject({ status: 'failed', errorCode: 'IO' })
+  expect(results[3]!.error).toContain('the disk is full')
+  expect(results[4]).toMatchObject({ errorCode: 'INVALID_STEP' })
+  await until(() => isLeft, 'the source to be left')
+})
+
+test('what is written to a step before its request is made waits, and is refused where that takes no input', async () => {
+  const engine = newEngine()
+  let go = () => {}
+  const isWritten = new Promise<void>((resolve) => (go = resolve))
+  const made = (request: ExecutionRequest) => ({ request: () => isWritten.then(() => request) })
+  const running = engine.runPlan({
+    strategy: { type: 'parallel' },
+    commands: [made({ ...exec('cat'), stdin: { open: true } }), made(ok)],
+  })
+  let ids: string[] = []
+  while (ids.length < 2) ids = (await engine.listExecutions()).map(({ id }) => id)
+  const writes = ids.map((id) => engine.writeStdin(id, 'early'))
+  const closed = ids.map((id) => engine.closeStdin(id))
+  go()
+  const said = await Promise.allSettled(writes)
+  const refused = said.flatMap((write) => (write.status === 'rejected' ? [write.reason] : []))
+  expect(refused).toEqual([expect.objectContaining({ code: 'IO' })])
+  expect(refused[0].message).toContain('does not leave it open')
+  await Promise.all(closed)
+  const { status, results } = await running
+  expect([status, ...results.map(({ stdout }) => stdout)]).toEqual(['completed', 'early', ''])
+})
+
+test('of what a function throws, the result keeps the beginning, and no part of a secret', async () => {
+  const secret = 's3cr3t-'.repeat(4)
+  const message = `${'é'.repeat(4090)}${secret}${'x'.repeat(1_000_000)}`
+  const { results } = await newEngine().runPlan({
+    secrets: [secret],
+    steps: { throws: { request: () => Promise.reject(new Error(message)) }, behind: { ...ok, dependsOn: ['throws'] } },
+  })
+  expect(results[0]!.error).toMatch(/^its request could not be made: é{4090}\*\*\*x{9}\.\.\. \(999991 more bytes\)$/)
+  expect(results[1]!.error!.length).toBeLessThan(10_000)
 })

@@ -239,6 +239,50 @@ test('what is never started takes nothing from its source, and what is refused l
   expect([refused.asked, stream.destroyed]).toEqual([{ next: 0, return: 0 }, false])
 })
 
+test('the source of what is refused feeds and ends nothing that has its id', async () => {
+  const id = '0b4f4b5e-6d5c-4c4e-9d6a-000000000006'
+  const engine = newEngine()
+  const running = engine.run(reading({ open: true }, { id }))
+  await untilRunning(engine, id)
+  const { asked, source } = counting(async () => ({ value: 'of another' }))
+  const { asked: failed, source: failing } = counting(() => Promise.reject(new Error('of another')))
+  for (const stdin of [source, failing]) {
+    const plan = { strategy: { type: 'serial' as const }, commands: [reading(stdin, { id })] }
+    await expect(engine.runPlan(plan)).rejects.toMatchObject({ code: 'DUPLICATE_ID' })
+    await expect(engine.run(reading(stdin, { id }))).rejects.toMatchObject({ code: 'DUPLICATE_ID' })
+  }
+  await sleep(50)
+  expect([asked, failed]).toEqual([
+    { next: 0, return: 0 },
+    { next: 0, return: 0 },
+  ])
+  await engine.writeStdin(id, 'its own')
+  await engine.closeStdin(id)
+  expect(await running).toMatchObject({ status: 'completed', stdout: 'its own' })
+})
+
+test('a chunk that comes after its execution has ended goes to no later one of the same id', async () => {
+  const id = '0b4f4b5e-6d5c-4c4e-9d6a-000000000007'
+  const engine = newEngine({ maxInMemoryExecutions: 1 })
+  const go = join(temporary(), 'go')
+  let give = (_: IteratorResult<string>) => {}
+  const late = new Promise<IteratorResult<string>>((resolve) => (give = resolve))
+  const { asked, source } = counting(async (index) => (index === 0 ? { value: 'first\n' } : late))
+  const first = engine.run({ ...shell(`until [ -e '${go}' ]; do sleep 0.02; done`), id, stdin: source })
+  await until(() => asked.next === 2, 'the source to be asked for more')
+  writeFileSync(go, '')
+  expect(await first).toMatchObject({ status: 'completed' })
+  // It is forgotten.
+  await engine.run(exec('true'))
+  const later = engine.run(reading({ open: true }, { id }))
+  await untilRunning(engine, id)
+  give({ value: 'late' })
+  await sleep(50)
+  await engine.writeStdin(id, 'its own')
+  await engine.closeStdin(id)
+  expect(await later).toMatchObject({ status: 'completed', stdout: 'its own' })
+})
+
 test('each step of a plan has a source of its own, and what is skipped leaves it', async () => {
   const skipped = counting(async () => ({ value: 'x' }))
   async function* one() {

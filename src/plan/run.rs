@@ -37,6 +37,9 @@ use crate::state::registry::{Registry, Unit};
 use crate::state::secrets::{SecretSet, SecretSets};
 use crate::state::slots::{Slot, Slots};
 
+/// How much of an error is kept that the user's own code made.
+const MAX_ERROR_SIZE: usize = 8 * 1024;
+
 /// What a plan needs of its engine and its caller.
 pub(crate) struct PlanContext {
     pub config: Arc<ExecutionConfig>,
@@ -91,8 +94,10 @@ pub(crate) fn steps_of(
         let lease_ms = step.known().and_then(|request| request.lease_ms);
         let stop = Arc::default();
         let execution = Execution::new(id, displayed, metadata, stop, Some(place), lease_ms);
-        if let Some(request) = step.known() {
-            execution.input.open_for(request);
+        match step.known() {
+            Some(request) => execution.input.open_for(request),
+            // What is written before it is known waits.
+            None => execution.input.open(),
         }
         execution
     });
@@ -357,7 +362,11 @@ impl Steps {
                 self.schedule.start_out_of_turn(step);
                 let end = NeverStarted {
                     status: ExecutionStatus::Failed,
-                    error: format!("its request could not be made: {error}"),
+                    error: format!(
+                        "its request could not be made: {}",
+                        // Hidden before it is cut: half a secret would be none.
+                        cut(self.plan.steps[step].secrets.hide(error))
+                    ),
                     code: Some(ResultErrorCode::InvalidStep),
                     reason: None,
                 };
@@ -576,6 +585,17 @@ impl Steps {
             timestamp: Utc::now(),
         }
     }
+}
+
+/// An error of the user's own code, short enough for a result.
+fn cut(mut error: String) -> String {
+    if error.len() > MAX_ERROR_SIZE {
+        let mut ends = (0..=MAX_ERROR_SIZE).rev();
+        let end = ends.find(|&end| error.is_char_boundary(end));
+        let left_out = error.split_off(end.unwrap_or_default()).len();
+        error.push_str(&format!("... ({left_out} more bytes)"));
+    }
+    error
 }
 
 /// Resolves once the deadline has passed, with what the plan asked for.

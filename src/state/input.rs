@@ -1,7 +1,7 @@
 //! What a command is given to read while it runs, on its way there.
 
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ use crate::api::stdin::Stdin;
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     /// Only where it is written to while the command runs.
-    queue: OnceLock<Queue>,
+    queue: Mutex<Option<Queue>>,
     /// Why what feeds it has failed.
     problem: OnceLock<String>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Input {
 struct Queue {
     sender: UnboundedSender<Order>,
     /// Taken by the execution.
-    receiver: Mutex<Option<UnboundedReceiver<Order>>>,
+    receiver: Option<UnboundedReceiver<Order>>,
 }
 
 /// What is done to an input, each with its answer; in order.
@@ -35,29 +35,37 @@ pub(crate) enum Order {
 pub(crate) type Reply = oneshot::Sender<io::Result<()>>;
 
 impl Input {
-    /// Lets it be written to from now on, if the request asks for it.
+    /// Lets it be written to from now on, if the request asks for it. If it does not, what was written before the request
+    /// was known is refused.
     pub fn open_for(&self, request: &ExecutionRequest) {
         if request.stdin == Some(Stdin::Open) {
-            self.open();
+            return self.open();
+        }
+        let mut orders = self.queue().take().and_then(|queue| queue.receiver);
+        while let Some(Ok(order)) = orders.as_mut().map(UnboundedReceiver::try_recv) {
+            let (Order::Write(_, reply) | Order::Close(reply)) = order;
+            let problem = "the request of the step, made since, does not leave it open";
+            // Who does not wait for the answer has no use for it.
+            let _ = reply.send(Err(io::Error::new(io::ErrorKind::InvalidInput, problem)));
         }
     }
 
     /// Lets it be written to from now on.
     pub fn open(&self) {
-        self.queue.get_or_init(|| {
+        self.queue().get_or_insert_with(|| {
             let (sender, receiver) = unbounded_channel();
-            let receiver = Mutex::new(Some(receiver));
+            let receiver = Some(receiver);
             Queue { sender, receiver }
         });
     }
 
     /// What is done to it, once.
     pub fn take_orders(&self) -> Option<UnboundedReceiver<Order>> {
-        let receiver = &self.queue.get()?.receiver;
-        receiver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.queue().as_mut()?.receiver.take()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Queue>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has something done to it. `None` if it cannot be written to; the answer never comes if the execution has ended.
@@ -67,7 +75,7 @@ impl Input {
     ) -> Option<oneshot::Receiver<io::Result<()>>> {
         let (reply, answer) = oneshot::channel();
         // Where nobody takes orders any more, the reply is dropped with this one.
-        let _ = self.queue.get()?.sender.send(order(reply));
+        let _ = self.queue().as_ref()?.sender.send(order(reply));
         Some(answer)
     }
 
