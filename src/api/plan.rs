@@ -29,10 +29,10 @@ pub struct ExecutionPlan {
     pub steps: PlanSteps,
     /// The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
     pub timeout_ms: Option<u64>,
-    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`]. Default: none.
+    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`](crate::ExecutionRequest::secrets). Default: none.
     pub secrets: Vec<Secret>,
     /// The names of variables of the steps whose values are secrets, besides those that each names itself:
-    /// [`ExecutionRequest::secret_env`]. Default: none.
+    /// [`ExecutionRequest::secret_env`](crate::ExecutionRequest::secret_env). Default: none.
     pub secret_env: Vec<String>,
     /// What the plan says about itself.
     pub metadata: ExecutionMetadata,
@@ -233,12 +233,12 @@ struct PlanFields {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
-    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`]. Default: none.
+    /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`](crate::ExecutionRequest::secrets). Default: none.
     #[serde(default, deserialize_with = "secret::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
     secrets: Vec<Secret>,
     /// The names of variables of the steps whose values are secrets, besides those that each names itself:
-    /// [`ExecutionRequest::secret_env`]. Default: none.
+    /// [`ExecutionRequest::secret_env`](crate::ExecutionRequest::secret_env). Default: none.
     #[serde(default)]
     secret_env: Vec<String>,
     /// What the plan says about itself.
