@@ -265,7 +265,7 @@ test('a chunk that comes after its execution has ended goes to no later one of t
   const id = '0b4f4b5e-6d5c-4c4e-9d6a-000000000007'
   const engine = newEngine({ maxInMemoryExecutions: 1 })
   const go = join(temporary(), 'go')
-  let give = (_: IteratorResult<string>) => {}
+  let give: (chunk: IteratorResult<string>) => void = () => {}
   const late = new Promise<IteratorResult<string>>((resolve) => (give = resolve))
   const { asked, source } = counting(async (index) => (index === 0 ? { value: 'first\n' } : late))
   const first = engine.run({ ...shell(`until [ -e '${go}' ]; do sleep 0.02; done`), id, stdin: source })

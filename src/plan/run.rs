@@ -588,14 +588,14 @@ impl Steps {
 }
 
 /// An error of the user's own code, short enough for a result.
-fn cut(mut error: String) -> String {
-    if error.len() > MAX_ERROR_SIZE {
-        let mut ends = (0..=MAX_ERROR_SIZE).rev();
-        let end = ends.find(|&end| error.is_char_boundary(end));
-        let left_out = error.split_off(end.unwrap_or_default()).len();
-        error.push_str(&format!("... ({left_out} more bytes)"));
+fn cut(error: String) -> String {
+    if error.len() <= MAX_ERROR_SIZE {
+        return error;
     }
-    error
+    let mut ends = (0..=MAX_ERROR_SIZE).rev();
+    let end = ends.find(|&end| error.is_char_boundary(end));
+    let (kept, left_out) = error.split_at(end.unwrap_or_default());
+    format!("{kept}... ({} more bytes)", left_out.len())
 }
 
 /// Resolves once the deadline has passed, with what the plan asked for.
