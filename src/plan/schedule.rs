@@ -609,8 +609,9 @@ mod tests {
         fn nothing_starts_once_all_was_withdrawn(case in cases()) {
             let mut schedule = Schedule::new(&steps_of(&case));
             let skipped = schedule.begin();
-            let made = schedule.next_to_make();
-            made.into_iter().for_each(|step| schedule.begin_to_make(step));
+            if let Some(step) = schedule.next_to_make() {
+                schedule.begin_to_make(step);
+            }
             let lane = schedule.next().map(|next| next.lane).next();
             let first = lane.and_then(|lane| schedule.start_next(lane));
             let mut left = schedule.withdraw_all();
