@@ -309,7 +309,14 @@ test('the tracing channel tells of each execution, with one object from its star
   expect(told.map(([name]) => name)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd'])
   const [[, trace] = expect.fail('told')] = told
   expect(told.every(([, other]) => other === trace)).toBe(true)
-  expect(trace).toEqual({ id: result.id, kind: 'execution', commandType: request.command.type, metadata, env: {}, result })
+  expect(trace).toEqual({
+    id: result.id,
+    kind: 'execution',
+    commandType: request.command.type,
+    metadata,
+    env: {},
+    result,
+  })
 })
 
 test('it tells of executions whose result nobody waits for, and of streams', async () => {
