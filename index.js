@@ -118,6 +118,8 @@ let globalEngine
 /** @implements {AsyncDisposable} */
 class ExecutionEngine {
   #native
+  /** Names of variables whose values are secrets: asked for where something is refused. */
+  #patterns = () => this.config.secretEnvPatterns
   /** @type {Set<(event: any) => unknown>} */
   #subscribers = new Set()
   /**
@@ -208,7 +210,7 @@ class ExecutionEngine {
    * @param {AbortSignal} [signal]
    */
   #submit(request, run, signal) {
-    const checked = check.request(request)
+    const checked = check.request(request, this.#patterns)
     const { stdin, source } = takeInput(checked)
     checked.id ??= newId()
     run.id = checked.id
@@ -245,7 +247,7 @@ class ExecutionEngine {
    * @param {AbortSignal} [signal]
    */
   #submitPlan(plan, run, signal) {
-    const checked = check.plan(plan)
+    const checked = check.plan(plan, this.#patterns)
     checked.id ??= newId()
     run.id = checked.id
     run.metadata = checked.metadata
@@ -266,7 +268,7 @@ class ExecutionEngine {
    */
   #sendPlan(checked, run, signal, complete) {
     const checkMade = (/** @type {unknown} */ request) => {
-      const made = check.madeRequest(request, checked)
+      const made = check.madeRequest(request, checked, this.#patterns)
       complete?.(made)
       return made
     }

@@ -129,13 +129,19 @@ const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an opt
 const removeOptions = object({ 'logs?': flag }, 'an options object', ofJavaScript)
 
 module.exports = {
-  /** @param {unknown} value */
-  request: (value) => whileChecking(value, () => request(value, '', 'VALIDATION')),
-  /** The request that was made for a step of a plan, which was checked. @param {unknown} value @param {any} plan */
-  madeRequest: (value, { secrets, secret_env: secretEnv }) =>
-    whileChecking({ secrets, secretEnv, commands: [value] }, () => request(value, '', 'VALIDATION')),
-  /** @param {unknown} value */
-  plan: (value) => whileChecking(value, () => plan(value, '', 'VALIDATION')),
+  /** @param {unknown} value @param {() => readonly string[]} [patterns] names of variables that are secret */
+  request: (value, patterns) => whileChecking(value, () => request(value, '', 'VALIDATION'), patterns),
+  /**
+   * The request that was made for a step of a plan, which was checked.
+   *
+   * @param {unknown} value
+   * @param {any} plan
+   * @param {() => readonly string[]} [patterns]
+   */
+  madeRequest: (value, { secrets, secret_env: secretEnv }, patterns) =>
+    whileChecking({ secrets, secretEnv, commands: [value] }, () => request(value, '', 'VALIDATION'), patterns),
+  /** @param {unknown} value @param {() => readonly string[]} [patterns] */
+  plan: (value, patterns) => whileChecking(value, () => plan(value, '', 'VALIDATION'), patterns),
   /** @param {unknown} value */
   filter: (value) => filter(value, '', 'VALIDATION'),
   /** @param {unknown} value */

@@ -31,17 +31,33 @@ let checking
  * @template T
  * @param {unknown} value
  * @param {() => T} check
+ * @param {() => readonly string[]} [patterns] names of variables whose values are secrets
  * @returns {T}
  */
-function whileChecking(value, check) {
-  const outer = checking
+function whileChecking(value, check, patterns = () => []) {
+  const [outer, outerPatterns] = [checking, patternsOfSecrets]
   checking = value
+  patternsOfSecrets = patterns
   try {
     return check()
   } finally {
     checking = outer
+    patternsOfSecrets = outerPatterns
   }
 }
+
+/** The names of which the values are secrets though nobody names them. @type {() => readonly string[]} */
+let patternsOfSecrets = () => []
+
+/** Whether a pattern stands for a name; `*` in it stands for any characters. @param {string} pattern @param {string} name */
+const fits = (pattern, name) =>
+  new RegExp(
+    `^${pattern
+      .split('*')
+      .map((text) => text.replace(/[\\^$.+?()[\]{}|/]/g, '\\$&'))
+      .join('.*')}$`,
+    's',
+  ).test(name)
 
 /** What an object has itself, without calling a getter: only for a message, and no reading. @param {any} value @param {string} key */
 const peek = (value, key) => (isObject(value) ? getOwnPropertyDescriptor(value, key)?.value : undefined)
@@ -57,7 +73,14 @@ function secretsOfChecked() {
   const names = parts.flatMap((part) => itemsOf(peek(part, 'secretEnv')))
   const ofHost = names.map((name) => process.env[String(name)])
   const ofRequest = parts.map((part) => names.map((name) => peek(peek(part, 'env'), String(name))))
-  const values = [...parts.map((part) => itemsOf(peek(part, 'secrets'))), ofHost, ...ofRequest].flat()
+  const patterns = patternsOfSecrets()
+  const unnamed = [process.env, ...parts.map((part) => peek(part, 'env')).filter(isObject)].flatMap((env) =>
+    keys(env)
+      .filter((name) => patterns.some((pattern) => fits(pattern, name)))
+      .map((name) => peek(env, name) ?? '')
+      .filter((value) => String(value).length >= 8),
+  )
+  const values = [...parts.map((part) => itemsOf(peek(part, 'secrets'))), ofHost, unnamed, ...ofRequest].flat()
   const texts = values.map((value) => (typeof value === 'number' || typeof value === 'bigint' ? `${value}` : value))
   return texts
     .filter((text) => typeof text === 'string' && text.trim().length > 3)

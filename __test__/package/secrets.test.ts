@@ -638,6 +638,16 @@ test('what a command has left running prints no secret, also one that became kno
   expect(log().split('late ***')).toHaveLength(3)
 })
 
+test('what is refused is told without the values of variables that only a pattern makes secret', async () => {
+  const engine = newEngine({ secretEnvPatterns: ['OWN_*'] })
+  const request = { ...exec('true'), env: { OWN_KEY: SECRET }, timeoutMs: SECRET } as unknown as ExecutionRequest
+  for (const refused of [() => engine.run(request), () => engine.runPlan({ steps: { one: request } })]) {
+    const { message } = await refusal(refused())
+    expect(message).toContain('***')
+    expect(message).not.toContain(SECRET)
+  }
+})
+
 test.each<[string, object]>([
   ['the engine refuses', { group: SECRET }],
   ['is of another kind', { timeoutMs: SECRET }],
