@@ -49,15 +49,15 @@ function whileChecking(value, check, patterns = () => []) {
 /** The names of which the values are secrets though nobody names them. @type {() => readonly string[]} */
 let patternsOfSecrets = () => []
 
+/** As the names of variables are compared. @param {string} name */
+const folded = (name) => (process.platform === 'win32' ? name.toUpperCase() : name)
+
+/** @param {string} text */
+const escaped = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+
 /** Whether a pattern stands for a name; `*` in it stands for any characters. @param {string} pattern @param {string} name */
-const fits = (pattern, name) =>
-  new RegExp(
-    `^${pattern
-      .split('*')
-      .map((text) => text.replace(/[\\^$.+?()[\]{}|/]/g, '\\$&'))
-      .join('.*')}$`,
-    's',
-  ).test(name)
+const fitsPattern = (pattern, name) =>
+  new RegExp(`^${folded(pattern).split('*').map(escaped).join('.*')}$`, 's').test(folded(name))
 
 /** What an object has itself, without calling a getter: only for a message, and no reading. @param {any} value @param {string} key */
 const peek = (value, key) => (isObject(value) ? getOwnPropertyDescriptor(value, key)?.value : undefined)
@@ -76,7 +76,7 @@ function secretsOfChecked() {
   const patterns = patternsOfSecrets()
   const unnamed = [process.env, ...parts.map((part) => peek(part, 'env')).filter(isObject)].flatMap((env) =>
     keys(env)
-      .filter((name) => patterns.some((pattern) => fits(pattern, name)))
+      .filter((name) => patterns.some((pattern) => fitsPattern(pattern, name)))
       .map((name) => peek(env, name) ?? '')
       .filter((value) => String(value).length >= 8),
   )
@@ -463,7 +463,10 @@ module.exports = {
   callback,
   count,
   describe,
+  escaped,
+  fitsPattern,
   flag,
+  folded,
   indicesOf,
   inheritEnv,
   integer,

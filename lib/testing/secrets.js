@@ -2,7 +2,7 @@
 
 // What a scripted execution hides, as an engine does: the values themselves, though not what programs encode them as.
 
-const { refuse } = require('../checkers')
+const { escaped, fitsPattern, folded, refuse } = require('../checkers')
 
 const SHORTEST = 4
 const LONGEST = 65_536
@@ -10,16 +10,6 @@ const LONGEST = 65_536
 const SHORTEST_LINE = 8
 /** A shorter value of a variable that nobody named may be a switch. */
 const SHORTEST_UNNAMED = 8
-
-/** As the names of variables are compared. @param {string} name */
-const folded = (name) => (process.platform === 'win32' ? name.toUpperCase() : name)
-
-/** @param {string} text */
-const escaped = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
-
-/** Whether a pattern stands for a name; `*` in it stands for any letters. @param {string} pattern @param {string} name */
-const fits = (pattern, name) =>
-  new RegExp(`^${folded(pattern).split('*').map(escaped).join('.*')}$`, 's').test(folded(name))
 
 /** Values that are hidden in whatever is told, and those that are added. */
 class Secrets {
@@ -74,7 +64,7 @@ function secretsOf(request, patterns, plan = {}, path = '') {
   const variables = variablesOf(request)
   const unnamed = variables.filter(([name, value]) => {
     const isLongEnough = Buffer.byteLength(value) >= SHORTEST_UNNAMED && value.trim() !== ''
-    return isLongEnough && patterns.some((pattern) => fits(pattern, name))
+    return isLongEnough && patterns.some((pattern) => fitsPattern(pattern, name))
   })
   return new Secrets([
     ...listed(plan.secrets, 'secrets'),
@@ -88,7 +78,7 @@ function secretsOf(request, patterns, plan = {}, path = '') {
 /** The variables of the command. @param {any} request @returns {[name: string, value: string][]} */
 function variablesOf({ env = {}, inheritEnv = true }) {
   const isInherited = (/** @type {string} */ name) =>
-    Array.isArray(inheritEnv) ? inheritEnv.some((pattern) => fits(pattern, name)) : inheritEnv !== false
+    Array.isArray(inheritEnv) ? inheritEnv.some((pattern) => fitsPattern(pattern, name)) : inheritEnv !== false
   const variables = new Map()
   for (const [name, value] of Object.entries(process.env)) if (isInherited(name)) variables.set(folded(name), value)
   for (const [name, value] of Object.entries(env)) variables.set(folded(name), value)
