@@ -30,7 +30,7 @@ use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 #[cfg(feature = "node")]
 use crate::execution::subscription::Listening;
-use crate::execution::subscription::Subscription;
+use crate::execution::subscription::{Subject, Subscription};
 use crate::masking::secret::Secret;
 use crate::plan::run::{PlanContext, Run, checked_steps, steps_of};
 use crate::process::environment::Environment;
@@ -213,6 +213,25 @@ impl ExecutionEngine {
             .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
     }
 
+    /// The same, with its events from the first one on. Of these, what is printed holds the command back until it is taken;
+    /// to drop the subscription lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::execute`].
+    pub async fn execute_subscribed(
+        &self,
+        request: ExecutionRequest,
+    ) -> Result<(Uuid, Subscription)> {
+        let (subscription, handler) = Subscription::with_handler(Subject::Execution);
+        let options = ExecuteOptions {
+            handler: Some(handler),
+            environment: None,
+        };
+        let id = self.execute_with(request, options).await?;
+        Ok((id, subscription))
+    }
+
     /// Enters a request, and leaves the rest to other threads: the file system is not touched here.
     ///
     /// With a `stop` that was asked for already, it is checked and settled, and never started.
@@ -315,6 +334,26 @@ impl ExecutionEngine {
         accepted
             .await
             .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
+    }
+
+    /// The same, with the events of the plan and of all its steps from the first one on, as for
+    /// [`ExecutionEngine::execute_subscribed`]. The terminal one is
+    /// [`PlanCompleted`](crate::ExecutionEvent::PlanCompleted).
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::execute_plan`].
+    pub async fn execute_plan_subscribed(
+        &self,
+        plan: ExecutionPlan,
+    ) -> Result<(Uuid, Subscription)> {
+        let (subscription, handler) = Subscription::with_handler(Subject::Plan);
+        let options = ExecuteOptions {
+            handler: Some(handler),
+            environment: None,
+        };
+        let id = self.execute_plan_with(plan, options).await?;
+        Ok((id, subscription))
     }
 
     /// Enters a plan, and leaves the rest to other threads.

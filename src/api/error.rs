@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 /// The result of the engine's verbs.
@@ -191,6 +192,18 @@ impl ExecutionError {
             | Self::DuplicateId { id, .. } => Some(*id),
             _ => None,
         }
+    }
+}
+
+/// In JSON, for who passes it on: `code`, `message`, `field` and `execution_id`, the last two `null` where there is none.
+impl Serialize for ExecutionError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ExecutionError", 4)?;
+        fields.serialize_field("code", &self.kind())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.serialize_field("field", &self.field())?;
+        fields.serialize_field("execution_id", &self.execution_id())?;
+        fields.end()
     }
 }
 

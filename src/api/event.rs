@@ -202,6 +202,19 @@ pub struct Ended {
 }
 
 impl ExecutionEvent {
+    /// How an execution ended, if that is what it tells: whatever the status, and also of a step that was skipped.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Ended> {
+        match self {
+            Self::Completed(end)
+            | Self::Failed(end)
+            | Self::Cancelled(end)
+            | Self::Timeout(end)
+            | Self::Skipped(end) => Some(end),
+            _ => None,
+        }
+    }
+
     /// A line that is not finished.
     pub(crate) fn unfinished_line(
         execution_id: Uuid,

@@ -1,4 +1,4 @@
-//! The events of an execution for somebody who came later.
+//! The events of an execution for somebody who takes them one after the other.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,23 +8,44 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch};
+use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream};
 use crate::api::result::ExecutionResult;
 use crate::execution::settle::terminal_event;
 use crate::state::execution::Execution;
 
-/// The events of an execution from [`subscribe`](crate::ExecutionEngine::subscribe) on, its terminal one the last.
+/// The events of an execution from [`subscribe`](crate::ExecutionEngine::subscribe) on, or all of them from
+/// [`execute_subscribed`](crate::ExecutionEngine::execute_subscribed) and
+/// [`execute_plan_subscribed`](crate::ExecutionEngine::execute_plan_subscribed). The terminal one is the last.
 ///
 /// Lines that are not taken yet hold the command back: it blocks on its pipe once that is full. To drop the
-/// subscription lets it go on; it does not end the execution.
+/// subscription lets it go on; it does not end the execution. Nothing is lost if one of its futures is dropped.
 pub struct Subscription {
     items: UnboundedReceiver<Item>,
+    subject: Subject,
+    /// Whether the terminal event was given.
+    is_over: bool,
     /// What is left of the last batch, and the right to be the one on its way.
     lines: VecDeque<ExecutionEvent>,
     permit: Option<OwnedSemaphorePermit>,
     room: Arc<Semaphore>,
     /// Dropped with it.
-    _listening: Option<Listening>,
+    listening: Option<Listening>,
+}
+
+/// What the events are about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Subject {
+    Execution,
+    Plan,
+}
+
+impl Subject {
+    fn ends_with(self, event: &ExecutionEvent) -> bool {
+        match self {
+            Self::Execution => event.ended().is_some(),
+            Self::Plan => matches!(event, ExecutionEvent::PlanCompleted { .. }),
+        }
+    }
 }
 
 enum Item {
@@ -39,45 +60,92 @@ impl fmt::Debug for Subscription {
 }
 
 impl Subscription {
+    /// To what was accepted before.
     pub(crate) fn new(execution: &Arc<Execution>) -> Self {
-        let (sender, items) = unbounded_channel();
-        let room = Arc::new(Semaphore::new(1));
-        let listener = Arc::new(Listener {
-            sender: sender.clone(),
-            room: Arc::clone(&room),
-        });
-        let listening = match Listening::to(execution, listener) {
-            Ok(listening) => Some(listening),
+        let (mut subscription, handler) = Self::with_handler(Subject::Execution);
+        match Listening::to(execution, Arc::clone(&handler) as _) {
+            Ok(listening) => subscription.listening = Some(listening),
             Err(result) => {
                 let end = terminal_event(execution, &result);
-                drop(sender.send(Item::Event(Box::new(end))));
-                None
+                drop(handler.sender.send(Item::Event(Box::new(end))));
             }
-        };
-        Self {
+        }
+        subscription
+    }
+
+    /// And the handler that is told what it gives.
+    pub(crate) fn with_handler(subject: Subject) -> (Self, Arc<Listener>) {
+        let (sender, items) = unbounded_channel();
+        let room = Arc::new(Semaphore::new(1));
+        let subscription = Self {
             items,
+            subject,
+            is_over: false,
             lines: VecDeque::new(),
             permit: None,
-            room,
-            _listening: listening,
-        }
+            room: Arc::clone(&room),
+            listening: None,
+        };
+        (subscription, Arc::new(Listener { sender, room }))
     }
 
     /// The next event; `None` after the terminal one.
     pub async fn next(&mut self) -> Option<ExecutionEvent> {
         loop {
-            if let Some(line) = self.lines.pop_front() {
-                if self.lines.is_empty() {
-                    self.permit = None;
-                }
+            if let Some(line) = self.next_line() {
                 return Some(line);
             }
-            match self.items.recv().await? {
-                Item::Event(event) => return Some(*event),
-                Item::Output(batch, permit) => {
-                    self.lines = batch.events().collect();
-                    self.permit = Some(permit);
-                }
+            if self.is_over {
+                return None;
+            }
+            let item = self.items.recv().await?;
+            if let Some(event) = self.take(item) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The next events, once there is one: those that are there already, at most `most` (0 is taken for 1). Empty after the
+    /// terminal one.
+    pub async fn next_many(&mut self, most: usize) -> Vec<ExecutionEvent> {
+        let mut events = Vec::from_iter(self.next().await);
+        while events.len() < most.max(1) {
+            let Some(event) = self.next_line().or_else(|| self.waiting_event()) else {
+                break;
+            };
+            events.push(event);
+        }
+        events
+    }
+
+    fn next_line(&mut self) -> Option<ExecutionEvent> {
+        let line = self.lines.pop_front();
+        if self.lines.is_empty() {
+            self.permit = None;
+        }
+        line
+    }
+
+    /// What can be taken without waiting.
+    fn waiting_event(&mut self) -> Option<ExecutionEvent> {
+        if self.is_over {
+            return None;
+        }
+        let item = self.items.try_recv().ok()?;
+        self.take(item).or_else(|| self.next_line())
+    }
+
+    /// An event, or `None` if it has become lines.
+    fn take(&mut self, item: Item) -> Option<ExecutionEvent> {
+        match item {
+            Item::Event(event) => {
+                self.is_over = self.subject.ends_with(&event);
+                Some(*event)
+            }
+            Item::Output(batch, permit) => {
+                self.lines = batch.events().collect();
+                self.permit = Some(permit);
+                None
             }
         }
     }
@@ -91,7 +159,7 @@ impl Drop for Subscription {
 }
 
 /// Passes on what is told, one batch of lines at a time.
-struct Listener {
+pub(crate) struct Listener {
     sender: UnboundedSender<Item>,
     room: Arc<Semaphore>,
 }
@@ -106,6 +174,10 @@ impl EventHandler for Listener {
         if let Ok(permit) = Arc::clone(&self.room).acquire_owned().await {
             drop(self.sender.send(Item::Output(batch, permit)));
         }
+    }
+
+    fn wants_output(&self, _stream: OutputStream) -> bool {
+        !self.room.is_closed()
     }
 
     async fn flush(&self) {

@@ -93,13 +93,21 @@ impl LogFollower {
     /// cannot be read, or when something else than an entry is found in it.
     pub async fn next(&mut self) -> Result<Option<LogLine>> {
         if self.lines.is_empty() {
-            self.lines = self.next_lines().await?.into();
+            self.lines = self.next_many().await?.into();
         }
         Ok(self.lines.pop_front())
     }
 
-    /// The next entries, once there is one. None when there is none to come.
-    pub(crate) async fn next_lines(&mut self) -> Result<Vec<LogLine>> {
+    /// The next entries, once there is one: those that are there already, at most 1000 and some 256 KiB. Empty when there is
+    /// none to come.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogFollower::next`].
+    pub async fn next_many(&mut self) -> Result<Vec<LogLine>> {
+        if !self.lines.is_empty() {
+            return Ok(std::mem::take(&mut self.lines).into());
+        }
         self.open().await?;
         loop {
             let Source::Open(open) = &mut self.source else {
