@@ -21,12 +21,12 @@ use crate::api::request::{Command, ExecutionMetadata, ExecutionRequest};
 use crate::api::result::{ExecutionStatus, ResultErrorCode};
 use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
-use crate::execution::login::{self, Need};
 use crate::execution::running::{Telling, tell_pending};
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, NeverStarted, Start, StepTurn};
 use crate::masking::secret::Secret;
 use crate::process::environment::Environment;
+use crate::process::pool;
 use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::execution::millis;
 use crate::state::execution::{Displayed, Execution, Step, StepNews, keep_to_lease};
@@ -288,7 +288,9 @@ impl Steps {
             self.schedule.begin_to_make(step);
             if let Some(StepRequest::Made { make, .. }) = self.requests[step].take() {
                 let plan = Arc::clone(&self.plan);
-                self.making.start(step, make, move || plan.results());
+                let environment = self.context.environment.clone();
+                let results = move || plan.results();
+                self.making.start(step, make, results, environment);
             }
         }
     }
@@ -390,11 +392,7 @@ impl Steps {
             pending: telling,
             is_made: self.made.remove(&step),
         };
-        let (on, until) = (&start.runtime, &start.execution.stop);
-        let need = Need::of([&*request], &environment, on, until);
-        login::submit(need, move || {
-            start.start_step(*request, environment, slot, turn);
-        });
+        pool::STARTS.submit(move || start.start_step(*request, environment, slot, turn));
     }
 
     /// Tells the next step of each lane that it waits, once.
