@@ -14,18 +14,18 @@ const readResult = (found, stdout, stderr, bytes) => ({
   id: found.id,
   status: found.status,
   success: found.success,
-  exitCode: found.exit_code,
-  signal: found.signal,
+  exitCode: found.exit_code ?? null,
+  signal: found.signal ?? null,
   stdout,
   stderr,
   bytes,
   stdoutBytes: found.stdout_bytes,
   stderrBytes: found.stderr_bytes,
   truncated: found.truncated,
-  stdoutOverflowFile: found.stdout_overflow_file,
-  stderrOverflowFile: found.stderr_overflow_file,
+  stdoutOverflowFile: found.stdout_overflow_file ?? null,
+  stderrOverflowFile: found.stderr_overflow_file ?? null,
   command: found.command,
-  pid: found.pid,
+  pid: found.pid ?? null,
   startedAt: inMillisOrNull(found.started_at),
   completedAt: inMillis(found.completed_at),
   durationMs: found.duration_ms,
@@ -33,13 +33,13 @@ const readResult = (found, stdout, stderr, bytes) => ({
   forced: found.forced,
   leftoverProcesses: found.leftover_processes,
   survivors: found.survivors,
-  usage: found.usage && readCpuUsage(found.usage),
-  logPath: found.log_path,
-  error: found.error,
-  errorCode: found.error_code,
-  planId: found.plan_id,
-  step: found.step,
-  cancelReason: found.cancel_reason,
+  usage: found.usage ? readCpuUsage(found.usage) : null,
+  logPath: found.log_path ?? null,
+  error: found.error ?? null,
+  errorCode: found.error_code ?? null,
+  planId: found.plan_id ?? null,
+  step: found.step ?? null,
+  cancelReason: found.cancel_reason ?? null,
   attempts: found.attempts.map(readAttempt),
   metadata: readMetadata(found.metadata),
 })
@@ -53,11 +53,11 @@ const readCpuUsage = (found) => ({ userCpuMs: found.user_cpu_ms, systemCpuMs: fo
  * @param {any} found
  */
 const readAttempt = (found) => ({
-  exitCode: found.exit_code,
-  signal: found.signal,
+  exitCode: found.exit_code ?? null,
+  signal: found.signal ?? null,
   startedAt: inMillisOrNull(found.started_at),
   durationMs: found.duration_ms,
-  error: found.error,
+  error: found.error ?? null,
 })
 
 /**
@@ -77,10 +77,10 @@ const readSummary = (found) => ({
   status: found.status,
   command: found.command,
   startedAt: inMillisOrNull(found.started_at),
-  durationMs: found.duration_ms,
+  durationMs: found.duration_ms ?? null,
   metadata: readMetadata(found.metadata),
-  planId: found.plan_id,
-  step: found.step,
+  planId: found.plan_id ?? null,
+  step: found.step ?? null,
 })
 
 /**

@@ -325,9 +325,10 @@ impl<'a> Search<'a> {
         let shown = program.display();
         if program::is_path(program) {
             let forms = self.forms.of(self.base.join(program));
-            let path = forms.iter().find(|form| form.is_file());
-            let path = path.unwrap_or(&forms[0]);
-            return match path.metadata() {
+            if let Some(path) = forms.iter().find(|form| form.is_file()) {
+                return Ok(path.clone());
+            }
+            return match forms[0].metadata() {
                 Err(error) => Err(format!(
                     "program not started: \"{shown}\": {}",
                     describe(&error)
@@ -335,7 +336,7 @@ impl<'a> Search<'a> {
                 Ok(found) if found.is_dir() => {
                     Err(format!("program not started: \"{shown}\" is a directory"))
                 }
-                Ok(_) => Ok(path.clone()),
+                Ok(_) => Ok(forms[0].clone()),
             };
         }
         let mut unusable = None;

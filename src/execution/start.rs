@@ -12,6 +12,7 @@ use crate::api::error::{ExecutionError, Result};
 use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionResult, ExecutionStatus, ResultErrorCode};
 use crate::execution::begin::{begin, in_words, resolve_for};
+use crate::execution::first_poll::poll_then_spawn;
 use crate::execution::handlers::Handlers;
 use crate::execution::resolve::Unresolved;
 use crate::execution::retry::Again;
@@ -158,7 +159,7 @@ impl Start {
                 slots: self.slots,
             })
         });
-        self.runtime.spawn(running.live(begun, again));
+        poll_then_spawn(&self.runtime, running.live(begun, again));
     }
 }
 
