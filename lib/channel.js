@@ -9,7 +9,7 @@ const { aboutOf } = require('./about')
 const { onAbort, reasonOf } = require('./abort')
 const { fromFailure, messageOf } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
-const { toPlanResult, toResult } = require('./result')
+const { toAttempt, toPlanResult, toResult } = require('./result')
 const { iso } = require('./time')
 
 const { Told, Wanted } = native
@@ -317,11 +317,15 @@ function started(token, pid, command, at) {
   inOrder(run, () => emitOne(run, event))
 }
 
-/** @type {(token: number, attempt: number, delayMs: number, error: string, at: number) => void} */
-function retrying(token, attempt, delayMs, error, at) {
+/** @type {(token: number, attempt: number, delayMs: number, json: string, at: number) => void} */
+function retrying(token, attempt, delayMs, json, at) {
   const run = runs.get(token)
   if (run === undefined) return
-  const event = () => ({ eventType: 'retrying', ...aboutOf(run), attempt, delayMs, error, timestamp: iso(at) })
+  const event = () => {
+    const ended = toAttempt(json)
+    const error = ended.error ?? ''
+    return { eventType: 'retrying', ...aboutOf(run), attempt, delayMs, error, ended, timestamp: iso(at) }
+  }
   inOrder(run, () => emitOne(run, event))
 }
 

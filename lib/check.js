@@ -96,7 +96,8 @@ const checkersOf = (fields) => Object.fromEntries(Object.entries(fields).map(([k
 function stepOf({ fields }) {
   const { expected } = schema.request
   const known = checkerOf({ expected, fields: { ...schema.request.fields, ...fields } })
-  return byKey('request', object({ request: callback, ...checkersOf(fields) }, expected), known)
+  const { 'id?': id } = schema.request.fields
+  return byKey('request', object({ request: callback, ...checkersOf({ 'id?': id, ...fields }) }, expected), known)
 }
 
 const request = checkerOf(schema.request)

@@ -13,6 +13,7 @@ const { parse, stringify } = JSON
 // The addon is loaded when it is first needed.
 const native = () => require('./native').NativeEngine
 const environment = () => require('./environment')
+const newId = () => require('./ids').newId()
 
 /** @param {import('../binding').Answer} answer */
 function unwrap(answer) {
@@ -29,7 +30,7 @@ function checkRequest(request, options = {}) {
   try {
     const { config, patterns } = comparedWith(options)
     const checked = check.request(request, patterns)
-    checked.id ??= native().newId()
+    checked.id ??= newId()
     const told = unwrap(native().checkRequest(stringify(withoutInput(checked)), config, environment().variables()))
     return { id: told.id, command: told.command, secretFields: told.secret_fields }
   } catch (error) {
@@ -59,16 +60,14 @@ function checkPlan(plan, options = {}) {
  */
 function checkCopy(plan, options = {}) {
   const { config } = comparedWith(options)
-  plan.id ??= native().newId()
+  plan.id ??= newId()
   /** @type {import('../binding').StepInput[]} */
   const made = []
   const steps = keyedSteps(plan).map(([key, step], index) => {
-    if (step.request === undefined) {
-      step.id ??= stepId(plan.id, key)
-      return [key, withoutInput({ __proto__: null, ...step })]
-    }
-    made.push({ step: index, madeAs: stepId(plan.id, key) })
-    return [key, { __proto__: null, ...step, request: null }]
+    step.id ??= stepId(plan.id, key)
+    if (step.request === undefined) return [key, withoutInput({ __proto__: null, ...step })]
+    made.push({ step: index, madeAs: step.id })
+    return [key, { __proto__: null, ...step, id: undefined, request: null }]
   })
   const sent = { __proto__: null, ...plan }
   if (plan.steps === undefined) sent.commands = steps.map(([, step]) => step)

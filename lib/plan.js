@@ -46,10 +46,12 @@ function submissionOf(plan, variables, tools) {
   const functions = new Map()
   for (const [index, [key, step]] of steps.entries()) {
     if (step.request !== undefined) {
-      const id = newId()
+      const id = step.id ?? newId()
+      if (step.id !== undefined) given.push(id)
       functions.set(index, step.request)
       inputs.push({ step: index, madeAs: id })
       step.request = null
+      step.id = undefined
       runs.push(runOf(id, undefined, plan.id, key))
       continue
     }

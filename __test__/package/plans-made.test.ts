@@ -1,11 +1,13 @@
 // Contract, section 2, "Plans": requests that are made from the results so far.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { randomUUID } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
-import type { ExecutionEvent, ExecutionRequest, NamedPlan } from '../../index.js'
+import { checkPlan } from '../../index.js'
+import type { ExecutionEvent, ExecutionRequest, NamedPlan, PlanEvent } from '../../index.js'
 import { exec, host, newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
 
 const ok = exec('true')
@@ -32,6 +34,26 @@ test('the output of one step feeds another', async () => {
   expect(status).toBe('completed')
   expect(results.map(({ stdout }) => stdout)).toEqual(['1.2.3\n', 'v1.2.3\n', 'v1.2.3\n1.2.3\n'])
   expect(results[1]).toMatchObject({ step: 'tag', command: 'echo v1.2.3', metadata: { source: 'made' } })
+})
+
+test('a step whose request is made later has the id that it was given', async () => {
+  const id = randomUUID()
+  const engine = newEngine()
+  const seen: string[] = []
+  const onEvent = (event: ExecutionEvent | PlanEvent) => void ('executionId' in event && seen.push(event.executionId))
+  const made = { id, request: () => shell('echo made') }
+  expect(checkPlan({ steps: { made } }).steps[0]!.id).toBe(id)
+  const { results } = await engine.runPlan({ steps: { made } }, { onEvent })
+  expect(results[0]).toMatchObject({ id, step: 'made', stdout: 'made\n' })
+  expect(new Set(seen)).toEqual(new Set([id]))
+  expect((await engine.getResult(id)).stdout).toBe('made\n')
+  await expect(engine.runPlan({ steps: { made } })).rejects.toMatchObject({
+    code: 'DUPLICATE_ID',
+    field: 'steps.made.id',
+  })
+  const twice = { steps: { one: { id: randomUUID(), request: () => ok }, other: ok } }
+  const plan = { steps: { ...twice.steps, other: { ...ok, id: twice.steps.one.id } } }
+  await expect(engine.runPlan(plan)).rejects.toMatchObject({ code: 'VALIDATION', field: 'steps.other.id' })
 })
 
 test('numbered steps are given the results by index, undefined where there is none yet', async () => {

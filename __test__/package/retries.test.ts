@@ -61,6 +61,7 @@ test('one id, one result: output and exit are those of the last attempt, callbac
     attempt: 2,
     delayMs: 10,
     error: 'exited with code 1',
+    ended: result.attempts[0],
     timestamp: expect.any(String),
   })
   // The time of the result is that of all attempts.

@@ -199,10 +199,12 @@ export type ExecutionPlan = IndexedPlan | NamedPlan
  * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
  * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
  * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
- * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
- * acceptable, fails the step with `INVALID_STEP`.
+ * that started the plan, and no `id`: the step has one already. What it throws, or returns that is not acceptable, fails
+ * the step with `INVALID_STEP`.
  */
 export interface RequestFunction<Results> {
+  /** The id of its execution, a UUID. Default: a random one. */
+  readonly id?: string | undefined
   /** What makes the request. */
   readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::api::plan::PlanExecutionResult;
 use crate::api::request::ExecutionMetadata;
-use crate::api::result::ExecutionResult;
+use crate::api::result::{ExecutionAttempt, ExecutionResult};
 use crate::api::step_key::StepKey;
 
 /// One of the two streams of a command.
@@ -137,6 +137,8 @@ pub enum ExecutionEvent {
         delay_ms: u64,
         /// What went wrong with the last one, in words.
         error: String,
+        /// How the last one ended.
+        ended: ExecutionAttempt,
         /// When the last one ended.
         timestamp: DateTime<Utc>,
     },

@@ -172,12 +172,12 @@ impl EventHandler for Handler {
             ExecutionEvent::Retrying {
                 attempt,
                 delay_ms,
-                error,
+                ended,
                 timestamp,
                 ..
             } if self.wants(Wanted::Started) => {
                 let at = millis(timestamp);
-                let message = Message::retrying(token, attempt, delay_ms, error, at);
+                let message = Message::retrying(token, attempt, delay_ms, &ended, at);
                 self.channel.send(message);
             }
             ExecutionEvent::Completed(ended)

@@ -11,7 +11,7 @@ use super::js_string::Text;
 use super::window::Window;
 use crate::api::event::OutputStream;
 use crate::api::plan::PlanExecutionResult;
-use crate::api::result::ExecutionResult;
+use crate::api::result::{ExecutionAttempt, ExecutionResult};
 use crate::execution::output::buffers;
 
 /// One call of the dispatcher in `lib/channel.js`: what, for whom, and up to five values.
@@ -180,9 +180,16 @@ impl Message {
     }
 
     /// That another attempt follows, after one that went wrong.
-    pub fn retrying(token: u32, attempt: u64, delay_ms: u64, error: String, at: f64) -> Self {
+    pub fn retrying(
+        token: u32,
+        attempt: u64,
+        delay_ms: u64,
+        ended: &ExecutionAttempt,
+        at: f64,
+    ) -> Self {
         let [attempt, delay_ms] = [attempt, delay_ms].map(|count| Value::Number(number(count)));
-        let values = [attempt, delay_ms, Value::text(error), Value::Number(at)];
+        let ended = serde_json::to_string(ended).unwrap_or_default();
+        let values = [attempt, delay_ms, Value::text(ended), Value::Number(at)];
         Self::Retrying {
             token,
             values: Box::new(values),
