@@ -45,35 +45,38 @@ function checkRequest(request, options = {}) {
  */
 function checkPlan(plan, options = {}) {
   try {
-    return checkCopy(check.plan(plan, comparedWith(options).patterns), options)
+    return preparedPlan(plan, options).told
   } catch (error) {
     throw seenFrom(error, checkPlan)
   }
 }
 
 /**
- * The same for the copy of a plan whose shape was checked. It is changed: each step gets its id.
+ * A plan, checked and with the ids of its steps.
  *
- * @param {any} plan
+ * @param {unknown} plan
  * @param {import('../index').CheckOptions} [options]
- * @returns {import('../index').CheckedPlan}
+ * @returns {{ checked: any, told: import('../index').CheckedPlan, json: string, made: import('../binding').StepInput[] }} the
+ *   copy that was checked, what is told of it, and what the addon is given
  */
-function checkCopy(plan, options = {}) {
-  const { config } = comparedWith(options)
-  plan.id ??= newId()
+function preparedPlan(plan, options = {}) {
+  const { config, patterns } = comparedWith(options)
+  const checked = check.plan(plan, patterns)
+  checked.id ??= newId()
   /** @type {import('../binding').StepInput[]} */
   const made = []
-  const steps = keyedSteps(plan).map(([key, step], index) => {
-    step.id ??= stepId(plan.id, key)
+  const steps = keyedSteps(checked).map(([key, step], index) => {
+    step.id ??= stepId(checked.id, key)
     if (step.request === undefined) return [key, withoutInput({ __proto__: null, ...step })]
     made.push({ step: index, madeAs: step.id })
     return [key, { __proto__: null, ...step, id: undefined, request: null }]
   })
-  const sent = { __proto__: null, ...plan }
-  if (plan.steps === undefined) sent.commands = steps.map(([, step]) => step)
+  const sent = { __proto__: null, ...checked }
+  if (checked.steps === undefined) sent.commands = steps.map(([, step]) => step)
   else sent.steps = withKeys(steps)
-  const told = unwrap(native().checkPlan(stringify(sent), made, config, environment().variables()))
-  return { id: told.id, steps: told.steps, secretFields: told.secret_fields }
+  const json = stringify(sent)
+  const told = unwrap(native().checkPlan(json, made, config, environment().variables()))
+  return { checked, told: { id: told.id, steps: told.steps, secretFields: told.secret_fields }, json, made }
 }
 
 /** @param {any[]} entries */
@@ -107,4 +110,14 @@ function withoutInput(request) {
   return request
 }
 
-module.exports = { checkCopy, checkPlan, checkRequest }
+/**
+ * A text without the secrets of a request, and those that any has.
+ *
+ * @param {unknown} request which was checked
+ * @param {string} text
+ * @returns {string}
+ */
+const hide = (request, text) =>
+  unwrap(native().hide(stringify(withoutInput(check.request(request))), text, environment().variables()))
+
+module.exports = { checkPlan, checkRequest, defaultPatterns, hide, preparedPlan }

@@ -101,11 +101,7 @@ function maker(functions, runs, isNamed, { check, takeInput, feed }) {
     }
     const make = /** @type {(results: any) => unknown} */ (functions.get(index))
     const request = check(await make(results))
-    const { id } = request
-    if (id !== undefined) {
-      const message = `id: expected none, as the step has one already, found "${id}"`
-      throw new ExecutionError('VALIDATION', message, { field: 'id' })
-    }
+    expectNoId(request)
     const run = /** @type {Run} */ (runs[index])
     run.metadata = request.metadata
     run.about = undefined
@@ -118,6 +114,13 @@ function maker(functions, runs, isNamed, { check, takeInput, feed }) {
   }
 }
 
+/** Refuses the id of a request that was made for a step. @param {{ id?: string }} request */
+function expectNoId({ id }) {
+  if (id === undefined) return
+  const message = `id: expected none, as the step has one already, found "${id}"`
+  throw new ExecutionError('VALIDATION', message, { field: 'id' })
+}
+
 /** @param {any} results @param {any} key @param {() => any} get */
 const define = (results, key, get) => Object.defineProperty(results, key, { get, enumerable: true, configurable: true })
 
@@ -128,4 +131,4 @@ function once(make) {
   return () => (made ??= { value: make() }).value
 }
 
-module.exports = { keyedSteps, stepsOf, submissionOf }
+module.exports = { expectNoId, keyedSteps, stepsOf, submissionOf }
