@@ -153,7 +153,7 @@ export interface ExecutionRequest {
     | 'ignore'
     | {
         /** Into this file alone, which is emptied before the start. */
-        readonly file: string
+        readonly file: string | URL
       }
     | undefined
   /**
@@ -170,7 +170,7 @@ export interface ExecutionRequest {
     | 'stdout'
     | {
         /** Into this file alone, which is emptied before the start. */
-        readonly file: string
+        readonly file: string | URL
       }
     | undefined
   /** Whether {@link Result.bytes} holds the output as bytes, for what is no text. Default: `false`. */
@@ -572,8 +572,9 @@ export interface Result {
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IDLE`: it printed nothing for {@link ExecutionRequest.idleTimeoutMs}.
    * - `LEASE_LOST`: its lease was not renewed in time: {@link ExecutionRequest.leaseMs}.
-   * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
-   *   command all the same. Or what feeds its input has failed, for which it was ended.
+   * - `IO`: something was lost on its way to or from a log or overflow file, a callback had not returned by the end and
+   *   did not see all output, or processes could not be ended; `error` says what. `status` is that of the command all
+   *   the same. Or what feeds its input has failed, for which it was ended.
    * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
   errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null
@@ -1181,7 +1182,8 @@ export interface PlanExecutionResult {
  * - `INVALID_CONFIG`: a field of the configuration is not as it must be; `field` says which one.
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
- * - `NOT_FINISHED`: the execution still runs or waits.
+ * - `NOT_FINISHED`: the execution still runs or waits; or what it has left running, or another host, still writes the
+ *   log that was to be deleted.
  * - `ALREADY_FINISHED`: what was to be cancelled, written to, or given a secret, has ended, or the lease that was to be
  *   renewed.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.

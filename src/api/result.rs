@@ -71,8 +71,9 @@ pub enum ResultErrorCode {
     Idle,
     /// Its lease was not renewed in time: [`ExecutionRequest::lease_ms`](crate::ExecutionRequest::lease_ms).
     LeaseLost,
-    /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
-    /// all the same. Or what feeds its input has failed, for which it was ended.
+    /// Something was lost on its way to or from a log or overflow file, a callback had not returned by the end and did not
+    /// see all output, or processes could not be ended; `error` says what. `status` is that of the command all the same. Or
+    /// what feeds its input has failed, for which it was ended.
     Io,
     /// The request of a step of a plan could not be made, or is not acceptable; `error` says why.
     InvalidStep,

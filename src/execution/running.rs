@@ -111,6 +111,7 @@ impl Running {
             raw: request.output_log_path.clone().map(AppendFile::new),
             overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
             own: [None, None],
+            attempt: 0,
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
@@ -297,7 +298,7 @@ impl Running {
             readers,
             &self.config,
             output,
-            self.writer.clone(),
+            self.writer.of_last_attempt(),
             self.handlers.clone(),
             self.keep_background,
         );

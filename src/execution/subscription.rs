@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -12,17 +13,20 @@ use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch};
 use crate::api::result::ExecutionResult;
 use crate::execution::settle::terminal_event;
 use crate::state::execution::Execution;
+use crate::state::listeners::Listener;
 
 /// The events of an execution from [`subscribe`](crate::ExecutionEngine::subscribe) on, its terminal one the last.
 ///
 /// Lines that are not taken yet hold the command back: it blocks on its pipe once that is full. To drop the
-/// subscription lets it go on; it does not end the execution.
+/// subscription lets it go on; it does not end the execution. Once the command has exited, one that takes nothing is given
+/// up.
 pub struct Subscription {
     items: UnboundedReceiver<Item>,
     /// What is left of the last batch, and the right to be the one on its way.
     lines: VecDeque<ExecutionEvent>,
     permit: Option<OwnedSemaphorePermit>,
     room: Arc<Semaphore>,
+    moved: Arc<Moved>,
     /// Dropped with it.
     _listening: Option<Listening>,
 }
@@ -42,9 +46,11 @@ impl Subscription {
     pub(crate) fn new(execution: &Arc<Execution>) -> Self {
         let (sender, items) = unbounded_channel();
         let room = Arc::new(Semaphore::new(1));
-        let listener = Arc::new(Listener {
+        let moved = Arc::<Moved>::default();
+        let listener = Arc::new(Sender {
             sender: sender.clone(),
             room: Arc::clone(&room),
+            moved: Arc::clone(&moved),
         });
         let listening = match Listening::to(execution, listener) {
             Ok(listening) => Some(listening),
@@ -59,13 +65,16 @@ impl Subscription {
             lines: VecDeque::new(),
             permit: None,
             room,
+            moved,
             _listening: listening,
         }
     }
 
-    /// The next event; `None` after the terminal one.
+    /// The next event; `None` after the terminal one. `None` without a terminal one: once the command had exited, nothing
+    /// was taken for [`ExecutionConfig::drain_max_ms`](crate::ExecutionConfig::drain_max_ms), and the rest was dropped.
     pub async fn next(&mut self) -> Option<ExecutionEvent> {
         loop {
+            self.moved.now();
             if let Some(line) = self.lines.pop_front() {
                 if self.lines.is_empty() {
                     self.permit = None;
@@ -90,20 +99,54 @@ impl Drop for Subscription {
     }
 }
 
+/// When something was handed over or taken last.
+struct Moved(Mutex<Instant>);
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl Moved {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Passes on what is told, one batch of lines at a time.
-struct Listener {
+struct Sender {
     sender: UnboundedSender<Item>,
     room: Arc<Semaphore>,
+    moved: Arc<Moved>,
 }
 
 #[async_trait]
-impl EventHandler for Listener {
+impl Listener for Sender {
+    fn behind_since(&self) -> Option<Instant> {
+        let is_behind = !self.room.is_closed() && self.room.available_permits() == 0;
+        is_behind.then(|| self.moved.last())
+    }
+
+    /// That the terminal event is missing tells it.
+    fn give_up(&self, _reason: &str) {
+        self.room.close();
+    }
+}
+
+#[async_trait]
+impl EventHandler for Sender {
     async fn on_event(&self, event: ExecutionEvent) {
         drop(self.sender.send(Item::Event(Box::new(event))));
     }
 
     async fn on_output(&self, batch: OutputBatch) {
         if let Ok(permit) = Arc::clone(&self.room).acquire_owned().await {
+            self.moved.now();
             drop(self.sender.send(Item::Output(batch, permit)));
         }
     }
@@ -117,14 +160,14 @@ impl EventHandler for Listener {
 pub(crate) struct Listening {
     execution: Arc<Execution>,
     /// The execution alone keeps it: until its end, which drops it.
-    listener: Weak<dyn EventHandler>,
+    listener: Weak<dyn Listener>,
 }
 
 impl Listening {
     /// To one that has ended nobody listens: its result is returned.
     pub fn to(
         execution: &Arc<Execution>,
-        listener: Arc<dyn EventHandler>,
+        listener: Arc<dyn Listener>,
     ) -> Result<Self, Arc<ExecutionResult>> {
         let has_ended = || execution.outcome.get().is_some();
         let weak = Arc::downgrade(&listener);
