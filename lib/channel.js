@@ -33,6 +33,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {(error: Error) => void} refused
  * @property {((result: () => any) => void) | undefined} [ended] is given what makes the result
  * @property {(() => void) | undefined} [forget] lets go of the signal
+ * @property {number} [token] of what may be fed
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  * @property {boolean} [over] it has ended
@@ -66,6 +67,7 @@ const handlersByKind = {
   Make: make,
   Bytes: bytes,
   Unfinished: unfinished,
+  Turn: () => {},
 }
 
 /** By the number that comes with a message. @type {((...values: any[]) => void)[]} */
@@ -443,6 +445,7 @@ function wantsOf(run, signal) {
 function submit(engine, run, { request, stdin, variables }, signal) {
   const wants = wantsOf(run, signal)
   const token = enter(runs, run)
+  if (run.source) run.token = token
   // Not as `begin` does, whose closure would cost each start a microsecond.
   try {
     if (signal) stopOnAbort(run, token, signal)
@@ -474,7 +477,7 @@ function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, si
   const steps = first === undefined ? 0 : wantsOf(first)
   const wants = { plan: wantsOf(run, signal), steps, reason: reasonIfAborted(signal) }
   const token = enter(runs, run)
-  const tokens = stepRuns.map((step) => enter(runs, step))
+  const tokens = stepRuns.map((step) => (step.token = enter(runs, step)))
   run.steps = tokens
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
@@ -483,7 +486,21 @@ function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, si
 }
 
 /**
- * Tells a run of an execution that was accepted before. Returns what ends that.
+ * Lets a source feed what was submitted with that token, and nothing else: its id may be that of another by then.
+ *
+ * @param {import('./input').Source} source
+ * @param {number} token
+ */
+function feed(source, token) {
+  return source.feed({
+    write: (chunk) => ask((question) => channel.feed(question, token, chunk)),
+    close: () => ask((question) => channel.endFeed(question, token)),
+    fail: (problem) => channel.failFeed(token, problem),
+  })
+}
+
+/**
+ * Tells a run of an execution that was accepted before. Returns what ends that, and what says that something was taken.
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
@@ -499,10 +516,11 @@ function subscribe(engine, run) {
     leave(runs, token)
     throw error
   }
-  return () => {
+  const end = () => {
     leave(runs, token)
     channel.unsubscribe(token)
   }
+  return { leave: end, touch: () => acknowledge(token, 0) }
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
@@ -516,4 +534,4 @@ const reasonIfAborted = (signal) => (signal?.aborted ? reasonOf(signal) : undefi
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)
 
-module.exports = { ask, open, submit, submitPlan, subscribe }
+module.exports = { ask, feed, open, submit, submitPlan, subscribe }

@@ -255,6 +255,34 @@ async fn a_subscription_that_is_not_read_holds_the_command_back_until_it_is_drop
 }
 
 #[tokio::test]
+async fn a_subscription_that_takes_nothing_once_the_command_has_exited_is_given_up() {
+    let (engine, dir) = engine_with(ExecutionConfig {
+        drain_max_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let go = dir.path().join("go");
+    let id = engine
+        .execute(held(&go, "seq 40000"))
+        .await
+        .expect("accepted");
+    let mut subscription = engine.subscribe(id).expect("known");
+    std::fs::write(&go, "").expect("a file");
+    while !matches!(
+        subscription.next().await,
+        Some(ExecutionEvent::Stdout { .. })
+    ) {}
+    let waited = engine.wait_for_completion(id);
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), waited).await;
+    let result = waited.expect("no wait for it").expect("known");
+    assert_eq!(result.status, ExecutionStatus::Completed);
+    assert_eq!((result.stdout_bytes, &result.error), (228_894, &None));
+    // What it has of the output, and no end.
+    let rest = all(subscription).await;
+    assert!(names(&rest).iter().all(|name| *name == "stdout"));
+    assert!(rest.len() < 40_000);
+}
+
+#[tokio::test]
 async fn a_subscription_sees_each_end_once_however_it_meets_it() {
     let (engine, _dir) = engine();
     for _ in 0..200 {

@@ -103,7 +103,8 @@ const failing: [string, () => unknown, string][] = [
   ['returns another id', () => ({ ...ok, id: '11111111-1111-4111-8111-111111111111' }), 'id: expected none'],
 ] // prettier-ignore
 
-test.each(failing)('a function that %s fails its step alone', async (_, request, message) => {
+test.each(failing)('a function that %s fails its step alone', async (what, request, words) => {
+  const message = what.startsWith('returns') ? `the function returned what is not acceptable: ${words}` : words
   const events: ExecutionEvent[] = []
   const plan = { steps: { made: { request: request as never }, other: ok, behind: { ...ok, dependsOn: ['made'] } } }
   const { status, results } = await newEngine().runPlan(plan, {
@@ -125,7 +126,9 @@ test('a request that is made is checked as any other: also its files', async () 
     },
   })
   expect(results[0]).toMatchObject({ status: 'failed', errorCode: 'INVALID_STEP' })
-  expect(results[0]!.error).toContain('expected a directory that exists')
+  expect(results[0]!.error).toMatch(
+    /^its request could not be made: the function returned what is not acceptable: .*expected a directory that exists/,
+  )
   // As anywhere else, this is no bad request, but a failed start.
   expect(results[1]).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED' })
 })

@@ -24,7 +24,8 @@ pub enum ErrorCode {
     /// No execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of a plan where
     /// that of an execution is due, or the other way round.
     NotFound,
-    /// The execution still runs or waits.
+    /// The execution still runs or waits; or what it has left running, or another host, still writes the log that was to be
+    /// deleted.
     NotFinished,
     /// What was to be cancelled, written to, or given a secret, has ended, or the lease that was to be renewed.
     AlreadyFinished,
@@ -90,6 +91,11 @@ pub enum ExecutionError {
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
     #[error("{0} has not finished")]
     NotFinished(Uuid),
+    /// The log of something that has finished was to be deleted, and is still written. Becomes `NOT_FINISHED`.
+    #[error(
+        "the log or an overflow file of {0} is still written, by what the command has left running or by another host: nothing was deleted"
+    )]
+    LogInUse(Uuid),
     /// What was to be cancelled, written to, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
     #[error("{0} has already finished")]
     AlreadyFinished(Uuid),
@@ -156,7 +162,7 @@ impl ExecutionError {
             Self::NotFound(_) | Self::NoLog(_) | Self::IsPlan(_) | Self::IsExecution(_) => {
                 ErrorCode::NotFound
             }
-            Self::NotFinished(_) => ErrorCode::NotFinished,
+            Self::NotFinished(_) | Self::LogInUse(_) => ErrorCode::NotFinished,
             Self::AlreadyFinished(_) | Self::LeaseEnded(_) => ErrorCode::AlreadyFinished,
             Self::DuplicateId { .. } => ErrorCode::DuplicateId,
             Self::ConcurrencyLimitReached { .. } => ErrorCode::ConcurrencyLimitReached,
@@ -187,6 +193,7 @@ impl ExecutionError {
             | Self::IsPlan(id)
             | Self::IsExecution(id)
             | Self::NotFinished(id)
+            | Self::LogInUse(id)
             | Self::AlreadyFinished(id)
             | Self::LeaseEnded(id)
             | Self::DuplicateId { id, .. } => Some(*id),

@@ -253,7 +253,7 @@ pub struct ExecutionRequest {
     pub working_dir: Option<PathBuf>,
     /// The permissions that files which the command makes do not get, such as `0o077`. Default: those of the host. On
     /// Linux; elsewhere it is refused.
-    #[cfg_attr(feature = "schema", schemars(range(max = 0o777)))]
+    #[cfg_attr(feature = "schema", schemars(range(max = 0o777), extend("x-kind" = "umask")))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
     /// How much the command gives way to others, from -20 (least) to 19 (most). Less than the host has is for the
@@ -497,9 +497,14 @@ impl ExecutionRequest {
     ///
     /// The first field that is not as it must be, with what was expected and what was found.
     pub fn validate(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
+        self.validate_openly(config)
+            .map_err(|error| error.hiding(text::hiding(&self.own_secrets())))
+    }
+
+    /// The same; what is wrong may tell a secret.
+    pub(crate) fn validate_openly(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
         check_secrets(&self.secrets)?;
         self.validate_rest(config)
-            .map_err(|error| error.hiding(text::hiding(&self.own_secrets())))
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
@@ -565,12 +570,14 @@ impl ExecutionRequest {
     fn check_idle_timeout(&self) -> Result<(), ValidationError> {
         let is_ignored = self.stdout == StdoutTarget::Ignore
             && matches!(self.stderr, StderrTarget::Ignore | StderrTarget::Stdout);
-        if self.idle_timeout_ms.is_some() && is_ignored {
-            let expected = "none, as nobody can tell whether output that is ignored is silent";
-            let found = "one";
-            return Err(ValidationError::new("idle_timeout_ms", expected, found));
+        match self.idle_timeout_ms {
+            Some(idle) if is_ignored => {
+                let expected = "none, as nobody can tell whether output that is ignored is silent";
+                let found = idle.to_string();
+                Err(ValidationError::new("idle_timeout_ms", expected, found))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn check_group(&self, groups: &BTreeMap<String, usize>) -> Result<(), ValidationError> {
@@ -604,7 +611,7 @@ impl ExecutionRequest {
     /// What the process is to be, other than the host, and what it is given.
     fn check_process(&self) -> Result<(), ValidationError> {
         if let Some(umask) = self.umask.filter(|umask| *umask > 0o777) {
-            let expected = "an integer from 0 to 511, that is 0o777";
+            let expected = "an integer from 0 to 511 (0o777), such as 0o077";
             return Err(ValidationError::new("umask", expected, umask.to_string()));
         }
         if let Some(nice) = self.nice.filter(|nice| !(-20..=19).contains(nice)) {
@@ -623,7 +630,7 @@ impl ExecutionRequest {
             Some(stdin) if !stdin.can_be_read_twice() => Err(ValidationError::new(
                 "stdin",
                 "with retry, text, bytes or a file, which every attempt can read",
-                "what can be read only once",
+                "a stream, or an input that is left open, which the first attempt would use up",
             )),
             _ => Ok(()),
         }
@@ -638,14 +645,19 @@ impl ExecutionRequest {
             }
         }
         if stdout.is_some() && stdout == stderr {
-            return Err(ValidationError::new(
-                "stderr.file",
-                "another file than that of stdout, or \"stdout\" instead of a file",
-                "the same",
-            ));
+            return Err(same_target());
         }
         Ok(())
     }
+}
+
+/// That both streams lead into one file.
+pub(crate) fn same_target() -> ValidationError {
+    ValidationError::new(
+        "stderr.file",
+        "another file than that of stdout, or \"stdout\" instead of a file",
+        "the same",
+    )
 }
 
 /// Checks what is to be masked.

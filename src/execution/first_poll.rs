@@ -71,3 +71,46 @@ impl Wake for Rest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+    use tokio::sync::oneshot;
+    use tokio::task::yield_now;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn what_is_woken_while_it_is_polled_or_later_is_gone_on_with() {
+        for pause in [Duration::ZERO, Duration::from_millis(20)] {
+            let (sender, done) = oneshot::channel();
+            poll_then_spawn(&Handle::current(), async move {
+                // Wakes itself at once.
+                yield_now().await;
+                sleep(pause).await;
+                drop(sender.send(()));
+            });
+            assert_eq!(timeout(SOON, done).await, Ok(Ok(())));
+        }
+    }
+
+    #[test]
+    fn what_waits_is_dropped_with_its_runtime() {
+        let build = || Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = build().expect("a runtime");
+        let (held, dropped) = oneshot::channel::<()>();
+        poll_then_spawn(runtime.handle(), async move {
+            sleep(Duration::from_secs(600)).await;
+            drop(held);
+        });
+        drop(runtime);
+        let other = build().expect("another runtime");
+        let ended = other.block_on(async { timeout(SOON, dropped).await });
+        assert!(matches!(ended, Ok(Err(_))), "{ended:?}");
+    }
+}

@@ -42,7 +42,7 @@ impl Running {
             let slot = self.next_turn(again, next, delay, &attempted.result).await;
             attempted = match slot {
                 Ok(slot) => {
-                    self.writer.forget_overflow().await;
+                    self.writer.begin_attempt().await;
                     let begun = begin_again(self, again, slot).await;
                     self.attempt(begun).await
                 }

@@ -80,7 +80,7 @@ impl<'a> Collector<'a> {
         config: &ExecutionConfig,
     ) -> Result<Option<Arc<SecretSet>>, ValidationError> {
         let secrets = self.collect(request, |error| error)?;
-        let valid = request.validate(config);
+        let valid = request.validate_openly(config);
         valid.map_err(|error| match &secrets {
             Some(secrets) => secrets.hide_in(error),
             None => error,

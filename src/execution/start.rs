@@ -92,7 +92,10 @@ impl Start {
                 Err(unresolved @ Unresolved::Invalid(_)) if turn.is_made => {
                     // With the error the slot is given back: who is told of it may want it at once.
                     drop(slot);
-                    Begun::Invalid(in_words(unresolved))
+                    Begun::Invalid(format!(
+                        "its request could not be made: the function returned what is not acceptable: {}",
+                        in_words(unresolved)
+                    ))
                 }
                 resolved => {
                     let resolved = resolved.map_err(in_words);

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -12,13 +13,15 @@ use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputStream}
 use crate::api::result::ExecutionResult;
 use crate::execution::settle::terminal_event;
 use crate::state::execution::Execution;
+use crate::state::listeners::Listener;
 
 /// The events of an execution from [`subscribe`](crate::ExecutionEngine::subscribe) on, or all of them from
 /// [`execute_subscribed`](crate::ExecutionEngine::execute_subscribed) and
 /// [`execute_plan_subscribed`](crate::ExecutionEngine::execute_plan_subscribed). The terminal one is the last.
 ///
 /// Lines that are not taken yet hold the command back: it blocks on its pipe once that is full. To drop the
-/// subscription lets it go on; it does not end the execution. Nothing is lost if one of its futures is dropped.
+/// subscription lets it go on; it does not end the execution. Once the command has exited, one that takes nothing is given
+/// up. Nothing is lost if one of its futures is dropped.
 pub struct Subscription {
     items: UnboundedReceiver<Item>,
     subject: Subject,
@@ -28,6 +31,7 @@ pub struct Subscription {
     lines: VecDeque<ExecutionEvent>,
     permit: Option<OwnedSemaphorePermit>,
     room: Arc<Semaphore>,
+    moved: Arc<Moved>,
     /// Dropped with it.
     listening: Option<Listening>,
 }
@@ -74,9 +78,10 @@ impl Subscription {
     }
 
     /// And the handler that is told what it gives.
-    pub(crate) fn with_handler(subject: Subject) -> (Self, Arc<Listener>) {
+    pub(crate) fn with_handler(subject: Subject) -> (Self, Arc<Sender>) {
         let (sender, items) = unbounded_channel();
         let room = Arc::new(Semaphore::new(1));
+        let moved = Arc::<Moved>::default();
         let subscription = Self {
             items,
             subject,
@@ -84,14 +89,22 @@ impl Subscription {
             lines: VecDeque::new(),
             permit: None,
             room: Arc::clone(&room),
+            moved: Arc::clone(&moved),
             listening: None,
         };
-        (subscription, Arc::new(Listener { sender, room }))
+        let sender = Sender {
+            sender,
+            room,
+            moved,
+        };
+        (subscription, Arc::new(sender))
     }
 
-    /// The next event; `None` after the terminal one.
+    /// The next event; `None` after the terminal one. `None` without a terminal one: once the command had exited, nothing
+    /// was taken for [`ExecutionConfig::drain_max_ms`](crate::ExecutionConfig::drain_max_ms), and the rest was dropped.
     pub async fn next(&mut self) -> Option<ExecutionEvent> {
         loop {
+            self.moved.now();
             if let Some(line) = self.next_line() {
                 return Some(line);
             }
@@ -158,20 +171,54 @@ impl Drop for Subscription {
     }
 }
 
+/// When something was handed over or taken last.
+struct Moved(Mutex<Instant>);
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl Moved {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Passes on what is told, one batch of lines at a time.
-pub(crate) struct Listener {
+pub(crate) struct Sender {
     sender: UnboundedSender<Item>,
     room: Arc<Semaphore>,
+    moved: Arc<Moved>,
 }
 
 #[async_trait]
-impl EventHandler for Listener {
+impl Listener for Sender {
+    fn behind_since(&self) -> Option<Instant> {
+        let is_behind = !self.room.is_closed() && self.room.available_permits() == 0;
+        is_behind.then(|| self.moved.last())
+    }
+
+    /// That the terminal event is missing tells it.
+    fn give_up(&self, _reason: &str) {
+        self.room.close();
+    }
+}
+
+#[async_trait]
+impl EventHandler for Sender {
     async fn on_event(&self, event: ExecutionEvent) {
         drop(self.sender.send(Item::Event(Box::new(event))));
     }
 
     async fn on_output(&self, batch: OutputBatch) {
         if let Ok(permit) = Arc::clone(&self.room).acquire_owned().await {
+            self.moved.now();
             drop(self.sender.send(Item::Output(batch, permit)));
         }
     }
@@ -189,14 +236,14 @@ impl EventHandler for Listener {
 pub(crate) struct Listening {
     execution: Arc<Execution>,
     /// The execution alone keeps it: until its end, which drops it.
-    listener: Weak<dyn EventHandler>,
+    listener: Weak<dyn Listener>,
 }
 
 impl Listening {
     /// To one that has ended nobody listens: its result is returned.
     pub fn to(
         execution: &Arc<Execution>,
-        listener: Arc<dyn EventHandler>,
+        listener: Arc<dyn Listener>,
     ) -> Result<Self, Arc<ExecutionResult>> {
         let has_ended = || execution.outcome.get().is_some();
         let weak = Arc::downgrade(&listener);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use napi::bindgen_prelude::{Function, Uint8Array};
 use napi::threadsafe_function::{
@@ -12,14 +12,17 @@ use napi::{Either, Env, Status, check_status, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
+use super::answer::answer_to;
 use super::error::Failure;
-use super::message::{Args, Message};
-use super::request::parse_request;
+use super::message::{Args, Message, Value};
+use super::request::{bytes, parse_request};
 use super::window::Window;
 use crate::api::error::ExecutionError;
 use crate::api::request::ExecutionRequest;
+use crate::execution::input;
 use crate::execution::subscription::Listening;
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::execution::Execution;
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
 type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;
@@ -30,6 +33,8 @@ pub(super) struct Shared {
     queue: OnceLock<Queue>,
     closed: AtomicBool,
     live: Mutex<HashMap<u32, Live>>,
+    /// What may be fed from JavaScript, by its token: an id may be that of another execution by then.
+    fed: Mutex<HashMap<u32, Weak<Execution>>>,
     questions: Mutex<Questions>,
 }
 
@@ -105,6 +110,20 @@ impl Shared {
         }
     }
 
+    fn fed(&self) -> MutexGuard<'_, HashMap<u32, Weak<Execution>>> {
+        self.fed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets an execution be fed until it is forgotten.
+    pub fn feeds(&self, token: u32, execution: &Arc<Execution>) {
+        self.fed().insert(token, Arc::downgrade(execution));
+    }
+
+    /// What was submitted with that token, while it may be fed.
+    pub fn fed_by(&self, token: u32) -> Option<Arc<Execution>> {
+        self.fed().get(&token)?.upgrade()
+    }
+
     /// Keeps a subscription until it is forgotten.
     pub fn keep(&self, token: u32, listening: Listening) {
         let unknown = match self.live().get_mut(&token) {
@@ -118,6 +137,7 @@ impl Shared {
     /// Returns whether it was known.
     pub fn forget(&self, token: u32) -> bool {
         // Dropped without the lock: with a subscription goes its handler, which looks here again.
+        self.fed().remove(&token);
         let forgotten = self.live().remove(&token);
         forgotten.is_some()
     }
@@ -172,6 +192,14 @@ impl Shared {
             live.window.close();
             live.stop.ask(its_environment_ended());
         }
+    }
+}
+
+/// Of what is fed, and has ended.
+fn has_ended() -> ExecutionError {
+    ExecutionError::Io {
+        context: "the input of what has ended".into(),
+        source: std::io::ErrorKind::BrokenPipe.into(),
     }
 }
 
@@ -248,6 +276,45 @@ impl Channel {
             None => Err(error.unwrap_or_default()),
         };
         drop(waiting.send(made));
+    }
+
+    /// Settles `question` once all of it is in the pipe to what was submitted with `token`.
+    #[napi(catch_unwind)]
+    pub fn feed(&self, question: u32, token: u32, data: Either<String, Uint8Array>) {
+        let (shared, data) = (Arc::clone(&self.shared), bytes(data));
+        answer_to(&self.shared, question, move || {
+            let fed = shared.fed_by(token).map(|fed| input::write(&fed, data));
+            async move {
+                match fed {
+                    Some(written) => written.await.map(|()| Value::Undefined),
+                    None => Err(has_ended()),
+                }
+            }
+        });
+    }
+
+    /// Settles `question` once the input of what was submitted with `token` has ended.
+    #[napi(catch_unwind)]
+    pub fn end_feed(&self, question: u32, token: u32) {
+        let shared = Arc::clone(&self.shared);
+        answer_to(&self.shared, question, move || {
+            let fed = shared.fed_by(token).map(|fed| input::close(&fed));
+            async move {
+                match fed {
+                    Some(closed) => closed.await.map(|()| Value::Undefined),
+                    None => Err(has_ended()),
+                }
+            }
+        });
+    }
+
+    /// Ends what was submitted with `token`, because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_feed(&self, token: u32, problem: String) {
+        // What is not known any more has ended.
+        if let Some(fed) = self.shared.fed_by(token) {
+            input::fail(&fed, problem);
+        }
     }
 
     /// Ends a subscription: nobody waits for what it has not taken.

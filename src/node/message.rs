@@ -46,6 +46,8 @@ pub enum Told {
     Unfinished,
     /// That another attempt follows.
     Retrying,
+    /// Nothing: that it comes shows that the thread is not busy with something else.
+    Turn,
 }
 
 /// What is told.
@@ -121,6 +123,10 @@ pub(super) enum Message {
         step: usize,
         question: u32,
     },
+    Turn {
+        token: u32,
+        window: Arc<Window>,
+    },
 }
 
 /// A value of JavaScript.
@@ -175,6 +181,9 @@ impl Message {
         | Self::Unfinished { size, window, .. } = &self
         {
             window.receive(*size);
+        }
+        if let Self::Turn { window, .. } = &self {
+            window.pass(1);
         }
         self
     }
@@ -265,6 +274,7 @@ impl Message {
                 let values = result.map_or_else(|| filled_up([]), |result| *result);
                 (Told::Ended, token, values)
             }
+            Self::Turn { token, .. } => (Told::Turn, token, filled_up([])),
             Self::Accepted { token } => (Told::Accepted, token, filled_up([])),
             Self::Settled { token, outcome } => {
                 let values = match outcome {
