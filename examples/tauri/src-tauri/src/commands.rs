@@ -91,7 +91,10 @@ pub async fn follow(
 
 /// The page has taken a message of a channel; the next one may come.
 #[tauri::command]
-#[expect(clippy::needless_pass_by_value, reason = "it is called by generated code")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is called by generated code"
+)]
 pub fn taken(deliveries: State<'_, Deliveries>, channel: u32) {
     deliveries.taken(channel);
 }

@@ -101,3 +101,38 @@ impl Drop for Delivery<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use execution_engine::{Command, ExecutionConfig, ExecutionEngine, ExecutionRequest};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_that_has_left_holds_nobody_up() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = ExecutionConfig {
+            log_dir: dir.path().join("logs"),
+            ..ExecutionConfig::default()
+        };
+        let engine = ExecutionEngine::new(config).expect("a configuration");
+        let line = "line=$(head -c 200000 /dev/zero | tr '\\0' x); for i in $(seq 50); do echo $line; done";
+        let request = ExecutionRequest::new(Command::shell(line));
+        let (id, events) = engine.execute_subscribed(request).await.expect("accepted");
+        let deliveries = Deliveries::default();
+        // Nobody acknowledges anything.
+        let page = Channel::new(|_| Ok(()));
+        let delivered = deliveries.events(events, &page);
+        let leave = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let status = engine.get_status(id).await.expect("known");
+            assert_eq!(status.as_str(), "running");
+            deliveries.leave_all();
+        };
+        tokio::join!(delivered, leave);
+        let result = engine.wait_for_completion(id).await.expect("known");
+        assert!(result.success);
+    }
+}
