@@ -12,8 +12,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use execution_engine::{
-    ExecutionEngine, ExecutionError, ExecutionFilter, ExecutionRequest, ExecutionSummary, LogPage,
-    Subscription,
+    ExecutionEngine, ExecutionError, ExecutionFilter, ExecutionRequest, ExecutionStatus,
+    ExecutionSummary, LogPage, Subscription,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -96,10 +96,24 @@ async fn start(
     Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
 }
 
+/// Which executions are listed.
+#[derive(Deserialize)]
+struct Wanted {
+    status: Option<ExecutionStatus>,
+    source: Option<String>,
+    limit: Option<usize>,
+}
+
 async fn list(
     State(service): State<Service>,
-    Query(filter): Query<ExecutionFilter>,
+    Query(wanted): Query<Wanted>,
 ) -> Json<Vec<ExecutionSummary>> {
+    let filter = ExecutionFilter {
+        status: wanted.status,
+        source: wanted.source,
+        limit: wanted.limit,
+        ..ExecutionFilter::default()
+    };
     Json(service.engine.list_executions(&filter).await)
 }
 
