@@ -33,15 +33,22 @@ function takeEvents(events) {
   render()
 }
 
+/** Does something, and says where it was refused. A defect of the page is told in the same place. */
 async function attempt(work) {
-  byId('problem').textContent = ''
+  tell('')
   try {
     return await work()
   } catch (refusal) {
-    byId('problem').textContent = refusal.message ?? String(refusal)
+    tell(refusal)
     return undefined
   }
 }
+
+function tell(problem) {
+  byId('problem').textContent = problem.message ?? String(problem)
+}
+window.addEventListener('error', ({ message }) => tell(message))
+window.addEventListener('unhandledrejection', ({ reason }) => tell(reason))
 
 async function start(line) {
   const request = { command: { type: 'shell', command: line }, metadata: { source: 'page' } }
@@ -62,6 +69,7 @@ const examplePlan = () => ({
 async function resume({ id, status, command }) {
   const run = known(id)
   run.begin(status, command)
+  render()
   const lines = channel((entries) => {
     for (const entry of entries) run.takeEntry(entry)
     render()

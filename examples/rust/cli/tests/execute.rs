@@ -112,7 +112,7 @@ impl Running {
 #[test]
 fn what_a_command_prints_is_passed_on_stream_by_stream() {
     let (code, stdout, stderr) = ended(&["run", "--shell", "seq 5000; echo no >&2; exit 7"]);
-    let expected: String = (1..=5000).map(|n| format!("{n}\n")).collect();
+    let expected: String = (1..=5000).map(|n| n.to_string() + "\n").collect();
     assert_eq!((code, stdout, stderr), (Some(7), expected, "no\n".into()));
     assert_eq!(
         ended(&["run", "--", "printf", "%s|", "a b", "-c"]).1,

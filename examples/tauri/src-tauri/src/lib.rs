@@ -19,8 +19,11 @@ use delivery::Deliveries;
 pub fn run() {
     let app = with_commands(tauri::Builder::default())
         .setup(|app| {
+            let logs = app.path().app_log_dir()?;
+            // The engine makes its own directory, but not those above it.
+            std::fs::create_dir_all(&logs)?;
             let config = ExecutionConfig {
-                log_dir: app.path().app_log_dir()?.join("executions"),
+                log_dir: logs.join("executions"),
                 max_queued_executions: 100,
                 ..ExecutionConfig::default()
             };
