@@ -75,7 +75,8 @@ async function resume({ id, status, command }) {
     render()
   })
   await attempt(() => invoke('follow', { id, from: run.offset, onLines: lines }))
-  const [now] = (await invoke('list', {})).filter((summary) => summary.id === id)
+  const list = await invoke('list', {})
+  const now = list.find((summary) => summary.id === id)
   if (now !== undefined) run.begin(now.status, now.command)
   render()
 }
