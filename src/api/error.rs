@@ -155,7 +155,9 @@ impl ExecutionError {
         self.kind().as_str()
     }
 
-    fn kind(&self) -> ErrorCode {
+    /// The same as [`ExecutionError::code`], to be matched.
+    #[must_use]
+    pub fn kind(&self) -> ErrorCode {
         match self {
             Self::Validation(_) => ErrorCode::Validation,
             Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
