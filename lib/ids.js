@@ -2,7 +2,9 @@
 
 // New ids, of Rust: to load `node:crypto` takes longer than the rest of this package.
 
-const { newIds } = require('./native').NativeEngine
+const native = require('./native')
+
+const { newIds } = native.NativeEngine
 
 /** How long one is. */
 const LENGTH = 36

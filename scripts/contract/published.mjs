@@ -52,10 +52,10 @@ function spelled(schema, isPassed) {
 /** Words with a description each, as a list of words: a validator says then which ones there are. @param {Schema} schema */
 function asEnum({ oneOf, ...rest }) {
   if (!oneOf?.every((/** @type {Schema} */ one) => one.const !== undefined)) return oneOf ? { ...rest, oneOf } : rest
-  const meanings = oneOf.map(({ const: word, description }) => `\`${word}\`: ${description}`)
+  const meanings = oneOf.map((/** @type {Schema} */ { const: word, description }) => `\`${word}\`: ${description}`)
   return {
     type: 'string',
-    enum: oneOf.map((one) => one.const),
+    enum: oneOf.map((/** @type {Schema} */ one) => one.const),
     description: [rest.description, ...meanings].join('\n'),
   }
 }
