@@ -58,7 +58,7 @@ export interface PlanRunOptions {
 /**
  * A plan whose steps are run by the caller's own function: on other machines, say, or in tests. What is to run when, what is
  * skipped and why, what a failure, a cancel, a deadline and a lease mean, and what is told of all that, is as in
- * {@link ExecutionEngine.runPlan}. It begins at once, behind the call that made it.
+ * `runPlan` of an engine. It begins at once, behind the call that made it.
  *
  * The steps take no slots: of what may run, all is started, as far as `maxConcurrency` allows. A step has the id that its
  * request says, else that of {@link stepId}: the same plan has the same ids, also after a restart.
@@ -76,7 +76,7 @@ export interface PlanRunOptions {
  * ```
  */
 export class PlanRun {
-  /** @throws `ExecutionError` for what {@link checkPlan} refuses, and for options that are none. */
+  /** @throws `ExecutionError` for what `checkPlan` refuses, and for options that are none. */
   constructor(plan: ExecutionPlan, options: PlanRunOptions)
   /** The id of the plan. */
   readonly id: string

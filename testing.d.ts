@@ -74,8 +74,9 @@ export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => b
 /** What a command does, or what says it for a request. */
 export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
 
-/** What an engine has. */
-export interface FakeEngine extends ExecutionEngine {}
+/** All that an engine has. */
+declare const StandIn: new (config?: ExecutionConfig) => ExecutionEngine
+
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
@@ -97,7 +98,7 @@ export interface FakeEngine extends ExecutionEngine {}
  * console.log(engine.requests.length) // 1
  * ```
  */
-export class FakeEngine {
+export class FakeEngine extends StandIn {
   /** @throws `ExecutionError` `INVALID_CONFIG`, with the `field`. */
   constructor(config?: ExecutionConfig)
 

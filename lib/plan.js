@@ -75,6 +75,12 @@ const numbered = (step, index) => [index, step]
 const keyedSteps = (plan) =>
   plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
 
+/** What of a step is no request. */
+const OF_STEP = new Set(['when', 'allowFailure', 'dependsOn'])
+
+/** The request of a step, as it was passed. @param {any} step */
+const requestOf = (step) => Object.fromEntries(Object.entries(step).filter(([key]) => !OF_STEP.has(key)))
+
 /** The steps of a plan that was checked. @param {any} plan @returns {any[]} */
 const stepsOf = (plan) => keyedSteps(plan).map(([, step]) => step)
 
@@ -142,4 +148,4 @@ function once(make) {
   return () => (made ??= { value: make() }).value
 }
 
-module.exports = { expectNoId, keyedSteps, stepsOf, submissionOf }
+module.exports = { expectNoId, keyedSteps, requestOf, stepsOf, submissionOf }

@@ -9,7 +9,7 @@ const { checkRequest, defaultPatterns, hide, preparedPlan } = require('../checke
 const { describe } = require('../checkers')
 const { ExecutionError, messageOf, seenFrom } = require('../error')
 const { call } = require('../lines')
-const { expectNoId, keyedSteps } = require('../plan')
+const { expectNoId, keyedSteps, requestOf } = require('../plan')
 const { withMembers } = require('../result')
 const { valueOf } = require('../shape')
 const { iso } = require('../time')
@@ -21,7 +21,7 @@ const { snapshot } = require('./snapshot')
 /** How long the result waits for who is told of the plan, as that of an engine does, in milliseconds. */
 const PATIENCE = 2_000
 
-const FINAL = ['completed', 'failed', 'cancelled', 'timeout', 'skipped']
+const FINAL = new Set(['completed', 'failed', 'cancelled', 'timeout', 'skipped'])
 
 /**
  * What is known of a step.
@@ -166,7 +166,7 @@ class PlanRun {
         const { id, key, request, stop } = stepAt(index)
         const about = { id, step: key, index, planId: this.id, signal: stop.signal }
         const result = await this.#options.run(request, about)
-        if (FINAL.includes(result?.status)) return result
+        if (FINAL.has(result?.status)) return result
         throw new TypeError(`run: expected the result of an execution, found ${describe(result)}`)
       },
       make: async (index, results) => this.#make(stepAt(index), results),
@@ -246,13 +246,14 @@ class PlanRun {
  */
 function stepsOf(plan, checked, told, withSecrets) {
   const copies = keyedSteps(checked)
-  return keyedSteps(plan).map(([key, { when, allowFailure, dependsOn, ...given }], index) => {
+  return keyedSteps(plan).map(([key, step], index) => {
+    const given = requestOf(step)
     const { id, command } = /** @type {import('../../index').CheckedStep} */ (told.steps[index])
     const make = typeof given.request === 'function' ? given.request : undefined
     return {
       id,
       key,
-      mayFail: allowFailure === true,
+      mayFail: step.allowFailure === true,
       request: make === undefined ? { ...withSecrets(given), id } : undefined,
       make,
       command,

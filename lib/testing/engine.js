@@ -10,7 +10,7 @@ const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
 const { whileChecking } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, messageOf, seenFrom } = require('../error')
-const { expectNoId, keyedSteps } = require('../plan')
+const { expectNoId, keyedSteps, requestOf } = require('../plan')
 const { pathOf } = require('../plans/path')
 const { snapshot } = require('../plans/snapshot')
 const { toConfig } = require('../result')
@@ -221,12 +221,12 @@ class FakeEngine {
     })
     const steps = entries.map(({ key, step, isMade, path, secrets, copy }) => {
       const place = { planId: plan.id, step: key }
-      const { allowFailure: mayFail = false, when, dependsOn, ...own } = step
+      const own = requestOf(step)
       const request = this.#recorded(isMade ? {} : copy, isMade ? {} : own, `${path}id`)
       const execution = isMade
         ? this.#executionOf(request, secrets, {}, listeners, place)
         : this.#scripted(request, secrets, listeners, place)
-      return { key, mayFail, execution, make: isMade ? step.request : undefined }
+      return { key, mayFail: step.allowFailure === true, execution, make: isMade ? step.request : undefined }
     })
     const known = steps.filter(({ make }) => make === undefined)
     this.requests.push(...known.map(({ execution }) => execution.request))
