@@ -503,7 +503,7 @@ impl Submission {
                 channel.forget(token);
             })?;
         if let Some(execution) = submitted.filter(|_| is_fed) {
-            channel.feeds(token, &execution);
+            channel.feeds_if_live(token, &execution);
         }
         Ok(())
     }
