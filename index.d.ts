@@ -1211,7 +1211,8 @@ export interface PlanExecutionResult {
  * - `ALREADY_INITIALIZED`: the global engine exists.
  * - `NOT_INITIALIZED`: the global engine does not exist yet.
  * - `SHUT_DOWN`: the engine has been shut down.
- * - `IO`: a log could not be read, or an input not be written to.
+ * - `IO`: a log could not be read, or an input not be written to; or a subscription was given up, as nothing was taken
+ *   of it.
  * - `INTERNAL`: a defect of the engine.
  */
 export type ErrorCode =

@@ -10,7 +10,6 @@ const { checkPlan, checkRequest } = require('./lib/checked')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
-const { newId } = require('./lib/ids')
 const { stepsOf, submissionOf } = require('./lib/plan')
 const { quote, quotePowerShell } = require('./lib/quote')
 const { toConfig, toLogPage, toPlanResult, toResult, toSummary } = require('./lib/result')
@@ -24,6 +23,9 @@ const { parse, stringify } = JSON
 /** @typedef {import('./index').ExecutionPlan} ExecutionPlan */
 /** @typedef {import('./index').ExecuteOptions} ExecuteOptions */
 /** @typedef {import('./index').ExecutionResult} ExecutionResult */
+
+/** Of Rust: to load `node:crypto` takes longer than the rest of this package. */
+const { newId } = native.NativeEngine
 
 /** @param {import('./binding').Answer} answer */
 function unwrap(answer) {

@@ -13,7 +13,7 @@ const { parse, stringify } = JSON
 // The addon is loaded when it is first needed.
 const native = () => require('./native').NativeEngine
 const environment = () => require('./environment')
-const newId = () => require('./ids').newId()
+const newId = () => native().newId()
 
 /** @param {import('../binding').Answer} answer */
 function unwrap(answer) {

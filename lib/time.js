@@ -13,7 +13,7 @@ const iso = (at) => new Date(at).toISOString()
  */
 const inMillis = (time) => (time[19] === '.' ? `${time.slice(0, 23)}Z` : `${time.slice(0, 19)}.000Z`)
 
-/** @param {string | null | undefined} time */
-const inMillisOrNull = (time) => (time ? inMillis(time) : null)
+/** @param {string | null} time */
+const inMillisOrNull = (time) => (time === null ? null : inMillis(time))
 
 module.exports = { inMillis, inMillisOrNull, iso }

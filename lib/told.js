@@ -14,18 +14,18 @@ const readResult = (found, stdout, stderr, bytes) => ({
   id: found.id,
   status: found.status,
   success: found.success,
-  exitCode: found.exit_code ?? null,
-  signal: found.signal ?? null,
+  exitCode: found.exit_code,
+  signal: found.signal,
   stdout,
   stderr,
   bytes,
   stdoutBytes: found.stdout_bytes,
   stderrBytes: found.stderr_bytes,
   truncated: found.truncated,
-  stdoutOverflowFile: found.stdout_overflow_file ?? null,
-  stderrOverflowFile: found.stderr_overflow_file ?? null,
+  stdoutOverflowFile: found.stdout_overflow_file,
+  stderrOverflowFile: found.stderr_overflow_file,
   command: found.command,
-  pid: found.pid ?? null,
+  pid: found.pid,
   startedAt: inMillisOrNull(found.started_at),
   completedAt: inMillis(found.completed_at),
   durationMs: found.duration_ms,
@@ -33,13 +33,13 @@ const readResult = (found, stdout, stderr, bytes) => ({
   forced: found.forced,
   leftoverProcesses: found.leftover_processes,
   survivors: found.survivors,
-  usage: found.usage ? readCpuUsage(found.usage) : null,
-  logPath: found.log_path ?? null,
-  error: found.error ?? null,
-  errorCode: found.error_code ?? null,
-  planId: found.plan_id ?? null,
-  step: found.step ?? null,
-  cancelReason: found.cancel_reason ?? null,
+  usage: found.usage && readCpuUsage(found.usage),
+  logPath: found.log_path,
+  error: found.error,
+  errorCode: found.error_code,
+  planId: found.plan_id,
+  step: found.step,
+  cancelReason: found.cancel_reason,
   attempts: found.attempts.map(readAttempt),
   metadata: readMetadata(found.metadata),
 })
@@ -53,11 +53,11 @@ const readCpuUsage = (found) => ({ userCpuMs: found.user_cpu_ms, systemCpuMs: fo
  * @param {any} found
  */
 const readAttempt = (found) => ({
-  exitCode: found.exit_code ?? null,
-  signal: found.signal ?? null,
+  exitCode: found.exit_code,
+  signal: found.signal,
   startedAt: inMillisOrNull(found.started_at),
   durationMs: found.duration_ms,
-  error: found.error ?? null,
+  error: found.error,
 })
 
 /**
@@ -77,10 +77,10 @@ const readSummary = (found) => ({
   status: found.status,
   command: found.command,
   startedAt: inMillisOrNull(found.started_at),
-  durationMs: found.duration_ms ?? null,
+  durationMs: found.duration_ms,
   metadata: readMetadata(found.metadata),
-  planId: found.plan_id ?? null,
-  step: found.step ?? null,
+  planId: found.plan_id,
+  step: found.step,
 })
 
 /**

@@ -150,11 +150,9 @@ function readerOf(name, schema, isRequired, names) {
   if (!isRequired) return `...(${found} === undefined ? {} : { ${key}: ${found} })`
   if (type.format === 'date-time') return `${key}: ${isNullable ? 'inMillisOrNull' : 'inMillis'}(${found})`
   const one = readerOfReference(type, names)
-  if (one !== undefined) return `${key}: ${isNullable ? `${found} ? ${one}(${found}) : null` : `${one}(${found})`}`
+  if (one !== undefined) return `${key}: ${isNullable ? `${found} && ` : ''}${one}(${found})`
   const each = type.items && readerOfReference(type.items, names)
-  if (each !== undefined) return `${key}: ${found}.map(${each})`
-  // Of a result, what is `null` does not come with the JSON.
-  return `${key}: ${found}${isNullable ? ' ?? null' : ''}`
+  return each === undefined ? `${key}: ${found}` : `${key}: ${found}.map(${each})`
 }
 
 /** @param {Schema} schema @param {string[]} names */

@@ -39,7 +39,7 @@ pub enum ErrorCode {
     NotInitialized,
     /// The engine has been shut down.
     ShutDown,
-    /// A log could not be read, or an input not be written to.
+    /// A log could not be read, or an input not be written to; or a subscription was given up, as nothing was taken of it.
     Io,
     /// A defect of the engine.
     Internal,

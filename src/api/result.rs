@@ -1,12 +1,11 @@
 //! How an execution ended, and what is told of it meanwhile.
 
-#[cfg(feature = "node")]
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::api::output::{OutputBytes, OutputOrder};
@@ -104,25 +103,22 @@ pub struct ExecutionResult {
     /// Whether `status` is `completed`.
     pub success: bool,
     /// The exit code of the command. `null` if a signal ended it, or if it was not started.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub exit_code: Option<i64>,
     /// The signal that ended the command, such as `SIGTERM`, or `null`. It is never told as 128 + n in the exit code.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub signal: Option<String>,
     /// What was printed to standard output, trailing newline included, up to
     /// [`ExecutionConfig::max_output_size_bytes`](crate::ExecutionConfig::max_output_size_bytes). Invalid UTF-8 becomes
     /// U+FFFD.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_apart"))]
+    #[serde(serialize_with = "unless_apart")]
     #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
     pub stdout: String,
     /// What was printed to standard error, as [`ExecutionResult::stdout`].
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_apart"))]
+    #[serde(serialize_with = "unless_apart")]
     #[cfg_attr(feature = "schema", schemars(extend("x-apart" = true)))]
     pub stderr: String,
     /// Both streams as bytes, exactly as far as `stdout` and `stderr` hold them, where
     /// [`ExecutionRequest::keep_bytes`](crate::ExecutionRequest::keep_bytes) asks for that; else `null`.
-    #[serde(default)]
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_apart"))]
+    #[serde(default, serialize_with = "none_if_apart")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<u8>>", extend("x-apart" = true, "x-typescript" = "OutputBytes")))]
     pub bytes: Option<OutputBytes>,
     /// The order in which both were read, for [`ExecutionResult::all`].
@@ -137,19 +133,15 @@ pub struct ExecutionResult {
     pub truncated: bool,
     /// The file with the rest of standard output, or `null`. Only with the strategy `stream_to_file`.
     #[serde(serialize_with = "path_or_none_as_text")]
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub stdout_overflow_file: Option<PathBuf>,
     /// The file with the rest of standard error, or `null`. Only with the strategy `stream_to_file`.
     #[serde(serialize_with = "path_or_none_as_text")]
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub stderr_overflow_file: Option<PathBuf>,
     /// The command, shell-quoted, for display.
     pub command: String,
     /// The process id of the command, or `null` if it was not started.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub pid: Option<u32>,
     /// When the process was started, in UTC, or `null` if it was not.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub started_at: Option<DateTime<Utc>>,
     /// When the execution ended, in UTC.
     pub completed_at: DateTime<Utc>,
@@ -172,27 +164,20 @@ pub struct ExecutionResult {
     pub survivors: Vec<u32>,
     /// The processor time of the command and of what it has waited for; on Windows, of all that it has started. `null`
     /// where there was no process, or nobody knows.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub usage: Option<CpuUsage>,
     /// The log file, or `null` if nothing was logged.
     #[serde(serialize_with = "path_or_none_as_text")]
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub log_path: Option<PathBuf>,
     /// What went wrong, in words, or `null`.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub error: Option<String>,
     /// What went wrong beyond the exit of the command, for programs, or `null`.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub error_code: Option<ResultErrorCode>,
     /// The plan that it was a step of, or `null`.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub plan_id: Option<Uuid>,
     /// Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub step: Option<StepKey>,
     /// Why it was cancelled: what whoever did it gave as the reason, or what the engine says where it did it itself; of a
     /// step, also that of its plan. `null` if there is no reason, or if it was not cancelled.
-    #[cfg_attr(feature = "node", serde(skip_serializing_if = "is_left_out"))]
     pub cancel_reason: Option<String>,
     /// Of a request with [`ExecutionRequest::retry`](crate::ExecutionRequest::retry) each attempt, the first one included;
     /// else empty. What the rest of the result tells of output, exit and process is that of the last one;
@@ -235,31 +220,32 @@ pub struct ExecutionAttempt {
 
 #[cfg(feature = "node")]
 impl ExecutionResult {
-    /// Writes it without what was printed, which may be megabytes, and without what is `null`.
-    pub(crate) fn for_javascript<T>(&self, write: impl FnOnce(&Self) -> T) -> T {
-        IS_FOR_JAVASCRIPT.set(true);
+    /// Writes it with nothing in place of what was printed, which may be megabytes.
+    pub(crate) fn without_output<T>(&self, write: impl FnOnce(&Self) -> T) -> T {
+        OUTPUT_IS_APART.set(true);
         let written = write(self);
-        IS_FOR_JAVASCRIPT.set(false);
+        OUTPUT_IS_APART.set(false);
         written
     }
 }
 
-#[cfg(feature = "node")]
 thread_local! {
-    /// Whether a result is written for JavaScript.
-    static IS_FOR_JAVASCRIPT: Cell<bool> = const { Cell::new(false) };
+    /// Whether what was printed goes another way than the rest of a result.
+    static OUTPUT_IS_APART: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What was printed goes another way than the rest.
-#[cfg(feature = "node")]
-fn is_apart<T>(_: &T) -> bool {
-    IS_FOR_JAVASCRIPT.get()
+fn unless_apart<S: Serializer>(output: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if OUTPUT_IS_APART.get() { "" } else { output })
 }
 
-/// Most of what may be `null` is, and JavaScript reads what is not there as `null`.
-#[cfg(feature = "node")]
-fn is_left_out<T>(value: &Option<T>) -> bool {
-    IS_FOR_JAVASCRIPT.get() && value.is_none()
+fn none_if_apart<T: Serialize, S: Serializer>(
+    output: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if OUTPUT_IS_APART.get() {
+        return serializer.serialize_none();
+    }
+    output.serialize(serializer)
 }
 
 /// Which executions are listed. All that is said must hold. Default: all of them.

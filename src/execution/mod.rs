@@ -1,7 +1,6 @@
 //! One execution from its acceptance to its result.
 
 mod begin;
-mod first_poll;
 pub(crate) mod handlers;
 pub(crate) mod input;
 pub(crate) mod login;

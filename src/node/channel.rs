@@ -11,6 +11,7 @@ use napi::threadsafe_function::{
 use napi::{Either, Env, Status, check_status, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::answer::answer_to;
 use super::error::Failure;
@@ -119,6 +120,14 @@ impl Shared {
         self.fed().insert(token, Arc::downgrade(execution));
     }
 
+    /// The same for what may be over already.
+    pub fn feeds_if_live(&self, token: u32, execution: &Arc<Execution>) {
+        self.feeds(token, execution);
+        if !self.live().contains_key(&token) {
+            self.fed().remove(&token);
+        }
+    }
+
     /// What was submitted with that token, while it may be fed.
     pub fn fed_by(&self, token: u32) -> Option<Arc<Execution>> {
         self.fed().get(&token)?.upgrade()
@@ -195,12 +204,9 @@ impl Shared {
     }
 }
 
-/// Of what is fed, and has ended.
-fn has_ended() -> ExecutionError {
-    ExecutionError::Io {
-        context: "the input of what has ended".into(),
-        source: std::io::ErrorKind::BrokenPipe.into(),
-    }
+/// Of what is fed, and was refused or has ended. JavaScript looks at the code alone: that it is over is told apart.
+fn is_over() -> ExecutionError {
+    ExecutionError::NotFound(Uuid::nil())
 }
 
 fn its_environment_ended() -> Cause {
@@ -287,7 +293,7 @@ impl Channel {
             async move {
                 match fed {
                     Some(written) => written.await.map(|()| Value::Undefined),
-                    None => Err(has_ended()),
+                    None => Err(is_over()),
                 }
             }
         });
@@ -302,7 +308,7 @@ impl Channel {
             async move {
                 match fed {
                     Some(closed) => closed.await.map(|()| Value::Undefined),
-                    None => Err(has_ended()),
+                    None => Err(is_over()),
                 }
             }
         });

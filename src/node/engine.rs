@@ -35,9 +35,6 @@ use crate::process::pool;
 use crate::state::cancellation::Stop;
 use crate::state::plan::Plan;
 
-/// How many ids are made at once.
-const NEW_IDS: usize = 32;
-
 /// What a question is answered with: one of the two.
 #[napi(object)]
 pub struct Answer {
@@ -236,10 +233,10 @@ impl NativeEngine {
         });
     }
 
-    /// New ids, one behind the other: a call for each would take longer than to make them.
+    /// A new id.
     #[napi(catch_unwind)]
-    pub fn new_ids() -> String {
-        (0..NEW_IDS).map(|_| Uuid::new_v4().to_string()).collect()
+    pub fn new_id() -> String {
+        Uuid::new_v4().to_string()
     }
 
     /// Whether the environment of the process has this variable. Only for a thread that alone changes it.
@@ -546,7 +543,7 @@ impl Submission {
                 channel.forget(token);
             })?;
         if let Some(execution) = submitted.filter(|_| is_fed) {
-            channel.feeds(token, &execution);
+            channel.feeds_if_live(token, &execution);
         }
         Ok(())
     }

@@ -326,7 +326,7 @@ fn filled_up<const N: usize>(values: [Value; N]) -> [Value; 5] {
 
 /// A result as JSON without its output, and its output: as text, and as bytes if it has them.
 pub(super) fn wire_result(result: &Arc<ExecutionResult>) -> [Value; 5] {
-    let json = result.for_javascript(|result| serde_json::to_string(result).unwrap_or_default());
+    let json = result.without_output(|result| serde_json::to_string(result).unwrap_or_default());
     let text = |stream| Value::Text(Text::output(result, stream));
     let bytes = |stream| match result.bytes {
         Some(_) => Value::Bytes(Bytes::Output(Arc::clone(result), stream)),
