@@ -26,7 +26,7 @@ use crate::stream::{self, Source};
 
 /// How long the beginning of what a command tells is kept for the first who watches it. Until then its output holds it up
 /// once its pipe is full; afterwards it goes on unwatched, and its log has what it printed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The entries of a page of a log when nothing else is said.
 const PAGE: usize = 1000;

@@ -309,6 +309,18 @@ async fn who_stops_reading_holds_the_command_and_not_the_memory() {
 }
 
 #[tokio::test]
+async fn the_first_who_watches_is_told_from_the_beginning_however_late() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (request, progress) = flood(&dir);
+    let id = server.execute(request).await;
+    held(&progress).await;
+    let (events, _) = server.events(&id).await.rest().await;
+    assert_eq!(events[0]["event_type"], "started");
+    assert_eq!(lines(&events).len(), 60);
+}
+
+#[tokio::test]
 async fn who_does_not_read_does_not_keep_a_cancel_from_its_work() {
     let server = Server::start().await;
     let dir = tempfile::tempdir().expect("a directory");
