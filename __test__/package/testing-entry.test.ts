@@ -425,7 +425,7 @@ test('a step is cancelled before its turn as in the engine', async () => {
     const begun = new Promise<void>((resolve) => (begin = resolve))
     const planId = await engine.executePlan(
       { steps },
-      { onEvent: ({ eventType }) => eventType === 'started' && begin() },
+      { onEvent: ({ eventType }) => void (eventType === 'started' && begin()) },
     )
     await begun
     await engine.cancel(id, 'not wanted')
