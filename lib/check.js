@@ -138,7 +138,11 @@ const ofOthers = { ...optionsOfAll, 'throwOnFailure?': onlyOf('`run`') }
 const options = object(ofOthers, 'an options object', ofJavaScript)
 const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
-const streamOptions = object({ 'signal?': abortSignal, 'throwOnFailure?': onlyOf('`run`') }, 'an options object', ofJavaScript)
+const streamOptions = object(
+  { 'signal?': abortSignal, 'throwOnFailure?': onlyOf('`run`') },
+  'an options object',
+  ofJavaScript,
+)
 const tailOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
 const pageOptions = object({ 'from?': count, 'limit?': positive }, 'an options object', ofJavaScript)
 const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an options object', ofJavaScript)

@@ -120,7 +120,9 @@ test('each attempt reads a file from its beginning, and what can be read only on
     await expect(refused).rejects.toMatchObject({
       code: 'VALIDATION',
       field: 'stdin',
-      message: expect.stringMatching(/found a stream, or an input that is left open, which the first attempt would use/),
+      message: expect.stringMatching(
+        /found a stream, or an input that is left open, which the first attempt would use/,
+      ),
     })
   }
 })

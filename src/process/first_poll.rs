@@ -134,7 +134,7 @@ mod tests {
                 // Wakes itself at once.
                 yield_now().await;
                 sleep(pause).await;
-                sender.send(()).ok();
+                let _ = sender.send(());
             });
             assert_eq!(timeout(SOON, done).await, Ok(Ok(())));
         }
@@ -148,7 +148,7 @@ mod tests {
         let runtime = runtime.expect("a runtime");
         poll_then_spawn(runtime.handle(), async move {
             leave_to_runtime(|_| true).await;
-            sender.send(std::thread::current().id()).ok();
+            let _ = sender.send(std::thread::current().id());
         });
         let ended = timeout(SOON, done).await.expect("its end");
         assert!(ended.is_ok_and(|thread| thread != starting));
