@@ -31,6 +31,9 @@ struct Run {
     /// Ends it after so many seconds, such as 1.5.
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     timeout: Option<u64>,
+    /// How long it may take to end when it is asked to, in seconds. By default 5.
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    grace: Option<u64>,
     /// The directory that it runs in.
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
@@ -103,6 +106,7 @@ impl Run {
             env: env.collect(),
             working_dir: self.cwd,
             timeout_ms: self.timeout,
+            termination_grace_ms: self.grace,
             secret_env: self.secret_env,
             stdin: self.stdin.then(|| Stdin::reader(tokio::io::stdin())),
             ..ExecutionRequest::new(command)
