@@ -3,7 +3,7 @@
 
 import { ExecutionWorker } from '@escher-dbai/execution-queue'
 
-/** @type {import('@escher-dbai/execution-queue').WorkerOptions} */
+/** @type {import('@escher-dbai/execution-queue').ExecutionWorkerOptions} */
 const options = JSON.parse(process.argv[2] ?? '{}')
 const worker = new ExecutionWorker({ ...options, onWarning: () => {} })
 

@@ -9,7 +9,7 @@ const program = fileURLToPath(new URL('./worker-process.mjs', import.meta.url))
 /** How much of what a worker complains is kept. */
 const MOST_WORDS = 10_000
 
-/** @typedef {Omit<import('@escher-dbai/execution-queue').WorkerOptions, 'resolveSecret' | 'telemetry' | 'onWarning'>} Options */
+/** @typedef {Omit<import('@escher-dbai/execution-queue').ExecutionWorkerOptions, 'resolveSecret' | 'telemetry' | 'onWarning'>} Options */
 
 export class WorkerProcess {
   /** @type {import('node:child_process').ChildProcess} */
