@@ -32,7 +32,7 @@ use crate::execution::start::{Decision, Start};
 use crate::execution::subscription::Listening;
 use crate::execution::subscription::Subscription;
 use crate::masking::secret::Secret;
-use crate::plan::run::{PlanContext, Run, secrets_of_steps, steps_of};
+use crate::plan::run::{PlanContext, Run, checked_steps, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Reason, Stop};
@@ -228,15 +228,8 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = self
-            .collector(&environment)
-            .collect(&request, |error| error)?;
-        request
-            .validate(&inner.config)
-            .map_err(|error| match &secrets {
-                Some(secrets) => secrets.hide_in(error),
-                None => error,
-            })?;
+        let collector = self.collector(&environment);
+        let secrets = collector.check(&request, &inner.config)?;
         let displayed = displayed(&request.command, secrets);
         let (metadata, lease_ms) = (&request.metadata, request.lease_ms);
         let execution = Execution::new(request.id, displayed, metadata, stop, None, lease_ms);
@@ -340,10 +333,8 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = secrets_of_steps(&request, self.collector(&environment))?;
-        let valid = request.validate(&inner.config);
+        let secrets = checked_steps(&request, &inner.config, self.collector(&environment))?;
         let (plan, news) = steps_of(&request, secrets, stop);
-        valid.map_err(|error| error.hiding(|text| plan.hide(text)))?;
         inner.registry.enter_plan(&plan)?;
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
@@ -633,12 +624,7 @@ impl ExecutionEngine {
         (secrets, names): &(Vec<Secret>, Vec<String>),
     ) -> Result<()> {
         let collector = self.collector(environment).for_plan(secrets, names)?;
-        let secrets = collector.collect(request, |error| error)?;
-        let valid = request.validate(&self.0.config);
-        valid.map_err(|error| match &secrets {
-            Some(secrets) => secrets.hide_in(error),
-            None => error,
-        })?;
+        collector.check(request, &self.0.config)?;
         Ok(())
     }
 

@@ -34,7 +34,7 @@ use crate::state::execution::{Displayed, Execution, Step, StepNews, keep_to_leas
 use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::{SecretSet, SecretSets};
+use crate::state::secrets::{SecretSet, SecretSets, hide_all};
 use crate::state::slots::{Slot, Slots};
 
 /// How much of an error is kept that the user's own code made.
@@ -51,8 +51,19 @@ pub(crate) struct PlanContext {
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
-/// The secrets of each step.
-pub(crate) fn secrets_of_steps(
+/// Checks a plan, and returns the secrets of each step. What is refused is told without any of them.
+pub(crate) fn checked_steps(
+    request: &ExecutionPlan,
+    config: &ExecutionConfig,
+    collector: Collector<'_>,
+) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
+    let secrets = secrets_of_steps(request, collector)?;
+    let valid = request.validate(config);
+    valid.map_err(|error| error.hiding(|text| hide_all(secrets.iter().flatten(), text)))?;
+    Ok(secrets)
+}
+
+fn secrets_of_steps(
     request: &ExecutionPlan,
     collector: Collector<'_>,
 ) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
@@ -337,12 +348,7 @@ impl Steps {
         let checked = made.and_then(|mut request| {
             let execution = &self.plan.steps[step];
             request.id = execution.id();
-            let checked = self.secrets_of(&request).and_then(|secrets| {
-                let valid = request.validate(&self.context.config);
-                valid.map_err(|error| match &secrets {
-                    Some(secrets) => secrets.hide_in(error),
-                    None => error,
-                })?;
+            let checked = self.check(&request).and_then(|secrets| {
                 let displayed = displayed(&request.command, secrets);
                 let sets = &self.context.secret_sets;
                 execution.set_request(displayed, &request.metadata, request.lease_ms, sets)
@@ -375,7 +381,8 @@ impl Steps {
         }
     }
 
-    fn secrets_of(
+    /// Checks a request that was made, and returns its secrets.
+    fn check(
         &self,
         request: &ExecutionRequest,
     ) -> std::result::Result<Option<Arc<SecretSet>>, ValidationError> {
@@ -387,7 +394,7 @@ impl Steps {
             &self.context.secret_sets,
         )
         .for_plan(secrets, names)?
-        .collect(request, |error| error)
+        .check(request, &self.context.config)
     }
 
     fn start_next(&mut self, lane: usize, slot: Slot) {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::cancellation::Stop;
 use super::completion::Completion;
 use super::execution::{Execution, ended_with_runtime, refuse};
-use super::secrets::{SecretSet, SecretSets};
+use super::secrets::{SecretSets, hide_all};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::plan::{ExecutionStats, PlanExecutionResult};
 use crate::api::result::ExecutionStatus;
@@ -51,14 +51,12 @@ impl Plan {
 
     /// A text without the secrets of any step.
     pub fn hide(&self, text: &str) -> String {
-        let mut sets: Vec<Arc<SecretSet>> = Vec::new();
-        for set in self.steps.iter().filter_map(|step| step.secrets.set()) {
-            if !sets.iter().any(|one| Arc::ptr_eq(one, &set)) {
-                sets.push(set);
-            }
-        }
-        let hide = |text: String, set: &Arc<SecretSet>| set.hide(&text).into_owned();
-        sets.iter().fold(text.to_owned(), hide)
+        let sets: Vec<_> = self
+            .steps
+            .iter()
+            .filter_map(|step| step.secrets.set())
+            .collect();
+        hide_all(&sets, text)
     }
 
     pub fn result(&self) -> Result<Arc<PlanExecutionResult>> {
