@@ -2,8 +2,12 @@ import { ExecutionError } from '@escher-dbai/execution-engine'
 import type { ErrorCode } from '@escher-dbai/execution-engine'
 
 /** An argument that is not as it must be. */
-export const refused = (field: string, expected: string, found: string, code: ErrorCode = 'VALIDATION'): ExecutionError =>
-  new ExecutionError(code, `${field}: expected ${expected}, found ${found}`, { field })
+export const refused = (
+  field: string,
+  expected: string,
+  found: string,
+  code: ErrorCode = 'VALIDATION',
+): ExecutionError => new ExecutionError(code, `${field}: expected ${expected}, found ${found}`, { field })
 
 export const notFound = (id: string, what = 'execution or plan'): ExecutionError =>
   new ExecutionError('NOT_FOUND', `no ${what} with the id ${id} is known to the queue`, { executionId: id })

@@ -20,7 +20,13 @@ export interface OtherEvent {
 
 /** What an entry tells, piece by piece. */
 export type Item =
-  | { readonly kind: 'lines'; readonly of: string | null; readonly stream: StreamName; readonly text: string; readonly at: number }
+  | {
+      readonly kind: 'lines'
+      readonly of: string | null
+      readonly stream: StreamName
+      readonly text: string
+      readonly at: number
+    }
   | {
       readonly kind: 'piece'
       readonly of: string | null

@@ -13,10 +13,7 @@ export interface Submitted {
 }
 
 /** A job that a worker has taken. */
-export type Claim =
-  | { readonly state: 'unknown' }
-  | { readonly state: 'finished'; readonly result: string }
-  | Claimed
+export type Claim = { readonly state: 'unknown' } | { readonly state: 'finished'; readonly result: string } | Claimed
 
 export interface Claimed {
   /** `lost`: another worker had it before, and did not end it. */
@@ -44,6 +41,12 @@ export interface End {
   readonly lines: number
   /** The plan with which it is run, if that has a stream for all of it. */
   readonly within?: string | undefined
+}
+
+/** How an execution or a plan has ended that was never started, as JSON. */
+export interface Results {
+  readonly own: string
+  readonly steps: readonly (readonly [id: string, result: string])[]
 }
 
 /** The keys of a queue, changed by nothing but the scripts. */
@@ -98,10 +101,12 @@ export class Store {
     return { state: state === 'settled' ? 'settled' : 'lost' }
   }
 
-  async cancel(id: string, reason: string, result: string): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
+  /** `results` are those of the execution and, of a plan, of its steps, if no worker has claimed it. */
+  async cancel(id: string, reason: string, results: Results): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
     const { about, lines, result: resultKey, base } = this.names
     const keys = [about(id), lines(id), resultKey(id)]
-    return textOf(await script(this.client, 'CANCEL', keys, [base, id, reason, result])) as 'finished'
+    const args = [base, id, reason, results.own, ...results.steps.flat()]
+    return textOf(await script(this.client, 'CANCEL', keys, args)) as 'finished'
   }
 
   /** Says what a reader has taken, and that it is there. Answers the last entry there is. */

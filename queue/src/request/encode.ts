@@ -4,7 +4,7 @@ import { isUint8Array } from 'node:util/types'
 import type { Result } from '@escher-dbai/execution-engine'
 import { describe, refused } from '../errors'
 import type { StepNote, WireInput, WirePlan, WireRequest, WireStep } from './wire'
-import type { CheckedPlan } from './checked'
+import type { CheckedPlan } from '@escher-dbai/execution-engine'
 
 type Given = Readonly<Record<string, unknown>>
 
@@ -46,7 +46,9 @@ const variablesOf = (env: Given): Given =>
   Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? null]))
 
 const encodeOptions = (given: Given): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(given).flatMap(([key, value]) => (value === undefined ? [] : [[key, plain(value)]])))
+  Object.fromEntries(
+    Object.entries(given).flatMap(([key, value]) => (value === undefined ? [] : [[key, plain(value)]])),
+  )
 
 /** Paths in place of URLs, and no keys without a value. */
 function plain(value: unknown): unknown {
@@ -116,7 +118,8 @@ export function digestOf(value: unknown): string {
 export function refuseSecrets(fields: readonly string[], isAllowed: boolean): void {
   const [field] = fields
   if (isAllowed || field === undefined) return
-  const expected = 'no value of a secret, which would be stored in Redis: name it in secretEnv without a value, ' +
+  const expected =
+    'no value of a secret, which would be stored in Redis: name it in secretEnv without a value, ' +
     'or say allowSecretValues'
   throw refused(field, expected, 'one')
 }

@@ -57,7 +57,9 @@ const jsonOf = (result: Result): unknown => {
   const { command, stdout, stdoutBytes, truncated } = result
   const name = `the standard output of \`${command.slice(0, 300)}\``
   if (truncated && stdoutBytes > Buffer.byteLength(stdout)) {
-    throw new SyntaxError(`${name} is not whole: ${stdoutBytes} bytes were printed, of which the queue keeps ${HEAD_BYTES}`)
+    throw new SyntaxError(
+      `${name} is not whole: ${stdoutBytes} bytes were printed, of which the queue keeps ${HEAD_BYTES}`,
+    )
   }
   const text = stdout.charCodeAt(0) === 0xfeff ? stdout.slice(1) : stdout
   if (text.trim() === '') throw new SyntaxError(`${name} is empty`)

@@ -12,10 +12,11 @@ export interface QueueOptions {
 }
 
 /** Takes apart what is for the engine and what is for the queue. Each property is read once. */
-export function splitOf(given: unknown): { rest: Record<string, unknown>; options: QueueOptions } {
+export function splitOf(given: unknown, name: string): { rest: Record<string, unknown>; options: QueueOptions } {
   const copy = copyOf(given)
-  if (!isObject(copy)) throw refused('request', 'an object', describe(given))
-  const { labels, onWorkerLoss, delayMs, allowSecretValues, ...rest } = copy as QueueRequestOptions & Record<string, unknown>
+  if (!isObject(copy)) throw refused(name, 'an object', describe(given))
+  const { labels, onWorkerLoss, delayMs, allowSecretValues, ...rest } = copy as QueueRequestOptions &
+    Record<string, unknown>
   return {
     rest,
     options: {

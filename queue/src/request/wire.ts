@@ -1,5 +1,6 @@
 import type { ExecutionRequest, Result } from '@escher-dbai/execution-engine'
 import type { WorkerLoss } from '../options'
+import type { QueueOptions } from './submission'
 
 // What waits in Redis: plain data, as JSON.
 
@@ -64,6 +65,8 @@ export interface WaitingPlan extends Waiting {
   readonly kind: 'plan'
   readonly plan: WirePlan
   readonly steps: readonly StepNote[]
+  /** What it said to the queue, which holds for its steps. */
+  readonly options: QueueOptions
   /** Whether the worker only drives it, and its steps wait for workers of their own. */
   readonly spread: boolean
 }
