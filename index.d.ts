@@ -571,12 +571,14 @@ export interface Result {
    * - `SPAWN_FAILED`: the command could not be started. `error` names it.
    * - `OUTPUT_SIZE_EXCEEDED`: it printed too much for the strategy `fail_execution`.
    * - `IDLE`: it printed nothing for {@link ExecutionRequest.idleTimeoutMs}.
-   * - `LEASE_LOST`: its lease was not renewed in time: {@link ExecutionRequest.leaseMs}.
+   * - `LEASE_LOST`: its lease was not renewed in time, or that of its plan: {@link ExecutionRequest.leaseMs}.
+   * - `WORKER_LOST`: a queue had given it to a worker that is gone. The engine itself never says so.
    * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
    *   command all the same. Or what feeds its input has failed, for which it was ended.
    * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
-  errorCode: 'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null
+  errorCode:
+    'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'WORKER_LOST' | 'IO' | 'INVALID_STEP' | null
   /** The plan that it was a step of, or `null`. */
   planId: string | null
   /** Which step of that: its name, or its index in a plan whose steps have no names. `null` if it was none. */
@@ -1031,6 +1033,13 @@ export interface IndexedPlan {
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
   readonly timeoutMs?: number | undefined
+  /**
+   * For how long the whole plan is wanted, in milliseconds from its acceptance, unless that is renewed in time: then
+   * what runs of it is ended, with the status `failed` and the error code `LEASE_LOST`, what waits is `cancelled` and
+   * never starts, and the plan has `failed`. The engine sees to that by itself, whatever becomes of whoever renews it.
+   * Default: for ever.
+   */
+  readonly leaseMs?: number | undefined
   /** Secrets of all steps, besides those that each names itself: {@link ExecutionRequest.secrets}. Default: none. */
   readonly secrets?: readonly string[] | undefined
   /**
@@ -1073,6 +1082,13 @@ export interface NamedPlan {
    * The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
    */
   readonly timeoutMs?: number | undefined
+  /**
+   * For how long the whole plan is wanted, in milliseconds from its acceptance, unless that is renewed in time: then
+   * what runs of it is ended, with the status `failed` and the error code `LEASE_LOST`, what waits is `cancelled` and
+   * never starts, and the plan has `failed`. The engine sees to that by itself, whatever becomes of whoever renews it.
+   * Default: for ever.
+   */
+  readonly leaseMs?: number | undefined
   /** Secrets of all steps, besides those that each names itself: {@link ExecutionRequest.secrets}. Default: none. */
   readonly secrets?: readonly string[] | undefined
   /**
@@ -1552,12 +1568,12 @@ export class ExecutionEngine implements Executor {
   cancel(id: string, reason?: string): Promise<void>
 
   /**
-   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
-   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
-   * of the engine: also while this thread is blocked.
+   * Says that an execution or a plan with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} or the plan says. One that is not renewed in time ends its execution,
+   * or all of its plan, by threads of the engine: also while this thread is blocked.
    *
-   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
-   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   * Rejects with `ALREADY_FINISHED` if it or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no lease, `id` is
+   * no UUID, or `leaseMs` no positive integer.
    */
   renewLease(id: string, leaseMs?: number): Promise<void>
 

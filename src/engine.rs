@@ -339,6 +339,7 @@ impl ExecutionEngine {
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        plan.keep_in_time(runtime);
         for step in &plan.steps {
             keep_to_lease(step, runtime);
         }
@@ -550,13 +551,13 @@ impl ExecutionEngine {
         })
     }
 
-    /// Says that an execution is still wanted: its lease ends that many milliseconds from now, or as many as the request
-    /// says.
+    /// Says that an execution or a plan is still wanted: its lease ends that many milliseconds from now, or as many as the
+    /// request or the plan says.
     ///
     /// # Errors
     ///
     /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`], [`ExecutionError::LeaseEnded`] if it comes too
-    /// late, [`ExecutionError::Validation`] for an execution without a lease, or zero milliseconds.
+    /// late, [`ExecutionError::Validation`] for what has no lease, or zero milliseconds.
     pub async fn renew_lease(&self, id: Uuid, lease_ms: Option<u64>) -> Result<()> {
         self.renew(id, lease_ms)
     }
@@ -565,12 +566,12 @@ impl ExecutionEngine {
         if lease_ms == Some(0) {
             return Err(ValidationError::new("lease_ms", "a positive integer", "0").into());
         }
-        let execution = self.0.registry.execution(id)?;
-        if execution.status().is_terminal() {
+        let unit = self.0.registry.get(id)?;
+        if unit.status().is_terminal() {
             return Err(ExecutionError::AlreadyFinished(id));
         }
-        let Some(lease) = execution.lease.get() else {
-            let expected = "the id of an execution that has a lease";
+        let Some(lease) = unit.lease() else {
+            let expected = "the id of an execution or a plan that has a lease";
             return Err(
                 ValidationError::new("id", expected, format!("{id}, which has none")).into(),
             );

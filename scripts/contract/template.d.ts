@@ -569,12 +569,12 @@ export class ExecutionEngine implements Executor {
   cancel(id: string, reason?: string): Promise<void>
 
   /**
-   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
-   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
-   * of the engine: also while this thread is blocked.
+   * Says that an execution or a plan with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} or the plan says. One that is not renewed in time ends its execution,
+   * or all of its plan, by threads of the engine: also while this thread is blocked.
    *
-   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
-   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   * Rejects with `ALREADY_FINISHED` if it or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no lease, `id` is
+   * no UUID, or `leaseMs` no positive integer.
    */
   renewLease(id: string, leaseMs?: number): Promise<void>
 
