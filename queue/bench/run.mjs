@@ -9,8 +9,8 @@ import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { startServer } from '../test/support/server.mjs'
 
-/** @typedef {import('./contenders/contender.mjs').Contender} Contender */
-/** @typedef {import('./contenders/contender.mjs').Submitting} Submitting */
+/** @typedef {import('./contenders/contender').Contender} Contender */
+/** @typedef {import('./contenders/contender').Submitting} Submitting */
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 

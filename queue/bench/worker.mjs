@@ -2,7 +2,7 @@
 
 const [, , contender = '', port = '', name = '', concurrency = ''] = process.argv
 process.on('disconnect', () => process.exit())
-const { work } = /** @type {import('./contenders/contender.mjs').Contender} */ (
+const { work } = /** @type {import('./contenders/contender').Contender} */ (
   await import(`./contenders/${contender}.mjs`)
 )
 await work({ host: '127.0.0.1', port: Number(port) }, name, Number(concurrency))

@@ -2,7 +2,7 @@
 
 import { Queue, QueueEvents } from 'bullmq'
 
-/** @typedef {import('./contender.mjs').Contender} Contender */
+/** @typedef {import('./contender').Contender} Contender */
 
 /** @type {Contender['submit']} */
 export async function submit(connection, name) {

@@ -14,7 +14,7 @@ export async function processor(job) {
   return { exitCode }
 }
 
-/** @type {import('./contender.mjs').Contender['work']} */
+/** @type {import('./contender').Contender['work']} */
 export async function work(connection, name, concurrency) {
   await new Worker(name, processor, { connection, concurrency }).waitUntilReady()
 }

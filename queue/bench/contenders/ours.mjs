@@ -2,7 +2,7 @@
 
 import { ExecutionWorker, QueueEngine } from '@escher-dbai/execution-queue'
 
-/** @typedef {import('./contender.mjs').Contender} Contender */
+/** @typedef {import('./contender').Contender} Contender */
 
 /** @type {Contender['work']} */
 export async function work(connection, name, concurrency) {

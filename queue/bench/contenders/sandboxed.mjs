@@ -7,7 +7,7 @@ export { submit } from './bullmq.mjs'
 
 const file = fileURLToPath(new URL('./sandbox.mjs', import.meta.url))
 
-/** @type {import('./contender.mjs').Contender['work']} */
+/** @type {import('./contender').Contender['work']} */
 export async function work(connection, name, concurrency) {
   await new Worker(name, file, { connection, concurrency }).waitUntilReady()
 }
