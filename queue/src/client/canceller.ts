@@ -1,10 +1,9 @@
 import { ExecutionError } from '@escher-dbai/execution-engine'
 import { notFound } from '../errors'
 import type { Fields, Results, Store } from '../redis/store'
-import { endedResult } from '../request/results'
+import { endedResult, storedPlanOf } from '../request/results'
 import type { StoredResult, Unrun } from '../request/results'
 import { aboutOf } from './reading'
-import { cancelledPlan } from './submitter'
 import type { Submitter } from './submitter'
 
 /** What is known of an execution, as its result needs it. */
@@ -55,9 +54,9 @@ export class Canceller {
       return { own: JSON.stringify(endedResult(unrunOf(id, fields), ending)), steps: [] }
     }
     const steps = await this.#steps(fields, (about) => endedResult(about, ending))
-    const plan = cancelledPlan(id, fields['description'] ?? '', steps, Number(fields['submittedAt'] ?? 0))
+    const about = { id, description: fields['description'] ?? '', submittedAt: Number(fields['submittedAt'] ?? 0) }
     return {
-      own: JSON.stringify(plan),
+      own: JSON.stringify(storedPlanOf(about, 'cancelled', steps)),
       steps: steps.map((stored) => [stored.result.id, JSON.stringify(stored)] as const),
     }
   }

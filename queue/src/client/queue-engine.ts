@@ -32,7 +32,7 @@ import { Feed } from './feed'
 import { LogReader } from './log-reader'
 import { checkedFilter, checkedFollow, checkedOptions, checkedPage, checkedReason, checkedSignal } from './options'
 import { onAbort } from './abort'
-import { planResult } from './reading'
+import { planEnd } from './reading'
 import { Runs } from './runs'
 import { Submitter } from './submitter'
 import type { Tail } from './tail'
@@ -220,7 +220,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
     return this.#answers.of(
       async () => {
         await this.#ended(checked, 'plan')
-        return planResult(this.#store, checked)
+        return (await planEnd(this.#store, checked)).result
       },
       { id: checked },
     )

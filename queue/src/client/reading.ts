@@ -5,7 +5,7 @@ import type { Entry, Item } from '../lines/entry'
 import type { Fields, Store } from '../redis/store'
 import { notFound, shutDown } from '../errors'
 import { planResultOf, resultOf } from '../request/results'
-import type { StoredPlanResult, StoredResult } from '../request/results'
+import type { Stored, StoredResult } from '../request/results'
 import { Tail } from './tail'
 
 /** What a reading needs of the engine. */
@@ -147,10 +147,10 @@ export class Reading {
     return asked
   }
 
-  async #stored(id: string): Promise<StoredResult | StoredPlanResult> {
+  async #stored(id: string): Promise<Stored> {
     const json = await this.#source.store.result(id)
     if (json === undefined) throw notFound(id)
-    return JSON.parse(json) as StoredResult | StoredPlanResult
+    return JSON.parse(json) as Stored
   }
 
   /** The last event of an execution. */
@@ -166,15 +166,20 @@ export class Reading {
     return resultOf(stored, id === this.#options.id ? this.lost : 0)
   }
 
-  async planResult(): Promise<PlanExecutionResult> {
-    return planResult(this.#source.store, this.#options.id)
+  planEnd(): Promise<PlanEnd> {
+    return planEnd(this.#source.store, this.#options.id)
   }
 }
 
+export interface PlanEnd {
+  readonly result: PlanExecutionResult
+  readonly completedAt: string
+}
+
 /** How a plan ended, with the results of its steps. */
-export async function planResult(store: Store, id: string): Promise<PlanExecutionResult> {
+export async function planEnd(store: Store, id: string): Promise<PlanEnd> {
   const json = await store.result(id)
-  const stored = json === undefined ? undefined : (JSON.parse(json) as StoredResult | StoredPlanResult)
+  const stored = json === undefined ? undefined : (JSON.parse(json) as Stored)
   if (stored?.kind !== 'plan') throw notFound(id, 'plan')
   const results = []
   for (const step of stored.steps) {
@@ -182,5 +187,5 @@ export async function planResult(store: Store, id: string): Promise<PlanExecutio
     if (found === undefined) throw notFound(step, 'step')
     results.push(resultOf(JSON.parse(found) as StoredResult))
   }
-  return planResultOf(stored, results)
+  return { result: planResultOf(stored, results), completedAt: stored.completedAt }
 }

@@ -68,7 +68,7 @@ export class Runs {
   async runPlan(prepared: Prepared, options: CheckedOptions): Promise<PlanExecutionResult> {
     const run = await this.#start(prepared, options)
     await run.ended()
-    return run.reading.planResult()
+    return (await run.reading.planEnd()).result
   }
 
   async #start(prepared: Prepared, { signal, ...callbacks }: CheckedOptions): Promise<Run> {
@@ -296,9 +296,8 @@ async function tellAll(reading: Reading, data: JobData, delivery: Delivery): Pro
 
 async function lastOf(reading: Reading, data: JobData): Promise<AnyEvent> {
   if (data.kind === 'execution') return reading.endOf(data.id, aboutData(data))
-  const result = await reading.planResult()
-  const timestamp = new Date().toISOString()
-  return { eventType: 'plan_completed', planId: data.id, metadata: data.metadata, result, timestamp }
+  const { result, completedAt } = await reading.planEnd()
+  return { eventType: 'plan_completed', planId: data.id, metadata: data.metadata, result, timestamp: completedAt }
 }
 
 const pendingOf = ({ executionId, metadata, planId, step }: About, at: number): ExecutionEvent => ({

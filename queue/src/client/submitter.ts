@@ -2,8 +2,7 @@ import { ExecutionError } from '@escher-dbai/execution-engine'
 import { Queue } from 'bullmq'
 import type { QueueOptions, Telemetry } from 'bullmq'
 import type { Store } from '../redis/store'
-import { endedResult } from '../request/results'
-import type { StoredPlanResult, StoredResult } from '../request/results'
+import { endedResult, storedPlanOf } from '../request/results'
 import { fieldsOf, fieldsOfStep } from '../request/prepare'
 import type { Prepared } from '../request/prepare'
 import type { JobData, WaitingPlan } from '../request/wire'
@@ -122,31 +121,9 @@ export function unrunOf(data: JobData, submittedAt: number, reason: string | und
     return { own: JSON.stringify(endedResult({ ...data, ...common }, ending)), steps: [] }
   }
   const steps = data.steps.map((note) => endedResult({ ...note, planId: data.id, ...common }, ending))
+  const about = { id: data.id, description: String(data.plan['description'] ?? ''), submittedAt }
   return {
-    own: JSON.stringify(cancelledPlan(data.id, String(data.plan['description'] ?? ''), steps, submittedAt)),
+    own: JSON.stringify(storedPlanOf(about, 'cancelled', steps)),
     steps: steps.map((stored) => [stored.result.id, JSON.stringify(stored)] as const),
-  }
-}
-
-/** How a plan has ended that was cancelled before a worker had claimed it. */
-export function cancelledPlan(
-  planId: string,
-  description: string,
-  steps: readonly StoredResult[],
-  submittedAt: number,
-): StoredPlanResult {
-  const total = steps.length
-  return {
-    kind: 'plan',
-    steps: steps.map(({ result }) => result.id),
-    lines: 0,
-    result: {
-      planId,
-      description,
-      status: 'cancelled',
-      success: false,
-      totalDurationMs: Math.max(Date.now() - submittedAt, 0),
-      stats: { total, completed: 0, failed: 0, cancelled: total, timeout: 0, skipped: 0 },
-    },
   }
 }

@@ -141,6 +141,17 @@ redis.call('PUBLISH', KEYS[1] .. ':bell', ARGV[1] .. '-' .. ARGV[2])
 return 1
 `
 
+/** KEYS of the owner, then in pairs about and result of the steps of a plan; ARGV run. They are run again, with the plan. */
+export const RESET = `
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
+for i = 2, #KEYS, 2 do
+  redis.call('UNLINK', KEYS[i + 1])
+  redis.call('HSET', KEYS[i], 'status', 'pending')
+  redis.call('HDEL', KEYS[i], 'startedAt', 'durationMs')
+end
+return 1
+`
+
 /** KEYS about; ARGV startedAt, command. A step of a plan has started. */
 export const STARTED = `
 if redis.call('EXISTS', KEYS[1] .. ':result') == 1 then return 0 end
@@ -179,6 +190,7 @@ if not known[2] and not known[3] then
 end
 redis.call('HSETNX', KEYS[1], 'cancel', ARGV[3])
 local owner = known[3] and (ARGV[1] .. ':x:' .. known[3]) or KEYS[1]
+redis.call('HINCRBY', owner, 'asks', 1)
 redis.call('PUBLISH', owner .. ':ctl', 'cancel ' .. ARGV[2])
 return 'asked'
 `

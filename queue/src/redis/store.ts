@@ -85,6 +85,26 @@ export class Store {
     await script(this.client, 'UNCLAIM', [this.names.about(id)], [run])
   }
 
+  /** The steps of a plan are run again with it. */
+  async reset(planId: string, run: number, steps: readonly string[]): Promise<void> {
+    const { about, result } = this.names
+    for (let i = 0; i < steps.length; i += 500) {
+      const keys = steps.slice(i, i + 500).flatMap((id) => [about(id), result(id)])
+      await script(this.client, 'RESET', [about(planId), ...keys], [run])
+    }
+  }
+
+  /** Why it is to be cancelled, if it is. */
+  async cancellation(id: string): Promise<{ readonly reason?: string } | undefined> {
+    const json = await this.client.hget(this.names.about(id), 'cancel')
+    return json === null ? undefined : (JSON.parse(json) as { readonly reason?: string })
+  }
+
+  /** How often a cancel was asked for, of an execution that runs, or of a step of a plan that does. */
+  async asks(id: string): Promise<number> {
+    return Number((await this.client.hget(this.names.about(id), 'asks')) ?? 0)
+  }
+
   async started(id: string, startedAt: string, command: string): Promise<void> {
     await script(this.client, 'STARTED', [this.names.about(id)], [startedAt, command])
   }

@@ -22,8 +22,11 @@ export interface StoredPlanResult {
   readonly kind: 'plan'
   readonly result: Omit<PlanExecutionResult, 'results'>
   readonly steps: readonly string[]
+  readonly completedAt: string
   readonly lines: number
 }
+
+export type Stored = StoredResult | StoredPlanResult
 
 /** The beginning of a text, without a piece of a character. */
 function headOf(text: string): string {
@@ -153,6 +156,32 @@ export function endedResult(about: Unrun, { status, error, code, reason }: Endin
       cancelReason: reason ?? null,
       attempts: [],
       metadata: about.metadata,
+    },
+  }
+}
+
+/** How a plan ended, whose steps have ended so. */
+export function storedPlanOf(
+  about: { readonly id: string; readonly description: string; readonly submittedAt: number },
+  status: PlanExecutionResult['status'],
+  steps: readonly StoredResult[],
+  lines = 0,
+): StoredPlanResult {
+  const stats = { total: steps.length, completed: 0, failed: 0, cancelled: 0, timeout: 0, skipped: 0 }
+  for (const { result } of steps) stats[result.status] += 1
+  const now = Date.now()
+  return {
+    kind: 'plan',
+    steps: steps.map(({ result }) => result.id),
+    completedAt: new Date(now).toISOString(),
+    lines,
+    result: {
+      planId: about.id,
+      description: about.description,
+      status,
+      success: status === 'completed',
+      totalDurationMs: Math.max(now - about.submittedAt, 0),
+      stats,
     },
   }
 }
