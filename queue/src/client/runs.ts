@@ -13,7 +13,7 @@ import type { About, AnyEvent } from './delivery'
 import { Feed } from './feed'
 import type { CheckedOptions } from './options'
 import { aboutOf, Reading } from './reading'
-import type { Source } from './reading'
+import type { Source, Told } from './reading'
 import type { Submitter } from './submitter'
 
 /** The parts of an engine that work on its runs. */
@@ -37,6 +37,8 @@ const aboutData = (data: JobData): About => ({
 export class Runs {
   readonly #parts: Parts
   readonly #readings = new Set<Reading>()
+  /** What is being told here, by its id. */
+  readonly #telling = new Map<string, Set<Promise<void>>>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -101,8 +103,18 @@ export class Runs {
     }
     // From now on, whether or not somebody waits for it; a failure is told to who does.
     const whole = ended()
-    whole.catch(() => {})
+    this.#tells(data.id, whole)
     return { reading, isTold: delivery !== undefined, ended: () => whole }
+  }
+
+  #tells(id: string, whole: Promise<void>): void {
+    const all = this.#telling.get(id) ?? new Set()
+    this.#telling.set(id, all.add(whole))
+    const forget = (): void => {
+      all.delete(whole)
+      if (all.size === 0) this.#telling.delete(id)
+    }
+    whole.then(forget, forget)
   }
 
   #submit(prepared: Prepared, reading: Reading, signal: AbortSignal | undefined) {
@@ -261,6 +273,8 @@ export class Runs {
     const release = this.#parts.connections.hold()
     try {
       await reading.untilEnd()
+      // Callbacks of this engine see all before whoever waits sees the end.
+      await Promise.allSettled([...(this.#telling.get(id) ?? [])])
       return reading
     } catch (error) {
       if (this.#parts.answers.isShutDown) throw shutDown()
@@ -278,19 +292,38 @@ interface Run {
   ended(): Promise<void>
 }
 
-/** Tells everything, the end included. */
+/** Tells everything, the end included. What is told of a step waits for what was told of it before, and for no other's. */
 async function tellAll(reading: Reading, data: JobData, delivery: Delivery): Promise<void> {
-  const told = reading.told()
+  const batches = reading.batches()
+  const lanes = new Map<string, Promise<void>>()
+  const begun: { taken: () => void; isDone: boolean }[] = []
+  const tell = async ({ about, item }: Told): Promise<void> => {
+    if (item.kind === 'end') await delivery.event(await reading.endOf(about.executionId, about))
+    else await delivery.item(about, item)
+  }
   for (;;) {
-    const step = await told.next()
+    const step = await batches.next()
     if (step.done === true) {
       if (step.value === 'closed') throw shutDown()
       break
     }
-    const { about, item } = step.value
-    if (item.kind === 'end') await delivery.event(await reading.endOf(about.executionId, about))
-    else await delivery.item(about, item)
+    const { told, taken } = step.value
+    const batch = { taken, isDone: false }
+    begun.push(batch)
+    const all = told.map((one) => {
+      const lane = (lanes.get(one.about.executionId) ?? Promise.resolve()).then(() => tell(one))
+      lanes.set(one.about.executionId, lane)
+      return lane
+    })
+    const whole = Promise.all(all).then(() => {
+      batch.isDone = true
+      while (begun[0]?.isDone === true) begun.shift()?.taken()
+    })
+    if (data.kind === 'execution') await whole
+    // The end of all of them is waited for below.
+    else whole.catch(() => {})
   }
+  await Promise.all(lanes.values())
   await delivery.event(await lastOf(reading, data))
 }
 

@@ -29,8 +29,6 @@ const longestGraceOf = ({ plan }: WaitingPlan, shop: Workshop): number =>
 /** One run of a plan, all of whose steps run on this worker. */
 export class PlanRun extends Run {
   readonly #waiting: WaitingPlan
-  /** Steps of which the ends are being written. */
-  readonly #ending = new Set<Promise<void>>()
   /** Steps that were cancelled one by one, and how. */
   readonly #cancelled = new Set<string>()
 
@@ -110,23 +108,19 @@ export class PlanRun extends Run {
       case 'pending':
       case 'retrying':
         return writer.event(event.executionId, withoutAbout(event))
-      default: {
-        const ending = this.#stepEnded(event)
-        this.#ending.add(ending)
-        return ending
-      }
+      default:
+        return this.#stepEnded(event)
     }
   }
 
-  /** Its lines come before its result, and its result before its end is told. */
-  async #stepEnded({ executionId, result }: Terminal): Promise<void> {
-    try {
-      await this.writer.flush()
-      await this.settle(executionId, this.#storedStep(result), this.job.id)
-      this.writer.end(executionId)
-    } catch {
-      // The connections were closed; the plan is found to have been lost.
-    }
+  #stepEnded({ executionId, result }: Terminal): void {
+    this.writer.end(executionId, async () => {
+      try {
+        await this.settle(executionId, this.#storedStep(result), this.job.id)
+      } catch {
+        // The connections were closed; the plan is found to have been lost.
+      }
+    })
   }
 
   #storedStep(result: ExecutionResult): StoredResult {
@@ -138,7 +132,6 @@ export class PlanRun extends Run {
   }
 
   async #ended(result: PlanExecutionResult): Promise<Outcome> {
-    await Promise.all(this.#ending)
     await this.writer.flush()
     const isClosed = this.isAbandoned && this.cancellation === undefined && result.status === 'cancelled'
     const isLost = isClosed || result.results.some(({ errorCode }) => errorCode === 'LEASE_LOST')

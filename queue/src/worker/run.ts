@@ -82,6 +82,8 @@ export abstract class Run {
       return await this.start()
     } finally {
       this.writer.giveUp()
+      // It is known from its result; the same id may come again.
+      await this.shop.engine.removeExecution(this.job.id).catch(() => {})
       for (const leave of this.#leave.splice(0)) leave()
       this.#resolveOver()
     }
