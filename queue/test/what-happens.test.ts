@@ -278,24 +278,29 @@ describe.concurrent('what happens', () => {
     const queue = place.queue()
     const [mark, { file }] = [newMark(), newFile()]
     const first = await place.worker()
-    const id = await queue.execute({ ...onceLong(file, mark), onWorkerLoss: 'rerun' })
-    await begun(queue, id)
+    const failing = await queue.execute({ command: { type: 'exec', program: 'sleep', args: [mark] } })
+    const again = await queue.execute({ ...onceLong(file, mark), onWorkerLoss: 'rerun' })
+    await untilThere(mark, 2)
+    await begun(queue, again)
     await place.worker()
     const terminal: string[] = []
-    const listening = (async () => {
+    const listening = [failing, again].map(async (id) => {
       for await (const event of queue.subscribe(id)) if ('result' in event) terminal.push(event.eventType)
-    })()
+    })
     await first.stop()
-    const result = await queue.waitForCompletion(id)
-    expect(result).toMatchObject({ status: 'completed' })
+    const both = () => Promise.all([failing, again].map((id) => queue.waitForCompletion(id)))
+    const results = await both()
+    expect(results).toMatchObject([failedWith('WORKER_LOST'), { status: 'completed' }])
     // The one hole: who is stopped ends nothing, so the second run was beside the first.
-    expect(survivors(mark)).toHaveLength(1)
+    expect(survivors(mark)).toHaveLength(2)
     expect(readFileSync(file, 'utf8')).toContain('twice')
     first.resume()
     await untilThere(mark, 0)
-    await listening
-    expect(terminal).toEqual(['completed'])
-    expect(await queue.getResult(id)).toEqual(result)
+    await first.drain()
+    await Promise.all(listening)
+    expect(terminal.sort()).toEqual(['completed', 'failed'])
+    // What the first worker says of its own runs comes too late.
+    expect(await both()).toEqual(results)
   })
 
   test('what waits is cancelled', async ({ onTestFinished: atEnd }) => {
