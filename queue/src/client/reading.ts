@@ -64,6 +64,8 @@ export class Reading {
   #expected: number | undefined
   /** Lines that were not kept until they were read. */
   lost = 0
+  /** Lines were not told, as a callback had not returned. */
+  isUntold = false
 
   constructor(source: Source, options: ReadingOptions) {
     const { id, within, after = '0-0', reader } = options
@@ -173,7 +175,13 @@ export class Reading {
   async result(id = this.#options.id): Promise<ExecutionResult> {
     const stored = await this.#stored(id)
     if (stored.kind !== 'execution') throw notFound(id, 'execution')
-    return resultOf(stored, id === this.#options.id ? this.lost : 0)
+    return id === this.#options.id ? resultOf(stored, { lost: this.lost, isUntold: this.isUntold }) : resultOf(stored)
+  }
+
+  /** Whether it was ended by somebody or something else than itself. */
+  async wasStopped(): Promise<boolean> {
+    const { result } = await this.#stored(this.#options.id)
+    return result.status === 'cancelled' || result.status === 'timeout'
   }
 
   planEnd(): Promise<PlanEnd> {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionFailedError } from '@escher-dbai/execution-engine'
 import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Connections } from '../redis/connections'
@@ -13,8 +14,12 @@ import type { About, AnyEvent } from './delivery'
 import { Feed } from './feed'
 import type { CheckedOptions } from './options'
 import { aboutOf, Reading } from './reading'
-import type { Source, Told } from './reading'
+import type { Source } from './reading'
+import { Lanes } from './lanes'
 import type { Submitter } from './submitter'
+
+/** How long a callback may take to return after the end of what was stopped, in milliseconds. */
+const PATIENCE_MS = 2000
 
 /** The parts of an engine that work on its runs. */
 export interface Parts {
@@ -91,7 +96,7 @@ export class Runs {
     const release = this.#parts.connections.hold()
     const ended = async (): Promise<void> => {
       try {
-        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery))
+        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery, this.#impatience(data)))
       } catch (error) {
         if (this.#parts.answers.isShutDown) throw shutDown()
         throw error
@@ -106,6 +111,24 @@ export class Runs {
     this.#tells(data.id, whole)
     return { reading, isTold: delivery !== undefined, ended: () => whole }
   }
+
+  /** Settles when a callback that has not returned is waited for no longer. */
+  readonly #impatience =
+    ({ id }: JobData) =>
+    async (): Promise<void> => {
+      const about = { executionId: id, metadata: { tags: {} }, planId: null, step: null }
+      const watching = this.#read(about, 'execution', false)
+      try {
+        await watching.untilEnd()
+        if (await watching.wasStopped()) return await delay(PATIENCE_MS, undefined, { ref: false })
+      } catch {
+        // It was shut down, or its end is not kept.
+        return
+      } finally {
+        this.#forget(watching)
+      }
+      await new Promise(() => {})
+    }
 
   #tells(id: string, whole: Promise<void>): void {
     const all = this.#telling.get(id) ?? new Set()
@@ -292,14 +315,18 @@ interface Run {
   ended(): Promise<void>
 }
 
-/** Tells everything, the end included. What is told of a step waits for what was told of it before, and for no other's. */
-async function tellAll(reading: Reading, data: JobData, delivery: Delivery): Promise<void> {
+/**
+ * Tells everything, the end included. A callback that has not returned is waited for, but no longer than `impatience` after the
+ * end of what was stopped.
+ */
+async function tellAll(reading: Reading, data: JobData, delivery: Delivery, impatience: () => Promise<void>): Promise<void> {
+  const lanes = new Lanes()
   const batches = reading.batches()
-  const lanes = new Map<string, Promise<void>>()
-  const begun: { taken: () => void; isDone: boolean }[] = []
-  const tell = async ({ about, item }: Told): Promise<void> => {
-    if (item.kind === 'end') await delivery.event(await reading.endOf(about.executionId, about))
-    else await delivery.item(about, item)
+  let impatient: Promise<boolean> | undefined
+  const isGivenUp = async (): Promise<boolean> => {
+    if (lanes.isEmpty) return false
+    impatient ??= impatience().then(() => true)
+    return Promise.race([lanes.empty().then(() => false), impatient])
   }
   for (;;) {
     const step = await batches.next()
@@ -308,23 +335,23 @@ async function tellAll(reading: Reading, data: JobData, delivery: Delivery): Pro
       break
     }
     const { told, taken } = step.value
-    const batch = { taken, isDone: false }
-    begun.push(batch)
-    const all = told.map((one) => {
-      const lane = (lanes.get(one.about.executionId) ?? Promise.resolve()).then(() => tell(one))
-      lanes.set(one.about.executionId, lane)
-      return lane
-    })
-    const whole = Promise.all(all).then(() => {
-      batch.isDone = true
-      while (begun[0]?.isDone === true) begun.shift()?.taken()
-    })
-    if (data.kind === 'execution') await whole
-    // The end of all of them is waited for below.
-    else whole.catch(() => {})
+    lanes.begin(taken)
+    for (const { about, item } of told) {
+      const end = item.kind === 'end' ? await reading.endOf(about.executionId, about) : undefined
+      lanes.run(about.executionId, () => (end === undefined ? delivery.item(about, item) : delivery.event(end)))
+    }
+    lanes.end()
+    // Of a plan, the others go on.
+    if (data.kind === 'execution' && (await isGivenUp())) return untold(reading, data, delivery)
   }
-  await Promise.all(lanes.values())
-  await delivery.event(await lastOf(reading, data))
+  if (await isGivenUp()) return untold(reading, data, delivery)
+  return delivery.event(await lastOf(reading, data))
+}
+
+/** Nothing is told any more but the end, for which nobody waits. */
+async function untold(reading: Reading, data: JobData, delivery: Delivery): Promise<void> {
+  reading.isUntold = true
+  void delivery.event(await lastOf(reading, data))
 }
 
 async function lastOf(reading: Reading, data: JobData): Promise<AnyEvent> {
