@@ -5,10 +5,11 @@ import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@esch
 import type { Connections } from '../redis/connections'
 import { notFound, shutDown } from '../errors'
 import type { JobData } from '../request/wire'
-import type { Prepared } from '../request/prepare'
+import type { Prepared, PreparedPlan } from '../request/prepare'
 import { onAbort, reasonOf } from './abort'
 import type { Answers } from './answers'
 import type { Canceller } from './canceller'
+import type { Driving } from './driving'
 import { Delivery, eventsOf } from './delivery'
 import type { About, AnyEvent } from './delivery'
 import { Feed } from './feed'
@@ -28,6 +29,7 @@ export interface Parts {
   readonly answers: Answers
   readonly submitter: Submitter
   readonly canceller: Canceller
+  readonly driving: Driving
 }
 
 /** What an event of a submission tells of it. */
@@ -72,8 +74,20 @@ export class Runs {
     return result
   }
 
-  async runPlan(prepared: Prepared, options: CheckedOptions): Promise<PlanExecutionResult> {
+  async executePlan(prepared: PreparedPlan, options: CheckedOptions): Promise<string> {
+    const id = await this.execute(prepared, options)
+    this.#drive(prepared)
+    return id
+  }
+
+  /** A plan with functions is driven here. */
+  #drive({ data, toDrive }: PreparedPlan): void {
+    if (toDrive !== undefined) void this.#parts.driving.drive(data, toDrive)
+  }
+
+  async runPlan(prepared: PreparedPlan, options: CheckedOptions): Promise<PlanExecutionResult> {
     const run = await this.#start(prepared, options)
+    this.#drive(prepared)
     await run.ended()
     return (await run.reading.planEnd()).result
   }
@@ -85,8 +99,8 @@ export class Runs {
     const about = aboutData(data)
     const reading = this.#read(about, data.kind, delivery !== undefined)
     try {
-      const { isNew, submittedAt } = await this.#submit(prepared, reading, signal)
-      if (isNew && data.kind === 'execution' && signal?.aborted !== true)
+      const { state, submittedAt } = await this.#submit(prepared, reading, signal)
+      if (state === 'new' && data.kind === 'execution' && signal?.aborted !== true)
         await delivery?.event(pendingOf(about, submittedAt))
     } catch (error) {
       this.#forget(reading)
@@ -152,7 +166,7 @@ export class Runs {
     if (signal === undefined) return () => {}
     const cancel = (reason: string | undefined): void => {
       // It may have ended meanwhile; and what Redis cannot be told, the caller sees by its not ending.
-      this.#parts.canceller.cancel(id, reason).catch(() => {})
+      this.#parts.canceller.cancel(id, { reason }).catch(() => {})
     }
     // It may have been aborted while it was submitted.
     if (signal.aborted) cancel(reasonOf(signal))
@@ -206,13 +220,13 @@ export class Runs {
     let forget = (): void => {}
     const release = this.#parts.connections.hold()
     try {
-      const { isNew, submittedAt } = await this.#submit(prepared, reading, signal)
+      const { state, submittedAt } = await this.#submit(prepared, reading, signal)
       forget = this.#cancelOnAbort(prepared.data.id, signal)
       if (begin(reading, prepared.data.id)) {
         await this.cancel(prepared.data.id, 'the loop over its events was left').catch(() => {})
         return
       }
-      if (isNew && signal?.aborted !== true) yield pendingOf(about, submittedAt)
+      if (state === 'new' && signal?.aborted !== true) yield pendingOf(about, submittedAt)
       yield* this.#events(reading, about)
     } finally {
       forget()
@@ -286,7 +300,7 @@ export class Runs {
   /** Resolves once nothing of it is left running. */
   async cancel(id: string, reason: string | undefined): Promise<void> {
     const { answers, canceller } = this.#parts
-    if (await answers.of(() => canceller.cancel(id, reason), { id })) await this.untilEnd(id)
+    if (await answers.of(() => canceller.cancel(id, { reason }), { id })) await this.untilEnd(id)
   }
 
   /** Waits for the end of an execution or a plan. */

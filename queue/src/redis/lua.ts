@@ -176,7 +176,7 @@ return {'settled'}
 `
 
 /**
- * KEYS about lines result; ARGV base, id, reason, result if it was never claimed, then pairs of a step of the plan and its
+ * KEYS about lines result; ARGV base, id, reason, result if it was never claimed, its status, then pairs of a step of the plan and its
  * result. Answers: finished | unknown | settled | asked.
  */
 export const CANCEL = `${SETTLE}
@@ -184,11 +184,11 @@ if redis.call('EXISTS', KEYS[3]) == 1 then return 'finished' end
 local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in')
 if not known[1] then return 'unknown' end
 if not known[2] and not known[3] then
-  for i = 5, #ARGV, 2 do
+  for i = 6, #ARGV, 2 do
     local step = ARGV[1] .. ':x:' .. ARGV[i]
-    settle(step, step .. ':lines', step .. ':result', ARGV[1], ARGV[i], '1', ARGV[i + 1], 'cancelled', '0', 0)
+    settle(step, step .. ':lines', step .. ':result', ARGV[1], ARGV[i], '1', ARGV[i + 1], ARGV[5], '0', 0)
   end
-  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], '1', ARGV[4], 'cancelled', '0', 0)
+  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], '1', ARGV[4], ARGV[5], '0', 0)
   return 'settled'
 end
 redis.call('HSETNX', KEYS[1], 'cancel', ARGV[3])

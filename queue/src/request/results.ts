@@ -1,5 +1,6 @@
 import type { ExecutionResult, PlanExecutionResult, Result } from '@escher-dbai/execution-engine'
 import { linesLost } from '../errors'
+import type { Cancellation } from '../redis/store'
 
 // How an execution ended, on its way through Redis.
 
@@ -127,10 +128,14 @@ export interface Unrun {
 }
 
 /** How the queue itself can end an execution. */
-export type Ending = { readonly status: 'failed' | 'cancelled'; readonly error: string } & {
+export type Ending = { readonly status: 'failed' | 'cancelled' | 'timeout'; readonly error: string } & {
   readonly code?: string | undefined
   readonly reason?: string | undefined
 }
+
+/** The end of what was cancelled, or whose time was over, before it was started. */
+export const unstarted = ({ reason, timedOut }: Cancellation): Ending =>
+  timedOut === undefined ? { status: 'cancelled', error: 'cancelled', reason } : { status: 'timeout', error: timedOut }
 
 /** The result of an execution that the queue has ended: nothing of its output, exit or processes is known. */
 export function endedResult(about: Unrun, { status, error, code, reason }: Ending, lines = 0): StoredResult {

@@ -10,10 +10,11 @@ import { messageOf } from '../errors'
 import type { Claimed } from '../redis/store'
 import { decodePlan } from '../request/decode'
 import { stepsOf } from '../request/encode'
-import { endedResult, storedOf, storedPlanOf } from '../request/results'
+import { endedResult, storedOf, storedPlanOf, unstarted } from '../request/results'
 import type { Ending, Stored, StoredResult } from '../request/results'
 import type { WaitingPlan } from '../request/wire'
-import { CLOSED, graceOf, LOST, withoutAbout } from './execution-run'
+import { withoutAbout } from './events'
+import { CLOSED, graceOf, LOST } from './execution-run'
 import type { Taken } from './job-source'
 import { Run } from './run'
 import type { Outcome } from './run'
@@ -71,7 +72,7 @@ export class PlanRun extends Run {
   }
 
   #cancelledUnstarted(): Promise<Outcome> {
-    return this.#end({ status: 'cancelled', error: 'cancelled', reason: this.cancellation?.reason })
+    return this.#end(unstarted(this.cancellation ?? {}))
   }
 
   protected override async asked(id: string | undefined): Promise<void> {
