@@ -172,10 +172,9 @@ impl Socket {
 
 /// What was printed.
 fn lines(items: &[Value]) -> Vec<&str> {
-    items
-        .iter()
-        .filter_map(|item| item["line"].as_str())
-        .collect()
+    // Where the machine is slow, a line that is not finished is told before it is told as a whole.
+    let whole = items.iter().filter(|item| item["unfinished"] != true);
+    whole.filter_map(|item| item["line"].as_str()).collect()
 }
 
 fn last_type(events: &[Value]) -> &str {
