@@ -40,7 +40,8 @@ pub enum Command {
     },
     /// A script file.
     Script {
-        /// The file. A relative path is relative to [`ExecutionRequest::working_dir`].
+        /// The file. A relative path is relative to
+        /// [`ExecutionRequest::working_dir`](crate::ExecutionRequest::working_dir).
         #[cfg_attr(
             feature = "schema",
             schemars(with = "String", extend("x-kind" = "path", "x-typescript" = "string | URL"))

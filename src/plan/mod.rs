@@ -1,6 +1,7 @@
 //! Plans: what is checked, which step is next, and their lives.
 
 pub(crate) mod check;
+pub(crate) mod context;
 mod ends;
 pub(crate) mod enter;
 mod making;

@@ -3,37 +3,21 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::context::PlanContext;
 use super::settle::Settling;
 use super::steps::Steps;
 use super::tell::Teller;
-use crate::api::config::ExecutionConfig;
 use crate::api::error::Result;
 use crate::api::event::ExecutionEvent;
 use crate::api::plan::ExecutionPlan;
 use crate::execution::handlers::Handlers;
 use crate::execution::start::Decision;
-use crate::process::environment::Environment;
 use crate::state::execution::StepNews;
 use crate::state::plan::Plan;
-use crate::state::registry::Registry;
-use crate::state::secrets::SecretSets;
-use crate::state::slots::Slots;
-
-/// What a plan needs of its engine and its caller.
-pub(crate) struct PlanContext {
-    pub config: Arc<ExecutionConfig>,
-    pub registry: Arc<Registry>,
-    pub slots: Arc<Slots>,
-    pub environment: Environment,
-    pub secret_sets: Arc<SecretSets>,
-    pub runtime: Handle,
-    pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
-}
 
 /// A plan that was entered.
 pub(crate) struct Run {

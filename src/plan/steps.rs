@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chrono::Utc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::context::PlanContext;
 use super::making::{Made, Making, cut};
-use super::run::PlanContext;
 use super::schedule::Schedule;
 use super::turns::Turns;
 use crate::api::error::ValidationError;
