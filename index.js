@@ -241,7 +241,7 @@ class ExecutionEngine {
       variables: checked.inherit_env === false ? '' : variables(),
     }
     channel.submit(this.#native, run, submission, signal)
-    if (run.source) void channel.feed(run.source, run.token)
+    if (run.source) void channel.feed(this.#native, run.source, run.token)
   }
 
   /**
@@ -279,14 +279,14 @@ class ExecutionEngine {
       newId,
       check: checkMade,
       takeInput,
-      feed: (source, token) => void channel.feed(source, token),
+      feed: (source, token) => void channel.feed(this.#native, source, token),
     })
     run.make = make
     run.context ??= contextOf(some)
     this.#enter(run, [run.id, ...given])
     channel.submitPlan(this.#native, run, submission, signal)
     const entered = this.#entering.get(run.id)
-    for (const { source, token } of sources) void entered?.then(() => channel.feed(source, token))
+    for (const { source, token } of sources) void entered?.then(() => channel.feed(this.#native, source, token))
   }
 
   /**

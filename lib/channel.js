@@ -488,14 +488,15 @@ function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, si
 /**
  * Lets a source feed what was submitted with that token, and nothing else: its id may be that of another by then.
  *
+ * @param {import('../binding').NativeEngine} engine
  * @param {import('./input').Source} source
  * @param {number} token
  */
-function feed(source, token) {
+function feed(engine, source, token) {
   return source.feed({
-    write: (chunk) => ask((question) => channel.feed(question, token, chunk)),
-    close: () => ask((question) => channel.endFeed(question, token)),
-    fail: (problem) => channel.failFeed(token, problem),
+    write: (chunk) => ask((question) => engine.feed(question, token, chunk)),
+    close: () => ask((question) => engine.endFeed(question, token)),
+    fail: (problem) => engine.failFeed(token, problem),
   })
 }
 

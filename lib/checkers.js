@@ -201,7 +201,8 @@ const onlyOf = (owner) => (value, path, code) => refuse(path, `none, as only ${o
  * @type {(choice: string[], known: string[], check: Checker, expected: string, name: string) => Checker}
  */
 const withOneOf = (choice, known, check, expected, name) => (value, path, code) => {
-  const has = (/** @type {string} */ key) => own(value, key) !== undefined
+  // Which keys there are is asked, and no value read.
+  const has = (/** @type {string} */ key) => hasOwn(value, key)
   if (isObject(value) && !choice.some(has) && keys(value).every((key) => known.includes(key))) {
     const found = keys(value).length === 0 ? 'an empty object' : `an object with only ${keys(value).join(', ')}`
     refuse(path === '' ? name : path, expected, found, code)

@@ -346,10 +346,12 @@ impl ExecutionEngine {
             handler_of_step,
             &runtime,
             Arc::default(),
-            |_| {},
-            move |decision| {
-                drop(sender.send(decision));
-            },
+            (
+                |_: &Plan| {},
+                move |decision| {
+                    drop(sender.send(decision));
+                },
+            ),
         )?;
         accepted
             .await
@@ -388,8 +390,10 @@ impl ExecutionEngine {
         handler_of_step: impl Fn(usize) -> Option<Arc<dyn EventHandler>> + Send + Sync + 'static,
         runtime: &Handle,
         stop: Arc<Stop>,
-        entered: impl FnOnce(&Plan),
-        decided: impl FnOnce(Result<Uuid>) + Send + 'static,
+        (entered, decided): (
+            impl FnOnce(&Plan),
+            impl FnOnce(Result<Uuid>) + Send + 'static,
+        ),
     ) -> Result<Arc<Plan>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;

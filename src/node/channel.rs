@@ -11,16 +11,13 @@ use napi::threadsafe_function::{
 use napi::{Either, Env, Status, check_status, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
-use super::answer::answer_to;
 use super::error::Failure;
-use super::message::{Args, Message, Value};
-use super::request::{bytes, parse_request};
+use super::message::{Args, Message};
+use super::request::parse_request;
 use super::window::Window;
 use crate::api::error::ExecutionError;
 use crate::api::request::ExecutionRequest;
-use crate::execution::input;
 use crate::execution::subscription::Listening;
 use crate::state::cancellation::{Cause, Stop};
 use crate::state::execution::Execution;
@@ -204,11 +201,6 @@ impl Shared {
     }
 }
 
-/// Of what is fed, and was refused or has ended. JavaScript looks at the code alone: that it is over is told apart.
-fn is_over() -> ExecutionError {
-    ExecutionError::NotFound(Uuid::nil())
-}
-
 fn its_environment_ended() -> Cause {
     Cause::cancel_by_engine("the environment that started it ended")
 }
@@ -282,45 +274,6 @@ impl Channel {
             None => Err(error.unwrap_or_default()),
         };
         drop(waiting.send(made));
-    }
-
-    /// Settles `question` once all of it is in the pipe to what was submitted with `token`.
-    #[napi(catch_unwind)]
-    pub fn feed(&self, question: u32, token: u32, data: Either<String, Uint8Array>) {
-        let (shared, data) = (Arc::clone(&self.shared), bytes(data));
-        answer_to(&self.shared, question, move || {
-            let fed = shared.fed_by(token).map(|fed| input::write(&fed, data));
-            async move {
-                match fed {
-                    Some(written) => written.await.map(|()| Value::Undefined),
-                    None => Err(is_over()),
-                }
-            }
-        });
-    }
-
-    /// Settles `question` once the input of what was submitted with `token` has ended.
-    #[napi(catch_unwind)]
-    pub fn end_feed(&self, question: u32, token: u32) {
-        let shared = Arc::clone(&self.shared);
-        answer_to(&self.shared, question, move || {
-            let fed = shared.fed_by(token).map(|fed| input::close(&fed));
-            async move {
-                match fed {
-                    Some(closed) => closed.await.map(|()| Value::Undefined),
-                    None => Err(is_over()),
-                }
-            }
-        });
-    }
-
-    /// Ends what was submitted with `token`, because what feeds its input has failed.
-    #[napi(catch_unwind)]
-    pub fn fail_feed(&self, token: u32, problem: String) {
-        // What is not known any more has ended.
-        if let Some(fed) = self.shared.fed_by(token) {
-            input::fail(&fed, problem);
-        }
     }
 
     /// Ends a subscription: nobody waits for what it has not taken.

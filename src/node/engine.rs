@@ -28,6 +28,7 @@ use crate::api::request::ExecutionRequest;
 use crate::api::stdin::Stdin;
 use crate::api::step::{PlanStep, RequestFn};
 use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
+use crate::execution::input;
 use crate::masking::secret::Secret;
 use crate::plan::check::{CheckOptions, check_plan, check_request, hide};
 use crate::process::environment::{Environment, Taken};
@@ -407,6 +408,45 @@ impl NativeEngine {
         });
     }
 
+    /// Settles `question` once all of it is in the pipe to what was submitted with `token`.
+    #[napi(catch_unwind)]
+    pub fn feed(&self, question: u32, token: u32, data: Either<String, Uint8Array>) {
+        let (channel, data) = (Arc::clone(&self.channel), bytes(data));
+        answer_to(&self.channel, question, move || {
+            let fed = channel.fed_by(token).map(|fed| input::write(&fed, data));
+            async move {
+                match fed {
+                    Some(written) => written.await.map(|()| Value::Undefined),
+                    None => Err(is_over()),
+                }
+            }
+        });
+    }
+
+    /// Settles `question` once the input of what was submitted with `token` has ended.
+    #[napi(catch_unwind)]
+    pub fn end_feed(&self, question: u32, token: u32) {
+        let channel = Arc::clone(&self.channel);
+        answer_to(&self.channel, question, move || {
+            let fed = channel.fed_by(token).map(|fed| input::close(&fed));
+            async move {
+                match fed {
+                    Some(closed) => closed.await.map(|()| Value::Undefined),
+                    None => Err(is_over()),
+                }
+            }
+        });
+    }
+
+    /// Ends what was submitted with `token`, because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_feed(&self, token: u32, problem: String) {
+        // What is not known any more has ended.
+        if let Some(fed) = self.channel.fed_by(token) {
+            input::fail(&fed, problem);
+        }
+    }
+
     /// Says that an execution is still wanted, for that many milliseconds from now.
     #[napi(catch_unwind)]
     pub fn renew_lease(&self, id: String, lease_ms: Option<f64>) -> Answer {
@@ -502,6 +542,11 @@ fn whole(number: f64) -> u64 {
     )]
     let number = number as u64;
     number
+}
+
+/// Of what is fed, and was refused or has ended. JavaScript looks at the code alone: that it is over is told apart.
+fn is_over() -> ExecutionError {
+    ExecutionError::NotFound(Uuid::nil())
 }
 
 /// An execution on its way to the engine.
@@ -657,8 +702,7 @@ impl PlanSubmission {
             handler_of_step,
             runtime,
             stop,
-            entered,
-            decided,
+            (entered, decided),
         )?;
         Ok(())
     }

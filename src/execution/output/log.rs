@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::capture::Excess;
 use super::entries::{Entries, Entry};
 use super::log_dir::LogFile;
 use super::log_files::Limits;
-use super::writer::Chunk;
 use crate::api::config::ExecutionConfig;
 use crate::api::event::OutputStream;
 use crate::process::files::{create_dirs, open_private, private_dir};
@@ -267,6 +267,17 @@ impl Log {
             self.execution.log_opened.announce();
         }
     }
+}
+
+/// What is to be written.
+pub(super) struct Chunk {
+    pub stream: OutputStream,
+    pub bytes: Vec<u8>,
+    /// The same with its escape sequences, where they were left out and are wanted.
+    pub unstripped: Option<Vec<u8>>,
+    /// What of it is not kept in memory.
+    pub excess: Excess,
+    pub at: DateTime<Utc>,
 }
 
 /// All files of one execution.

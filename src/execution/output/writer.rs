@@ -5,29 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::capture::Excess;
 use super::entries::PATIENCE;
-use super::log::{AppendFile, Files, FilesState};
-use crate::api::event::OutputStream;
+use super::log::{AppendFile, Chunk, Files, FilesState};
 use crate::execution::output::buffers;
 use crate::process::pool;
 
 /// How many bytes may wait to be written: beyond that, reading waits, and so does the command in the end.
 const MOST_WAITING: usize = 1024 * 1024;
-
-/// What is to be written.
-pub(super) struct Chunk {
-    pub stream: OutputStream,
-    pub bytes: Vec<u8>,
-    /// The same with its escape sequences, where they were left out and are wanted.
-    pub unstripped: Option<Vec<u8>>,
-    /// What of it is not kept in memory.
-    pub excess: Excess,
-    pub at: DateTime<Utc>,
-}
 
 /// What is to be done with the files.
 enum Work {
