@@ -333,7 +333,12 @@ interface Run {
  * Tells everything, the end included. A callback that has not returned is waited for, but no longer than `impatience` after the
  * end of what was stopped.
  */
-async function tellAll(reading: Reading, data: JobData, delivery: Delivery, impatience: () => Promise<void>): Promise<void> {
+async function tellAll(
+  reading: Reading,
+  data: JobData,
+  delivery: Delivery,
+  impatience: () => Promise<void>,
+): Promise<void> {
   const lanes = new Lanes()
   const batches = reading.batches()
   let impatient: Promise<boolean> | undefined
