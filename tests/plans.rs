@@ -499,28 +499,39 @@ async fn the_json_of_a_plan_is_that_of_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_steps_are_accepted_at_once_and_all_end() {
+async fn to_accept_ten_thousand_steps_takes_no_longer_for_each_and_all_end() {
     let (engine, _dir) = engine();
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..3 {
+        for (least, count) in least.iter_mut().zip([1_000, 10_000]) {
+            *least = (*least).min(time_to_accept(&engine, count).await);
+        }
+    }
+    // Ten times as many steps; the rest is for caches and for other work of the machine.
+    let [few, many] = least;
+    assert!(many < 40 * few, "{few:?}, {many:?}");
+}
+
+/// Runs a graph of steps to its end, and returns how long it took to be accepted.
+async fn time_to_accept(engine: &ExecutionEngine, count: usize) -> Duration {
     // None of them is a process: what is measured is the plan.
-    let steps = (0..10_000)
+    let steps = (0..count)
         .map(|_| exec("/no/such/program"))
         .collect::<Vec<_>>();
-    let dependencies = (1..10_000).map(|step| (step, vec![step / 2])).collect();
+    let dependencies = (1..count).map(|step| (step, vec![step / 2])).collect();
     let strategy = ExecutionStrategy::DependencyGraph {
         dependencies,
         max_concurrency: None,
         stop_on_error: false,
     };
+    let plan = ExecutionPlan::new(strategy, steps);
     let begun = Instant::now();
-    let id = engine
-        .execute_plan(ExecutionPlan::new(strategy, steps))
-        .await
-        .expect("accepted");
+    let id = engine.execute_plan(plan).await.expect("accepted");
     let accepted = begun.elapsed();
     let result = engine.wait_for_plan(id).await.expect("known");
-    assert_eq!((result.stats.failed, result.stats.skipped), (1, 9_999));
-    // The promise is 50 ms for a release build.
-    assert!(accepted < Duration::from_millis(500), "{accepted:?}");
+    let others = count - 1;
+    assert_eq!((result.stats.failed, result.stats.skipped), (1, others));
+    accepted
 }
 
 #[tokio::test]

@@ -341,20 +341,25 @@ test('a worker that ends takes its plan with it', async () => {
   await until(() => survivors(mark).length === 0, 'the end of the steps')
 })
 
-test('a plan of 10 000 steps is accepted at once', async () => {
+test('to accept 10 000 steps takes no longer for each', async () => {
   const engine = newEngine({ logOutput: false, maxConcurrentExecutions: 16 })
-  const dependencies = Object.fromEntries(Array.from({ length: 9_999 }, (_, i) => [i + 1, [i >> 1]]))
-  const commands = Array.from({ length: 10_000 }, () => exec('/no/such/program'))
-  const accepted: number[] = []
-  for (let round = 0; round < 5; round++) {
+  const timeToAccept = async (total: number) => {
+    const dependencies = Object.fromEntries(Array.from({ length: total - 1 }, (_, i) => [i + 1, [i >> 1]]))
+    const commands = Array.from({ length: total }, () => exec('/no/such/program'))
     const begun = performance.now()
     const id = await engine.executePlan({ strategy: { type: 'dependency_graph', dependencies }, commands })
-    accepted.push(performance.now() - begun)
+    const accepted = performance.now() - begun
     const { stats } = await engine.waitForPlan(id)
-    expect(stats).toMatchObject({ total: 10_000, failed: 1, skipped: 9_999 })
+    expect(stats).toMatchObject({ total, failed: 1, skipped: total - 1 })
+    return accepted
   }
-  // A release build takes less than 50 ms; a debug build, on a busy machine, several times that.
-  expect(Math.min(...accepted)).toBeLessThan(500)
+  let [few, many] = [Infinity, Infinity]
+  for (let round = 0; round < 3; round++) {
+    few = Math.min(few, await timeToAccept(1_000))
+    many = Math.min(many, await timeToAccept(10_000))
+  }
+  // Ten times as many steps; the rest is for caches and for other work of the machine.
+  expect(many).toBeLessThan(40 * few)
 })
 
 test('a plan whose file was written meanwhile sees it', async () => {
