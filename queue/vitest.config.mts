@@ -8,8 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Most of the time a test waits for a lock to run out.
     maxWorkers: 3,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Both packages are loaded by Node itself, as their users load them, and not transformed.
     server: { deps: { external: [/\/index\.js$/, /\/testing\.js$/, /\/lib\/.+\.js$/, /\/queue\/dist\/.+\.js$/] } },
   },

@@ -379,7 +379,7 @@ describe.concurrent('what happens', () => {
     })
     const waiting = await queue.execute({ ...shell('echo later'), labels: ['late'] })
     await until(() => lines.length > 3, 'lines')
-    await own.kill()
+    await own.stop()
     await own.start()
     expect(await running).toMatchObject({ status: 'completed', error: null })
     expect(lines).toEqual(Array.from({ length: 40 }, (_, i) => String(i + 1)))

@@ -17,8 +17,7 @@ function listen(signal: AbortSignal): Set<Stop> {
   signals.set(signal, stops)
   const onEvent = (): void => {
     const reason = reasonOf(signal)
-    for (const stop of [...stops]) stop(reason)
-    stops.clear()
+    for (const stop of stops) stop(reason)
   }
   signal.addEventListener('abort', onEvent, { once: true })
   return stops

@@ -14,7 +14,7 @@ export class Bells {
   constructor(client: Client) {
     this.#client = client
     client.on('message', (channel: string, message: string) => {
-      for (const listener of [...(this.#listeners.get(channel) ?? [])]) listener(message)
+      this.#tell(channel, message)
     })
     client.on('ready', () => void this.#again())
   }
@@ -39,6 +39,13 @@ export class Bells {
     }
   }
 
+  /** Who begins to listen meanwhile is not told of it. */
+  #tell(channel: string, message: string | undefined): void {
+    const listeners = this.#listeners.get(channel)
+    let left = listeners?.size ?? 0
+    for (const listener of listeners ?? []) if ((left -= 1) >= 0) listener(message)
+  }
+
   async #again(): Promise<void> {
     if (this.#isFirst) {
       this.#isFirst = false
@@ -51,7 +58,6 @@ export class Bells {
       // It is down again, and this is called when it is back.
       return
     }
-    for (const channel of channels)
-      for (const listener of [...(this.#listeners.get(channel) ?? [])]) listener(undefined)
+    for (const channel of channels) this.#tell(channel, undefined)
   }
 }

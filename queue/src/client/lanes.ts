@@ -24,11 +24,19 @@ export class Lanes {
     if (pending === undefined) return
     const batch = this.#batches.at(-1)
     if (batch !== undefined) batch.open += 1
-    const whole = pending.then(() => {
-      if (this.#lanes.get(lane) === whole) this.#lanes.delete(lane)
-      if (batch !== undefined) this.#done(batch)
-    })
+    const whole = this.#settled(pending, batch)
     this.#lanes.set(lane, whole)
+    void this.#leave(lane, whole)
+  }
+
+  async #settled(pending: Promise<void>, batch: Batch | undefined): Promise<void> {
+    await pending
+    if (batch !== undefined) this.#done(batch)
+  }
+
+  async #leave(lane: string, whole: Promise<void>): Promise<void> {
+    await whole
+    if (this.#lanes.get(lane) === whole) this.#lanes.delete(lane)
   }
 
   end(): void {

@@ -115,7 +115,8 @@ return {lost == 1 and 'lost' or 'run', run, tonumber(known[4] or '0'), tonumber(
 export const UNCLAIM = `
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
 if ARGV[1] == '1' then redis.call('HDEL', KEYS[1], 'run', 'owner')
-else redis.call('HSET', KEYS[1], 'run', ARGV[1] - 1, 'owner', '') end
+-- A later run has told that it is one, so its number is not used again.
+else redis.call('HSET', KEYS[1], 'owner', '') end
 return 1
 `
 

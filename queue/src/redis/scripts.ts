@@ -1,13 +1,13 @@
 import type { Client } from './connections'
 import * as lua from './lua'
 
-type Name = Exclude<keyof typeof lua, never>
+type Name = keyof typeof lua
 
 const commandOf = (name: Name): string => `escherQueue${name}`
 
 /** Makes the scripts known to a client, which sends each once and then only its digest. */
 export function defineScripts(client: Client): void {
-  for (const name of Object.keys(lua) as Name[]) client.defineCommand(commandOf(name), { lua: lua[name] })
+  for (const [name, text] of Object.entries(lua)) client.defineCommand(commandOf(name as Name), { lua: text })
 }
 
 /** Runs a script. What it answers is read by whoever calls it. */

@@ -142,7 +142,11 @@ export class JobSource extends Worker<JobData> {
         error.stack = message
         await job.moveToFailed(error, token, false)
       },
-      giveBack: async () => void (await job.moveToWait(token)),
+      giveBack: async () => {
+        await job.moveToWait(token)
+        // BullMQ wakes nobody for what waits by its priority.
+        await this.#mark({ member: '0', score: 0 })
+      },
     }
   }
 }

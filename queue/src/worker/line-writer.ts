@@ -176,8 +176,10 @@ export class LineWriter {
 
   /** What comes first goes at once, with what comes in the same turn; what follows is gathered. */
   #schedule(): void {
-    if (this.#builder.bytes >= ENTRY_BYTES) this.#send()
-    else if (this.#timer === undefined && this.#sending === undefined) {
+    if (this.#builder.bytes >= ENTRY_BYTES) {
+      this.#cut()
+      this.#send()
+    } else if (this.#timer === undefined && this.#sending === undefined) {
       const wait = Math.max(this.#lastSent + GATHER_MS - performance.now(), 0)
       this.#timer = setTimeout(() => this.#send(), wait)
     }

@@ -135,11 +135,16 @@ export class PlanRun extends Run {
   async #ended(result: PlanExecutionResult): Promise<Outcome> {
     await this.writer.flush()
     const isClosed = this.isAbandoned && this.cancellation === undefined && result.status === 'cancelled'
-    const isLost = isClosed || result.results.some(({ errorCode }) => errorCode === 'LEASE_LOST')
+    const isLost = isClosed || result.results.some((step) => this.#lostWithLease(step))
     if (isLost && this.#waiting.policy.loss === 'rerun' && this.cancellation === undefined) return this.giveBack()
     const steps = result.results.map((step) => this.#storedStep(step))
     const stored = storedPlanOf(this.#about, isClosed ? 'failed' : result.status, steps, this.writer.lines)
     return this.settle(this.job.id, stored)
+  }
+
+  /** What waited for its turn when the lease of the plan ended is cancelled, and nobody had asked for that. */
+  #lostWithLease({ id, status, errorCode }: ExecutionResult): boolean {
+    return errorCode === 'LEASE_LOST' || (status === 'cancelled' && !this.#cancelled.has(id))
   }
 
   get #about() {

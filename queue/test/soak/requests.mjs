@@ -125,5 +125,6 @@ export function faultOf(asked, result, told, runs) {
   const wasCancelled = asked.cancelAfterMs !== null && status === 'cancelled'
   const wasLost = !asked.reruns && status === 'failed' && errorCode !== null && LOST.has(errorCode)
   if (!endedByItself && !wasCancelled && !wasLost) return `ended otherwise than it may: ${end}`
+  if (errorCode === 'IO') return `was not told all: ${end}; was told ${told.length} lines, the last ${told.at(-1)}`
   return faultOfLines(told, asked, endedByItself)
 }

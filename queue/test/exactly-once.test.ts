@@ -1,0 +1,242 @@
+// Each accepted request ends exactly once in exactly one result, whoever races with whom.
+
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Queue } from 'bullmq'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { until, untilThere, newMark, survivors } from './support/processes'
+import { cleanUp, exec, newPlace, shell } from './support/place'
+import { startServer, type Server } from './support/server.mjs'
+import { startWorker } from './support/workers.mjs'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const dir = mkdtempSync(join(tmpdir(), 'queue-once-'))
+let server: Server
+
+beforeAll(async () => {
+  server = await startServer()
+})
+
+afterAll(async () => {
+  await server.close()
+  rmSync(dir, { recursive: true })
+})
+
+/** Locks that run out soon. */
+const SHORT = {
+  lockDurationMs: 2500,
+  stalledIntervalMs: 500,
+  engine: { terminationGraceMs: 300, logOutput: false },
+}
+
+/** A file that each run of a command writes a line into. */
+function newFile(): { file: string; lines: () => string[] } {
+  const file = join(dir, randomUUID())
+  return { file, lines: () => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []) }
+}
+
+test('a request that many submit at once, again and again, is run once', async () => {
+  const place = newPlace(server.port)
+  const [one, other] = [place.queue(), place.queue()]
+  await place.worker()
+  await place.worker()
+  const { file, lines } = newFile()
+  const requests = Array.from({ length: 30 }, (_, i) => ({
+    ...shell(`echo ${i} >> ${file}; echo ${i}`),
+    id: randomUUID(),
+  }))
+  const runs = requests.map((request) => [
+    one.run(request),
+    other.run(request),
+    one.execute(request),
+    other.run(request),
+  ])
+  for (const [i, [a, b, id, c]] of runs.entries()) {
+    const first = await a
+    expect(first).toMatchObject({ status: 'completed', stdout: `${i}\n`, error: null })
+    expect([await b, await c]).toEqual([first, first])
+    expect(await id).toBe(requests[i]!.id)
+  }
+  for (const request of requests) await one.run(request)
+  expect(lines().sort()).toEqual(requests.map((_, i) => String(i)).sort())
+})
+
+test('a cancel and a claim at the same time: one of them is first', async () => {
+  const place = newPlace(server.port)
+  const [queue, other] = [place.queue(), place.queue()]
+  await place.worker({ engine: { logOutput: false, terminationGraceMs: 200 } })
+  const { file, lines } = newFile()
+  const ends = await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      const id = randomUUID()
+      const terminal: string[] = []
+      const onEvent = ({ eventType }: { eventType: string }) => void terminal.push(eventType)
+      const running = queue.run({ ...shell(`echo ${id} >> ${file}; exec sleep 30`), id }, { onEvent })
+      await until(
+        async () =>
+          other.getStatus(id).then(
+            () => true,
+            () => false,
+          ),
+        'it to be known',
+      )
+      if (i % 2 === 0) await new Promise((resolve) => setTimeout(resolve, i / 2))
+      await other.cancel(id, 'raced')
+      const result = await running
+      expect(result).toMatchObject({ status: 'cancelled', cancelReason: 'raced' })
+      expect(terminal.filter((type) => type === 'cancelled')).toHaveLength(1)
+      expect(terminal.at(-1)).toBe('cancelled')
+      await expect(other.cancel(id)).rejects.toMatchObject({ code: 'ALREADY_FINISHED' })
+      return { id, started: result.pid !== null }
+    }),
+  )
+  // What was cancelled before it was started has left nothing; and nothing was started twice.
+  const ran = lines()
+  expect(new Set(ran).size).toBe(ran.length)
+  for (const { id, started } of ends) if (!started) expect(ran).not.toContain(id)
+})
+
+test('of several cancels the first reason stays', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker({ engine: { logOutput: false, terminationGraceMs: 300 } })
+  const mark = newMark()
+  const id = await queue.execute(shell(`trap '' TERM; sleep ${mark}; sleep ${mark}`))
+  await untilThere(mark, 2)
+  await Promise.all([queue.cancel(id, 'first'), queue.cancel(id, 'second'), queue.cancel(id, 'third')])
+  expect((await queue.getResult(id)).cancelReason).toBe('first')
+  expect(survivors(mark)).toEqual([])
+})
+
+test('what a lost worker writes late is in no stream and no result', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  const connection = { host: '127.0.0.1', port: server.port }
+  const first = await startWorker({ connection, name: place.name, ...SHORT })
+  cleanUp(() => first.kill())
+  const { file, lines } = newFile()
+  const line = `echo run >> ${file}; n=$(wc -l < ${file}); echo "$n begins"; sleep 1; echo "$n goes on"; [ $n -gt 1 ] || sleep 60`
+  const id = await queue.execute({ ...shell(line), onWorkerLoss: 'rerun' })
+  await until(async () => (await queue.readLogLines(id)).lines.length > 0, 'the first line')
+  await first.stop()
+  await place.worker(SHORT)
+  const told: string[] = []
+  for await (const { line } of queue.followLogs(id)) told.push(line)
+  const result = await queue.getResult(id)
+  expect(result).toMatchObject({ status: 'completed', stdout: '2 begins\n2 goes on\n' })
+  first.resume()
+  await until(async () => (await first.counts()).running === 0, 'the first worker to be done')
+  expect(told).toEqual(['1 begins', '2 begins', '2 goes on'])
+  expect((await queue.readLogLines(id)).lines.map(({ line }) => line)).toEqual(told)
+  expect(await queue.getResult(id)).toEqual(result)
+  expect(lines()).toHaveLength(2)
+})
+
+test('a worker that is run again says so, and its lines go on behind those of the first', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  const first = await place.worker(SHORT)
+  const { file } = newFile()
+  const events: string[] = []
+  const request = { ...shell(`echo run >> ${file}; wc -l < ${file}; [ $(wc -l < ${file}) -gt 1 ] || sleep 60`) }
+  const running = queue.run(
+    { ...request, onWorkerLoss: 'rerun' },
+    { onEvent: (event) => void events.push(event.eventType === 'stdout' ? event.line : event.eventType) },
+  )
+  await until(() => events.includes('1'), 'the first line')
+  await Promise.all([first.close({ drain: false }), place.worker(SHORT)])
+  expect(await running).toMatchObject({ status: 'completed', stdout: '2\n', error: null })
+  expect(events).toEqual(['pending', 'started', '1', 'retrying', 'started', '2', 'completed'])
+})
+
+test('a plan that is run again has the results of its last run', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  const first = await place.worker(SHORT)
+  const { file } = newFile()
+  const mark = newMark()
+  const plan = {
+    steps: {
+      a: shell(`echo a >> ${file}; wc -l < ${file}`),
+      b: { ...shell(`[ $(wc -l < ${file}) -gt 1 ] || exec sleep ${mark}; echo b`), dependsOn: ['a'] },
+    },
+  }
+  const planId = await queue.executePlan({ ...plan, onWorkerLoss: 'rerun' })
+  await untilThere(mark, 1)
+  await Promise.all([first.close({ drain: false }), place.worker(SHORT)])
+  const result = await queue.waitForPlan(planId)
+  expect(result).toMatchObject({ status: 'completed', results: [{ stdout: '2\n' }, { stdout: 'b\n' }] })
+  expect(survivors(mark)).toEqual([])
+})
+
+test('two queues of labels take no more than the slots of a worker', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  const small = await place.worker({ concurrency: 1, labels: ['a', 'b'] })
+  const requests = ['a', 'b', 'a', 'b'].map((label) =>
+    queue.run({ ...shell('sleep 0.2; date +%s%N'), labels: [label] }),
+  )
+  let most = 0
+  const watching = setInterval(() => (most = Math.max(most, small.counts.running)), 5)
+  const times = (await Promise.all(requests)).map(({ startedAt, completedAt }) => [
+    Date.parse(startedAt ?? ''),
+    Date.parse(completedAt),
+  ])
+  clearInterval(watching)
+  expect(most).toBe(1)
+  times.sort(([a = 0], [b = 0]) => a - b)
+  for (let i = 1; i < times.length; i++) expect(times[i]![0]).toBeGreaterThanOrEqual(times[i - 1]![1]!)
+  expect(small.counts).toMatchObject({ completed: 4, running: 0 })
+})
+
+test('a set of labels that nobody asked for before reaches the workers that have it', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker({ labels: ['gpu', 'linux', 'big'] })
+  const run = (labels: string[]) => queue.run({ ...exec('echo', ...labels), labels })
+  expect(await run(['linux', 'gpu'])).toMatchObject({ stdout: 'linux gpu\n' })
+  expect(await run(['big'])).toMatchObject({ stdout: 'big\n' })
+  expect(await run([])).toMatchObject({ stdout: '\n' })
+  const other = queue.execute({ ...exec('echo'), labels: ['gpu', 'windows'] })
+  await run(['gpu'])
+  expect(await queue.getStatus(await other)).toBe('pending')
+})
+
+test('the higher priority is first, then who came first; what is delayed waits', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  const order: string[] = []
+  const run = async (name: string, priority: number, delayMs = 0) => {
+    await queue.run({ ...exec('true'), priority, delayMs })
+    order.push(name)
+  }
+  const began = Date.now()
+  const runs = [run('delayed', 100, 700), run('low', -1), run('first', 0), run('second', 0), run('high', 10)]
+  await until(async () => (await queue.listExecutions()).length === 5, 'all to be submitted')
+  await place.worker({ concurrency: 1 })
+  await Promise.all(runs)
+  expect(order).toEqual(['high', 'first', 'second', 'low', 'delayed'])
+  expect(Date.now() - began).toBeGreaterThan(690)
+})
+
+test('who looks at the jobs of BullMQ sees how they have ended', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker()
+  const good = await queue.run({ ...exec('echo', 'x'.repeat(1000)), labels: [] })
+  const bad = await queue.run(shell('exit 3'))
+  const jobs = new Queue(queue.queueName(), {
+    connection: { host: '127.0.0.1', port: server.port },
+    prefix: queue.keyPrefix,
+  })
+  cleanUp(() => jobs.close())
+  await until(async () => (await jobs.getJobCounts('failed'))['failed'] === 1, 'both to be done')
+  const [completed, failed] = [await jobs.getJob(good.id), await jobs.getJob(bad.id)]
+  expect(await completed?.getState()).toBe('completed')
+  expect(completed?.returnvalue).toMatchObject({ status: 'completed', exitCode: 0, error: null })
+  expect(JSON.stringify(completed?.returnvalue).length).toBeLessThan(300)
+  expect([await failed?.getState(), failed?.failedReason]).toEqual(['failed', 'exited with code 3'])
+})

@@ -1,0 +1,244 @@
+// Lines arrive in order, once, with backpressure to the command; a reader that comes back goes on where it was.
+
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import type { ExecutionEvent, LogLine } from '@escher-dbai/execution-engine'
+import { cleanUp, exec, newPlace, shell } from './support/place'
+import { until } from './support/processes'
+import { startServer, type Server } from './support/server.mjs'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+const dir = mkdtempSync(join(tmpdir(), 'queue-lines-'))
+let server: Server
+let redis: Redis
+
+beforeAll(async () => {
+  server = await startServer()
+  redis = new Redis(server.port, '127.0.0.1')
+})
+
+afterAll(async () => {
+  redis.disconnect()
+  await server.close()
+  rmSync(dir, { recursive: true })
+})
+
+const MIB = 1_048_576
+
+/** The stream of an execution. */
+const streamOf = (name: string, id: string) => `{escher:${name}}:x:${id}:lines`
+
+/** How many bytes a stream holds. */
+const bytesIn = async (key: string): Promise<number> => {
+  const rows = await redis.xrange(key, '-', '+')
+  return rows.flatMap(([, fields]) => fields).reduce((sum, field) => sum + Buffer.byteLength(field), 0)
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => String(i + 1))
+
+test('each line comes once and in order, whatever connections are killed', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker()
+  const command = shell('i=0; while [ $i -lt 300 ]; do i=$((i+1)); seq $((i*100-99)) $((i*100)); sleep 0.01; done')
+  const [own, followed]: [string[], string[]] = [[], []]
+  const id = randomUUID()
+  let isOver = false
+  const killing = (async () => {
+    for (; !isOver; await sleep(120)) await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes')
+  })()
+  const running = queue.run({ ...command, id }, { onStdout: (line) => void own.push(line) })
+  await until(() => own.length > 0, 'a line')
+  for await (const { line } of place.queue().followLogs(id)) followed.push(line)
+  const result = await running
+  isOver = true
+  await killing
+  expect(result).toMatchObject({ status: 'completed', error: null })
+  expect(own).toEqual(numbers(30_000))
+  expect(followed).toEqual(numbers(30_000))
+})
+
+test('both streams keep their order, pieces of long lines and what is not finished are told as by the engine', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker({ engine: { logOutput: false, maxLineSizeBytes: 1000 } })
+  const events: ExecutionEvent[] = []
+  const line = `echo out; sleep 0.05; echo err >&2; sleep 0.05; printf 'name? '; sleep 0.5; echo ok; head -c 2500 /dev/zero | tr '\\0' x; echo €`
+  const result = await queue.run(shell(line), { onEvent: (event) => void events.push(event) })
+  const told = events.flatMap((event) =>
+    event.eventType === 'stdout' || event.eventType === 'stderr'
+      ? [[event.eventType, event.line, event.partial, event.unfinished ?? false]]
+      : [],
+  )
+  expect(told).toEqual([
+    ['stdout', 'out', false, false],
+    ['stderr', 'err', false, false],
+    ['stdout', 'name? ', true, true],
+    ['stdout', 'name? ok', false, false],
+    ['stdout', 'x'.repeat(1000), true, false],
+    ['stdout', 'x'.repeat(1000), true, false],
+    ['stdout', `${'x'.repeat(500)}€`, false, false],
+  ])
+  expect(result.all).toBe(`out\nerr\nname? ok\n${'x'.repeat(2500)}€\n`)
+  const { lines } = await queue.readLogLines(result.id)
+  expect(lines.map(({ offset }) => offset)).toEqual([1, 2, 3, 4, 5, 6])
+  expect(lines.map(({ complete }) => complete)).toEqual([true, true, true, false, false, true])
+})
+
+test('a reader that does not take lines holds the command, and little is kept anywhere', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker()
+  const progress = join(dir, randomUUID())
+  const id = randomUUID()
+  let release = () => {}
+  const held = new Promise<void>((resolve) => (release = resolve))
+  let count = 0
+  const line = `i=0; while [ $i -lt 200 ]; do i=$((i+1)); seq 10000; echo $i > ${progress}; done`
+  const running = queue.run(
+    { ...shell(line), id },
+    {
+      onStdout: () => {
+        count += 1
+        return count === 100 ? held : undefined
+      },
+    },
+  )
+  const made = () => (existsSync(progress) ? Number(readFileSync(progress, 'utf8')) : 0)
+  let before = -1
+  await until(async () => {
+    const now = made()
+    const isStill = now > 0 && now === before
+    before = now
+    await sleep(300)
+    return isStill
+  }, 'the command to stand still')
+  // 49 kB each: a megabyte in the stream, and what the engine and the pipes hold.
+  expect(before).toBeLessThan(100)
+  const size = await bytesIn(streamOf(place.name, id))
+  expect(size).toBeGreaterThan(MIB / 2)
+  expect(size).toBeLessThan(1.2 * MIB)
+  expect(count).toBe(100)
+  release()
+  expect(await running).toMatchObject({ status: 'completed', error: null })
+  expect(count).toBe(2_000_000)
+})
+
+test('nobody who reads: the command is not held, and the last megabyte is kept', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker()
+  const result = await queue.run(exec('seq', '2000000'))
+  expect(result).toMatchObject({ status: 'completed', stdoutBytes: 14_888_896, truncated: true, error: null })
+  expect(Buffer.byteLength(result.stdout)).toBe(65_536)
+  const size = await bytesIn(streamOf(place.name, result.id))
+  expect(size).toBeGreaterThan(0.9 * MIB)
+  expect(size).toBeLessThan(1.2 * MIB)
+  expect(await redis.ttl(streamOf(place.name, result.id))).toBeGreaterThan(290)
+
+  const error = (await queue.readLogLines(result.id).catch((error: unknown) => error)) as Error
+  expect(error).toMatchObject({ code: 'IO', executionId: result.id })
+  const from = Number(/from: (\d+)$/.exec(error.message)?.[1])
+  expect(error.message).toMatch(new RegExp(`^lines 1 to ${from} are no longer kept`))
+  const followed: LogLine[] = []
+  for await (const line of queue.followLogs(result.id, { from })) followed.push(line)
+  expect(followed[0]).toMatchObject({ line: String(from + 1), offset: from + 1 })
+  expect(followed.at(-1)).toMatchObject({ line: '2000000', offset: 2_000_000 })
+  expect(followed).toHaveLength(2_000_000 - from)
+  await expect(queue.followLogs(result.id).next()).rejects.toMatchObject({ code: 'IO' })
+
+  // Who submits it again is told of what is left, and that it is not all.
+  let told = 0
+  const again = await queue.run({ ...exec('seq', '2000000'), id: result.id }, { onStdout: () => void (told += 1) })
+  expect(told).toBe(2_000_000 - from)
+  expect(again).toMatchObject({
+    status: 'completed',
+    errorCode: 'IO',
+    error: `${from} lines were no longer kept when they were to be read`,
+  })
+}, 90_000)
+
+test('a reader that comes back goes on where it was, page by page and line by line', async () => {
+  const place = newPlace(server.port)
+  const [one, other] = [place.queue(), place.queue()]
+  await place.worker()
+  const id = await one.execute(shell('for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done'))
+  let from = 0
+  const lines: string[] = []
+  for await (const { line, offset } of one.followLogs(id)) {
+    lines.push(line)
+    from = offset
+    if (offset === 3) break
+  }
+  await one.shutdown()
+  for await (const { line } of other.followLogs(id, { from })) lines.push(line)
+  expect(lines).toEqual(numbers(8))
+  const paged: string[] = []
+  for (let page, next = 0; page?.ended !== true; next = page.next) {
+    page = await other.readLogLines(id, { from: next, limit: 3 })
+    paged.push(...page.lines.map(({ line }) => line))
+  }
+  expect(paged).toEqual(numbers(8))
+  await expect(other.readLogLines(id, { from: 9 })).rejects.toMatchObject({ code: 'VALIDATION', field: 'from' })
+})
+
+test('who subscribes later is told from then on, and who leaves lets the command go on', async () => {
+  const place = newPlace(server.port)
+  const [one, other] = [place.queue(), place.queue()]
+  await place.worker()
+  const go = join(dir, randomUUID())
+  const id = await one.execute(
+    shell(`echo before; until [ -e ${go} ]; do sleep 0.02; done; echo after; sleep 0.2; echo end`),
+  )
+  await until(async () => (await one.readLogLines(id)).lines.length === 1, 'the first line')
+  const events = other.subscribe(id)
+  const left = other.subscribe(id)
+  await until(async () => (await redis.hlen(`{escher:${place.name}}:x:${id}:readers`)) === 2, 'both to be present')
+  await left.return()
+  await until(async () => (await redis.hlen(`{escher:${place.name}}:x:${id}:readers`)) === 1, 'one to have left')
+  writeFileSync(go, '')
+  const told: string[] = []
+  for await (const event of events) told.push('line' in event ? event.line : event.eventType)
+  expect(told).toEqual(['after', 'end', 'completed'])
+  const late: string[] = []
+  for await (const event of other.subscribe(id)) late.push(event.eventType)
+  expect(late).toEqual(['completed'])
+  await expect(other.subscribe(randomUUID()).next()).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})
+
+test('a reader that dies without a word holds the command for half a minute, and no longer', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker({ engine: { logOutput: false, defaultTimeoutMs: 120_000 } })
+  const id = randomUUID()
+  const done = join(dir, randomUUID())
+  const program = join(dir, 'reader.cjs')
+  writeFileSync(
+    program,
+    `const { QueueEngine } = require(${JSON.stringify(require.resolve('@escher-dbai/execution-queue'))})
+     const [port, name, id, command] = process.argv.slice(2)
+     const queue = new QueueEngine({ connection: { host: '127.0.0.1', port: Number(port) }, name })
+     queue.run({ command: { type: 'shell', command }, id }, { onStdout: () => new Promise(() => {}) })`,
+  )
+  const reader = fork(program, [String(server.port), place.name, id, `seq 1000000; echo done > ${done}`], {
+    execArgv: [],
+  })
+  cleanUp(() => reader.kill('SIGKILL'))
+  await until(async () => (await bytesIn(streamOf(place.name, id))) > MIB / 2, 'lines')
+  const since = Date.now()
+  reader.kill('SIGKILL')
+  await once(reader, 'exit')
+  expect(existsSync(done)).toBe(false)
+  expect(await queue.waitForCompletion(id)).toMatchObject({ status: 'completed', stdoutBytes: 6_888_896 })
+  expect(Date.now() - since).toBeGreaterThan(15_000)
+  expect(Date.now() - since).toBeLessThan(40_000)
+  expect(statSync(done).size).toBeGreaterThan(0)
+})
