@@ -32,7 +32,9 @@ use crate::execution::start::{Decision, Start};
 use crate::execution::subscription::Listening;
 use crate::execution::subscription::Subscription;
 use crate::masking::secret::Secret;
-use crate::plan::run::{PlanContext, Run, checked_steps, steps_of};
+use crate::plan::context::PlanContext;
+use crate::plan::enter::{checked_steps, steps_of};
+use crate::plan::run::Run;
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Reason, Stop};
@@ -888,7 +890,8 @@ fn delete_files(dir: &Path, id: Uuid) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request::{Command, ExecutionMetadata};
+    use crate::api::command::Command;
+    use crate::api::request::ExecutionMetadata;
 
     fn engine(config: ExecutionConfig) -> ExecutionEngine {
         ExecutionEngine::new(ExecutionConfig {

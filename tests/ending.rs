@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use common::{Recorder, engine, engine_with, run, shell};
 use execution_engine::{
     ExecuteOptions, ExecutionConfig, ExecutionError, ExecutionEvent, ExecutionPlan,
-    ExecutionRequest, ExecutionStatus, ExecutionStrategy, ResultErrorCode, Retry, StopSignal,
+    ExecutionRequest, ExecutionStatus, ExecutionStrategy, PlanStep, ResultErrorCode, Retry,
+    StopSignal,
 };
 
 fn events_of(recorder: &Recorder) -> Vec<&'static str> {
@@ -247,6 +248,22 @@ async fn the_lease_of_a_plan_is_renewed_or_ends_all_of_it() {
     );
     let late = engine.renew_lease(id, None).await;
     assert!(matches!(late, Err(ExecutionError::AlreadyFinished(_))));
+}
+
+#[tokio::test]
+async fn a_plan_whose_lease_has_ended_failed_also_where_its_steps_may() {
+    let (engine, _dir) = engine();
+    let step = PlanStep::from(shell("sleep 60")).allow_failure();
+    let plan = ExecutionPlan {
+        lease_ms: Some(200),
+        ..ExecutionPlan::named([("it", step)])
+    };
+    let id = engine.execute_plan(plan).await.expect("accepted");
+    let plan = engine.wait_for_plan(id).await.expect("it ends");
+    assert_eq!(
+        (plan.status, plan.success),
+        (ExecutionStatus::Failed, false)
+    );
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::api::command::Command;
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::output::{StderrTarget, StdoutTarget};
-use crate::api::request::{Command, ExecutionRequest, StopSignal};
+use crate::api::request::{ExecutionRequest, StopSignal};
 use crate::api::stdin::Stdin;
 use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::api::command::Command;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
-use crate::api::request::{Command, ExecutionRequest, check_secrets};
+use crate::api::request::ExecutionRequest;
+use crate::api::validate::check_secrets;
 use crate::execution::resolve::variables;
 use crate::masking::secret::{SHORTEST, Secret};
 use crate::masking::text;
