@@ -15,6 +15,8 @@ export interface DriverParts {
   readonly lines: Client
   readonly submitter: Submitter
   readonly canceller: Canceller
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
 }
 
 /** Drives a plan that was claimed to its end, and writes that. */
@@ -31,7 +33,12 @@ export class PlanDriver {
     this.#parts = parts
     this.#data = data
     this.#claim = claim
-    this.#writer = new LineWriter(lines, source.store.names, { id: data.id, run: claim.run, lines: claim.lines })
+    this.#writer = new LineWriter(lines, source.store.names, {
+      id: data.id,
+      run: claim.run,
+      lines: claim.lines,
+      warn: parts.warn,
+    })
     this.#drive = new SpreadDrive({ ...parts, writer: this.#writer }, about)
   }
 

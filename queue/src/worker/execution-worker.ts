@@ -1,9 +1,9 @@
-import { ExecutionEngine } from '@escher-dbai/execution-engine'
+import { ExecutionEngine, ExecutionError } from '@escher-dbai/execution-engine'
 import type { ExecutionConfig } from '@escher-dbai/execution-engine'
 import { Bells } from '../client/bells'
 import { Canceller } from '../client/canceller'
 import { Submitter } from '../client/submitter'
-import { describe, messageOf, refused } from '../errors'
+import { describe, emitWarning, messageOf, refused } from '../errors'
 import { checkedCount, checkedKeys, checkedLabels, checkedName, Names } from '../names'
 import type { ExecutionWorkerOptions, WorkerCounts, WorkerHealth } from '../options'
 import { Connections } from '../redis/connections'
@@ -86,7 +86,7 @@ export class ExecutionWorker implements AsyncDisposable {
     const concurrency = checkedCount('concurrency', options.concurrency, Number.MAX_SAFE_INTEGER)
     checkedCallback('resolveSecret', options.resolveSecret)
     checkedCallback('onWarning', options.onWarning)
-    this.#warn = options.onWarning ?? ((message) => process.emitWarning(message, 'ExecutionQueueWarning'))
+    this.#warn = options.onWarning ?? emitWarning
     this.#connections = new Connections(options.connection)
     this.#isOwnEngine = !isEngine(options.engine)
     const engine = isEngine(options.engine) ? options.engine : engineOf(options.engine)
@@ -107,12 +107,13 @@ export class ExecutionWorker implements AsyncDisposable {
       lines,
       bells,
       store,
-      driving: { source: { store, bells }, lines, submitter: this.#submitter, canceller },
+      driving: { source: { store, bells }, lines, submitter: this.#submitter, canceller, warn: this.#warn },
       locks: new Locks(lockDurationMs),
       resolve: options.resolveSecret,
       lockDurationMs,
       counts: this.#counts,
       running: new Map(),
+      warn: this.#warn,
       closed: this.#closed.signal,
       onShutDown: () => void this.#engineShutDown(),
     }
@@ -141,7 +142,12 @@ export class ExecutionWorker implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    await this.#sources.start()
+    const { closed } = this.#shop
+    const early = new Promise<never>((_, reject) => {
+      const refuse = () => reject(new ExecutionError('SHUT_DOWN', 'the worker was closed before it took work'))
+      closed.addEventListener('abort', refuse, { once: true })
+    })
+    await Promise.race([this.#sources.start(), early])
     try {
       for (const warning of await warningsOf(this.#shop.store.client)) this.#warn(warning)
     } catch {
@@ -149,7 +155,7 @@ export class ExecutionWorker implements AsyncDisposable {
     }
   }
 
-  /** Resolves once it takes work. Rejects if it was closed before. */
+  /** Resolves once it takes work. Rejects with `SHUT_DOWN` if it was closed before. */
   ready(): Promise<void> {
     return this.#ready
   }
@@ -199,11 +205,26 @@ export class ExecutionWorker implements AsyncDisposable {
    * Takes no more work, and resolves once nothing of it is left. With `drain` (default) it waits for what runs; else that is
    * cancelled, and counts as lost with its worker: it has failed, with `WORKER_LOST`, or is run again elsewhere, as its request
    * says. Calling it again with `drain: false` ends what the first call waits for.
+   *
+   * Where Redis cannot be reached, it waits until it can; with `drain: false` for `lockDurationMs` at most. What could not be
+   * written then has been lost with its worker.
    */
   async close({ drain = true }: { readonly drain?: boolean | undefined } = {}): Promise<void> {
     this.#closing ??= this.#close()
-    if (!drain) for (const run of this.#shop.running.values()) run.abandon()
-    await this.#closing
+    if (drain) return this.#closing
+    for (const run of this.#shop.running.values()) run.abandon()
+    const late = setTimeout(() => this.#disconnect(), this.#shop.lockDurationMs)
+    try {
+      await this.#closing
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  /** What waits for Redis is rejected. */
+  #disconnect(): void {
+    this.#closed.abort()
+    this.#connections.close()
   }
 
   async #close(): Promise<void> {
@@ -213,9 +234,8 @@ export class ExecutionWorker implements AsyncDisposable {
     // Another worker goes on with these; their steps may run for long.
     for (const run of this.#shop.running.values()) if (run instanceof SpreadRun) run.abandon()
     await Promise.all([this.#slots.idle(), this.#drives.idle()])
-    this.#closed.abort()
+    this.#disconnect()
     await Promise.all([this.#sources.close(), this.#submitter.close()])
-    this.#connections.close()
     this.#release()
     if (this.#isOwnEngine) await this.#shop.engine.shutdown()
   }

@@ -55,12 +55,12 @@ export class Handler {
   }
 
   async #claim(job: Taken): Promise<Exclude<Claim, { state: 'unknown' }>> {
-    const { store, closed } = this.#shop
+    const { store } = this.#shop
     for (;;) {
-      const claim = await insist(closed, () => store.claim(job.id, job.token))
+      const claim = await insist(this.#shop, () => store.claim(job.id, job.token))
       if (claim.state !== 'unknown') return claim
       // Whoever submitted it has died before it was accepted, or Redis has lost what it knew last.
-      await insist(closed, () => this.#submitAgain(job))
+      await insist(this.#shop, () => this.#submitAgain(job))
     }
   }
 

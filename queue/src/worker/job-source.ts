@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
-import { UnrecoverableError, Worker } from 'bullmq'
+import { SpanKind, UnrecoverableError, Worker } from 'bullmq'
 import type { Job, WorkerOptions } from 'bullmq'
 import type { Client } from '../redis/connections'
 import type { JobData } from '../request/wire'
@@ -9,6 +9,8 @@ import type { Slots } from './slots'
 /** How long it waits for a job before it asks again, in seconds, as BullMQ does. */
 const BLOCK_SECS = 5
 const LONGEST_BLOCK_SECS = 10
+/** How long it waits for a job that is just being taken when it is stopped, in milliseconds. */
+const STOP_MS = 2000
 /** How long after an error it asks again, in milliseconds. */
 const RETRY_MS = 1000
 
@@ -74,7 +76,8 @@ export class JobSource extends Worker<JobData> {
     this.#stop.abort()
     // It may wait for a job, on a connection of its own. One that is not there is not to be waited for.
     this.backend.disconnectBlocking(false).catch(() => {})
-    await this.#looping
+    // A Redis that does not answer is not waited for: a job that it has given to nobody is found when it has stalled.
+    await Promise.race([this.#looping, delay(STOP_MS, undefined, { ref: false })])
   }
 
   async #loop(): Promise<void> {
@@ -101,7 +104,11 @@ export class JobSource extends Worker<JobData> {
     const [data, id, limitMs, delayUntil] = (await this.backend.moveToActive(token, this.opts.name)) as Found
     const job = await this.nextJobFromJobData(data, id, token)
     if (job?.id !== undefined) {
-      void this.#onJob(this.#taken(job, job.id, token, takenAt)).finally(slot)
+      const taken = this.#taken(job, job.id, token, takenAt)
+      const { telemetry } = job.opts
+      const whole = this.trace(SpanKind.CONSUMER, 'process', this.name, () => this.#onJob(taken), telemetry?.metadata)
+      // What telemetry throws is its own.
+      void whole.catch(() => {}).finally(slot)
       return [0, 0]
     }
     slot()

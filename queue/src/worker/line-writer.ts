@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from '../redis/connections'
+import { messageOf } from '../errors'
 import type { Names } from '../names'
 import { listOf, numberOf, script, textOf } from '../redis/scripts'
 import { EntryBuilder } from '../lines/entry'
@@ -15,6 +16,15 @@ const HELD_BYTES = 1_048_576
 const KEPT_BYTES = HELD_BYTES + 2 * ENTRY_BYTES
 /** How long after an error of Redis an entry is sent again, in milliseconds. */
 const RETRY_MS = 500
+
+export interface WriterOptions {
+  readonly id: string
+  readonly run: number
+  /** How many lines there are already, of earlier runs. */
+  readonly lines: number
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
+}
 
 interface Written {
   readonly seq: number
@@ -45,6 +55,7 @@ export class LineWriter {
   readonly #names: Names
   readonly #id: string
   readonly #run: number
+  readonly #warn: (message: string) => void
   readonly #builder = new EntryBuilder()
   #marks = new Map<string, string>()
   /** Entries that are complete, and what is to be done between them. */
@@ -74,12 +85,13 @@ export class LineWriter {
   #waiting: Promise<void> | undefined
   #wake: () => void = () => {}
 
-  constructor(client: Client, names: Names, about: { id: string; run: number; lines: number }) {
+  constructor(client: Client, names: Names, about: WriterOptions) {
     this.#client = client
     this.#names = names
     this.#id = about.id
     this.#run = about.run
     this.#lines = about.lines
+    this.#warn = about.warn
   }
 
   /** How many lines were told so far, in all runs. */
@@ -232,14 +244,16 @@ export class LineWriter {
     const start = [started?.startedAt ?? '', started?.command ?? '']
     const told = [...marks].flatMap(([step, entry]) => [about(step), entry])
     const args = [this.#run, seq, least, this.#lines, ...start, marks.size, ...told, 'n', before, ...fields]
-    while (!this.#isOver) {
+    for (let isWarned = false; !this.#isOver; isWarned = true) {
       try {
         const isOurs = numberOf(await script(this.#client, 'APPEND', keys, args)) === 1
         if (!isOurs) this.giveUp()
         return
-      } catch {
+      } catch (error) {
         // Redis refuses for now (no memory, loading, a replica), or the connections were closed, and then it is given up.
-        if (!this.#isOver) await delay(RETRY_MS)
+        if (this.#isOver) return
+        if (!isWarned) this.#warn(`Redis does not take lines, and is asked again: ${messageOf(error)}`)
+        await delay(RETRY_MS)
       }
     }
   }

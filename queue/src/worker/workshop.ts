@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ExecutionEngine, ExecutionResult } from '@escher-dbai/execution-engine'
 import type { Bells } from '../client/bells'
+import { messageOf } from '../errors'
 import type { Names } from '../names'
 import type { Client } from '../redis/connections'
 import type { Store } from '../redis/store'
@@ -25,6 +26,8 @@ export interface Workshop {
   readonly running: Map<string, Runner>
   /** What drives plans whose steps are spread. */
   readonly driving: DriverParts
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
   /** The connections were closed. */
   readonly closed: AbortSignal
   /** The engine takes nothing any more. */
@@ -61,12 +64,13 @@ export function count(counts: Counts, status: ExecutionResult['status'] | 'lost'
 const RETRY_MS = 500
 
 /** Asks until Redis does it, which may have no memory for it now, or be loading. */
-export async function insist<T>(closed: AbortSignal, question: () => Promise<T>): Promise<T> {
-  for (;;) {
+export async function insist<T>({ closed, warn }: Workshop, question: () => Promise<T>): Promise<T> {
+  for (let isWarned = false; ; isWarned = true) {
     try {
       return await question()
     } catch (error) {
       if (closed.aborted) throw error
+      if (!isWarned) warn(`Redis does not do what it is asked, and is asked again: ${messageOf(error)}`)
       await delay(RETRY_MS, undefined, { signal: closed })
     }
   }
