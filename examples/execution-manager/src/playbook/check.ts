@@ -1,0 +1,71 @@
+// Whether a value is a playbook: by the schema of playbooks, by that of the engine to which it refers, by the rules that
+// no schema says, and by the engine itself.
+
+import { createRequire } from 'node:module'
+import { type AnySchemaObject, Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import type { Path } from './faults.js'
+import { type Broken, brokenRules } from './rules.js'
+import { engineSchemaId, Playbook } from './schema.js'
+
+const require = createRequire(import.meta.url)
+
+// What Node reads as a module of JSON it warns of, up to version 22.
+const engineSchema: AnySchemaObject = { ...require('@escher-dbai/execution-engine/schema.json') }
+
+const ajv = new Ajv2020({ allErrors: true, verbose: true, discriminator: true, allowUnionTypes: true })
+addFormats.default(ajv)
+ajv.addSchema(engineSchema, engineSchemaId)
+const isPlaybook = ajv.compile<Playbook>(Playbook)
+
+function pathOf(pointer: string, value: unknown): Path {
+  let at: unknown = value
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => {
+      const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
+      const isIndex = Array.isArray(at)
+      at = typeof at === 'object' && at !== null ? Object.entries(at).find(([name]) => name === key)?.[1] : undefined
+      return isIndex ? Number(key) : key
+    })
+}
+
+const shown = (value: unknown): string => {
+  const text = JSON.stringify(value)
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}
+
+function broken(error: ErrorObject, value: unknown): Broken {
+  const path = pathOf(error.instancePath, value)
+  const schema: unknown = error.parentSchema
+  const params = new Map<string, unknown>(Object.entries(error.params))
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const properties = typeof schema === 'object' && schema !== null && 'properties' in schema ? schema.properties : {}
+      const known = Object.keys(properties ?? {}).join(', ')
+      const key = String(params.get('additionalProperty'))
+      const message =
+        known === '' ? 'expected a name of letters, digits, _ and -' : `is not known here: expected one of ${known}`
+      return { path: [...path, key], message }
+    }
+    case 'required':
+      return { path: [...path, String(params.get('missingProperty'))], message: 'is missing' }
+    case 'enum':
+      return { path, message: `expected one of ${shown(params.get('allowedValues'))}, found ${shown(error.data)}` }
+    case 'discriminator': {
+      const found = shown(params.get('tagValue') ?? null)
+      return { path: [...path, 'type'], message: `expected exec, shell, script or aws_cli, found ${found}` }
+    }
+    default:
+      return { path, message: `${error.message ?? 'is not as it must be'}, found ${shown(error.data)}` }
+  }
+}
+
+export type Checked = { readonly playbook: Playbook } | { readonly broken: readonly Broken[] }
+
+export function checkPlaybook(value: unknown): Checked {
+  if (!isPlaybook(value)) return { broken: (isPlaybook.errors ?? []).map((error) => broken(error, value)) }
+  const rules = [...brokenRules(value)]
+  return rules.length > 0 ? { broken: rules } : { playbook: value }
+}
