@@ -203,12 +203,13 @@ export const LogPage = Type.Object({
 export type LogPage = Static<typeof LogPage>
 
 /** Some entries of the log of a step, all of one stream. `from` is the index of the first one in the log. */
-export interface LinesEvent {
-  readonly step: string
-  readonly stream: Stream
-  readonly lines: readonly string[]
-  readonly from: number
-}
+export const LinesEvent = Type.Object({
+  step: Type.String(),
+  stream: Stream,
+  lines: Type.Array(Type.String()),
+  from: Type.Number(),
+})
+export type LinesEvent = Static<typeof LinesEvent>
 
 /** An attempt of a step did not succeed; after `delayMs` follows the one with the number `attempt`. */
 export const RetryingEvent = Type.Object({
@@ -220,11 +221,8 @@ export const RetryingEvent = Type.Object({
 export type RetryingEvent = Static<typeof RetryingEvent>
 
 /** Entries `from` to before `to` of a step are left out here: they are in its log. */
-export interface GapEvent {
-  readonly step: string
-  readonly from: number
-  readonly to: number
-}
+export const GapEvent = Type.Object({ step: Type.String(), from: Type.Number(), to: Type.Number() })
+export type GapEvent = Static<typeof GapEvent>
 
 /** What GET /api/runs/:id/events tells: the name of an event, and its data. */
 export type RunEvent =
