@@ -1,0 +1,63 @@
+import { graphlib, layout } from '@dagrejs/dagre'
+
+export interface Box {
+  readonly name: string
+  readonly x: number
+  readonly y: number
+}
+
+export interface Arrow {
+  readonly from: string
+  readonly to: string
+  /** The path of an SVG. */
+  readonly path: string
+}
+
+export interface Drawing {
+  readonly width: number
+  readonly height: number
+  readonly boxes: readonly Box[]
+  readonly arrows: readonly Arrow[]
+}
+
+export const BOX = { width: 156, height: 50 }
+
+/** Where the steps of a plan are drawn, from left to right. */
+export function drawingOf(steps: readonly { readonly name: string; readonly dependsOn: readonly string[] }[]): Drawing {
+  const graph = new graphlib.Graph()
+  graph.setGraph({ rankdir: 'LR', nodesep: 16, ranksep: 32, marginx: 16, marginy: 12 })
+  for (const step of steps) graph.setNode(step.name, { ...BOX })
+  for (const { name, dependsOn } of steps) for (const before of dependsOn) graph.setEdge(before, name, {})
+  layout(graph)
+  const { width = 0, height = 0 } = graph.graph()
+  return {
+    width,
+    height,
+    boxes: steps.map(({ name }) => {
+      const { x, y } = graph.node(name)
+      return { name, x: x - BOX.width / 2, y: y - BOX.height / 2 }
+    }),
+    arrows: graph.edges().map((edge) => ({ from: edge.v, to: edge.w, path: curve(graph.edge(edge).points) })),
+  }
+}
+
+interface Point {
+  readonly x: number
+  readonly y: number
+}
+
+/** A line through points that leaves and arrives level. */
+function curve(points: readonly Point[]): string {
+  const [first, ...rest] = points
+  if (!first) return ''
+  let path = `M${at(first)}`
+  let before = first
+  for (const point of rest) {
+    const middle = (before.x + point.x) / 2
+    path += `C${at({ x: middle, y: before.y })} ${at({ x: middle, y: point.y })} ${at(point)}`
+    before = point
+  }
+  return path
+}
+
+const at = ({ x, y }: Point): string => `${x.toFixed(1)},${y.toFixed(1)}`

@@ -1,0 +1,163 @@
+import type { JSX } from 'preact'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+
+import type { RetryingEvent, Step } from '../../../src/api.js'
+import { BOX, drawingOf, type Box } from '../run/layout.js'
+import { spanOf } from '../run/path.js'
+import { duration } from './format.js'
+import { Icon } from './icon.js'
+import { Glyph, labelOf } from './status.js'
+
+interface PlanProps {
+  readonly steps: readonly Step[]
+  readonly critical: ReadonlySet<string>
+  readonly retrying: ReadonlyMap<string, RetryingEvent>
+  readonly selected: string | undefined
+  readonly now: number
+  readonly onSelect: (step: string | undefined) => void
+}
+
+const SMALLEST = 0.75
+
+const px = (value: number): string => `${String(value)}px`
+
+/** The steps and what they depend on. One of them is in the order of Tab; arrow keys lead to the others. */
+export function Plan({ steps, critical, retrying, selected, now, onSelect }: PlanProps): JSX.Element {
+  const shape = JSON.stringify(steps.map(({ name, dependsOn }) => ({ name, dependsOn })))
+  const drawing = useMemo(() => drawingOf(steps), [shape])
+  const byName = new Map(steps.map((step) => [step.name, step]))
+  const room = useRef<HTMLDivElement>(null)
+  const buttons = useRef(new Map<string, HTMLButtonElement>())
+  const [fit, setFit] = useState(true)
+  const scale = useScale(room, drawing.width, drawing.height, fit)
+  const entry = selected ?? drawing.boxes[0]?.name
+
+  useEffect(() => {
+    if (selected !== undefined) buttons.current.get(selected)?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [selected])
+  const onKeyDown = (event: KeyboardEvent, from: Box): void => {
+    const next = neighbour(drawing.boxes, from, event.key)
+    if (!next) return
+    event.preventDefault()
+    buttons.current.get(next.name)?.focus()
+  }
+  return (
+    <div class="plan">
+      <div class="plan-room" ref={room}>
+        <div class="plan-size" style={{ width: px(drawing.width * scale), height: px(drawing.height * scale) }}>
+          <div class="drawing" style={{ width: px(drawing.width), height: px(drawing.height), transform: `scale(${String(scale)})` }}>
+            <svg width={drawing.width} height={drawing.height} aria-hidden="true">
+              <defs>
+                <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
+                  <path d="M0 .8L7 4 0 7.2z" />
+                </marker>
+                <marker id="tip-critical" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="5" markerHeight="5" orient="auto-start-reverse">
+                  <path d="M0 .8L7 4 0 7.2z" />
+                </marker>
+              </defs>
+              {drawing.arrows.map(({ from, to, path }) => {
+                const isCritical = critical.has(from) && critical.has(to)
+                const when = byName.get(to)?.when
+                return (
+                  <path
+                    key={`${from} ${to}`}
+                    class={`arrow ${isCritical ? 'critical' : ''} ${when === 'success' ? '' : 'conditional'}`}
+                    d={path}
+                    marker-end={isCritical ? 'url(#tip-critical)' : 'url(#tip)'}
+                  />
+                )
+              })}
+            </svg>
+            {drawing.boxes.map((box) => {
+              const step = byName.get(box.name)
+              if (!step) return null
+              const isCritical = critical.has(step.name)
+              return (
+                <button
+                  key={step.name}
+                  ref={(element) => { if (element) buttons.current.set(step.name, element) }}
+                  type="button"
+                  class={`node is-${step.status} ${isCritical ? 'critical' : ''}`}
+                  style={{ left: px(box.x), top: px(box.y), width: px(BOX.width), height: px(BOX.height) }}
+                  tabIndex={step.name === entry ? 0 : -1}
+                  aria-pressed={step.name === selected}
+                  aria-label={nameOf(step, isCritical, now)}
+                  onClick={() => { onSelect(step.name === selected ? undefined : step.name) }}
+                  onKeyDown={(event) => { onKeyDown(event, box) }}
+                >
+                  <Glyph status={step.status} />
+                  <span class="name">{step.name}</span>
+                  <span class="state">{stateOf(step, retrying.get(step.name))}</span>
+                  <span class="took">{tookOf(step, now)}</span>
+                </button>
+              )
+            })}
+          </div>
+        </div>
+      </div>
+      <div class="legend">
+        <span class="critical-key">Critical path</span>
+        {steps.some(({ when }) => when !== 'success') && <span class="conditional-key">Runs on failure, or always</span>}
+        {(scale < 1 || !fit) && (
+          <button type="button" class="button small" aria-pressed={fit} onClick={() => { setFit(!fit) }}>
+            <Icon name="fit" />
+            <span>Fit</span>
+          </button>
+        )}
+      </div>
+    </div>
+  )
+}
+
+function stateOf(step: Step, retrying: RetryingEvent | undefined): string {
+  if (retrying) return `Retry ${String(retrying.attempt)} in ${duration(retrying.delayMs)}`
+  const tries = step.status === 'running' ? step.attempts.length + 1 : step.attempts.length
+  return tries > 1 ? `${labelOf(step.status)}, try ${String(tries)}` : labelOf(step.status)
+}
+
+function tookOf(step: Step, now: number): string {
+  const span = spanOf(step, now)
+  return span ? duration(span.to - span.from) : ''
+}
+
+function nameOf(step: Step, isCritical: boolean, now: number): string {
+  const took = step.durationMs === null ? '' : `, ${tookOf(step, now)}`
+  return `${step.name}, ${labelOf(step.status)}${took}${isCritical ? ', on the critical path' : ''}`
+}
+
+/** The box that is next in the direction of an arrow key: near along it, and not far aside. */
+function neighbour(boxes: readonly Box[], from: Box, key: string): Box | undefined {
+  const along = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] } as const
+  const found = Object.entries(along).find(([name]) => name === key)
+  if (!found) return undefined
+  const [x, y] = found[1]
+  let best: Box | undefined
+  let least = Infinity
+  for (const box of boxes) {
+    const ahead = (box.x - from.x) * x + (box.y - from.y) * y
+    const aside = Math.abs((box.x - from.x) * y) + Math.abs((box.y - from.y) * x)
+    if (ahead > 0 && ahead + aside * 2 < least) {
+      least = ahead + aside * 2
+      best = box
+    }
+  }
+  return best
+}
+
+/** How much smaller the drawing is to be, so that it fits into its room and can still be read. */
+function useScale(room: { readonly current: HTMLElement | null }, width: number, height: number, fit: boolean): number {
+  const [scale, set] = useState(1)
+  useEffect(() => {
+    const element = room.current
+    if (!element) return undefined
+    const measure = (): void => {
+      const least = Math.min(element.clientWidth / width, element.clientHeight / height, 1)
+      set(fit && width > 0 ? Math.max(SMALLEST, least) : 1)
+    }
+    measure()
+    const observer = new ResizeObserver(measure)
+    observer.observe(element)
+    return () => { observer.disconnect() }
+  }, [room, width, height, fit])
+  return scale
+}
