@@ -8,7 +8,7 @@ import { isOver, runItself } from './record.js'
 import type { WatchedRun } from './watched.js'
 
 /** Who is further behind than so many entries of a log is told of a gap. */
-const replayed = 5000
+const replayedLines = 5000
 
 /** Entries of one event. */
 const batch = 1000
@@ -78,6 +78,7 @@ class Feed {
     private readonly engine: Executor,
     private readonly watched: WatchedRun,
     lastId: string | undefined,
+    private readonly replayed: number,
   ) {
     const position = lastId === undefined ? undefined : Position.parse(lastId)
     this.#isNew = position === undefined
@@ -92,13 +93,14 @@ class Feed {
         const { turn } = this.watched.bell
         const { isComplete } = this.watched
         yield* this.#changes()
-        const told = yield* this.#lines()
-        if (isComplete) {
+        if (yield* this.#lines()) {
+          await setTimeout(pauseMs)
+        } else if (isComplete) {
           yield this.#told({ event: 'end', data: this.watched.run })
           return
+        } else {
+          await this.watched.bell.after(turn, signal)
         }
-        if (told) await setTimeout(pauseMs)
-        await this.watched.bell.after(turn, signal)
       }
     } finally {
       this.watched.leave()
@@ -126,9 +128,18 @@ class Feed {
     if (!isOver(run.status)) found.push({ version: changes[runItself] ?? 0, event: { event: 'run', data: run } })
     const since = this.#position.version
     for (const { version, event } of found.filter((one) => one.version > since).sort((a, b) => a.version - b.version)) {
+      if (event.event === 'step' && this.#hasLines(event.data)) return
       this.#position.version = version
       yield this.#told(event)
     }
+  }
+
+  /** The end of a step is told behind its last line. */
+  #hasLines(step: Step): boolean {
+    const log = this.watched.log(step.name)
+    if (log === undefined || !isOver(step.status)) return false
+    const index = this.watched.run.steps.findIndex(({ name }) => name === step.name)
+    return !log.ended || this.#position.at(index).index < log.count
   }
 
   /** @returns whether there was something to tell. */
@@ -149,7 +160,7 @@ class Feed {
     // Steps take turns: of each only what is there now.
     const { count, end, ended } = log
     try {
-      if (count - place.index > replayed) yield this.#gap(step, place, await log.offsetOf(count - replayed))
+      if (count - place.index > this.replayed) yield this.#gap(step, place, await log.offsetOf(count - this.replayed))
       while (place.index < count) {
         const limit = Math.min(count - place.index, batch)
         const page = await this.engine.readLogLines(log.executionId, { from: place.offset, limit })
@@ -176,12 +187,19 @@ class Feed {
   }
 }
 
+export interface FeedOptions {
+  /** The id of the last event that was told before. Default: none. */
+  readonly lastId?: string | undefined
+  /** How many entries of each log are told to who is behind. Default: 5000. */
+  readonly replayed?: number | undefined
+}
+
 /** Ends behind the end of the run, or when `signal` is aborted. */
 export function feed(
   engine: Executor,
   watched: WatchedRun,
-  lastId: string | undefined,
   signal: AbortSignal,
+  { lastId, replayed = replayedLines }: FeedOptions = {},
 ): AsyncGenerator<Told> {
-  return new Feed(engine, watched, lastId).events(signal)
+  return new Feed(engine, watched, lastId, replayed).events(signal)
 }

@@ -21,6 +21,7 @@ export type Recorded = Static<typeof Recorded>
 
 const Row = Type.Object({ record: Type.String() })
 const SummaryRow = Type.Object({ summary: Type.String() })
+const IdRow = Type.Object({ id: Type.String() })
 const OwnerRow = Type.Object({ id: Type.String(), owner: Type.String() })
 
 const layout = `
@@ -90,6 +91,12 @@ export class History {
   find(id: string): Recorded | undefined {
     const row: unknown = this.#database.prepare('SELECT record FROM runs WHERE id = ?').get(id)
     return row === undefined ? undefined : Value.Parse(Recorded, JSON.parse(Value.Parse(Row, row).record))
+  }
+
+  /** The ids that begin so. */
+  idsFrom(beginning: string): string[] {
+    const rows = this.#database.prepare('SELECT id FROM runs WHERE substr(id, 1, ?) = ? LIMIT 10').all(beginning.length, beginning)
+    return rows.map((row) => Value.Parse(IdRow, row).id)
   }
 
   /** Newest first. */

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
-import { ExecutionError, type Executor, type LogLine } from '@escher-dbai/execution-engine'
+import { ExecutionError, type Executor, type LogLine, type LogPage } from '@escher-dbai/execution-engine'
 import type { RunFilter, RunSummary, Step } from '../api.js'
 import type { LoadedPlaybook } from '../playbook/load.js'
 import { readValues, shownValues } from '../playbook/parameters.js'
@@ -122,6 +122,14 @@ export class Runs {
     return this.#history.list(filter)
   }
 
+  /** The run whose id begins so. @throws RunError if there is none, or more than one */
+  resolve(beginning: string): string {
+    const [id, ...more] = this.#history.idsFrom(beginning)
+    if (id === undefined) throw new RunError('NOT_FOUND', `there is no run ${beginning}`)
+    if (more.length > 0) throw new RunError('NOT_FOUND', `there are several runs ${beginning}…: ${[id, ...more].join(', ')}`)
+    return id
+  }
+
   /** @throws RunError */
   find(id: string): WatchedRun {
     const known = this.#live.get(id) ?? this.#others.get(id)
@@ -141,6 +149,21 @@ export class Runs {
     if (!this.#live.has(id)) throw new RunError('ELSEWHERE', 'another program runs it, and has to cancel it')
     await this.engine.cancel(id, reason)
     await this.ended(id)
+  }
+
+  /** Cancels a run of this program; a second time does not wait for it to end by itself. */
+  async stop(id: string, reason: string): Promise<void> {
+    await this.#cancelQuietly(id, reason)
+  }
+
+  /** Some entries of a log from an offset on; undefined where there is none. */
+  async page(executionId: string, from: number): Promise<LogPage | undefined> {
+    try {
+      return await this.engine.readLogLines(executionId, { from })
+    } catch (error) {
+      if (error instanceof ExecutionError && error.code === 'NOT_FOUND') return undefined
+      throw error
+    }
   }
 
   /** Resolves once a run of this program has ended and is written; at once for any other. */

@@ -108,8 +108,8 @@ function routes(server: FastifyInstance, { runs, metrics, playbooks }: ServerOpt
 
   api.get('/api/runs/:id/events', { schema: { params: RunParams } }, async (request, reply) => {
     const watched = runs.find(request.params.id)
-    const last = lastEventId(request)
-    await sendEvents(reply, (signal) => asServerEvents(feed(runs.engine, watched, last, signal)))
+    const lastId = lastEventId(request)
+    await sendEvents(reply, (signal) => asServerEvents(feed(runs.engine, watched, signal, { lastId })))
   })
 
   api.get(
