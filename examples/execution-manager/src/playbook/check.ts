@@ -53,19 +53,35 @@ function broken(error: ErrorObject, value: unknown): Broken {
       return { path: [...path, String(params.get('missingProperty'))], message: 'is missing' }
     case 'enum':
       return { path, message: `expected one of ${shown(params.get('allowedValues'))}, found ${shown(error.data)}` }
+    case 'oneOf':
+      return { path, message: `expected one of ${shown(wordsOf(error.schema))}, found ${shown(error.data)}` }
     case 'discriminator': {
       const found = shown(params.get('tagValue') ?? null)
       return { path: [...path, 'type'], message: `expected exec, shell, script or aws_cli, found ${found}` }
     }
+    case 'type':
+      if (isText(error.params['type'])) return { path, message: `expected a text, { "param" } or { "output" }, found ${shown(error.data)}` }
+      break
     default:
-      return { path, message: `${error.message ?? 'is not as it must be'}, found ${shown(error.data)}` }
   }
+  return { path, message: `${error.message ?? 'is not as it must be'}, found ${shown(error.data)}` }
 }
+
+const isText = (type: unknown): boolean => Array.isArray(type) && type.includes('string') && type.includes('object')
+
+/** The words of an enumeration that is written as one constant each, as in the schema of the engine. */
+function wordsOf(schema: unknown): unknown[] {
+  if (!Array.isArray(schema)) return []
+  return schema.map((one: unknown) => (typeof one === 'object' && one !== null && 'const' in one ? one.const : undefined))
+}
+
+/** Of an enumeration that is written so, each word is told to be another one. */
+const isDouble = ({ keyword, schemaPath }: ErrorObject): boolean => keyword === 'const' && schemaPath.includes('oneOf')
 
 export type Checked = { readonly playbook: Playbook } | { readonly broken: readonly Broken[] }
 
 export function checkPlaybook(value: unknown): Checked {
-  if (!isPlaybook(value)) return { broken: (isPlaybook.errors ?? []).map((error) => broken(error, value)) }
+  if (!isPlaybook(value)) return { broken: (isPlaybook.errors ?? []).filter((error) => !isDouble(error)).map((error) => broken(error, value)) }
   const rules = [...brokenRules(value)]
   return rules.length > 0 ? { broken: rules } : { playbook: value }
 }

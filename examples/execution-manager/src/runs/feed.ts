@@ -92,8 +92,8 @@ class Feed {
       while (!signal.aborted) {
         const { turn } = this.watched.bell
         const { isComplete } = this.watched
-        yield* this.#changes()
-        if (yield* this.#lines()) {
+        const ending = yield* this.#changes()
+        if (yield* this.#lines(ending)) {
           await setTimeout(pauseMs)
         } else if (isComplete) {
           yield this.#told({ event: 'end', data: this.watched.run })
@@ -117,7 +117,8 @@ class Feed {
     return { event: 'run', data: run }
   }
 
-  *#changes(): Generator<Told> {
+  /** @returns the step whose end is not told yet, as its lines come first; what came after that waits as well. */
+  *#changes(): Generator<Told, string | undefined> {
     const { run, changes, retries } = this.watched.recorded
     const found: { version: number; event: RunEvent }[] = retries.map(({ version, event }) => ({
       version,
@@ -128,10 +129,11 @@ class Feed {
     if (!isOver(run.status)) found.push({ version: changes[runItself] ?? 0, event: { event: 'run', data: run } })
     const since = this.#position.version
     for (const { version, event } of found.filter((one) => one.version > since).sort((a, b) => a.version - b.version)) {
-      if (event.event === 'step' && this.#hasLines(event.data)) return
+      if (event.event === 'step' && this.#hasLines(event.data)) return event.data.name
       this.#position.version = version
       yield this.#told(event)
     }
+    return undefined
   }
 
   /** The end of a step is told behind its last line. */
@@ -143,9 +145,11 @@ class Feed {
   }
 
   /** @returns whether there was something to tell. */
-  async *#lines(): AsyncGenerator<Told, boolean> {
+  async *#lines(ending: string | undefined): AsyncGenerator<Told, boolean> {
     let told = false
-    for (const [i, step] of this.watched.run.steps.entries()) {
+    const { run, changes } = this.watched.recorded
+    for (const [i, step] of run.steps.entries()) {
+      if (step.name !== ending && (changes[step.name] ?? 0) > this.#position.version) continue
       for await (const event of this.#linesOf(step, this.#position.at(i))) {
         told = true
         yield this.#told(event)
