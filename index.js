@@ -6,6 +6,7 @@ const native = require('./lib/native')
 const { aboutOf } = require('./lib/about')
 const { onAbort, reasonOf } = require('./lib/abort')
 const check = require('./lib/check')
+const { checkPlan, checkRequest } = require('./lib/checked')
 const channel = require('./lib/channel')
 const { defaultLogDir, variables } = require('./lib/environment')
 const { ExecutionError, ExecutionFailedError, fromFailure, makeAsync, seenFrom } = require('./lib/error')
@@ -638,4 +639,13 @@ makeAsync(ExecutionEngine.prototype, [
 ])
 
 /** @type {typeof import('./index')} */
-module.exports = { ExecutionEngine, ExecutionError, ExecutionFailedError, quote, quotePowerShell, sh }
+module.exports = {
+  ExecutionEngine,
+  ExecutionError,
+  ExecutionFailedError,
+  checkPlan,
+  checkRequest,
+  quote,
+  quotePowerShell,
+  sh,
+}

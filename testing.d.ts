@@ -21,7 +21,7 @@ import type {
   RunOptions,
 } from './index.js'
 
-export { ExecutionError, ExecutionFailedError, quote, quotePowerShell, sh } from './index.js'
+export { ExecutionError, ExecutionFailedError, checkPlan, checkRequest, quote, quotePowerShell, sh } from './index.js'
 
 /** Fields of a result. */
 export type FakeResultFields = { readonly [Field in keyof Result]?: Result[Field] | undefined }

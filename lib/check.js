@@ -126,6 +126,10 @@ const streamOptions = object({ 'signal?': abortSignal }, 'an options object', of
 const tailOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
 const pageOptions = object({ 'from?': count, 'limit?': positive }, 'an options object', ofJavaScript)
 const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an options object', ofJavaScript)
+/** What is checked later, as what it is. @type {Checker} */
+const anything = (value) => value
+
+const checkOptions = object({ 'config?': anything }, 'an options object', ofJavaScript)
 const removeOptions = object({ 'logs?': flag }, 'an options object', ofJavaScript)
 
 module.exports = {
@@ -158,6 +162,8 @@ module.exports = {
   pageOptions: (value) => pageOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ from?: number, signal?: AbortSignal }} */
   followOptions: (value) => followOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {{ config?: unknown }} */
+  checkOptions: (value) => checkOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ logs?: boolean }} */
   removeOptions: (value) => removeOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {string | Uint8Array} */

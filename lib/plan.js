@@ -36,8 +36,7 @@ const { stringify } = JSON
  */
 function submissionOf(plan, variables, tools) {
   const { newId, takeInput } = tools
-  /** @type {[key: string | number, step: any][]} */
-  const steps = plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
+  const steps = keyedSteps(plan)
   const runs = []
   const inputs = []
   /** @type {[id: string, source: Source][]} */
@@ -69,8 +68,12 @@ function submissionOf(plan, variables, tools) {
 /** @param {any} step @param {number} index @returns {[number, any]} */
 const numbered = (step, index) => [index, step]
 
+/** The steps of a plan, each with its name or its index. @param {any} plan @returns {[key: string | number, step: any][]} */
+const keyedSteps = (plan) =>
+  plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
+
 /** The steps of a plan that was checked. @param {any} plan @returns {any[]} */
-const stepsOf = (plan) => (plan.steps === undefined ? Array.from(plan.commands) : Object.values(plan.steps))
+const stepsOf = (plan) => keyedSteps(plan).map(([, step]) => step)
 
 /** @param {string} id @param {any} metadata @param {string} planId @param {string | number} step @returns {Run} */
 const runOf = (id, metadata, planId, step) => /** @type {any} */ ({ id, metadata, planId, step })
@@ -123,4 +126,4 @@ function once(make) {
   return () => (made ??= { value: make() }).value
 }
 
-module.exports = { stepsOf, submissionOf }
+module.exports = { keyedSteps, stepsOf, submissionOf }

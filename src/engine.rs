@@ -32,7 +32,7 @@ use crate::execution::start::{Decision, Start};
 use crate::execution::subscription::Listening;
 use crate::execution::subscription::Subscription;
 use crate::masking::secret::Secret;
-use crate::plan::run::{PlanContext, Run, secrets_of_steps, steps_of};
+use crate::plan::run::{PlanContext, Run, checked_steps, steps_of};
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Reason, Stop};
@@ -228,15 +228,8 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = self
-            .collector(&environment)
-            .collect(&request, |error| error)?;
-        request
-            .validate(&inner.config)
-            .map_err(|error| match &secrets {
-                Some(secrets) => secrets.hide_in(error),
-                None => error,
-            })?;
+        let collector = self.collector(&environment);
+        let secrets = collector.check(&request, &inner.config)?;
         let displayed = displayed(&request.command, secrets);
         let (metadata, lease_ms) = (&request.metadata, request.lease_ms);
         let execution = Execution::new(request.id, displayed, metadata, stop, None, lease_ms);
@@ -340,14 +333,13 @@ impl ExecutionEngine {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let secrets = secrets_of_steps(&request, self.collector(&environment))?;
-        let valid = request.validate(&inner.config);
+        let secrets = checked_steps(&request, &inner.config, self.collector(&environment))?;
         let (plan, news) = steps_of(&request, secrets, stop);
-        valid.map_err(|error| error.hiding(|text| plan.hide(text)))?;
         inner.registry.enter_plan(&plan)?;
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
+        plan.keep_in_time(runtime);
         for step in &plan.steps {
             keep_to_lease(step, runtime);
         }
@@ -559,13 +551,13 @@ impl ExecutionEngine {
         })
     }
 
-    /// Says that an execution is still wanted: its lease ends that many milliseconds from now, or as many as the request
-    /// says.
+    /// Says that an execution or a plan is still wanted: its lease ends that many milliseconds from now, or as many as the
+    /// request or the plan says.
     ///
     /// # Errors
     ///
     /// [`ExecutionError::NotFound`], [`ExecutionError::AlreadyFinished`], [`ExecutionError::LeaseEnded`] if it comes too
-    /// late, [`ExecutionError::Validation`] for an execution without a lease, or zero milliseconds.
+    /// late, [`ExecutionError::Validation`] for what has no lease, or zero milliseconds.
     pub async fn renew_lease(&self, id: Uuid, lease_ms: Option<u64>) -> Result<()> {
         self.renew(id, lease_ms)
     }
@@ -574,12 +566,12 @@ impl ExecutionEngine {
         if lease_ms == Some(0) {
             return Err(ValidationError::new("lease_ms", "a positive integer", "0").into());
         }
-        let execution = self.0.registry.execution(id)?;
-        if execution.status().is_terminal() {
+        let unit = self.0.registry.get(id)?;
+        if unit.status().is_terminal() {
             return Err(ExecutionError::AlreadyFinished(id));
         }
-        let Some(lease) = execution.lease.get() else {
-            let expected = "the id of an execution that has a lease";
+        let Some(lease) = unit.lease() else {
+            let expected = "the id of an execution or a plan that has a lease";
             return Err(
                 ValidationError::new("id", expected, format!("{id}, which has none")).into(),
             );
@@ -633,12 +625,7 @@ impl ExecutionEngine {
         (secrets, names): &(Vec<Secret>, Vec<String>),
     ) -> Result<()> {
         let collector = self.collector(environment).for_plan(secrets, names)?;
-        let secrets = collector.collect(request, |error| error)?;
-        let valid = request.validate(&self.0.config);
-        valid.map_err(|error| match &secrets {
-            Some(secrets) => secrets.hide_in(error),
-            None => error,
-        })?;
+        collector.check(request, &self.0.config)?;
         Ok(())
     }
 

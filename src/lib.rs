@@ -52,6 +52,9 @@ pub use engine::{ExecuteOptions, ExecutionEngine, RemoveOptions};
 pub use execution::output::follow::LogFollower;
 pub use execution::subscription::Subscription;
 pub use masking::secret::Secret;
+pub use plan::check::{
+    CheckOptions, CheckedPlan, CheckedRequest, CheckedStep, check_plan, check_request,
+};
 pub use process::environment::Environment;
 
 /// `cargo test` runs the examples of the README too.

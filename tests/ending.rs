@@ -219,6 +219,37 @@ async fn a_lease_is_renewed_or_ends_its_execution() {
 }
 
 #[tokio::test]
+async fn the_lease_of_a_plan_is_renewed_or_ends_all_of_it() {
+    let (engine, _dir) = engine();
+    let strategy = ExecutionStrategy::Serial {
+        stop_on_error: true,
+    };
+    let plan = ExecutionPlan {
+        lease_ms: Some(300),
+        ..ExecutionPlan::new(strategy, [shell("sleep 60"), shell("true")])
+    };
+    let id = engine.execute_plan(plan).await.expect("accepted");
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        engine.renew_lease(id, None).await.expect("in time");
+    }
+    engine.renew_lease(id, Some(50)).await.expect("in time");
+    let plan = engine.wait_for_plan(id).await.expect("it ends");
+    assert_eq!(plan.status, ExecutionStatus::Failed);
+    let [runs, waits] = &plan.results[..] else {
+        panic!("two steps, found {}", plan.results.len());
+    };
+    assert_eq!(runs.error_code, Some(ResultErrorCode::LeaseLost));
+    assert_eq!(waits.status, ExecutionStatus::Cancelled);
+    assert_eq!(
+        waits.error.as_deref(),
+        Some("the lease of its plan was not renewed in time, before it was started")
+    );
+    let late = engine.renew_lease(id, None).await;
+    assert!(matches!(late, Err(ExecutionError::AlreadyFinished(_))));
+}
+
+#[tokio::test]
 async fn a_group_has_its_own_limit_also_in_plans_and_the_highest_priority_is_first() {
     let (engine, dir) = engine_with(ExecutionConfig {
         max_concurrent_executions: 4,

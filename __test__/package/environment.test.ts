@@ -178,6 +178,49 @@ test('a login shell that does not end is given five seconds, holds up only who a
   await until(() => survivors(left).length + survivors(held).length === 0, 'what the profile started to be ended', 2000)
 }, 30_000)
 
+test('the deadline and the lease of a plan hold while the login shell is read', async () => {
+  const SHELL = loginShell(`sleep 60`)
+  const { printed } = await hostWith(
+    { ...process.env, SHELL },
+    `${ask}
+    const script = { command: { type: 'script', path: '/bin/true', interpreter: 'only-known-there' }, inheritEnv: 'login' }
+    ;(async () => {
+      const commands = [path, script]
+      const plans = [{ timeoutMs: 200 }, { leaseMs: 200 }].map((more) =>
+        engine.runPlan({ strategy: { type: 'parallel' }, commands, ...more }))
+      for (const plan of await Promise.all(plans)) {
+        console.log(plan.status, plan.totalDurationMs >= 195, plan.totalDurationMs < 2500)
+        for (const { status, pid, error } of plan.results) console.log(status, pid, error)
+      }
+    })()`,
+  ).ended
+  const timedOut = 'cancelled null its plan timed out after 200 ms, before it was started'
+  const lost = 'cancelled null the lease of its plan was not renewed in time, before it was started'
+  const lines = ['timeout true true', timedOut, timedOut, 'failed true true', lost, lost]
+  expect(printed.trim().split('\n')).toEqual(lines)
+})
+
+test('a step that is made for the login shell waits for it without a slot', async () => {
+  const SHELL = loginShell(`sleep 60`)
+  const { printed } = await hostWith(
+    { ...process.env, SHELL },
+    `${ask}
+    const one = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 1 })
+    ;(async () => {
+      const begun = Date.now()
+      let isMade
+      const made = new Promise((resolve) => (isMade = resolve))
+      const plan = one.runPlan({ steps: { it: { request: () => (setTimeout(isMade, 100), path) } } })
+      await made
+      const other = await one.run({ command: { type: 'exec', program: 'true' } })
+      console.log(other.status, Date.now() - begun < 3000)
+      console.log((await plan).results[0].stdout.trim() === process.env.PATH)
+    })()`,
+  ).ended
+  expect(printed).toContain('completed true\n')
+  expect(printed.trim().split('\n').at(-1)).toBe('true')
+}, 20_000)
+
 test('a host that is killed while the login shell is read leaves nothing of it', async () => {
   const mark = newMark()
   const SHELL = loginShell(`sleep ${mark} & sleep ${mark}`)

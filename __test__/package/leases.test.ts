@@ -104,10 +104,10 @@ test('a renewal that cannot be is refused', async () => {
   expect(await refused(without)).toMatchObject({
     code: 'VALIDATION',
     field: 'id',
-    message: `id: expected the id of an execution that has a lease, found ${without}, which has none`,
+    message: `id: expected the id of an execution or a plan that has a lease, found ${without}, which has none`,
   })
   const plan = await engine.executePlan({ strategy: { type: 'serial' }, commands: [exec('sleep', '60')] })
-  expect(await refused(plan)).toMatchObject({ code: 'NOT_FOUND' })
+  expect(await refused(plan)).toMatchObject({ code: 'VALIDATION', field: 'id' })
   const id = await engine.execute(leased(60_000))
   for (const ms of [0, -1, 1.5, '1']) expect(await refused(id, ms)).toMatchObject({ field: 'leaseMs' })
   await engine.cancel(id)
@@ -131,4 +131,96 @@ test('a renewal that comes too late is refused, also while the execution is stil
 test('a lease that is none is refused', async () => {
   const refused = newEngine().run(leased(0))
   await expect(refused).rejects.toMatchObject({ code: 'VALIDATION', field: 'leaseMs' })
+  const plan = newEngine().runPlan({ steps: {}, leaseMs: 0 })
+  await expect(plan).rejects.toMatchObject({ code: 'VALIDATION', field: 'leaseMs' })
+})
+
+// Of a whole plan
+
+const lostWithPlan = { ...lost, error: 'ended because the lease of its plan was not renewed in time' }
+const neverStarted = {
+  status: 'cancelled',
+  error: 'the lease of its plan was not renewed in time, before it was started',
+  errorCode: null,
+  cancelReason: null,
+  pid: null,
+}
+
+test('the lease of a plan that is not renewed ends what runs of it, and lets nothing more start', async () => {
+  const mark = newMark()
+  const engine = newEngine({ maxConcurrentExecutions: 2 })
+  let calls = 0
+  const plan = await engine.runPlan({
+    leaseMs: 400,
+    steps: {
+      tree: shell(`sleep ${mark} & sleep ${mark}`),
+      allowed: { ...exec('sleep', mark), allowFailure: true },
+      'without a slot': exec('sleep', mark),
+      'to be made': { request: () => (calls++, exec('sleep', mark)), dependsOn: ['tree'], when: 'always' },
+      after: { ...exec('sleep', mark), dependsOn: ['tree'], when: 'always' },
+    },
+  })
+  expect(plan).toMatchObject({ status: 'failed', success: false, stats: { failed: 2, cancelled: 3 } })
+  const [tree, allowed, ...others] = plan.results
+  for (const result of [tree, allowed]) expect(result).toMatchObject({ ...lostWithPlan, signal: 'SIGTERM' })
+  for (const result of others) expect(result).toMatchObject(neverStarted)
+  expect(plan.totalDurationMs).toBeGreaterThanOrEqual(395)
+  expect(survivors(mark)).toEqual([])
+  expect(calls).toBe(0)
+})
+
+test('a plan of which only steps that may fail are lost has failed', async () => {
+  const steps = { it: { ...exec('sleep', '60'), allowFailure: true } }
+  expect(await newEngine().runPlan({ leaseMs: 200, steps })).toMatchObject({ status: 'failed', success: false })
+})
+
+test('the lease of a plan is renewed under its id, from step to step', async () => {
+  const engine = newEngine()
+  const commands = Array.from({ length: 4 }, () => exec('sleep', '0.3'))
+  const id = await engine.executePlan({ strategy: { type: 'serial' }, commands, leaseMs: 500 })
+  for (let i = 0; i < 8; i++) {
+    await sleep(100)
+    await engine.renewLease(id)
+  }
+  await engine.renewLease(id, 60_000)
+  expect(await engine.waitForPlan(id)).toMatchObject({ status: 'completed', stats: { completed: 4 } })
+  await expect(engine.renewLease(id)).rejects.toMatchObject({ code: 'ALREADY_FINISHED', executionId: id })
+})
+
+test('the lease of a plan is kept by the engine, whatever the JavaScript thread does', async () => {
+  const { ended } = host(`
+    const step = { command: { type: 'exec', program: 'sleep', args: ['0.2'] } }
+    const commands = Array.from({ length: 50 }, () => step)
+    engine.runPlan({ strategy: { type: 'serial' }, commands, leaseMs: 500 })
+      .then(({ status, totalDurationMs, stats }) => console.log(status, totalDurationMs < 1500, stats.completed <= 2))
+    const end = Date.now() + 2500
+    while (Date.now() < end);`)
+  expect((await ended).printed).toBe('failed true true\n')
+})
+
+test('a step that waits for its function, or for its next attempt, ends with the lease of its plan', async () => {
+  const plan = await newEngine().runPlan({
+    leaseMs: 300,
+    steps: {
+      made: { request: () => new Promise(() => {}) },
+      retried: { ...exec('false'), retry: { attempts: 2, delayMs: 60_000 } },
+    },
+  })
+  expect(plan.status).toBe('failed')
+  expect(plan.results[0]).toMatchObject(neverStarted)
+  expect(plan.results[1]).toMatchObject({
+    ...lostWithPlan,
+    error: `${lostWithPlan.error}, before attempt 2 was started`,
+  })
+})
+
+test('a lease of a plan that ends after a cancel changes nothing', async () => {
+  const engine = newEngine({ terminationGraceMs: 500 })
+  const stubborn = shell("trap 'echo asked' TERM; while :; do sleep 0.01; done")
+  const id = await engine.executePlan({ strategy: { type: 'serial' }, commands: [stubborn], leaseMs: 300 })
+  await engine.cancel(id, 'enough')
+  expect(await engine.getPlanResult(id)).toMatchObject({
+    status: 'cancelled',
+    results: [{ status: 'cancelled', cancelReason: 'enough' }],
+  })
 })

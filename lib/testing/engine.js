@@ -336,10 +336,11 @@ class FakeEngine {
   async renewLease(id, leaseMs) {
     const checked = check.id(id)
     check.leaseMs(leaseMs)
-    const execution = this.#execution(checked)
-    if (execution.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
-    if (this.requests.some((request) => request.id === checked && request.leaseMs !== undefined)) return
-    const found = `id: expected the id of an execution that has a lease, found ${checked}, which has none`
+    const { result } = this.#plans.get(checked)?.plan ?? this.#execution(checked)
+    if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
+    const given = [...this.requests, ...this.plans]
+    if (given.some(({ id, leaseMs }) => id === checked && leaseMs !== undefined)) return
+    const found = `id: expected the id of an execution or a plan that has a lease, found ${checked}, which has none`
     throw new ExecutionError('VALIDATION', found, { field: 'id' })
   }
 

@@ -301,6 +301,64 @@ export function quote(text: string): string
  */
 export function quotePowerShell(text: string): string
 
+/** What {@link checkRequest} and {@link checkPlan} compare with. */
+export interface CheckOptions {
+  /**
+   * The configuration of the engine that is to run it. Default: not known. Then any `group` is allowed and any
+   * `timeoutMs`, and {@link ExecutionConfig.secretEnvPatterns} are the default ones.
+   */
+  readonly config?: ExecutionConfig | undefined
+}
+
+/** A request that would be accepted. */
+export interface CheckedRequest {
+  /** Its id; a random one where it has none. */
+  id: string
+  /** The command for display, without its secrets, as in {@link Result.command}. */
+  command: string
+  /** The paths of its fields that hold values of secrets, such as `secrets[0]` or `env.API_TOKEN`. */
+  secretFields: string[]
+}
+
+/** A step of a plan that would be accepted. */
+export interface CheckedStep {
+  /** Its name or its index. */
+  step: string | number
+  /** Its id; where it has none, one that follows from that of the plan and from `step`. */
+  id: string
+  /** The command for display. `null`: a function makes it when the turn of the step has come. */
+  command: string | null
+}
+
+/** A plan that would be accepted. */
+export interface CheckedPlan {
+  /** Its id; a random one where it has none. */
+  id: string
+  /** Its steps, in the order of their results. */
+  steps: CheckedStep[]
+  /** The paths of fields that hold values of secrets, such as `secrets[0]` or `steps.deploy.env.API_TOKEN`. */
+  secretFields: string[]
+}
+
+/**
+ * Checks a request as {@link ExecutionEngine.execute} would, without an engine, and without running anything. No file,
+ * directory, program or user of this machine is looked at: it may run on another. Whether its id is free, and where its
+ * `secretEnv` gets its values, is not known either. What stands in the variables of this process is hidden in the command
+ * and in messages, as it would be in a result.
+ *
+ * @throws {@link ExecutionError} `VALIDATION`, with the `field` and the message that `execute` would reject with, for
+ *   anything that is no request; `INVALID_CONFIG` for a `config` that is none.
+ */
+export function checkRequest(request: unknown, options?: CheckOptions): CheckedRequest
+
+/**
+ * Checks a plan as {@link ExecutionEngine.executePlan} would, as far as {@link checkRequest} does. No function of a step is
+ * called.
+ *
+ * @throws {@link ExecutionError} as {@link checkRequest}.
+ */
+export function checkPlan(plan: unknown, options?: CheckOptions): CheckedPlan
+
 /**
  * What runs commands: {@link ExecutionEngine}, and what stands in for it. Its methods are described there.
  */
@@ -511,12 +569,12 @@ export class ExecutionEngine implements Executor {
   cancel(id: string, reason?: string): Promise<void>
 
   /**
-   * Says that an execution with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
-   * milliseconds as {@link ExecutionRequest.leaseMs} says. One that is not renewed in time ends its execution, by threads
-   * of the engine: also while this thread is blocked.
+   * Says that an execution or a plan with a lease is still wanted: the lease ends `leaseMs` from this call, or as many
+   * milliseconds as {@link ExecutionRequest.leaseMs} or the plan says. One that is not renewed in time ends its execution,
+   * or all of its plan, by threads of the engine: also while this thread is blocked.
    *
-   * Rejects with `ALREADY_FINISHED` if the execution or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no
-   * lease, `id` is no UUID, or `leaseMs` no positive integer.
+   * Rejects with `ALREADY_FINISHED` if it or its lease has ended, `NOT_FOUND`, or `VALIDATION` if it has no lease, `id` is
+   * no UUID, or `leaseMs` no positive integer.
    */
   renewLease(id: string, leaseMs?: number): Promise<void>
 

@@ -11,7 +11,7 @@ use crate::api::path::path_as_text;
 use crate::process::files::user_suffix;
 
 /// The largest duration a field may name, in milliseconds: 2^53 - 1, what a JavaScript number holds exactly.
-const MAX_MILLIS: u64 = (1 << 53) - 1;
+pub(crate) const MAX_MILLIS: u64 = (1 << 53) - 1;
 
 /// How many bytes a character takes at most: a line is never cut inside of one.
 const LONGEST_CHARACTER: usize = 4;

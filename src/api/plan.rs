@@ -29,6 +29,9 @@ pub struct ExecutionPlan {
     pub steps: PlanSteps,
     /// The deadline of the whole plan, in milliseconds, counted from its acceptance. Default: none but those of the steps.
     pub timeout_ms: Option<u64>,
+    /// For how long the whole plan is wanted, in milliseconds from its acceptance, unless that is renewed in time. Default:
+    /// for ever.
+    pub lease_ms: Option<u64>,
     /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`](crate::ExecutionRequest::secrets). Default: none.
     pub secrets: Vec<Secret>,
     /// The names of variables of the steps whose values are secrets, besides those that each names itself:
@@ -153,6 +156,7 @@ impl ExecutionPlan {
             description: String::new(),
             steps,
             timeout_ms: None,
+            lease_ms: None,
             secrets: Vec::new(),
             secret_env: Vec::new(),
             metadata: ExecutionMetadata::default(),
@@ -233,6 +237,13 @@ struct PlanFields {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    /// For how long the whole plan is wanted, in milliseconds from its acceptance, unless that is renewed in time: then what
+    /// runs of it is ended, with the status `failed` and the error code `LEASE_LOST`, what waits is `cancelled` and never
+    /// starts, and the plan has `failed`. The engine sees to that by itself, whatever becomes of whoever renews it.
+    /// Default: for ever.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease_ms: Option<u64>,
     /// Secrets of all steps, besides those that each names itself: [`ExecutionRequest::secrets`](crate::ExecutionRequest::secrets). Default: none.
     #[serde(default, deserialize_with = "secret::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>", extend("x-secret" = true)))]
@@ -267,6 +278,7 @@ impl TryFrom<PlanFields> for ExecutionPlan {
             description: fields.description,
             steps,
             timeout_ms: fields.timeout_ms,
+            lease_ms: fields.lease_ms,
             secrets: fields.secrets,
             secret_env: fields.secret_env,
             metadata: fields.metadata,
@@ -285,6 +297,7 @@ impl From<ExecutionPlan> for PlanFields {
             max_concurrency: None,
             stop_on_error: None,
             timeout_ms: plan.timeout_ms,
+            lease_ms: plan.lease_ms,
             secrets: plan.secrets,
             secret_env: plan.secret_env,
             metadata: plan.metadata,

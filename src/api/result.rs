@@ -68,8 +68,11 @@ pub enum ResultErrorCode {
     OutputSizeExceeded,
     /// It printed nothing for [`ExecutionRequest::idle_timeout_ms`](crate::ExecutionRequest::idle_timeout_ms).
     Idle,
-    /// Its lease was not renewed in time: [`ExecutionRequest::lease_ms`](crate::ExecutionRequest::lease_ms).
+    /// Its lease was not renewed in time, or that of its plan:
+    /// [`ExecutionRequest::lease_ms`](crate::ExecutionRequest::lease_ms).
     LeaseLost,
+    /// A queue had given it to a worker that is gone. The engine itself never says so.
+    WorkerLost,
     /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
     /// all the same. Or what feeds its input has failed, for which it was ended.
     Io,

@@ -51,9 +51,7 @@ impl Need {
         runtime: &Handle,
         stop: &Arc<Stop>,
     ) -> Option<Self> {
-        let asks = |request: &ExecutionRequest| request.inherit_env == InheritEnv::Login;
-        let is_needed = requests.into_iter().any(asks) && !login::is_known();
-        is_needed.then(|| Self {
+        is_needed(requests).then(|| Self {
             environment: environment.clone(),
             runtime: runtime.clone(),
             stop: Arc::clone(stop),
@@ -74,6 +72,22 @@ pub(crate) fn submit(need: Option<Need>, job: impl FnOnce() + Send + 'static) {
         }
         pool::STARTS.submit(job);
     });
+}
+
+/// Resolves when what a request needs was read.
+pub(crate) async fn read_for(
+    request: &ExecutionRequest,
+    environment: &Environment,
+    runtime: &Handle,
+) {
+    if is_needed([request]) {
+        read_once(environment, runtime).await;
+    }
+}
+
+fn is_needed<'a>(requests: impl IntoIterator<Item = &'a ExecutionRequest>) -> bool {
+    let asks = |request: &ExecutionRequest| request.inherit_env == InheritEnv::Login;
+    requests.into_iter().any(asks) && !login::is_known()
 }
 
 /// Resolves when it was read. The first to ask lets it be read, on its runtime.

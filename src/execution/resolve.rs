@@ -97,7 +97,9 @@ pub(crate) fn check_files(
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
     account(request)?;
-    if matches!(request.command, Command::Script { .. }) {
+    // Where a stop came before the `PATH` was read, it is not known what is on it, and nothing is started.
+    let has_path = request.inherit_env != InheritEnv::Login || login::is_known();
+    if has_path && matches!(request.command, Command::Script { .. }) {
         let variables = variables(request, environment, 0, None);
         words(&request.command, &Search::of_child(&variables, &base))?;
     }

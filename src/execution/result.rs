@@ -162,13 +162,14 @@ impl Running {
                 let code = ResultErrorCode::OutputSizeExceeded;
                 (ExecutionStatus::Failed, Some(code), error)
             }
-            Cause::Lease => {
-                let error = "ended because its lease was not renewed in time".into();
-                (
-                    ExecutionStatus::Failed,
-                    Some(ResultErrorCode::LeaseLost),
-                    error,
-                )
+            Cause::Lease | Cause::PlanLease => {
+                let whose = match cause {
+                    Cause::PlanLease => "the lease of its plan",
+                    _ => "its lease",
+                };
+                let error = format!("ended because {whose} was not renewed in time");
+                let code = ResultErrorCode::LeaseLost;
+                (ExecutionStatus::Failed, Some(code), error)
             }
             Cause::Input => {
                 let problem = self.execution.input.problem().unwrap_or_default();

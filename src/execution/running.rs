@@ -25,6 +25,7 @@ use crate::process::{self, Invocation, SpawnError, Spawned, StopSignal, pool};
 use crate::state::cancellation::Cause;
 use crate::state::execution::{Execution, millis};
 use crate::state::lease::deadline_after;
+use crate::state::plan::PlanDeadline;
 use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot};
 
@@ -57,14 +58,6 @@ pub(crate) struct Running {
 
 /// An event on its way to handlers that may take their time.
 pub(crate) type Telling = JoinHandle<()>;
-
-/// When the plan of a step is to be over.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PlanDeadline {
-    pub at: Instant,
-    /// What the plan asked for.
-    pub timeout_ms: u64,
-}
 
 /// How far the thread that resolved the request has come.
 pub(crate) enum Begun {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::request::{Command, ExecutionRequest, check_secrets};
 use crate::execution::resolve::variables;
@@ -72,6 +73,21 @@ impl<'a> Collector<'a> {
         self.sets.share(secrets, "secrets").map(Some).map_err(own)
     }
 
+    /// Checks a request, and returns its secrets. What is refused is told without them.
+    pub fn check(
+        &self,
+        request: &ExecutionRequest,
+        config: &ExecutionConfig,
+    ) -> Result<Option<Arc<SecretSet>>, ValidationError> {
+        let secrets = self.collect(request, |error| error)?;
+        let valid = request.validate(config);
+        valid.map_err(|error| match &secrets {
+            Some(secrets) => secrets.hide_in(error),
+            None => error,
+        })?;
+        Ok(secrets)
+    }
+
     fn collect_variables(
         &self,
         request: &ExecutionRequest,
@@ -123,6 +139,34 @@ fn add_named(
         secrets.push(secret);
     }
     Ok(())
+}
+
+/// The variables of its own that a request gives secrets to, sorted: those that it or its plan names, or a pattern means.
+pub(crate) fn secret_variables<'a>(
+    request: &'a ExecutionRequest,
+    names_of_plan: &[String],
+    patterns: &[String],
+) -> impl Iterator<Item = &'a str> {
+    let named = |variable: &Assignment| {
+        let names = names_of_plan.iter().chain(&request.secret_env);
+        let value = variable.value().unwrap_or_default();
+        !value.trim().is_empty()
+            && names
+                .into_iter()
+                .any(|name| variable.is_named(name.as_bytes()))
+    };
+    let mut found: Vec<_> = request
+        .env
+        .iter()
+        .filter(|(name, value)| {
+            let value = value.as_deref().unwrap_or_default();
+            let variable = Assignment::new(name.as_ref(), value.as_ref());
+            named(&variable) || is_secret(&variable, patterns)
+        })
+        .map(|(name, _)| name.as_str())
+        .collect();
+    found.sort_unstable();
+    found.into_iter()
 }
 
 fn is_secret(variable: &Assignment, patterns: &[String]) -> bool {

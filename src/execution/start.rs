@@ -15,11 +15,12 @@ use crate::execution::begin::{begin, in_words, resolve_for};
 use crate::execution::handlers::Handlers;
 use crate::execution::resolve::Unresolved;
 use crate::execution::retry::Again;
-use crate::execution::running::{Begun, PlanDeadline, Running, Telling};
+use crate::execution::running::{Begun, Running, Telling};
 use crate::execution::settle::Settling;
 use crate::process::environment::Environment;
 use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::{Execution, empty_result};
+use crate::state::plan::PlanDeadline;
 use crate::state::registry::Registry;
 use crate::state::slots::{MaybeSlot, Slot, Slots};
 

@@ -28,6 +28,7 @@ use crate::api::request::ExecutionRequest;
 use crate::api::step::{PlanStep, RequestFn, StepRequest};
 use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
 use crate::masking::secret::Secret;
+use crate::plan::check::{CheckOptions, check_plan, check_request};
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
 use crate::state::cancellation::Stop;
@@ -76,6 +77,42 @@ impl NativeEngine {
             .and_then(ExecutionEngine::new)
             .err()
             .map(Failure::from)
+    }
+
+    /// The configuration of an engine that was told nothing else.
+    #[napi(catch_unwind)]
+    pub fn default_config() -> Answer {
+        Answer::of(Ok(ExecutionConfig::default()))
+    }
+
+    /// What a request comes to that an engine would accept. Without a `config`, what only a configuration could refuse is
+    /// accepted.
+    #[napi(catch_unwind)]
+    pub fn check_request(
+        request: String,
+        config: Option<String>,
+        variables: Option<String>,
+    ) -> Answer {
+        Answer::of(check_options(config, variables).and_then(|options| {
+            let request = parse_request(request, None)?;
+            check_request(&request, &options)
+        }))
+    }
+
+    /// The same for a plan. `made`: the ids of the steps whose requests are made, by their indices.
+    #[napi(catch_unwind)]
+    pub fn check_plan(
+        plan: String,
+        made: Vec<StepInput>,
+        config: Option<String>,
+        variables: Option<String>,
+    ) -> Answer {
+        Answer::of(check_options(config, variables).and_then(|options| {
+            // It is never called.
+            let function = |_| RequestFn::new(|_| Box::pin(async { Err(String::new()) }));
+            let plan = parse_plan(plan, inputs_by_step(made), |_| function)?;
+            check_plan(&plan, &options)
+        }))
     }
 
     /// `json` has passed `check`.
@@ -161,10 +198,7 @@ impl NativeEngine {
         wanted: PlanWants,
     ) {
         let (wants, step_wants) = (Wants(wanted.plan), Wants(wanted.steps));
-        let inputs = inputs
-            .into_iter()
-            .map(|input| (input.step as usize, (input.stdin.map(bytes), input.made_as)))
-            .collect();
+        let inputs = inputs_by_step(inputs);
         let stop = wants.stop(wanted.reason);
         self.channel.enter(token, &Arc::default(), &stop);
         let submission = PlanSubmission {
@@ -579,29 +613,15 @@ impl PlanSubmission {
     fn enter(
         self,
         json: String,
-        mut inputs: StepInputs,
+        inputs: StepInputs,
         runtime: &Handle,
         handler: Arc<PlanHandler>,
     ) -> Result<()> {
-        let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
-        let steps = plan.steps.iter().filter_map(PlanStep::known);
-        let secrets = steps.flat_map(|step| &step.secrets);
-        wipe(json, plan.secrets.iter().chain(secrets));
-        let secrets = Arc::new((plan.secrets.clone(), plan.secret_env.clone()));
-        for (index, step) in plan.steps.iter_mut().enumerate() {
-            let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
-            match &mut step.request {
-                StepRequest::Known(request) => {
-                    if let Some(stdin) = stdin {
-                        request.stdin = Some(stdin.into());
-                    }
-                }
-                StepRequest::Made { id, make } => {
-                    *id = parse_id(&made_as.unwrap_or_default())?;
-                    *make = self.request_of(index, &secrets);
-                }
-            }
-        }
+        let submission = &self;
+        let plan = parse_plan(json, inputs, |plan| {
+            let secrets = Arc::new((plan.secrets.clone(), plan.secret_env.clone()));
+            move |step| submission.request_of(step, &secrets)
+        })?;
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;
         let options = ExecuteOptions {
@@ -622,6 +642,49 @@ impl PlanSubmission {
             .submit_plan(plan, options, handler_of_step, runtime, stop, decided)
             .map(drop)
     }
+}
+
+fn inputs_by_step(inputs: Vec<StepInput>) -> StepInputs {
+    let inputs = inputs.into_iter();
+    inputs
+        .map(|input| (input.step as usize, (input.stdin.map(bytes), input.made_as)))
+        .collect()
+}
+
+/// A plan as JSON, with what of its steps is apart. `maker` returns what makes the function of a step.
+fn parse_plan<F: Fn(usize) -> RequestFn>(
+    json: String,
+    mut inputs: StepInputs,
+    maker: impl FnOnce(&ExecutionPlan) -> F,
+) -> Result<ExecutionPlan> {
+    let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
+    let steps = plan.steps.iter().filter_map(PlanStep::known);
+    let secrets = steps.flat_map(|step| &step.secrets);
+    wipe(json, plan.secrets.iter().chain(secrets));
+    let function_of = maker(&plan);
+    for (index, step) in plan.steps.iter_mut().enumerate() {
+        let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
+        match &mut step.request {
+            StepRequest::Known(request) => {
+                if let Some(stdin) = stdin {
+                    request.stdin = Some(stdin.into());
+                }
+            }
+            StepRequest::Made { id, make } => {
+                *id = parse_id(&made_as.unwrap_or_default())?;
+                *make = function_of(index);
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// What a check compares with.
+fn check_options(config: Option<String>, variables: Option<String>) -> Result<CheckOptions> {
+    Ok(CheckOptions {
+        config: config.as_deref().map(parse_config).transpose()?,
+        environment: Some(environment(variables)),
+    })
 }
 
 /// What is told JavaScript when a request or a plan was accepted or refused.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::api::request::ExecutionRequest;
 use crate::api::step::{RequestFn, StepResults};
+use crate::execution::login;
+use crate::process::environment::Environment;
 
 /// A request that was made, or why there is none.
 pub(super) type Made = Result<ExecutionRequest, String>;
@@ -34,14 +37,20 @@ impl Making {
         self.aborts.len() + made < self.most_at_once
     }
 
+    /// Lets a request be made, and what it needs be read: nobody waits for that with a slot.
     pub fn start(
         &mut self,
         step: usize,
         make: RequestFn,
         results: impl Fn() -> StepResults + Send + 'static,
+        environment: Environment,
     ) {
         // In a task of its own, which a panic ends alone.
-        let abort = self.tasks.spawn(async move { make.call(&results).await });
+        let abort = self.tasks.spawn(async move {
+            let request = make.call(&results).await?;
+            login::read_for(&request, &environment, &Handle::current()).await;
+            Ok(request)
+        });
         self.steps.insert(abort.id(), step);
         self.aborts.insert(step, abort);
     }

@@ -7,7 +7,7 @@ use chrono::Utc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::making::{Made, Making};
@@ -21,20 +21,18 @@ use crate::api::request::{Command, ExecutionMetadata, ExecutionRequest};
 use crate::api::result::{ExecutionStatus, ResultErrorCode};
 use crate::api::step::StepRequest;
 use crate::execution::handlers::Handlers;
-use crate::execution::login::{self, Need};
-use crate::execution::running::{PlanDeadline, Telling, tell_pending};
+use crate::execution::running::{Telling, tell_pending};
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, NeverStarted, Start, StepTurn};
 use crate::masking::secret::Secret;
 use crate::process::environment::Environment;
+use crate::process::pool;
 use crate::state::cancellation::{Cause, Reason, Stop};
-use crate::state::completion::Completion;
 use crate::state::execution::millis;
 use crate::state::execution::{Displayed, Execution, Step, StepNews, keep_to_lease};
-use crate::state::lease::deadline_after;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
-use crate::state::secrets::{SecretSet, SecretSets};
+use crate::state::secrets::{SecretSet, SecretSets, hide_all};
 use crate::state::slots::{Slot, Slots};
 
 /// How much of an error is kept that the user's own code made.
@@ -51,8 +49,19 @@ pub(crate) struct PlanContext {
     pub handlers_of_step: Box<dyn Fn(usize) -> Handlers + Send + Sync>,
 }
 
-/// The secrets of each step.
-pub(crate) fn secrets_of_steps(
+/// Checks a plan, and returns the secrets of each step. What is refused is told without any of them.
+pub(crate) fn checked_steps(
+    request: &ExecutionPlan,
+    config: &ExecutionConfig,
+    collector: Collector<'_>,
+) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
+    let secrets = secrets_of_steps(request, collector)?;
+    let valid = request.validate(config);
+    valid.map_err(|error| error.hiding(|text| hide_all(secrets.iter().flatten(), text)))?;
+    Ok(secrets)
+}
+
+fn secrets_of_steps(
     request: &ExecutionPlan,
     collector: Collector<'_>,
 ) -> std::result::Result<Vec<Option<Arc<SecretSet>>>, ValidationError> {
@@ -101,13 +110,7 @@ pub(crate) fn steps_of(
         }
         execution
     });
-    let plan = Plan {
-        id: request.id,
-        steps: steps.collect(),
-        stop,
-        outcome: Completion::default(),
-    };
-    (Arc::new(plan), news)
+    (Plan::new(request, steps.collect(), stop), news)
 }
 
 /// A plan that was entered.
@@ -116,7 +119,6 @@ pub(crate) struct Run {
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     handlers: Handlers,
-    accepted: Instant,
 }
 
 impl Run {
@@ -131,7 +133,6 @@ impl Run {
             news,
             context,
             handlers,
-            accepted: Instant::now(),
         }
     }
 
@@ -153,17 +154,12 @@ impl Run {
             plan: Arc::clone(&self.plan),
             registry: Arc::clone(&self.context.registry),
             description: request.description.clone(),
-            accepted: self.accepted,
         };
         async move {
             let drain_max = self.context.config.drain_max();
             let teller = Teller::new(self.handlers, &self.context.runtime);
             let metadata = Arc::new(request.metadata.clone());
-            let deadline = request.timeout_ms.map(|timeout_ms| PlanDeadline {
-                at: deadline_after(self.accepted, timeout_ms),
-                timeout_ms,
-            });
-            let mut steps = Steps::new(self.plan, self.news, self.context, request, deadline);
+            let mut steps = Steps::new(self.plan, self.news, self.context, request);
             steps.begin();
             while !steps.schedule.is_over() {
                 let happening = steps.next().await;
@@ -194,7 +190,6 @@ struct Steps {
     schedule: Schedule,
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
-    deadline: Option<PlanDeadline>,
     turns: Turns,
     /// Those that were told that they wait for their slots.
     pending: HashMap<usize, Told>,
@@ -208,8 +203,6 @@ struct Steps {
     last_start: usize,
     /// What the steps were asked.
     asked: Asked,
-    /// The deadline has passed, whether or not that ended anything.
-    has_passed: bool,
     /// What ended the plan before its time.
     ended_by: Option<ExecutionStatus>,
 }
@@ -231,7 +224,6 @@ enum Asked {
 /// What a plan reacts to.
 enum Happening {
     Stop(Asked),
-    Deadline(u64),
     News(StepNews),
     Made(usize, Box<Made>),
     /// Of a lane.
@@ -244,7 +236,6 @@ impl Steps {
         news: UnboundedReceiver<StepNews>,
         context: PlanContext,
         request: ExecutionPlan,
-        deadline: Option<PlanDeadline>,
     ) -> Self {
         Self {
             schedule: Schedule::new(&request.steps),
@@ -252,7 +243,6 @@ impl Steps {
             making: Making::new(context.config.max_concurrent_executions),
             requests: request.steps.into_requests().map(Some).collect(),
             secrets: (request.secrets, request.secret_env),
-            deadline,
             plan,
             news,
             context,
@@ -262,7 +252,6 @@ impl Steps {
             running: BTreeMap::new(),
             last_start: 0,
             asked: Asked::Nothing,
-            has_passed: false,
             ended_by: None,
         }
     }
@@ -276,7 +265,6 @@ impl Steps {
         self.make_requests();
         self.turns.hold(&self.context.slots, self.schedule.next());
         self.tell_pending();
-        let deadline = self.deadline.filter(|_| !self.has_passed);
         tokio::select! {
             biased;
             _ = self.plan.stop.asked(), if self.asked == Asked::Nothing => {
@@ -285,7 +273,6 @@ impl Steps {
             () = self.plan.stop.urgent(), if self.asked == Asked::ToEnd => {
                 Happening::Stop(Asked::ToEndAtOnce)
             }
-            timeout_ms = passed(deadline) => Happening::Deadline(timeout_ms),
             Some(news) = self.news.recv() => Happening::News(news),
             (step, made) = self.making.next() => Happening::Made(step, Box::new(made)),
             (lane, slot) = self.turns.next() => Happening::Turn(lane, slot),
@@ -301,7 +288,9 @@ impl Steps {
             self.schedule.begin_to_make(step);
             if let Some(StepRequest::Made { make, .. }) = self.requests[step].take() {
                 let plan = Arc::clone(&self.plan);
-                self.making.start(step, make, move || plan.results());
+                let environment = self.context.environment.clone();
+                let results = move || plan.results();
+                self.making.start(step, make, results, environment);
             }
         }
     }
@@ -310,7 +299,6 @@ impl Steps {
     fn react(&mut self, happening: Happening) -> bool {
         match happening {
             Happening::Stop(asked) => self.stop(asked),
-            Happening::Deadline(timeout_ms) => self.time_out(timeout_ms),
             Happening::News(StepNews::Stopped(step)) => {
                 if let Some(cause) = self.plan.steps[step].stop.cause()
                     && self.schedule.start_out_of_turn(step)
@@ -337,12 +325,7 @@ impl Steps {
         let checked = made.and_then(|mut request| {
             let execution = &self.plan.steps[step];
             request.id = execution.id();
-            let checked = self.secrets_of(&request).and_then(|secrets| {
-                let valid = request.validate(&self.context.config);
-                valid.map_err(|error| match &secrets {
-                    Some(secrets) => secrets.hide_in(error),
-                    None => error,
-                })?;
+            let checked = self.check(&request).and_then(|secrets| {
                 let displayed = displayed(&request.command, secrets);
                 let sets = &self.context.secret_sets;
                 execution.set_request(displayed, &request.metadata, request.lease_ms, sets)
@@ -375,7 +358,8 @@ impl Steps {
         }
     }
 
-    fn secrets_of(
+    /// Checks a request that was made, and returns its secrets.
+    fn check(
         &self,
         request: &ExecutionRequest,
     ) -> std::result::Result<Option<Arc<SecretSet>>, ValidationError> {
@@ -387,7 +371,7 @@ impl Steps {
             &self.context.secret_sets,
         )
         .for_plan(secrets, names)?
-        .collect(request, |error| error)
+        .check(request, &self.context.config)
     }
 
     fn start_next(&mut self, lane: usize, slot: Slot) {
@@ -404,15 +388,11 @@ impl Steps {
         let start = self.start_of(step, handlers);
         let environment = self.context.environment.clone();
         let turn = StepTurn {
-            deadline: self.deadline,
+            deadline: self.plan.deadline,
             pending: telling,
             is_made: self.made.remove(&step),
         };
-        let (on, until) = (&start.runtime, &start.execution.stop);
-        let need = Need::of([&*request], &environment, on, until);
-        login::submit(need, move || {
-            start.start_step(*request, environment, slot, turn);
-        });
+        pool::STARTS.submit(move || start.start_step(*request, environment, slot, turn));
     }
 
     /// Tells the next step of each lane that it waits, once.
@@ -485,11 +465,12 @@ impl Steps {
 
     fn end(&mut self, step: usize) {
         // A step may have ended of the plan's deadline, before the plan was told of it.
-        if let Some(deadline) = self.deadline
-            && !self.has_passed
+        if let Some(deadline) = self.plan.deadline
+            && self.asked == Asked::Nothing
             && deadline.at <= Instant::now()
         {
-            self.time_out(deadline.timeout_ms);
+            self.plan.stop.ask(Cause::PlanDeadline(deadline.timeout_ms));
+            self.stop(Asked::ToEnd);
         }
         if let Some(Cause::PlanDeadline(_)) = self.plan.steps[step].stop.cause() {
             self.ended_by.get_or_insert(ExecutionStatus::Timeout);
@@ -534,29 +515,39 @@ impl Steps {
         }
     }
 
+    /// Does what the plan is asked for: lets nothing more start, and what runs end.
     fn stop(&mut self, asked: Asked) {
         self.asked = asked;
-        self.ended_by.get_or_insert(ExecutionStatus::Cancelled);
-        let reason = self.plan.stop.cancel_reason();
-        for &step in self.running.values() {
-            let stop = &self.plan.steps[step].stop;
-            let cause = Cause::Cancel(reason.clone());
-            match asked {
-                Asked::ToEndAtOnce => stop.ask_again(cause),
-                Asked::ToEnd | Asked::Nothing => stop.ask(cause),
+        match self.plan.stop.cause() {
+            Some(Cause::PlanDeadline(timeout_ms)) => self.time_out(timeout_ms, asked),
+            Some(Cause::Lease) => {
+                let error = "the lease of its plan was not renewed in time, before it was started";
+                self.end_all(asked, &Cause::PlanLease, ExecutionStatus::Failed, error);
+            }
+            cause => {
+                let cause = cause.unwrap_or(Cause::Cancel(None));
+                let error = "its plan was cancelled before it was started";
+                self.end_all(asked, &cause, ExecutionStatus::Cancelled, error);
             }
         }
-        self.start_no_more("its plan was cancelled before it was started", &reason);
+    }
+
+    fn end_all(&mut self, asked: Asked, cause: &Cause, status: ExecutionStatus, error: &str) {
+        self.ended_by.get_or_insert(status);
+        for &step in self.running.values() {
+            ask(&self.plan.steps[step].stop, asked, cause.clone());
+        }
+        let reason = self.plan.stop.cancel_reason();
+        self.start_no_more(error, &reason);
     }
 
     /// What runs has the deadline of the plan as its own.
-    fn time_out(&mut self, timeout_ms: u64) {
-        self.has_passed = true;
+    fn time_out(&mut self, timeout_ms: u64, asked: Asked) {
         for &step in self.running.values() {
             let execution = &self.plan.steps[step];
-            // It waits for descriptors, say.
-            if execution.status() == ExecutionStatus::Pending {
-                execution.stop.ask(Cause::PlanDeadline(timeout_ms));
+            // It waits for descriptors, say; or nobody waits for it any longer.
+            if execution.status() == ExecutionStatus::Pending || asked == Asked::ToEndAtOnce {
+                ask(&execution.stop, asked, Cause::PlanDeadline(timeout_ms));
             }
         }
         let error = format!("its plan timed out after {timeout_ms} ms, before it was started");
@@ -587,6 +578,13 @@ impl Steps {
     }
 }
 
+fn ask(step: &Stop, asked: Asked, cause: Cause) {
+    match asked {
+        Asked::ToEndAtOnce => step.ask_again(cause),
+        Asked::ToEnd | Asked::Nothing => step.ask(cause),
+    }
+}
+
 /// An error of the user's own code, short enough for a result.
 fn cut(error: String) -> String {
     if error.len() <= MAX_ERROR_SIZE {
@@ -596,17 +594,6 @@ fn cut(error: String) -> String {
     let end = ends.find(|&end| error.is_char_boundary(end));
     let (kept, left_out) = error.split_at(end.unwrap_or_default());
     format!("{kept}... ({} more bytes)", left_out.len())
-}
-
-/// Resolves once the deadline has passed, with what the plan asked for.
-async fn passed(deadline: Option<PlanDeadline>) -> u64 {
-    match deadline {
-        Some(deadline) => {
-            sleep_until(deadline.at).await;
-            deadline.timeout_ms
-        }
-        None => std::future::pending().await,
-    }
 }
 
 /// Tells events in order, without keeping the plan waiting.
@@ -653,13 +640,12 @@ struct Settling {
     plan: Arc<Plan>,
     registry: Arc<Registry>,
     description: String,
-    accepted: Instant,
 }
 
 impl Settling {
     fn settle(&self, ended_by: Option<ExecutionStatus>) -> Arc<PlanExecutionResult> {
         let description = self.description.clone();
-        let taken = millis(self.accepted.elapsed());
+        let taken = millis(self.plan.accepted.elapsed());
         let result = Arc::new(self.plan.result_of_steps(description, ended_by, taken));
         self.plan.outcome.set(Arc::clone(&result));
         self.registry.finish(&Unit::Plan(Arc::clone(&self.plan)));
@@ -681,6 +667,8 @@ impl Drop for Settling {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep_until;
+
     use super::*;
     use crate::api::plan::ExecutionStrategy;
 
@@ -690,7 +678,10 @@ mod tests {
             stop_on_error: false,
         };
         let commands = ["true"; 3].map(|line| ExecutionRequest::new(Command::shell(line)));
-        let request = ExecutionPlan::new(strategy, commands);
+        let request = ExecutionPlan {
+            timeout_ms: Some(5),
+            ..ExecutionPlan::new(strategy, commands)
+        };
         let (plan, news) = steps_of(&request, vec![None; request.steps.len()], Arc::default());
         let config = ExecutionConfig::default();
         let context = PlanContext {
@@ -702,14 +693,12 @@ mod tests {
             runtime: Handle::current(),
             handlers_of_step: Box::new(|_| Handlers::default()),
         };
-        let deadline = PlanDeadline {
-            at: Instant::now(),
-            timeout_ms: 5,
-        };
-        let mut steps = Steps::new(plan, news, context, request, Some(deadline));
+        let deadline = plan.deadline.expect("there is one").at;
+        let mut steps = Steps::new(plan, news, context, request);
         steps.begin();
         assert_eq!(steps.schedule.start_next(0), Some(0));
         // The plan has not been told of its deadline yet, only of the step.
+        sleep_until(deadline).await;
         steps.react(Happening::News(StepNews::Ended(0)));
         assert_eq!(steps.schedule.next().count(), 0);
         assert_eq!(steps.ended_by, Some(ExecutionStatus::Timeout));

@@ -27,12 +27,9 @@ impl ExecutionPlan {
     }
 
     fn validate_rest(&self, config: &ExecutionConfig) -> Result<(), ValidationError> {
-        if self.timeout_ms == Some(0) {
-            return Err(ValidationError::new(
-                "timeout_ms",
-                "a positive integer",
-                "0",
-            ));
+        let durations = [("timeout_ms", self.timeout_ms), ("lease_ms", self.lease_ms)];
+        if let Some((field, _)) = durations.iter().find(|(_, ms)| *ms == Some(0)) {
+            return Err(ValidationError::new(*field, "a positive integer", "0"));
         }
         for (step, key) in self.steps.iter().zip(self.steps.keys()) {
             step.validate(config)

@@ -168,6 +168,15 @@ impl Environment {
         &self.0.variables
     }
 
+    /// The same with only these variables.
+    pub(crate) fn filtered(self, keep: impl Fn(&Assignment) -> bool) -> Self {
+        if self.variables().iter().all(&keep) {
+            return self;
+        }
+        let kept = self.variables().iter().filter(|variable| keep(variable));
+        Self::new(Arc::new(kept.cloned().collect()), self.0.place.clone())
+    }
+
     /// The value of a variable.
     pub(crate) fn value(&self, name: &str) -> Option<OsString> {
         value(self.variables().iter(), name)

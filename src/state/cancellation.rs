@@ -21,6 +21,8 @@ pub(crate) enum Cause {
     Input,
     /// Its lease was not renewed in time.
     Lease,
+    /// The lease of its plan was not renewed in time.
+    PlanLease,
 }
 
 /// What whoever cancels gives as the reason, if anything.
@@ -35,7 +37,11 @@ impl Cause {
     /// Whether no other attempt may follow, whenever it comes.
     fn is_last(&self) -> bool {
         match self {
-            Self::Cancel(_) | Self::PlanDeadline(_) | Self::Lease | Self::Input => true,
+            Self::Cancel(_)
+            | Self::PlanDeadline(_)
+            | Self::Lease
+            | Self::PlanLease
+            | Self::Input => true,
             Self::Deadline(_) | Self::Idle(_) | Self::OutputLimit => false,
         }
     }

@@ -66,6 +66,15 @@ enum CommandText {
     Later(LazyLock<String, Box<dyn FnOnce() -> String + Send + Sync>>),
 }
 
+impl CommandText {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Later(text) => text,
+        }
+    }
+}
+
 impl From<String> for Displayed {
     fn from(command: String) -> Self {
         Self {
@@ -82,6 +91,11 @@ impl Displayed {
             command: CommandText::Plain(String::new()),
             secrets: secrets.into(),
         }
+    }
+
+    /// The command without its secrets.
+    pub fn text(&self) -> String {
+        self.command.as_str().to_owned()
     }
 
     /// With secrets; `command` makes the text without them.
@@ -202,14 +216,13 @@ impl Execution {
 
     /// The command for display.
     pub fn command(&self) -> String {
-        let (text, known) = match &self.about().command {
-            CommandText::Plain(text) => (text, 0),
-            CommandText::Later(text) => (&**text, 1),
-        };
+        let command = &self.about().command;
+        let known = u32::from(matches!(command, CommandText::Later(_)));
+        let text = command.as_str().to_owned();
         if self.secrets.changes() == known {
-            return text.clone();
+            return text;
         }
-        self.secrets.hide(text.clone())
+        self.secrets.hide(text)
     }
 
     /// Hides something more of what is shown from now on.

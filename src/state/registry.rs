@@ -11,6 +11,7 @@ use crate::api::result::ExecutionStatus;
 use crate::state::cancellation::Stop;
 use crate::state::execution::Execution;
 use crate::state::execution::refuse;
+use crate::state::lease::Lease;
 use crate::state::plan::Plan;
 
 /// How many executions are forgotten under one hold of the lock: some 10 us, so that a query on the
@@ -60,6 +61,14 @@ impl Unit {
         match self {
             Self::Execution(execution) => &execution.stop,
             Self::Plan(plan) => &plan.stop,
+        }
+    }
+
+    /// Its lease, if it has one.
+    pub fn lease(&self) -> Option<&Lease> {
+        match self {
+            Self::Execution(execution) => execution.lease.get(),
+            Self::Plan(plan) => plan.lease.as_ref(),
         }
     }
 

@@ -40,6 +40,22 @@ impl SecretSet {
     }
 }
 
+/// A text without the secrets of any of these sets.
+pub(crate) fn hide_all<'a>(
+    sets: impl IntoIterator<Item = &'a Arc<SecretSet>>,
+    text: &str,
+) -> String {
+    let mut seen: Vec<&Arc<SecretSet>> = Vec::new();
+    let mut shown = text.to_owned();
+    for set in sets {
+        if !seen.iter().any(|one| Arc::ptr_eq(one, set)) {
+            shown = set.hide(&shown).into_owned();
+            seen.push(set);
+        }
+    }
+    shown
+}
+
 /// What must not be shown of one execution, which may become more while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
