@@ -7,15 +7,7 @@ const Nullable = <Schema extends Type.TSchema>(schema: Schema): Type.TUnion<[Sch
   Type.Union([schema, Type.Null()])
 
 /** Where a run stands. `interrupted`: the program that ran it was killed; nothing of it is left running. */
-export const RunStatus = Type.Enum([
-  'pending',
-  'running',
-  'completed',
-  'failed',
-  'cancelled',
-  'timeout',
-  'interrupted',
-])
+export const RunStatus = Type.Enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'timeout', 'interrupted'])
 export type RunStatus = Static<typeof RunStatus>
 
 /** Where a step stands: as an execution of the engine, or `waiting` for others, or `interrupted` as the run. */

@@ -1,87 +1,58 @@
-// Whether a value is a playbook: by the schema of playbooks, by that of the engine to which it refers, by the rules that
-// no schema says, and by the engine itself.
+// Whether a value is a playbook: by the schema of playbooks, which refers to that of the engine, by the rules that no
+// schema says, and by the engine itself.
 
+import { randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
-import { type AnySchemaObject, Ajv2020, type ErrorObject } from 'ajv/dist/2020.js'
+import { checkPlan, ExecutionError } from '@escher-dbai/execution-engine'
+import { type AnySchemaObject, Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { Path } from './faults.js'
+import type { Value, Values } from './parameters.js'
+import { planOf } from './plan.js'
 import { type Broken, brokenRules } from './rules.js'
-import { engineSchemaId, Playbook } from './schema.js'
+import { engineSchemaId, type Parameter, Playbook } from './schema.js'
+import { schemaFaults } from './schema-faults.js'
 
 const require = createRequire(import.meta.url)
 
-// What Node reads as a module of JSON it warns of, up to version 22.
-const engineSchema: AnySchemaObject = { ...require('@escher-dbai/execution-engine/schema.json') }
+/** What Node reads as a module of JSON it warns of, up to version 22. */
+function engineSchema(): AnySchemaObject {
+  const schema: unknown = require('@escher-dbai/execution-engine/schema.json')
+  return typeof schema === 'object' && schema !== null ? { ...schema } : {}
+}
 
 const ajv = new Ajv2020({ allErrors: true, verbose: true, discriminator: true, allowUnionTypes: true })
 addFormats.default(ajv)
-ajv.addSchema(engineSchema, engineSchemaId)
+ajv.addSchema(engineSchema(), engineSchemaId)
 const isPlaybook = ajv.compile<Playbook>(Playbook)
 
-function pathOf(pointer: string, value: unknown): Path {
-  let at: unknown = value
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((part) => {
-      const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
-      const isIndex = Array.isArray(at)
-      at = typeof at === 'object' && at !== null ? Object.entries(at).find(([name]) => name === key)?.[1] : undefined
-      return isIndex ? Number(key) : key
-    })
-}
+const samples = { string: 'sample', number: 1, integer: 1, boolean: true, list: ['sample'] } as const
 
-const shown = (value: unknown): string => {
-  const text = JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text
-}
+const sample = ({ type }: Parameter): Value => samples[type]
 
-function broken(error: ErrorObject, value: unknown): Broken {
-  const path = pathOf(error.instancePath, value)
-  const schema: unknown = error.parentSchema
-  const params = new Map<string, unknown>(Object.entries(error.params))
-  switch (error.keyword) {
-    case 'additionalProperties': {
-      const properties = typeof schema === 'object' && schema !== null && 'properties' in schema ? schema.properties : {}
-      const known = Object.keys(properties ?? {}).join(', ')
-      const key = String(params.get('additionalProperty'))
-      const message =
-        known === '' ? 'expected a name of letters, digits, _ and -' : `is not known here: expected one of ${known}`
-      return { path: [...path, key], message }
-    }
-    case 'required':
-      return { path: [...path, String(params.get('missingProperty'))], message: 'is missing' }
-    case 'enum':
-      return { path, message: `expected one of ${shown(params.get('allowedValues'))}, found ${shown(error.data)}` }
-    case 'oneOf':
-      return { path, message: `expected one of ${shown(wordsOf(error.schema))}, found ${shown(error.data)}` }
-    case 'discriminator': {
-      const found = shown(params.get('tagValue') ?? null)
-      return { path: [...path, 'type'], message: `expected exec, shell, script or aws_cli, found ${found}` }
-    }
-    case 'type':
-      if (isText(error.params['type'])) return { path, message: `expected a text, { "param" } or { "output" }, found ${shown(error.data)}` }
-      break
-    default:
+/** `steps.deploy.dependsOn[0]` as a path. */
+const pathOf = (field: string): Path =>
+  [...field.matchAll(/[^.[\]]+|\[(\d+)\]/g)].map(([key, index]) => (index === undefined ? key : Number(index)))
+
+/** What the engine would refuse, whatever the parameters are. */
+function refused(playbook: Playbook): Broken | undefined {
+  const values: Values = new Map(Object.entries(playbook.parameters ?? {}).map(([name, one]) => [name, sample(one)]))
+  try {
+    checkPlan(planOf(playbook, process.cwd(), values, randomUUID()))
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ExecutionError)) throw error
+    const { field = '', message } = error
+    return { path: pathOf(field), message: message.replace(`${field}: `, '') }
   }
-  return { path, message: `${error.message ?? 'is not as it must be'}, found ${shown(error.data)}` }
 }
-
-const isText = (type: unknown): boolean => Array.isArray(type) && type.includes('string') && type.includes('object')
-
-/** The words of an enumeration that is written as one constant each, as in the schema of the engine. */
-function wordsOf(schema: unknown): unknown[] {
-  if (!Array.isArray(schema)) return []
-  return schema.map((one: unknown) => (typeof one === 'object' && one !== null && 'const' in one ? one.const : undefined))
-}
-
-/** Of an enumeration that is written so, each word is told to be another one. */
-const isDouble = ({ keyword, schemaPath }: ErrorObject): boolean => keyword === 'const' && schemaPath.includes('oneOf')
 
 export type Checked = { readonly playbook: Playbook } | { readonly broken: readonly Broken[] }
 
 export function checkPlaybook(value: unknown): Checked {
-  if (!isPlaybook(value)) return { broken: (isPlaybook.errors ?? []).filter((error) => !isDouble(error)).map((error) => broken(error, value)) }
-  const rules = [...brokenRules(value)]
-  return rules.length > 0 ? { broken: rules } : { playbook: value }
+  if (!isPlaybook(value)) return { broken: schemaFaults(isPlaybook.errors ?? [], value) }
+  const broken = [...brokenRules(value)]
+  if (broken.length > 0) return { broken }
+  const fault = refused(value)
+  return fault === undefined ? { playbook: value } : { broken: [fault] }
 }

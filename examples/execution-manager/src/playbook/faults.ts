@@ -1,6 +1,13 @@
 // What is wrong with a playbook, and where.
 
-import { findNodeAtLocation, getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import {
+  findNodeAtLocation,
+  getNodeValue,
+  type Node,
+  type ParseError,
+  parseTree,
+  printParseErrorCode,
+} from 'jsonc-parser'
 
 export type Path = readonly (string | number)[]
 
@@ -52,7 +59,11 @@ export class Source {
       throw new PlaybookError(
         this.#syntax.length > 0
           ? this.#syntax.map(({ error, offset }) =>
-              this.#fault('', offset, `is no JSON: ${printParseErrorCode(error).replaceAll(/(?<=[a-z])(?=[A-Z])/g, ' ')}`),
+              this.#fault(
+                '',
+                offset,
+                `is no JSON: ${printParseErrorCode(error).replaceAll(/(?<=[a-z])(?=[A-Z])/g, ' ')}`,
+              ),
             )
           : [this.#fault('', 0, 'is empty: expected a playbook')],
       )

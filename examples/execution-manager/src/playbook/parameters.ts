@@ -61,8 +61,7 @@ export function checkValue(parameter: Parameter, value: unknown): { value: Value
   return { value }
 }
 
-export const isRequired = (parameter: Parameter): boolean =>
-  parameter.required ?? parameter.default === undefined
+export const isRequired = (parameter: Parameter): boolean => parameter.required ?? parameter.default === undefined
 
 /** @throws {@link ParameterError} */
 export function readValues(playbook: Playbook, given: Readonly<Record<string, unknown>>): Values {

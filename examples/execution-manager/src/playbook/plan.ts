@@ -2,7 +2,13 @@
 // turn has come.
 
 import { resolve } from 'node:path'
-import type { Command as EngineCommand, ExecutionRequest, ExecutionResult, NamedPlan, NamedStep } from '@escher-dbai/execution-engine'
+import type {
+  Command as EngineCommand,
+  ExecutionRequest,
+  ExecutionResult,
+  NamedPlan,
+  NamedStep,
+} from '@escher-dbai/execution-engine'
 import { asText, type Outputs, readOutputs } from './outputs.js'
 import type { Value, Values } from './parameters.js'
 import { names, parts, places } from './references.js'
@@ -89,7 +95,9 @@ function outputsOf(
   results: Readonly<Record<string, ExecutionResult>>,
   step: PlaybookStep,
 ): Map<string, Outputs> {
-  const used = new Set(places(step).flatMap(({ text }) => names(text).flatMap((name) => ('step' in name ? [name.step] : []))))
+  const used = new Set(
+    places(step).flatMap(({ text }) => names(text).flatMap((name) => ('step' in name ? [name.step] : []))),
+  )
   const found = new Map<string, Outputs>()
   for (const name of used) {
     const result = results[name]
@@ -125,7 +133,9 @@ export function planOf(playbook: Playbook, directory: string, values: Values, id
   return {
     id,
     description,
-    steps: Object.fromEntries(Object.entries(steps).map(([key, step]) => [key, stepOf(playbook, directory, step, values)])),
+    steps: Object.fromEntries(
+      Object.entries(steps).map(([key, step]) => [key, stepOf(playbook, directory, step, values)]),
+    ),
     maxConcurrency,
     stopOnError,
     timeoutMs,

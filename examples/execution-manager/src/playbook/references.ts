@@ -37,7 +37,8 @@ export function parts(text: Text): Part[] {
     end = match.index + match[0].length
     const name = match[1]?.trim()
     if (name === undefined) found.push('${')
-    else if (match[2] !== '}') throw new ReferenceError('expected } behind ${, which stands as $${ where it is meant so')
+    else if (match[2] !== '}')
+      throw new ReferenceError('expected } behind ${, which stands as $${ where it is meant so')
     else if (name === '') throw new ReferenceError('expected the name of a parameter or an output in ${}')
     else found.push(name.includes('.') ? outputName(name) : { param: name })
   }

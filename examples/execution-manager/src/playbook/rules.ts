@@ -113,7 +113,7 @@ function* shellRules(playbook: Playbook, name: string, step: PlaybookStep): Gene
     }
     const parameters = new Set(Object.keys(playbook.parameters ?? {}))
     for (const key of Object.keys(step.env ?? {})) parameters.delete(key)
-    for (const { message } of shellFaults(command.command, given, parameters)) {
+    for (const message of shellFaults(command.command, given, parameters)) {
       yield { path: [...path, 'command'], message }
     }
   } else if (command.type === 'exec') {
@@ -122,7 +122,8 @@ function* shellRules(playbook: Playbook, name: string, step: PlaybookStep): Gene
       if (place.kind !== 'argument' || typeof index !== 'number') continue
       if (!isShellText(command.program, command.args ?? [], index)) continue
       if (typeof place.text === 'string' && !place.text.includes('${')) continue
-      const message = 'no parameter gets into what a shell is to run: pass it as a variable, or as an argument behind that'
+      const message =
+        'no parameter gets into what a shell is to run: pass it as a variable, or as an argument behind that'
       yield { path: ['steps', name, ...place.path], message }
     }
   }

@@ -26,7 +26,7 @@ function misuse(variable: Node): string | undefined {
   const expansion = variable.parent
   if (expansion === null || expansion.type === 'variable_assignment') return undefined
   if (expansion.type !== 'simple_expansion' && expansion.type !== 'expansion') return 'is read as an expression there'
-  if (expansion.children.some((child) => child?.type === '!')) return 'names another variable there'
+  if (expansion.children.some((child) => child.type === '!')) return 'names another variable there'
   for (let node: Node = expansion, around = node.parent; around !== null; node = around, around = node.parent) {
     const message = misuseIn(around, node)
     if (message !== undefined) return message
@@ -54,51 +54,45 @@ function misuseIn(around: Node, node: Node): string | undefined {
 }
 
 function isReadAgain(command: Node, argument: Node): boolean {
-  const words = command.children.filter((child) => child !== null && child.type !== 'variable_assignment')
-  const [program = '', ...args] = words.map((word) => word?.text ?? '')
-  return evaluates.has(program) || isShellText(program, args, words.findIndex((word) => word?.id === argument.id) - 1)
+  const words = command.children.filter((child) => child.type !== 'variable_assignment')
+  const [program = '', ...args] = words.map((word) => word.text)
+  return evaluates.has(program) || isShellText(program, args, words.findIndex((word) => word.id === argument.id) - 1)
 }
 
 /** Numbers are read as expressions in `[[ ]]`, and not in `[ ]`. */
 function comparesNumbers(node: Node): boolean {
-  if (!node.children.some((child) => /^-(?:eq|ne|lt|le|gt|ge)$/.test(child?.text ?? ''))) return false
+  if (!node.children.some((child) => /^-(?:eq|ne|lt|le|gt|ge)$/.test(child.text))) return false
   for (let around: Node | null = node; around !== null; around = around.parent) {
     if (around.type === 'test_command') return around.text.startsWith('[[')
   }
   return false
 }
 
-export interface ShellFault {
-  readonly variable: string | undefined
-  readonly message: string
+/** What is wrong with how a text uses a variable, or undefined. */
+function variableFault(node: Node, given: ReadonlySet<string>, parameters: ReadonlySet<string>): string | undefined {
+  const name = node.text
+  if (given.has(name)) {
+    const message = misuse(node)
+    return message === undefined ? undefined : `$${name} ${message}`
+  }
+  if (!parameters.has(name) || node.parent?.type === 'variable_assignment') return undefined
+  return `a parameter gets in here as a variable alone: add "${name}": { "param": "${name}" } to env`
 }
 
 /**
  * What is wrong with the text of a shell, given the variables that hold what others have said, and the names of
  * parameters, which are no variables.
  */
-export function shellFaults(text: string, given: ReadonlySet<string>, parameters: ReadonlySet<string>): ShellFault[] {
+export function shellFaults(text: string, given: ReadonlySet<string>, parameters: ReadonlySet<string>): string[] {
   const tree = parser.parse(text)
-  if (tree === null) return [{ variable: undefined, message: 'cannot be read as the text of a shell' }]
-  const found: ShellFault[] = []
-  const root = tree.rootNode
-  if (given.size > 0 && root.hasError) {
-    found.push({ variable: undefined, message: 'cannot be read as the text of a shell, so nobody knows how it is quoted' })
+  if (tree === null || (given.size > 0 && tree.rootNode.hasError)) {
+    tree?.delete()
+    return ['cannot be read as the text of a shell, so nobody knows what is quoted in it']
   }
-  for (const node of root.descendantsOfType('variable_name')) {
-    if (node === null) continue
-    if (given.has(node.text)) {
-      const message = misuse(node)
-      if (message !== undefined) found.push({ variable: node.text, message: `$${node.text} ${message}` })
-    } else if (parameters.has(node.text) && node.parent?.type !== 'variable_assignment') {
-      found.push({
-        variable: node.text,
-        message: `a parameter gets in here as a variable alone: add "${node.text}": { "param": "${node.text}" } to env`,
-      })
-    }
-  }
+  const variables = tree.rootNode.descendantsOfType('variable_name')
+  const found = variables.map((node) => variableFault(node, given, parameters)).filter((fault) => fault !== undefined)
   tree.delete()
-  return found
+  return [...new Set(found)]
 }
 
 /**

@@ -60,7 +60,11 @@ export interface Told {
 }
 
 /** Neighbours of the same stream, each with where the entry behind them begins. */
-function* groups(step: string, entries: readonly LogLine[], from: number): Generator<{ data: LinesEvent; next: number }> {
+function* groups(
+  step: string,
+  entries: readonly LogLine[],
+  from: number,
+): Generator<{ data: LinesEvent; next: number }> {
   let start = 0
   for (const [i, { stream, offset }] of entries.entries()) {
     if (entries[i + 1]?.stream === stream) continue

@@ -95,7 +95,9 @@ export class History {
 
   /** The ids that begin so. */
   idsFrom(beginning: string): string[] {
-    const rows = this.#database.prepare('SELECT id FROM runs WHERE substr(id, 1, ?) = ? LIMIT 10').all(beginning.length, beginning)
+    const rows = this.#database
+      .prepare('SELECT id FROM runs WHERE substr(id, 1, ?) = ? LIMIT 10')
+      .all(beginning.length, beginning)
     return rows.map((row) => Value.Parse(IdRow, row).id)
   }
 

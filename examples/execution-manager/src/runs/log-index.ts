@@ -60,7 +60,12 @@ export class LogIndex {
     }
   }
 
-  async #take(bell: Bell, signal: AbortSignal, isOver: () => boolean, seen: (entry: LogLine) => void): Promise<boolean> {
+  async #take(
+    bell: Bell,
+    signal: AbortSignal,
+    isOver: () => boolean,
+    seen: (entry: LogLine) => void,
+  ): Promise<boolean> {
     const wasOver = isOver()
     try {
       for await (const entry of this.engine.followLogs(this.executionId, { from: this.#end, signal })) {
@@ -87,7 +92,10 @@ export class LogIndex {
   async offsetOf(line: number): Promise<{ readonly line: number; readonly offset: number }> {
     let { line: at, offset } = this.before(line)
     while (at < line) {
-      const page = await this.engine.readLogLines(this.executionId, { from: offset, limit: Math.min(line - at, distance) })
+      const page = await this.engine.readLogLines(this.executionId, {
+        from: offset,
+        limit: Math.min(line - at, distance),
+      })
       if (page.lines.length === 0) break
       at += page.lines.length
       offset = page.next

@@ -158,7 +158,9 @@ export function interrupted(recorded: Recorded): Recorded {
     next = withStep(
       next,
       step.name,
-      step.startedAt === null ? { status: 'skipped', error: 'skipped: the run was interrupted' } : { status: 'interrupted' },
+      step.startedAt === null
+        ? { status: 'skipped', error: 'skipped: the run was interrupted' }
+        : { status: 'interrupted' },
     )
   }
   return withRun(next, { status: 'interrupted', error: 'the program that ran it was killed' })

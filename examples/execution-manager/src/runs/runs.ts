@@ -88,9 +88,13 @@ export class Runs {
     const id = randomUUID()
     const values = readValues(playbook, given)
     const plan = planOf(playbook, directory, values, id)
-    const watched = new WatchedRun(this.engine, newRecord(id, playbook, shownValues(playbook, values)), ({ stream }) => {
-      this.observer.line(stream)
-    })
+    const watched = new WatchedRun(
+      this.engine,
+      newRecord(id, playbook, shownValues(playbook, values)),
+      ({ stream }) => {
+        this.observer.line(stream)
+      },
+    )
     let ended = (): void => undefined
     const end = new Promise<void>((resolve) => (ended = resolve))
     this.#live.set(id, watched)
@@ -126,7 +130,8 @@ export class Runs {
   resolve(beginning: string): string {
     const [id, ...more] = this.#history.idsFrom(beginning)
     if (id === undefined) throw new RunError('NOT_FOUND', `there is no run ${beginning}`)
-    if (more.length > 0) throw new RunError('NOT_FOUND', `there are several runs ${beginning}…: ${[id, ...more].join(', ')}`)
+    if (more.length > 0)
+      throw new RunError('NOT_FOUND', `there are several runs ${beginning}…: ${[id, ...more].join(', ')}`)
     return id
   }
 

@@ -32,7 +32,10 @@ export class WatchedRun {
   /** The record; the numbers of lines are those of now. */
   get recorded(): Recorded {
     const { run } = this.#recorded
-    const steps = run.steps.map((step) => ({ ...step, lines: Math.max(this.#logs.get(step.name)?.count ?? 0, step.lines) }))
+    const steps = run.steps.map((step) => ({
+      ...step,
+      lines: Math.max(this.#logs.get(step.name)?.count ?? 0, step.lines),
+    }))
     return { ...this.#recorded, run: { ...run, steps } }
   }
 

@@ -21,7 +21,11 @@ export function findStep(watched: WatchedRun, name: string): Step {
 
 const nothing = (step: Step): LogPage => ({ lines: [], next: 0, ended: isOver(step.status), first: 0 })
 
-async function start(watched: WatchedRun, step: Step, { from, line }: LogQuery): Promise<{ from: number; first: number | null }> {
+async function start(
+  watched: WatchedRun,
+  step: Step,
+  { from, line }: LogQuery,
+): Promise<{ from: number; first: number | null }> {
   if (line === undefined) return { from: from ?? 0, first: (from ?? 0) === 0 ? 0 : null }
   if (from !== undefined) throw new Refusal(400, 'VALIDATION', 'expected either from or line', 'line')
   const found = await watched.log(step.name)?.offsetOf(line)

@@ -68,7 +68,11 @@ export function guard(server: FastifyInstance, token: string | undefined): void 
     const path = request.url.split('?', 1)[0] ?? ''
     if (token === undefined || open.has(path)) return
     if (!givenTokens(request).some((given) => isSame(given, token))) {
-      throw new Refusal(401, 'UNAUTHORIZED', 'expected the token, as `Authorization: Bearer TOKEN`, or /login?token=TOKEN')
+      throw new Refusal(
+        401,
+        'UNAUTHORIZED',
+        'expected the token, as `Authorization: Bearer TOKEN`, or /login?token=TOKEN',
+      )
     }
   })
   server.addHook('onSend', async (_request, reply) => {
@@ -83,7 +87,10 @@ export function guard(server: FastifyInstance, token: string | undefined): void 
     }
     if (token !== undefined) {
       const secure = request.protocol === 'https' ? '; Secure' : ''
-      reply.header('set-cookie', `${cookieName}=${encodeURIComponent(token)}; Path=/; HttpOnly; SameSite=Strict${secure}`)
+      reply.header(
+        'set-cookie',
+        `${cookieName}=${encodeURIComponent(token)}; Path=/; HttpOnly; SameSite=Strict${secure}`,
+      )
     }
     return reply.redirect('/')
   })

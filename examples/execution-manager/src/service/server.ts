@@ -7,7 +7,17 @@ import fastifyStatic from '@fastify/static'
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import Type from 'typebox'
-import { type ApiError, CancelRequest, LogQuery, type PlaybookList, type Run, RunFilter, type RunList, StartRequest, type Started } from '../api.js'
+import {
+  type ApiError,
+  CancelRequest,
+  LogQuery,
+  type PlaybookList,
+  type Run,
+  RunFilter,
+  type RunList,
+  StartRequest,
+  type Started,
+} from '../api.js'
 import { loadLibrary, playbookInfo } from '../playbook/load.js'
 import { ParameterError } from '../playbook/parameters.js'
 import { feed, type Told } from '../runs/feed.js'
@@ -147,7 +157,8 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   // Only JSON is read: a form of another page cannot send that.
   server.removeContentTypeParser('text/plain')
   server.setErrorHandler<FastifyError>((error, _request, reply) => {
-    const found = 'validation' in error || 'code' in error && String(error.code).startsWith('FST_') ? httpRefusal(error) : refusal(error)
+    const found =
+      'validation' in error || ('code' in error && error.code.startsWith('FST_')) ? httpRefusal(error) : refusal(error)
     if (found.statusCode >= 500) process.emitWarning(found.message, 'ExecutionManager')
     return reply.code(found.statusCode).send(bodyOf(found))
   })

@@ -12,7 +12,8 @@ export interface ServerEvent {
 /** So often a client is told that the connection is alive, in milliseconds. */
 const heartbeatMs = 15_000
 
-const textOf = ({ id, event, data }: ServerEvent): string => `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+const textOf = ({ id, event, data }: ServerEvent): string =>
+  `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
 /** Ends with the events, or when the client has gone; `events` is given the signal of that. */
 export async function sendEvents(

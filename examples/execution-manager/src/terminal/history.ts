@@ -35,7 +35,10 @@ export async function listRuns(filter: RunFilter, options: CommonOptions & { rea
     const found = runs.list(filter)
     if (options.json === true) process.stdout.write(`${JSON.stringify(found)}\n`)
     else if (found.length === 0) process.stdout.write('no runs\n')
-    else process.stdout.write(`${table([['run', 'playbook', 'status', 'started (UTC)', 'duration', ''], ...found.map(row)])}\n`)
+    else
+      process.stdout.write(
+        `${table([['run', 'playbook', 'status', 'started (UTC)', 'duration', ''], ...found.map(row)])}\n`,
+      )
   })
 }
 
@@ -48,7 +51,9 @@ export async function showLogs(beginning: string, step: string | undefined, opti
   return await withRuns(options, async (runs) => {
     const watched = runs.find(runs.resolve(beginning))
     if (step !== undefined && !watched.run.steps.some(({ name }) => name === step)) {
-      throw new InputError(`the run has no step ${step}: it has ${watched.run.steps.map(({ name }) => name).join(', ')}`)
+      throw new InputError(
+        `the run has no step ${step}: it has ${watched.run.steps.map(({ name }) => name).join(', ')}`,
+      )
     }
     const leave = new AbortController()
     const signals = new Signals(() => {

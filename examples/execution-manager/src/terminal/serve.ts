@@ -39,7 +39,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   try {
     if (service.recovered > 0) process.stdout.write(`${String(service.recovered)} runs were interrupted before\n`)
     process.stdout.write(`listening on ${service.url}${options.token === undefined ? '' : '/login?token=…'}\n`)
-    if (options.run !== undefined) process.stdout.write(`watch ${await runFirst(service, options.playbooks, options.run)}\n`)
+    if (options.run !== undefined)
+      process.stdout.write(`watch ${await runFirst(service, options.playbooks, options.run)}\n`)
     await asked
     process.stdout.write('stopping: what runs is cancelled\n')
   } finally {

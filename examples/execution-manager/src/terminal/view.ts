@@ -136,7 +136,8 @@ export class LiveView implements View {
   }
 
   #row(step: Step, width: number): string {
-    const time = step.status === 'running' && step.startedAt !== null ? Date.now() - Date.parse(step.startedAt) : step.durationMs
+    const time =
+      step.status === 'running' && step.startedAt !== null ? Date.now() - Date.parse(step.startedAt) : step.durationMs
     const words = step.startedAt === null ? step.status : duration(time)
     const start = `${sign(step.status)} ${step.name.padEnd(width)} ${words.padStart(10)}  `
     const room = this.out.columns - width - 16

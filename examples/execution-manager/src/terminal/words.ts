@@ -12,7 +12,6 @@ export function duration(ms: number | null): string {
 
 /** A line that cannot move the cursor. */
 export const harmless = (line: string): string =>
-  // eslint-disable-next-line no-control-regex -- these are what is taken out
   stripVTControlCharacters(line).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
 
 /** Rows with columns of one width each; the last one is as wide as it likes. */
@@ -20,6 +19,11 @@ export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = []
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
   return rows
-    .map((row) => row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd())
+    .map((row) =>
+      row
+        .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n')
 }
