@@ -22,7 +22,7 @@ export interface Bounds {
   readonly chars: number
 }
 
-const BOUNDS: Bounds = { lines: 60_000, chars: 24_000_000 }
+const BOUNDS: Bounds = { lines: 40_000, chars: 16_000_000 }
 const FETCHES_AT_ONCE = 4
 const RETRY_MS = 2_000
 

@@ -37,7 +37,15 @@ export function drawingOf(steps: readonly { readonly name: string; readonly depe
       const { x, y } = graph.node(name)
       return { name, x: x - BOX.width / 2, y: y - BOX.height / 2 }
     }),
-    arrows: graph.edges().map((edge) => ({ from: edge.v, to: edge.w, path: curve(graph.edge(edge).points) })),
+    arrows: graph.edges().map((edge) => {
+      const { points } = graph.edge(edge)
+      const from = graph.node(edge.v)
+      const to = graph.node(edge.w)
+      // From the middle of a side to the middle of a side. What lies between is the way around other boxes.
+      const between = points.length > 3 ? points.slice(1, -1) : []
+      const ends = [{ x: from.x + BOX.width / 2, y: from.y }, { x: to.x - BOX.width / 2 - 1, y: to.y }] as const
+      return { from: edge.v, to: edge.w, path: curve([ends[0], ...between, ends[1]]) }
+    }),
   }
 }
 

@@ -3,7 +3,8 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { copy, download, heldText } from '../log/export.js'
 import { LineList } from '../log/list.js'
-import { Search } from '../log/search.js'
+import { Search, type Query } from '../log/search.js'
+import type { Source } from '../log/source.js'
 import type { Watch } from '../run/watch.js'
 import { announce } from './announce.js'
 import { count, counted } from './format.js'
@@ -43,7 +44,7 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
   const [matchCase, setMatchCase] = useState(false)
   const room = useRef<HTMLDivElement>(null)
   const field = useRef<HTMLInputElement>(null)
-  const { view, figures } = useView(watch, room, step, text, matchCase)
+  const { view, figures } = useView(watch, room, step, text === '' ? undefined : { text, matchCase })
 
   useEffect(() => { view.current?.list.wrap(wrap === 'yes') }, [wrap, view])
   useEffect(() => { setPaused(false) }, [step])
@@ -155,12 +156,21 @@ interface View {
   readonly list: LineList
   search: Search | undefined
   current: number | undefined
+  /** Where to go as soon as something is found. */
+  wanted: 1 | -1 | undefined
   /** Goes to the next match, or to the one before. */
   step(direction: 1 | -1): void
+  /** Tells the figures. */
+  publish(): void
+}
+
+interface Joined {
+  readonly view: { readonly current: View | undefined }
+  readonly figures: Figures
 }
 
 /** Joins the list, the search and what is told of both. They live outside of what is drawn by Preact. */
-function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }, step: string | undefined, text: string, matchCase: boolean) {
+function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }, step: string | undefined, query: Query | undefined): Joined {
   const view = useRef<View | undefined>(undefined)
   const [figures, setFigures] = useState(NO_FIGURES)
   const state = useRef({ following: true, below: 0, source: watch.source(step) })
@@ -176,13 +186,20 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
       list,
       search: undefined,
       current: undefined,
+      wanted: undefined,
       step(direction) {
-        const from = made.current ?? (direction === 1 ? list.top - 1 : list.top)
-        const next = made.search?.next(from, direction)
+        const { search } = made
+        const next = search?.next(made.current ?? (direction === 1 ? list.top - 1 : list.top), direction)
+        made.wanted = next === undefined && search?.done === false ? direction : undefined
         if (next === undefined) return
         made.current = next
         list.reveal(next)
-        list.mark(made.search?.query, next)
+        list.mark(search?.query, next)
+        made.publish()
+      },
+      publish() {
+        const next = figuresOf(watch, made, state.current)
+        setFigures((before) => (same(before, next) ? before : next))
       },
     }
     view.current = made
@@ -190,21 +207,7 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
       list.draw()
       made.search?.more()
     })
-    const timer = setInterval(() => {
-      const { following, below, source } = state.current
-      const matches = made.search?.matches ?? []
-      const next: Figures = {
-        lines: source.end,
-        rate: watch.rate,
-        following,
-        below,
-        matches: matches.length,
-        at: made.current === undefined ? 0 : matches.indexOf(made.current) + 1,
-        searching: made.search?.done === false,
-        limit: made.search?.limit,
-      }
-      setFigures((before) => (same(before, next) ? before : next))
-    }, FIGURES_MS)
+    const timer = setInterval(made.publish, FIGURES_MS)
     return () => {
       clearInterval(timer)
       off()
@@ -216,6 +219,7 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
   useEffect(() => {
     state.current.source = watch.source(step)
     view.current?.list.show(watch.source(step))
+    view.current?.publish()
   }, [watch, step])
 
   useEffect(() => {
@@ -223,12 +227,36 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
     if (!made) return
     made.search?.stop()
     made.current = undefined
-    const query = text === '' ? undefined : { text, matchCase }
-    made.search = query && new Search(watch.source(step), watch.lines, query, () => undefined)
+    made.wanted = undefined
+    const found = (): void => {
+      if (made.wanted !== undefined) made.step(made.wanted)
+    }
+    made.search = query && new Search(watch.source(step), watch.lines, query, found)
     made.list.mark(query, undefined)
-  }, [watch, step, text, matchCase])
+    made.publish()
+  }, [watch, step, query?.text, query?.matchCase])
 
   return { view, figures }
+}
+
+interface Standing {
+  readonly following: boolean
+  readonly below: number
+  readonly source: Source
+}
+
+function figuresOf(watch: Watch, { search, current }: View, { following, below, source }: Standing): Figures {
+  const matches = search?.matches ?? []
+  return {
+    lines: source.end,
+    rate: watch.rate,
+    following,
+    below,
+    matches: matches.length,
+    at: current === undefined ? 0 : matches.indexOf(current) + 1,
+    searching: search?.done === false,
+    limit: search?.limit,
+  }
 }
 
 const same = (a: Figures, b: Figures): boolean => JSON.stringify(a) === JSON.stringify(b)

@@ -87,6 +87,7 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
                 >
                   <Glyph status={step.status} />
                   <span class="name">{step.name}</span>
+                  <span class="tries">{triesOf(step)}</span>
                   <span class="state">{stateOf(step, retrying.get(step.name))}</span>
                   <span class="took">{tookOf(step, now)}</span>
                 </button>
@@ -110,9 +111,12 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
 }
 
 function stateOf(step: Step, retrying: RetryingEvent | undefined): string {
-  if (retrying) return `Retry ${String(retrying.attempt)} in ${duration(retrying.delayMs)}`
+  return retrying ? `Retry in ${duration(retrying.delayMs)}` : labelOf(step.status)
+}
+
+function triesOf(step: Step): string {
   const tries = step.status === 'running' ? step.attempts.length + 1 : step.attempts.length
-  return tries > 1 ? `${labelOf(step.status)}, try ${String(tries)}` : labelOf(step.status)
+  return tries > 1 ? `${String(tries)} tries` : ''
 }
 
 function tookOf(step: Step, now: number): string {
@@ -122,7 +126,8 @@ function tookOf(step: Step, now: number): string {
 
 function nameOf(step: Step, isCritical: boolean, now: number): string {
   const took = step.durationMs === null ? '' : `, ${tookOf(step, now)}`
-  return `${step.name}, ${labelOf(step.status)}${took}${isCritical ? ', on the critical path' : ''}`
+  const tries = triesOf(step)
+  return `${step.name}, ${labelOf(step.status)}${took}${tries === '' ? '' : `, ${tries}`}${isCritical ? ', on the critical path' : ''}`
 }
 
 /** The box that is next in the direction of an arrow key: near along it, and not far aside. */
