@@ -34,8 +34,8 @@ export interface Opened {
   close(): Promise<void>
 }
 
-/** A page in a browser profile of its own. */
-export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Opened> {
+/** A page in a browser profile of its own. The time of one that is given `now` stands still. */
+export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}, now?: number): Promise<Opened> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'UTC', ...options })
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(url).origin })
   const page = await context.newPage()
@@ -51,6 +51,7 @@ export async function open(browser: Browser, url: string, options: BrowserContex
     const { origin } = new URL(request.url())
     if (origin !== new URL(url).origin && !request.url().startsWith('blob:')) faults.push(`asked ${request.url()}`)
   })
+  if (now !== undefined) await page.clock.setFixedTime(now)
   await page.goto(url)
   return { page, faults, close: () => context.close() }
 }
@@ -66,6 +67,12 @@ export async function start(page: Page, title: string, fields: Readonly<Record<s
 /** Waits until the run has got that status. */
 export async function ended(page: Page, status: string): Promise<void> {
   await page.locator('.run-title .badge', { hasText: status }).waitFor({ timeout: 20_000 })
+}
+
+/** Waits until so many lines have been printed. */
+export async function printed(page: Page, atLeast: number): Promise<void> {
+  const lines = async (): Promise<number> => Number((await page.locator('.figures').textContent())?.replace(/ line.*|,/g, ''))
+  await expect.poll(lines, { timeout: 15_000 }).toBeGreaterThanOrEqual(atLeast)
 }
 
 /** The rows that are drawn: number and text. */

@@ -11,6 +11,7 @@ import { RunView } from './run.js'
 import { Runs } from './runs.js'
 import { useShortcut } from './shortcuts.js'
 import { Start, type Draft } from './start.js'
+import type { Status } from './status.js'
 import { nextTheme, setTheme, themeNow, type Theme } from './theme.js'
 import { Welcome } from './welcome.js'
 
@@ -23,6 +24,7 @@ export function App(): JSX.Element {
   const { list, problems, look } = usePlaybooks(setProblem)
   const [draft, setDraft] = useState<Draft>()
   const [help, setHelp] = useState(false)
+  const [status, setStatus] = useState<Status>()
   const [theme, choose] = useState<Theme>(themeNow)
 
   const begin = (next: Draft): void => {
@@ -57,12 +59,12 @@ export function App(): JSX.Element {
         </div>
       </header>
       {problem && <Unreached problem={problem} />}
-      <Runs selected={route.run} playbooks={list?.map(({ name }) => name) ?? []} onNew={newRun} onReached={setProblem} />
+      <Runs selected={route.run} status={status} playbooks={list?.map(({ name }) => name) ?? []} onNew={newRun} onReached={setProblem} />
       <main id="main" tabIndex={-1}>
         {route.run === undefined ? (
           <Welcome playbooks={list} problems={problems} onStart={(playbook) => { begin({ playbook, parameters: {} }) }} />
         ) : (
-          <RunView key={route.run} id={route.run} step={route.step} onAgain={begin} />
+          <RunView key={route.run} id={route.run} step={route.step} onAgain={begin} onStatus={setStatus} />
         )}
       </main>
       {draft && list && <Start playbooks={list} draft={draft} onClose={() => { setDraft(undefined) }} />}

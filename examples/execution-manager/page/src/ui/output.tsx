@@ -1,5 +1,5 @@
 import type { JSX } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { copy, download, heldText } from '../log/export.js'
 import { LineList } from '../log/list.js'
@@ -93,7 +93,7 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
           <option value="">All steps</option>
           {steps.map(({ name }) => <option key={name} value={name}>{name}</option>)}
         </select>
-        <div class="find" role="search">
+        <div class="find" role="search" aria-label="Output">
           <label class="field search">
             <Icon name="search" />
             <input
@@ -169,13 +169,16 @@ interface Joined {
   readonly figures: Figures
 }
 
-/** Joins the list, the search and what is told of both. They live outside of what is drawn by Preact. */
+/**
+ * Joins the list, the search and what is told of both. They live outside of what is drawn by Preact, and change before
+ * the next key is pressed.
+ */
 function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }, step: string | undefined, query: Query | undefined): Joined {
   const view = useRef<View | undefined>(undefined)
   const [figures, setFigures] = useState(NO_FIGURES)
   const state = useRef({ following: true, below: 0, source: watch.source(step) })
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = room.current
     if (!element) return undefined
     const tint = (name: string): number => Math.max(0, watch.run?.steps.findIndex((one) => one.name === name) ?? 0) % TINTS
@@ -216,13 +219,13 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
     }
   }, [watch, room])
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     state.current.source = watch.source(step)
     view.current?.list.show(watch.source(step))
     view.current?.publish()
   }, [watch, step])
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const made = view.current
     if (!made) return
     made.search?.stop()

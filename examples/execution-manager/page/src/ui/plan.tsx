@@ -81,7 +81,6 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
                   style={{ left: px(box.x), top: px(box.y), width: px(BOX.width), height: px(BOX.height) }}
                   tabIndex={step.name === entry ? 0 : -1}
                   aria-pressed={step.name === selected}
-                  aria-label={nameOf(step, isCritical, now)}
                   onClick={() => { onSelect(step.name === selected ? undefined : step.name) }}
                   onKeyDown={(event) => { onKeyDown(event, box) }}
                 >
@@ -89,7 +88,9 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
                   <span class="name">{step.name}</span>
                   <span class="tries">{triesOf(step)}</span>
                   <span class="state">{stateOf(step, retrying.get(step.name))}</span>
-                  <span class="took">{tookOf(step, now)}</span>
+                  {/* What changes all the time is not said again and again. */}
+                  <span class="took" aria-hidden={step.durationMs === null}>{tookOf(step, now)}</span>
+                  {isCritical && <span class="unseen">on the critical path</span>}
                 </button>
               )
             })}
@@ -122,12 +123,6 @@ function triesOf(step: Step): string {
 function tookOf(step: Step, now: number): string {
   const span = spanOf(step, now)
   return span ? duration(span.to - span.from) : ''
-}
-
-function nameOf(step: Step, isCritical: boolean, now: number): string {
-  const took = step.durationMs === null ? '' : `, ${tookOf(step, now)}`
-  const tries = triesOf(step)
-  return `${step.name}, ${labelOf(step.status)}${took}${tries === '' ? '' : `, ${tries}`}${isCritical ? ', on the critical path' : ''}`
 }
 
 /** The box that is next in the direction of an arrow key: near along it, and not far aside. */

@@ -16,7 +16,7 @@ import { go, hashOf } from './route.js'
 import { useShortcut } from './shortcuts.js'
 import { Splitter } from './splitter.js'
 import type { Draft } from './start.js'
-import { Badge, isOver, labelOf } from './status.js'
+import { Badge, isOver, labelOf, type Status } from './status.js'
 import { RunDetails, StepDetails } from './step.js'
 import { Timeline } from './timeline.js'
 
@@ -24,15 +24,17 @@ interface RunViewProps {
   readonly id: string
   readonly step: string | undefined
   readonly onAgain: (draft: Draft) => void
+  readonly onStatus: (status: Status | undefined) => void
 }
 
 /** A run as it goes on. */
-export function RunView({ id, step, onAgain }: RunViewProps): JSX.Element {
+export function RunView({ id, step, onAgain, onStatus }: RunViewProps): JSX.Element {
   const watch = useMemo(() => new Watch(id), [id])
   useEffect(() => () => { watch.close() }, [watch])
   useSignal(watch.changed)
   useAnnounced(watch)
   const { run } = watch
+  useEffect(() => { onStatus(run?.status) }, [run?.status, onStatus])
   const over = run !== undefined && isOver(run.status)
   const now = useNow(run !== undefined && !over)
   const [tab, setTab] = useRemembered('tab', 'plan')

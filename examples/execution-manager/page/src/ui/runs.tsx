@@ -8,7 +8,7 @@ import { useNow } from './hooks.js'
 import { Icon, IconButton } from './icon.js'
 import { go, hashOf } from './route.js'
 import { useShortcut } from './shortcuts.js'
-import { Glyph, isOver, labelOf } from './status.js'
+import { Glyph, isOver, labelOf, type Status } from './status.js'
 
 const EVERY_MS = 2_000
 const PAGE = 50
@@ -17,6 +17,8 @@ const STATUSES = ['running', 'pending', 'completed', 'failed', 'cancelled', 'tim
 
 interface RunsProps {
   readonly selected: string | undefined
+  /** Of the selected one: when it changes, the list is asked for again. */
+  readonly status: Status | undefined
   readonly playbooks: readonly string[]
   readonly onNew: () => void
   /** Called with how the service could not be asked, or that it could. */
@@ -24,12 +26,12 @@ interface RunsProps {
 }
 
 /** The runs, newest first, kept up to date while the page is seen. */
-export function Runs({ selected, playbooks, onNew, onReached }: RunsProps): JSX.Element {
+export function Runs({ selected, status: selectedStatus, playbooks, onNew, onReached }: RunsProps): JSX.Element {
   const [text, setText] = useState('')
   const [status, setStatus] = useState('')
   const [playbook, setPlaybook] = useState('')
   const [limit, setLimit] = useState(PAGE)
-  const runs = useRuns({ text, status, playbook, limit }, selected, onReached)
+  const runs = useRuns({ text, status, playbook, limit }, `${selected ?? ''} ${selectedStatus ?? ''}`, onReached)
   const search = useRef<HTMLInputElement>(null)
   const now = useNow(runs?.some((run) => !isOver(run.status)) ?? false, 1_000)
 
@@ -53,7 +55,7 @@ export function Runs({ selected, playbooks, onNew, onReached }: RunsProps): JSX.
           <span>New run</span>
         </button>
       </div>
-      <div class="filters" role="search">
+      <div class="filters" role="search" aria-label="Runs">
         <label class="field search">
           <Icon name="search" />
           <input
@@ -116,10 +118,10 @@ interface Filter {
   readonly limit: number
 }
 
-function useRuns({ text, status, playbook, limit }: Filter, selected: string | undefined, onReached: RunsProps['onReached']): RunSummary[] | undefined {
+function useRuns({ text, status, playbook, limit }: Filter, news: string, onReached: RunsProps['onReached']): RunSummary[] | undefined {
   const [runs, set] = useState<RunSummary[]>()
   const reached = useCallback(onReached, [])
-  // A run that was just started is to be seen at once, so the list is asked for again when another one is selected.
+  // What has just happened is to be seen at once.
   useEffect(() => {
     const leave = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined
@@ -146,6 +148,6 @@ function useRuns({ text, status, playbook, limit }: Filter, selected: string | u
       clearTimeout(timer)
       document.removeEventListener('visibilitychange', seen)
     }
-  }, [text, status, playbook, limit, selected, reached])
+  }, [text, status, playbook, limit, news, reached])
   return runs
 }

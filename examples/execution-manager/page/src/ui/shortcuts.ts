@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks'
+import { useLayoutEffect } from 'preact/hooks'
 
 import { recall, remember } from './hooks.js'
 
@@ -36,7 +36,8 @@ export const shortcutsOn = (): boolean => recall(SETTING) !== 'off'
 export const switchShortcuts = (on: boolean): void => { remember(SETTING, on ? 'on' : 'off') }
 
 export function useShortcut(key: Shortcut, action: (() => void) | undefined): void {
-  useEffect(() => {
+  // Before the next key can be pressed.
+  useLayoutEffect(() => {
     if (!action) return undefined
     actions.set(key, action)
     return () => {

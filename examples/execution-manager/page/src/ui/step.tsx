@@ -18,7 +18,7 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
   return (
     <aside class="details" aria-label={`Step ${step.name}`}>
       <div class="details-head">
-        <h3>{step.name}</h3>
+        <h2>{step.name}</h2>
         <IconButton icon="close" label="Back to the run" onClick={() => { onSelect(undefined) }} />
       </div>
       <Badge status={step.status} />
@@ -39,7 +39,7 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
       </dl>
       {step.attempts.length > 0 && (
         <>
-          <h4>Attempts</h4>
+          <h3>Attempts</h3>
           <ol class="attempts">
             {step.attempts.map((attempt, index) => (
               <li key={index}>
@@ -52,7 +52,7 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
       )}
       {step.outputs !== null && Object.keys(step.outputs).length > 0 && (
         <>
-          <h4>Outputs</h4>
+          <h3>Outputs</h3>
           <Values of={step.outputs} />
         </>
       )}
@@ -67,7 +67,7 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'timeout')
   return (
     <aside class="details" aria-label="Run">
-      <h3>Run</h3>
+      <h2>Run</h2>
       {run.description !== '' && <p class="description">{run.description}</p>}
       <dl>
         <Fact name="Started">{moment(run.startedAt)}</Fact>
@@ -79,7 +79,7 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
       </dl>
       {failed.length > 0 && (
         <>
-          <h4>Failed</h4>
+          <h3>Failed</h3>
           <ul class="links">
             {failed.map((step) => (
               <li key={step.name}>
@@ -91,7 +91,7 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
       )}
       {critical.size > 1 && (
         <>
-          <h4>Critical path</h4>
+          <h3>Critical path</h3>
           <ol class="attempts">
             {run.steps.filter(({ name }) => critical.has(name)).map((step) => {
               const span = spanOf(step, now)
@@ -107,7 +107,7 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
       )}
       {Object.keys(run.parameters).length > 0 && (
         <>
-          <h4>Parameters</h4>
+          <h3>Parameters</h3>
           <Values of={run.parameters} />
         </>
       )}

@@ -41,10 +41,9 @@ export function Timeline({ run, steps, critical, selected, now, onSelect }: Time
                 type="button"
                 class={`lane ${critical.has(step.name) ? 'critical' : ''}`}
                 aria-pressed={step.name === selected}
-                aria-label={nameOf(step, start, now)}
                 onClick={() => { onSelect(step.name === selected ? undefined : step.name) }}
               >
-                <span class="lane-name"><Glyph status={step.status} /><span>{step.name}</span></span>
+                <span class="lane-name"><Glyph status={step.status} /><span>{step.name}</span><span class="unseen">{spokenOf(step, start)}</span></span>
                 <span class="lane-room">
                   {ticks.map((tick) => <i key={tick} class="grid" style={{ left: at(start + tick) }} />)}
                   {span && queued > 0 && <i class="bar queued" style={{ left: at(span.from - queued), width: wide(span.from - queued, span.from) }} />}
@@ -52,7 +51,7 @@ export function Timeline({ run, steps, critical, selected, now, onSelect }: Time
                     <i key={part.from} class={`bar is-${part.status}`} style={{ left: at(part.from), width: wide(part.from, part.to) }} />
                   ))}
                 </span>
-                <span class="lane-took">{span ? duration(span.to - span.from) : labelOf(step.status)}</span>
+                <span class="lane-took" aria-hidden={step.status === 'running'}>{span ? duration(span.to - span.from) : labelOf(step.status)}</span>
               </button>
             </li>
           )
@@ -80,10 +79,10 @@ function partsOf(step: Step, from: number, to: number): Part[] {
   return [...tried.slice(0, -1), { ...last, status: step.status }]
 }
 
-function nameOf(step: Step, start: number, now: number): string {
-  const span = spanOf(step, now)
-  if (!span) return `${step.name}, ${labelOf(step.status)}`
-  return `${step.name}, ${labelOf(step.status)}, began after ${duration(span.from - start)}, took ${duration(span.to - span.from)}`
+/** What the bar shows, in words. */
+function spokenOf(step: Step, start: number): string {
+  if (step.startedAt === null) return ''
+  return `${labelOf(step.status)}, began after ${duration(Date.parse(step.startedAt) - start)}, took`
 }
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400]
