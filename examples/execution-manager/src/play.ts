@@ -1,26 +1,23 @@
 #!/usr/bin/env node
-// The program `play`.
+// The program `play`. Each command loads what it needs.
 
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
-import { RunStatus } from './api.js'
-import { loadPlaybook } from './playbook/load.js'
-import { exitCodes, failure } from './terminal/exit.js'
-import { listRuns, type LogsOptions, showLogs } from './terminal/history.js'
-import { type CommonOptions, port, positive, withConcurrency, withData } from './terminal/options.js'
-import { run, type RunOptions } from './terminal/run.js'
-import { serve, type ServeOptions } from './terminal/serve.js'
+import { exitCodes } from './terminal/exit-codes.js'
+import type { ListOptions, LogsOptions } from './terminal/history.js'
+import { port, positive, withConcurrency, withData } from './terminal/options.js'
+import type { RunOptions } from './terminal/run.js'
+import type { ServeOptions } from './terminal/serve.js'
 
 const ownPlaybooks = fileURLToPath(new URL('../playbooks', import.meta.url))
+
+const statuses = ['pending', 'running', 'completed', 'failed', 'cancelled', 'timeout', 'interrupted']
 
 let exitCode: number = exitCodes.completed
 
 const collect = (text: string, before: readonly string[]): string[] => [...before, text]
 
-const program = new Command('play')
-  .description('Runs playbooks of commands, and watches them.')
-  .exitOverride()
-  .configureHelp({ showGlobalOptions: true })
+const program = new Command('play').description('Runs playbooks of commands, and watches them.').exitOverride()
 
 withConcurrency(withData(program.command('run')))
   .description('run a playbook to its end: 0 it completed, 1 it failed, 2 bad input, 124 timed out, 130 interrupted')
@@ -29,6 +26,7 @@ withConcurrency(withData(program.command('run')))
   .option('--param-env <name=VARIABLE>', 'a parameter, from a variable of the environment: for secrets', collect, [])
   .option('--plain', 'plain lines, also in a terminal')
   .action(async (file: string, options: RunOptions) => {
+    const { run } = await import('./terminal/run.js')
     exitCode = await run(file, options)
   })
 
@@ -37,36 +35,20 @@ program
   .description('check playbooks')
   .argument('<files...>', 'playbooks')
   .action(async (files: string[]) => {
-    for (const file of files) {
-      try {
-        const { playbook } = await loadPlaybook(file)
-        process.stdout.write(`${file}: ${playbook.name}, ${String(Object.keys(playbook.steps).length)} steps\n`)
-      } catch (error) {
-        const { code, message } = failure(error)
-        process.stderr.write(`${message}\n`)
-        exitCode = code
-      }
-    }
+    const { validate } = await import('./terminal/validate.js')
+    exitCode = await validate(files)
   })
 
 withData(program.command('runs'))
   .description('list runs, newest first')
-  .addOption(new Option('--status <status>', 'only these').choices(RunStatus.enum))
+  .addOption(new Option('--status <status>', 'only these').choices(statuses))
   .option('--playbook <name>', 'only of this playbook')
   .option('--text <text>', 'only where this is in name, description, parameters or error')
   .addOption(new Option('--limit <number>', 'how many at most').argParser(positive).default(20))
   .option('--json', 'as JSON')
-  .action(async (options: CommonOptions & Parameters<typeof listRuns>[0] & { json?: boolean }) => {
-    const { status, playbook, text, limit } = options
-    await listRuns(
-      {
-        ...(status !== undefined && { status }),
-        ...(playbook !== undefined && { playbook }),
-        ...(text !== undefined && { text }),
-        ...(limit !== undefined && { limit }),
-      },
-      options,
-    )
+  .action(async (options: ListOptions) => {
+    const { listRuns } = await import('./terminal/history.js')
+    await listRuns(options)
   })
 
 withData(program.command('logs'))
@@ -75,6 +57,7 @@ withData(program.command('logs'))
   .argument('[step]', 'only of this step')
   .option('-f, --follow', 'go on until the run has ended')
   .action(async (id: string, step: string | undefined, options: LogsOptions) => {
+    const { showLogs } = await import('./terminal/history.js')
     exitCode = await showLogs(id, step, options)
   })
 
@@ -86,6 +69,7 @@ withConcurrency(withData(program.command('serve')))
   .addOption(new Option('--token <token>', 'what clients have to know').env('EXECUTION_MANAGER_TOKEN'))
   .option('--run <playbook>', 'run this one at once')
   .action(async (options: ServeOptions) => {
+    const { serve } = await import('./terminal/serve.js')
     exitCode = await serve(options)
   })
 
@@ -95,6 +79,7 @@ try {
   if (error instanceof CommanderError) {
     exitCode = error.exitCode === 0 ? exitCodes.completed : exitCodes.badInput
   } else {
+    const { failure } = await import('./terminal/exit.js')
     const { code, message } = failure(error)
     process.stderr.write(`${message.replaceAll(/^/gm, 'play: ')}\n`)
     exitCode = code

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -189,10 +189,10 @@ export async function play(
   return { code: await started.exit, stdout: started.stdout, stderr: started.stderr }
 }
 
+/** One that is dead and was not reaped by whoever adopted it is dead. */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    return !/^\d+ \([^]*\) Z/.test(readFileSync(`/proc/${String(pid)}/stat`, 'utf8'))
   } catch {
     return false
   }

@@ -4,7 +4,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { ExecutionError, type Executor, type LogLine } from '@escher-dbai/execution-engine'
 import type { LinesEvent, RunEvent, Step } from '../api.js'
-import { isOver, runItself } from './record.js'
+import { asStarted, isOver, runItself } from './record.js'
 import type { WatchedRun } from './watched.js'
 
 /** Who is further behind than so many entries of a log is told of a gap. */
@@ -123,12 +123,17 @@ class Feed {
 
   /** @returns the step whose end is not told yet, as its lines come first; what came after that waits as well. */
   *#changes(): Generator<Told, string | undefined> {
-    const { run, changes, retries } = this.watched.recorded
+    const { run, changes, starts, retries } = this.watched.recorded
     const found: { version: number; event: RunEvent }[] = retries.map(({ version, event }) => ({
       version,
       event: { event: 'retrying', data: event },
     }))
-    for (const step of run.steps) found.push({ version: changes[step.name] ?? 0, event: { event: 'step', data: step } })
+    for (const step of run.steps) {
+      found.push({ version: changes[step.name] ?? 0, event: { event: 'step', data: step } })
+      // Also what has ended since: its lines come behind its start.
+      if (isOver(step.status))
+        found.push({ version: starts[step.name] ?? 0, event: { event: 'step', data: asStarted(step) } })
+    }
     // Its end is told behind the last line.
     if (!isOver(run.status)) found.push({ version: changes[runItself] ?? 0, event: { event: 'run', data: run } })
     const since = this.#position.version

@@ -15,6 +15,8 @@ export const Recorded = Type.Object({
   version: Type.Integer(),
   /** By the name of a step: the change with which it became what it is. */
   changes: Type.Record(Type.String(), Type.Integer()),
+  /** By the name of a step: the change with which it began to run. */
+  starts: Type.Record(Type.String(), Type.Integer()),
   retries: Type.Array(Type.Object({ version: Type.Integer(), event: RetryingEvent })),
 })
 export type Recorded = Static<typeof Recorded>

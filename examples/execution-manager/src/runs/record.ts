@@ -3,15 +3,15 @@
 import type { ExecutionEvent, ExecutionResult, PlanEvent, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Run, RunStatus, Step } from '../api.js'
 import { readOutputs } from '../playbook/outputs.js'
-import type { Playbook } from '../playbook/schema.js'
+import type { Playbook, PlaybookStep } from '../playbook/schema.js'
 import type { Recorded } from './history.js'
 
-const newStep = (name: string, playbook: Playbook): Step => ({
+const newStep = (name: string, { dependsOn = [], when = 'success' }: Partial<PlaybookStep>): Step => ({
   name,
   executionId: null,
   status: 'waiting',
-  dependsOn: [...(playbook.steps[name]?.dependsOn ?? [])],
-  when: playbook.steps[name]?.when ?? 'success',
+  dependsOn: [...dependsOn],
+  when,
   startedAt: null,
   durationMs: null,
   queuedMs: null,
@@ -39,10 +39,11 @@ export function newRecord(id: string, playbook: Playbook, parameters: Run['param
       durationMs: null,
       error: null,
       parameters,
-      steps: Object.keys(playbook.steps).map((name) => newStep(name, playbook)),
+      steps: Object.entries(playbook.steps).map(([name, step]) => newStep(name, step)),
     },
     version: 1,
     changes: {},
+    starts: {},
     retries: [],
   }
 }
@@ -68,6 +69,17 @@ export function withStep(recorded: Recorded, name: string, changed: Partial<Step
   const steps = recorded.run.steps.map((step) => (step.name === name ? { ...step, ...changed } : step))
   return { ...recorded, run: { ...recorded.run, steps }, version, changes: { ...recorded.changes, [name]: version } }
 }
+
+/** A step that has ended as it was when it began to run. */
+export const asStarted = (step: Step): Step => ({
+  ...newStep(step.name, {}),
+  dependsOn: step.dependsOn,
+  when: step.when,
+  executionId: step.executionId,
+  status: 'running',
+  startedAt: step.startedAt,
+  command: step.command,
+})
 
 /** Outputs that could not be read are no failure of the step, but of whoever needs them. */
 function outputsOf(paths: Readonly<Record<string, string>> | undefined, result: ExecutionResult): Partial<Step> {
@@ -128,12 +140,13 @@ export function withEvent(recorded: Recorded, event: ExecutionEvent | PlanEvent,
       return withStep(recorded, name, { executionId: event.executionId, status: 'pending' })
     case 'started': {
       const running = recorded.run.status === 'pending' ? withRun(recorded, { status: 'running' }) : recorded
-      return withStep(running, name, {
+      const next = withStep(running, name, {
         executionId: event.executionId,
         status: 'running',
         command: event.command,
         startedAt: step?.startedAt ?? event.timestamp,
       })
+      return { ...next, starts: { [name]: next.version, ...next.starts } }
     }
     case 'retrying': {
       const attempt = { exitCode: null, signal: null, startedAt: null, durationMs: 0, error: event.error }

@@ -7,11 +7,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 const cookieName = 'execution_manager'
 
-/** @throws `Error` for an address that everybody can reach, and no token. */
+/** The service may not listen like that. */
+export class TokenError extends Error {}
+
+/** @throws {@link TokenError} for an address that everybody can reach, and no token. */
 export function expectToken(host: string, token: string | undefined): void {
-  if (token !== undefined && token.length < 8) throw new Error('expected a token of at least eight characters')
+  if (token !== undefined && token.length < 8) throw new TokenError('expected a token of at least eight characters')
   if (token === undefined && !isLoopback(host)) {
-    throw new Error(`expected a token, as others than this machine can reach ${host}`)
+    throw new TokenError(`expected a token, as others than this machine can reach ${host}`)
   }
 }
 

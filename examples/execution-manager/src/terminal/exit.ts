@@ -1,15 +1,12 @@
-// How `play` ends, as other programs are told.
+// What an end of `play` is told as.
 
 import { ExecutionError } from '@escher-dbai/execution-engine'
 import type { RunStatus } from '../api.js'
 import { PlaybookError } from '../playbook/faults.js'
 import { ParameterError } from '../playbook/parameters.js'
 import { RunError } from '../runs/runs.js'
-
-export const exitCodes = { completed: 0, failed: 1, badInput: 2, timeout: 124, interrupted: 130 } as const
-
-/** What was typed cannot be done. */
-export class InputError extends Error {}
+import { TokenError } from '../service/security.js'
+import { exitCodes, InputError } from './exit-codes.js'
 
 export function exitCodeOf(status: RunStatus): number {
   if (status === 'completed') return exitCodes.completed
@@ -27,6 +24,7 @@ export function failure(error: unknown): { readonly code: number; readonly messa
     error instanceof ParameterError ||
     error instanceof RunError ||
     error instanceof InputError ||
+    error instanceof TokenError ||
     (error instanceof ExecutionError && (error.code === 'VALIDATION' || error.code === 'INVALID_CONFIG')) ||
     (isSystemError(error) && error.syscall === 'open')
   const message = error instanceof Error ? error.message : String(error)

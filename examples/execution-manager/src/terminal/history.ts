@@ -6,7 +6,7 @@ import { feed } from '../runs/feed.js'
 import { Runs } from '../runs/runs.js'
 import type { WatchedRun } from '../runs/watched.js'
 import { findStep } from '../service/logs.js'
-import { InputError } from './exit.js'
+import { InputError } from './exit-codes.js'
 import type { CommonOptions } from './options.js'
 import { Signals } from './signals.js'
 import { duration, table } from './words.js'
@@ -20,6 +20,8 @@ const row = ({ id, playbook, status, startedAt, durationMs, error }: RunSummary)
   error ?? '',
 ]
 
+const titles = ['run', 'playbook', 'status', 'started (UTC)', 'duration', '']
+
 async function withRuns<T>(options: CommonOptions, use: (runs: Runs) => T | Promise<T>): Promise<T> {
   const runs = new Runs(makeExecutor(options), options.data)
   try {
@@ -30,15 +32,22 @@ async function withRuns<T>(options: CommonOptions, use: (runs: Runs) => T | Prom
   }
 }
 
-export async function listRuns(filter: RunFilter, options: CommonOptions & { readonly json?: boolean }): Promise<void> {
+export interface ListOptions extends CommonOptions, RunFilter {
+  readonly json?: boolean
+}
+
+export async function listRuns({ status, playbook, text, limit, ...options }: ListOptions): Promise<void> {
+  const filter: RunFilter = {
+    ...(status !== undefined && { status }),
+    ...(playbook !== undefined && { playbook }),
+    ...(text !== undefined && { text }),
+    ...(limit !== undefined && { limit }),
+  }
   await withRuns(options, (runs) => {
     const found = runs.list(filter)
     if (options.json === true) process.stdout.write(`${JSON.stringify(found)}\n`)
     else if (found.length === 0) process.stdout.write('no runs\n')
-    else
-      process.stdout.write(
-        `${table([['run', 'playbook', 'status', 'started (UTC)', 'duration', ''], ...found.map(row)])}\n`,
-      )
+    else process.stdout.write(`${table([titles, ...found.map(row)])}\n`)
   })
 }
 

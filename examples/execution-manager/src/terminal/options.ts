@@ -3,7 +3,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { InputError } from './exit.js'
+import { InputError } from './exit-codes.js'
 
 export interface CommonOptions {
   readonly data: string

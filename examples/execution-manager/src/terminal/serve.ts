@@ -3,7 +3,7 @@
 import { resolve } from 'node:path'
 import { type Service, type ServiceOptions, startService } from '../service.js'
 import { loadLibrary } from '../playbook/load.js'
-import { InputError } from './exit.js'
+import { InputError } from './exit-codes.js'
 import { Signals } from './signals.js'
 
 export interface ServeOptions extends ServiceOptions {
