@@ -1386,6 +1386,12 @@ export interface Executor {
   getResult(id: string): Promise<ExecutionResult>
   /** See {@link ExecutionEngine.waitForCompletion}. */
   waitForCompletion(id: string): Promise<ExecutionResult>
+  /** See {@link ExecutionEngine.getPlanResult}. */
+  getPlanResult(planId: string): Promise<PlanExecutionResult>
+  /** See {@link ExecutionEngine.waitForPlan}. */
+  waitForPlan(planId: string): Promise<PlanExecutionResult>
+  /** See {@link ExecutionEngine.subscribe}. */
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
   /** See {@link ExecutionEngine.listExecutions}. */
   listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
   /** See {@link ExecutionEngine.cancel}. */

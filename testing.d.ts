@@ -2,23 +2,12 @@
 
 import type {
   Command,
-  ExecuteOptions,
   ExecutionConfig,
   ExecutionEngine,
-  ExecutionEvent,
-  ExecutionFilter,
   ExecutionPlan,
   ExecutionRequest,
   ExecutionResult,
-  ExecutionStatus,
-  ExecutionSummary,
-  LogLine,
-  LogPage,
-  PlanEvent,
-  PlanExecutionResult,
-  PlanOptions,
   Result,
-  RunOptions,
 } from './index.js'
 
 export { ExecutionError, ExecutionFailedError, checkPlan, checkRequest, quote, quotePowerShell, sh } from './index.js'
@@ -85,11 +74,14 @@ export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => b
 /** What a command does, or what says it for a request. */
 export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
 
+/** All that an engine has. */
+declare const StandIn: new (config?: ExecutionConfig) => ExecutionEngine
+
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
- * lines, events and results, callbacks that are waited for, cancels and deadlines. What depends on the machine is not:
- * whether a program, a directory or a script is there.
+ * lines, events and results, callbacks that are waited for, cancels and deadlines, plans. What depends on the machine is
+ * not: whether a program, a directory or a script is there. No lease ends here.
  *
  * Time passes by `setTimeout` and `Date`, so the timers of a test runner control it.
  *
@@ -106,7 +98,7 @@ export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScri
  * console.log(engine.requests.length) // 1
  * ```
  */
-export class FakeEngine implements ExecutionEngine {
+export class FakeEngine extends StandIn {
   /** @throws `ExecutionError` `INVALID_CONFIG`, with the `field`. */
   constructor(config?: ExecutionConfig)
 
@@ -126,55 +118,4 @@ export class FakeEngine implements ExecutionEngine {
   inputOf(id: string): string
   /** The plans that were accepted, likewise. */
   readonly plans: readonly ExecutionPlan[]
-
-  execute(request: ExecutionRequest, options?: ExecuteOptions): Promise<string>
-  run(
-    request: ExecutionRequest,
-    options: RunOptions & { readonly throwOnFailure: true },
-  ): Promise<Extract<ExecutionResult, { success: true }>>
-  run(request: ExecutionRequest, options?: RunOptions): Promise<ExecutionResult>
-  stream(
-    request: ExecutionRequest,
-    options?: { readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<ExecutionEvent, void, undefined>
-  executePlan(plan: ExecutionPlan, options?: PlanOptions): Promise<string>
-  runPlan(plan: ExecutionPlan, options?: PlanOptions): Promise<PlanExecutionResult>
-  getStatus(id: string): Promise<ExecutionStatus>
-  getResult(id: string): Promise<ExecutionResult>
-  waitForCompletion(id: string): Promise<ExecutionResult>
-  getPlanResult(planId: string): Promise<PlanExecutionResult>
-  waitForPlan(planId: string): Promise<PlanExecutionResult>
-  listExecutions(filter?: ExecutionFilter): Promise<ExecutionSummary[]>
-  addSecret(id: string, value: string): void
-  /** Says that an execution with a lease is still wanted. No lease ends here. */
-  renewLease(id: string, leaseMs?: number): Promise<void>
-  /** Writes to the input of an execution whose request says `stdin: { open: true }`. */
-  writeStdin(id: string, data: string | Uint8Array): Promise<void>
-  /** Ends that input. */
-  closeStdin(id: string): Promise<void>
-  /** The events of an execution from this call on. */
-  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
-  cancel(id: string, reason?: string): Promise<void>
-  readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
-  /** Some entries of its log, from an offset on. */
-  readLogLines(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
-  ): Promise<LogPage>
-  /** The entries of its log from an offset on, and those that come. */
-  followLogs(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<LogLine, void, undefined>
-  getLogPath(id: string): string
-  removeExecution(id: string, options?: { readonly logs?: boolean | undefined }): Promise<void>
-  cleanup(): Promise<number>
-  onEvent(handler: (event: ExecutionEvent | PlanEvent) => void): () => void
-  shutdown(): Promise<void>
-  [Symbol.asyncDispose](): Promise<void>
-  readonly config: ExecutionEngine['config']
-  readonly runningCount: number
-  readonly queuedCount: number
-  readonly totalCount: number
-  readonly availablePermits: number
 }

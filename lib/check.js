@@ -10,6 +10,7 @@ const {
   bytes,
   callback,
   count,
+  describe,
   flag,
   indicesOf,
   inheritEnv,
@@ -24,6 +25,7 @@ const {
   oneOfOr,
   positive,
   recordOf,
+  refuse,
   secretList,
   secretText,
   secretTexts,
@@ -39,6 +41,8 @@ const {
   within,
 } = require('./checkers')
 const schema = require('./schema')
+
+const { isArray } = Array
 
 /** @typedef {import('./checkers').Checker} Checker */
 
@@ -130,6 +134,14 @@ const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an opt
 const anything = (value) => value
 
 const checkOptions = object({ 'config?': anything }, 'an options object', ofJavaScript)
+/** @type {Checker} */
+const list = (value, path, code) => (isArray(value) ? [...value] : refuse(path, 'an array', describe(value), code))
+
+const planRunOptions = object(
+  { run: callback, 'onEvent?': callback, 'signal?': abortSignal, 'acceptedAt?': count, 'results?': list },
+  'an options object',
+  ofJavaScript,
+)
 const removeOptions = object({ 'logs?': flag }, 'an options object', ofJavaScript)
 
 module.exports = {
@@ -162,6 +174,8 @@ module.exports = {
   pageOptions: (value) => pageOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ from?: number, signal?: AbortSignal }} */
   followOptions: (value) => followOptions(value, 'options', 'VALIDATION'),
+  /** @param {unknown} value @returns {import('../plans').PlanRunOptions} */
+  planRunOptions: (value) => planRunOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ config?: unknown }} */
   checkOptions: (value) => checkOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ logs?: boolean }} */

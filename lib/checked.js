@@ -44,37 +44,40 @@ function checkRequest(request, options = {}) {
  */
 function checkPlan(plan, options = {}) {
   try {
-    return checkCopy(check.plan(plan, comparedWith(options).patterns), options)
+    return preparedPlan(plan, options).told
   } catch (error) {
     throw seenFrom(error, checkPlan)
   }
 }
 
 /**
- * The same for the copy of a plan whose shape was checked. It is changed: each step gets its id.
+ * A plan, checked and with the ids of its steps.
  *
- * @param {any} plan
+ * @param {unknown} plan
  * @param {import('../index').CheckOptions} [options]
- * @returns {import('../index').CheckedPlan}
+ * @returns {{ checked: any, told: import('../index').CheckedPlan, json: string, made: import('../binding').StepInput[] }} the
+ *   copy that was checked, what is told of it, and what the addon is given
  */
-function checkCopy(plan, options = {}) {
-  const { config } = comparedWith(options)
-  plan.id ??= native().newId()
+function preparedPlan(plan, options = {}) {
+  const { config, patterns } = comparedWith(options)
+  const checked = check.plan(plan, patterns)
+  checked.id ??= native().newId()
   /** @type {import('../binding').StepInput[]} */
   const made = []
-  const steps = keyedSteps(plan).map(([key, step], index) => {
+  const steps = keyedSteps(checked).map(([key, step], index) => {
     if (step.request === undefined) {
-      step.id ??= stepId(plan.id, key)
+      step.id ??= stepId(checked.id, key)
       return [key, withoutInput({ __proto__: null, ...step })]
     }
-    made.push({ step: index, madeAs: stepId(plan.id, key) })
+    made.push({ step: index, madeAs: stepId(checked.id, key) })
     return [key, { __proto__: null, ...step, request: null }]
   })
-  const sent = { __proto__: null, ...plan }
-  if (plan.steps === undefined) sent.commands = steps.map(([, step]) => step)
+  const sent = { __proto__: null, ...checked }
+  if (checked.steps === undefined) sent.commands = steps.map(([, step]) => step)
   else sent.steps = withKeys(steps)
-  const told = unwrap(native().checkPlan(stringify(sent), made, config, environment().variables()))
-  return { id: told.id, steps: told.steps, secretFields: told.secret_fields }
+  const json = stringify(sent)
+  const told = unwrap(native().checkPlan(json, made, config, environment().variables()))
+  return { checked, told: { id: told.id, steps: told.steps, secretFields: told.secret_fields }, json, made }
 }
 
 /** @param {any[]} entries */
@@ -108,4 +111,14 @@ function withoutInput(request) {
   return request
 }
 
-module.exports = { checkCopy, checkPlan, checkRequest }
+/**
+ * A text without the secrets of a request, and those that any has.
+ *
+ * @param {unknown} request which was checked
+ * @param {string} text
+ * @returns {string}
+ */
+const hide = (request, text) =>
+  unwrap(native().hide(stringify(withoutInput(check.request(request))), text, environment().variables()))
+
+module.exports = { checkPlan, checkRequest, defaultPatterns, hide, preparedPlan }

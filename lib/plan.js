@@ -72,6 +72,12 @@ const numbered = (step, index) => [index, step]
 const keyedSteps = (plan) =>
   plan.steps === undefined ? Array.from(plan.commands, numbered) : Object.entries(plan.steps)
 
+/** What of a step is no request. */
+const OF_STEP = new Set(['when', 'allowFailure', 'dependsOn'])
+
+/** The request of a step, as it was passed. @param {any} step */
+const requestOf = (step) => Object.fromEntries(Object.entries(step).filter(([key]) => !OF_STEP.has(key)))
+
 /** The steps of a plan that was checked. @param {any} plan @returns {any[]} */
 const stepsOf = (plan) => keyedSteps(plan).map(([, step]) => step)
 
@@ -99,11 +105,7 @@ function maker(functions, runs, isNamed, { check, takeInput, feed }) {
     }
     const make = /** @type {(results: any) => unknown} */ (functions.get(index))
     const request = check(await make(results))
-    const { id } = request
-    if (id !== undefined) {
-      const message = `id: expected none, as the step has one already, found "${id}"`
-      throw new ExecutionError('VALIDATION', message, { field: 'id' })
-    }
+    expectNoId(request)
     const run = /** @type {Run} */ (runs[index])
     run.metadata = request.metadata
     run.about = undefined
@@ -116,6 +118,13 @@ function maker(functions, runs, isNamed, { check, takeInput, feed }) {
   }
 }
 
+/** Refuses the id of a request that was made for a step. @param {{ id?: string }} request */
+function expectNoId({ id }) {
+  if (id === undefined) return
+  const message = `id: expected none, as the step has one already, found "${id}"`
+  throw new ExecutionError('VALIDATION', message, { field: 'id' })
+}
+
 /** @param {any} results @param {any} key @param {() => any} get */
 const define = (results, key, get) => Object.defineProperty(results, key, { get, enumerable: true, configurable: true })
 
@@ -126,4 +135,4 @@ function once(make) {
   return () => (made ??= { value: make() }).value
 }
 
-module.exports = { keyedSteps, stepsOf, submissionOf }
+module.exports = { expectNoId, keyedSteps, requestOf, stepsOf, submissionOf }

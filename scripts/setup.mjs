@@ -1,7 +1,8 @@
 // Brings a clone to where its commands work: dependencies installed, addon built. Does only what is missing.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { install } from './install.mjs'
 import { npm, root, run } from './run.mjs'
 
 /** @param {string} file */
@@ -32,21 +33,6 @@ async function checkRust() {
   if (!isAtLeast(version, least)) throw new Error(`expected Rust ${least} or newer, found ${version}`)
 }
 
-/** Whether what npm says it installed is what the lockfile asks for, less the packages of other platforms. */
-function isInstalled() {
-  const record = 'node_modules/.package-lock.json'
-  if (!existsSync(join(root, record))) return false
-  const wanted = Object.entries(readJson('package-lock.json').packages).filter(([path]) => path !== '')
-  const installed = readJson(record).packages
-  const known = new Set(wanted.map(([path]) => path))
-  return (
-    Object.keys(installed).every((path) => known.has(path)) &&
-    wanted.every(([path, { version, optional }]) =>
-      path in installed ? installed[path].version === version : optional === true,
-    )
-  )
-}
-
 /** @param {string} what @param {number} status */
 function expectSuccess(what, status) {
   if (status !== 0) throw new Error(`${what} failed with exit code ${status}`)
@@ -55,13 +41,7 @@ function expectSuccess(what, status) {
 try {
   checkNode()
   await checkRust()
-  if (isInstalled()) {
-    console.log('setup: dependencies are installed')
-  } else {
-    console.log('setup: installing dependencies')
-    // No dependency needs its install script: those that have one only check or rebuild what they ship.
-    expectSuccess('npm ci', await npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']))
-  }
+  await install(root, 'dependencies')
   console.log('setup: building the addon (release)')
   expectSuccess('npm run build', await npm(['run', '--silent', 'build']))
 } catch (error) {

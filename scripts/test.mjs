@@ -117,6 +117,10 @@ const suites = [
         `--outputFile=${report}`,
       ]),
   ],
+  [
+    'the queue, against a real server (Vitest)',
+    () => jsTest('queue', (report) => ['queue/scripts/test.mjs', '--engine-is-built', '--report', report]),
+  ],
 ]
 
 /** @param {Count} count */

@@ -145,6 +145,8 @@ test('the package lists what belongs to it and nothing else', { timeout: 60_000 
       'binding.js',
       'index.d.ts',
       'index.js',
+      'plans.d.ts',
+      'plans.js',
       'schema.json',
       'testing.d.ts',
       'testing.js',

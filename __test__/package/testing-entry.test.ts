@@ -205,6 +205,70 @@ const plans: Record<string, ExecutionPlan> = {
     commands: [shell('sleep 60'), succeeding],
     timeoutMs: 100,
   },
+  'named steps, one after the other': {
+    steps: {
+      build: succeeding,
+      test: { ...failing, dependsOn: ['build'] },
+      deploy: { ...succeeding, dependsOn: ['test'] },
+    },
+    metadata: { source: 'a test', tags: { of: 'plans' } },
+  },
+  'what runs after a failure': {
+    steps: {
+      fails: failing,
+      'for failures': { ...succeeding, dependsOn: ['fails'], when: 'failure' },
+      'in any case': { ...succeeding, dependsOn: ['fails'], when: 'always' },
+      skipped: { ...succeeding, dependsOn: ['fails'] },
+      'never needed': { ...succeeding, dependsOn: ['in any case'], when: 'failure' },
+    },
+    maxConcurrency: 1,
+  },
+  'a failure that is allowed': {
+    strategy: { type: 'serial' },
+    commands: [{ ...failing, allowFailure: true }, succeeding],
+  },
+  'serial, with a last step': {
+    strategy: { type: 'serial' },
+    commands: [failing, succeeding, { ...succeeding, when: 'always' }],
+  },
+  'steps that are made': {
+    steps: {
+      first: { ...succeeding, metadata: { tags: { one: '1' } } },
+      made: {
+        request: ({ first }) => ({ ...failing, metadata: { source: first?.metadata.tags['one'] } }),
+        dependsOn: ['first'],
+      },
+      thrown: {
+        request: () => {
+          throw new Error('no idea')
+        },
+        dependsOn: ['first'],
+        allowFailure: true,
+      },
+      unacceptable: { request: async () => ({ command: { type: 'exec', program: 5 as never } }), dependsOn: ['first'] },
+      'with an id': {
+        request: () => ({ ...succeeding, id: '00000000-0000-4000-8000-000000000000' }),
+        dependsOn: ['first'],
+      },
+    },
+    maxConcurrency: 1,
+  },
+  'numbered steps that are made': {
+    strategy: { type: 'serial' },
+    commands: [succeeding, { request: ([first, second]) => (first && !second ? succeeding : failing) }],
+  },
+  'stop on error': {
+    steps: { fails: failing, waits: succeeding, always: { ...succeeding, when: 'always' } },
+    maxConcurrency: 1,
+    stopOnError: true,
+  },
+  'a function that does not end': {
+    steps: {
+      it: { request: () => new Promise(() => {}) },
+      after: { ...succeeding, dependsOn: ['it'], when: 'always' },
+    },
+    timeoutMs: 100,
+  },
 }
 
 test.each(Object.entries(plans))('it runs a plan as the engine does: %s', async (_, plan) => {
@@ -216,7 +280,8 @@ test.each(Object.entries(plans))('it runs a plan as the engine does: %s', async 
     })
     // Nor is which of several steps is told first that it was skipped, or how far the plan is meanwhile.
     const ofSteps = events.filter((event) => 'executionId' in event)
-    const inOrder = [...ofSteps].sort((one, other) => Number(one.step) - Number(other.step))
+    const placeOf = ({ step }: ExecutionEvent) => result.results.findIndex((one) => one.step === step)
+    const inOrder = [...ofSteps].sort((one, other) => placeOf(one) - placeOf(other))
     const ofPlan = events.filter((event) => !('executionId' in event))
     return [result, [inOrder, ofPlan], await engine.getStatus(result.planId)]
   }
@@ -235,6 +300,8 @@ test.each<[string, (engine: ExecutionEngine) => Promise<unknown>]>([
   ['no execution', (engine) => engine.cancel('00000000-0000-4000-8000-000000000000')],
   ['no plan', (engine) => engine.waitForPlan('00000000-0000-4000-8000-000000000000')],
   ['a stream', (engine) => engine.stream({ command: { type: 'exec' } as never }).next()],
+  ['names in a cycle', (engine) => engine.runPlan({ steps: { a: { ...ls, dependsOn: ['a'] } } })],
+  ['a name that is none', (engine) => engine.runPlan({ steps: { build: ls, it: { ...ls, dependsOn: ['biuld'] } } })],
   [
     'a cycle',
     (engine) =>
@@ -346,7 +413,81 @@ test('progress names the command that runs', async () => {
   expect(await on(fake)).toEqual(await on(newEngine()))
 })
 
+test('a step is cancelled before its turn as in the engine', async () => {
+  const id = 'aaaaaaaa-0000-4000-8000-000000000000'
+  const [real, fake] = await onBoth({ hangs: true }, async (engine) => {
+    const steps = {
+      runs: exec('sleep', '60'),
+      waits: { ...exec('sleep', '60'), id, dependsOn: ['runs'] },
+      after: { ...exec('true'), dependsOn: ['waits'] },
+    }
+    const planId = await engine.executePlan({ steps })
+    await engine.cancel(id, 'not wanted')
+    expect(await engine.getResult(id)).toMatchObject({ status: 'cancelled', cancelReason: 'not wanted', step: 'waits' })
+    await engine.cancel(planId)
+    return told((await engine.getPlanResult(planId)).results.map(({ status, error, step }) => [status, error, step]))
+  })
+  expect(fake).toEqual(real)
+})
+
+test('groups and priorities decide who runs, as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const order: string[] = []
+    const run = (name: string, more: Partial<ExecutionRequest>) =>
+      engine.run({ ...exec('sleep', '0.1'), ...more }, { onEvent: (event) => started(event, name) })
+    const started = ({ eventType }: ExecutionEvent, name: string): void => {
+      if (eventType === 'started') order.push(name)
+    }
+    const first = [run('one', { group: 'deploy' }), run('two', { group: 'deploy' }), run('three', {})]
+    const counts = [engine.runningCount, engine.queuedCount]
+    const others = [run('four', {}), run('five', { priority: 5 }), run('six', { group: 'deploy', priority: 1 })]
+    const refused = await run('seven', {}).catch(({ code }) => code)
+    await Promise.all([...first, ...others])
+    return [counts, refused, order]
+  }
+  const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 3, groups: { deploy: 1 } }
+  const fake = new FakeEngine(config).otherwise({ endsAfterMs: 100 })
+  expect(await on(fake)).toEqual(await on(newEngine(config)))
+})
+
 // What only a fake has
+
+test('the requests of all steps are recorded, those that are made as their turn comes', async () => {
+  const engine = new FakeEngine().otherwise({})
+  const steps = {
+    build: { ...ls, timeoutMs: 5, when: 'always' },
+    made: { request: () => ({ command: sh`deploy` }), dependsOn: ['build'] },
+  } as const
+  const { planId, results } = await engine.runPlan({ steps })
+  const [build, made] = results.map(({ id }) => id)
+  expect(engine.requests).toEqual([
+    { ...ls, timeoutMs: 5, id: build },
+    { command: sh`deploy`, id: made },
+  ])
+  expect(engine.plans).toEqual([{ id: planId, steps: { ...steps, build: { ...steps.build, id: build } } }])
+})
+
+test('a made request without a script rejects its plan', async () => {
+  const engine = new FakeEngine().when({ program: 'ls' }, {})
+  const made = { request: () => ({ command: sh`git` }) }
+  await expect(engine.runPlan({ steps: { made, ls } })).rejects.toThrow('there is no script for `git`')
+})
+
+test('only plans that say more than their requests load the addon', () => {
+  const program = `
+    const { FakeEngine } = require('./testing.js')
+    const addons = () => process.report.getReport().sharedObjects.filter((file) => file.endsWith('.node')).length
+    const command = { type: 'exec', program: 'true' }
+    const seen = []
+    ;(async () => {
+      const engine = new FakeEngine().otherwise({})
+      await engine.runPlan({ strategy: { type: 'dependency_graph', dependencies: { 1: [0] } }, commands: [{ command }, { command }] })
+      seen.push(addons())
+      await engine.runPlan({ steps: { it: { command } } })
+      console.log(seen[0], addons())
+    })()`
+  expect(execFileSync(process.execPath, ['-e', program], { cwd: root, encoding: 'utf8' })).toBe('0 1\n')
+})
 
 test('requests are recorded as they were passed', async () => {
   const engine = new FakeEngine().otherwise({})

@@ -257,9 +257,9 @@ function results(result: ExecutionResult, summary: ExecutionSummary): void {
   expectType<number | null>()(result.exitCode)
   expectType<string | null>()(result.signal)
   expectType<readonly number[]>()(result.survivors)
-  expectType<'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'IO' | 'INVALID_STEP' | null>()(
-    result.errorCode,
-  )
+  expectType<
+    'SPAWN_FAILED' | 'OUTPUT_SIZE_EXCEEDED' | 'IDLE' | 'LEASE_LOST' | 'WORKER_LOST' | 'IO' | 'INVALID_STEP' | null
+  >()(result.errorCode)
   expectType<string | null>()(result.planId)
   expectType<string | number | null>()(result.step)
   expectType<string | null>()(result.cancelReason)

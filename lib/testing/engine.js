@@ -8,18 +8,22 @@ const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
-const { isObject, whileChecking } = require('../checkers')
-const { ExecutionError, ExecutionFailedError, makeAsync, seenFrom } = require('../error')
+const { whileChecking } = require('../checkers')
+const { ExecutionError, ExecutionFailedError, makeAsync, messageOf, seenFrom } = require('../error')
+const { expectNoId, keyedSteps, requestOf } = require('../plan')
+const { pathOf } = require('../plans/path')
+const { snapshot } = require('../plans/snapshot')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
 const { display } = require('./command')
 const { FakeExecution } = require('./execution')
 const { expectGroup } = require('./groups')
 const { endOfLog, entriesOf, pageOf } = require('./logs')
-const { FakePlan, checkGraph } = require('./plan')
+const { FakePlan } = require('./plan')
+const { PlainSchedule, checkGraph } = require('./schedule')
 const { Scripts } = require('./scripts')
 const { expectSecret, secretsOf } = require('./secrets')
-const { defaultConfig } = require('./shape')
+const { defaultConfig } = require('../shape')
 const { Slots } = require('./slots')
 
 /** Why it cancels by itself. */
@@ -33,18 +37,6 @@ const SHUT_DOWN = 'the engine was shut down'
 
 /** Where logs would be. */
 const LOG_DIR = join(tmpdir(), 'fake-executions')
-
-/**
- * What was passed, as it was: what is done to it later is not seen.
- *
- * @param {any} value
- * @returns {any}
- */
-function snapshot(value) {
-  if (Array.isArray(value)) return value.map(snapshot)
-  if (!isObject(value) || Symbol.asyncIterator in value) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, snapshot(item)]))
-}
 
 class FakeEngine {
   /** @type {ExecutionRequest[]} */
@@ -146,12 +138,12 @@ class FakeEngine {
     this.#expectOpen()
     const secrets = this.#secretsOf(given)
     const request = this.#recorded(checked, given)
-    if (signal?.aborted !== true) this.#slots.expectPlace()
+    if (signal?.aborted !== true) this.#slots.expectPlace(request)
     const execution = this.#scripted(request, secrets, listeners)
     this.requests.push(request)
     this.#executions.set(request.id, execution)
     this.#watch(signal, execution)
-    void execution.live(this.#slots.take(false))
+    void execution.live(this.#slots.take(request, false))
     return execution
   }
 
@@ -191,7 +183,17 @@ class FakeEngine {
    */
   #scripted(request, secrets, listeners, place) {
     const command = display(request.command, (text) => secrets.hide(text))
-    const script = this.#scripts.for(request, command)
+    return this.#executionOf(request, secrets, this.#scripts.for(request, command), listeners, place)
+  }
+
+  /**
+   * @param {any} request
+   * @param {import('./execution').Secrets} secrets
+   * @param {import('../../testing').FakeScript} script
+   * @param {import('./execution').Listeners} listeners
+   * @param {import('./execution').Place} [place]
+   */
+  #executionOf(request, secrets, script, listeners, place) {
     const shared = { config: this.#config, subscribers: this.#subscribers }
     return new FakeExecution(request, secrets, script, shared, listeners, place)
   }
@@ -210,28 +212,33 @@ class FakeEngine {
     const { signal, ...listeners } = check.options(/** @type {any} */ (options))
     const checked = /** @type {any} */ (check.plan(given))
     const plan = this.#recorded(checked, given)
-    if (plan.commands === undefined) throw new TypeError('FakeEngine: expected a plan with commands, found one without')
-    for (const key of ['request', 'when', 'allow_failure']) {
-      const at = Array.from(checked.commands).findIndex((/** @type {any} */ step) => step[key] !== undefined)
-      if (at !== -1)
-        throw new TypeError(`FakeEngine: expected commands[${at}] without "${key}", which it does not play`)
-    }
-    checkGraph(plan)
-    const secrets = plan.commands.map((/** @type {any} */ request, /** @type {number} */ step) => {
-      return this.#secretsOf(request, plan, `commands[${step}].`)
+    const schedule = scheduleOf(plan, checked)
+    const entries = keyedSteps(plan).map(([key, step], index) => {
+      const path = `${pathOf(key)}.`
+      const isMade = typeof step.request === 'function'
+      const secrets = this.#secretsOf(isMade ? {} : step, plan, path)
+      return { key, step, isMade, path, secrets, copy: keyedSteps(checked)[index]?.[1] }
     })
-    const requests = plan.commands.map((/** @type {any} */ request, /** @type {number} */ step) => {
-      return this.#recorded(checked.commands[step], request, `commands[${step}].id`)
+    const steps = entries.map(({ key, step, isMade, path, secrets, copy }) => {
+      const place = { planId: plan.id, step: key }
+      const own = requestOf(step)
+      const request = this.#recorded(isMade ? {} : copy, isMade ? {} : own, `${path}id`)
+      const execution = isMade
+        ? this.#executionOf(request, secrets, {}, listeners, place)
+        : this.#scripted(request, secrets, listeners, place)
+      return { key, mayFail: step.allowFailure === true, execution, make: isMade ? step.request : undefined }
     })
-    const steps = requests.map((/** @type {any} */ request, /** @type {number} */ step) => {
-      return this.#scripted(request, secrets[step], listeners, { planId: plan.id, step })
-    })
-    this.requests.push(...requests)
-    for (const step of steps) this.#executions.set(step.id, step)
-    this.plans.push({ ...plan, commands: requests })
+    const known = steps.filter(({ make }) => make === undefined)
+    this.requests.push(...known.map(({ execution }) => execution.request))
+    for (const { execution } of steps) this.#executions.set(execution.id, execution)
+    this.plans.push(withIds(plan, steps))
     const shared = { config: this.#config, subscribers: this.#subscribers }
-    const run = new FakePlan(plan, steps, shared, listeners.onEvent, () => this.#slots.take(true))
-    this.#plans.set(plan.id, { plan: run, steps: steps.map((/** @type {FakeExecution} */ { id }) => id) })
+    /** @type {FakePlan} */
+    const run = new FakePlan(plan, steps, schedule, shared, listeners.onEvent, {
+      take: ({ request }) => this.#slots.take(request, true),
+      make: (index, results) => this.#make(run, plan, /** @type {any} */ (steps[index]), results),
+    })
+    this.#plans.set(plan.id, { plan: run, steps: steps.map(({ execution }) => execution.id) })
     const forget = signal ? onAbort(signal, () => run.cancel(reasonOf(signal))) : () => {}
     // Nothing is told in the call itself.
     void Promise.resolve().then(() => {
@@ -240,6 +247,43 @@ class FakeEngine {
     })
     void run.ended().then(forget, forget)
     return { id: plan.id, run }
+  }
+
+  /**
+   * Makes the request of a step.
+   *
+   * @param {FakePlan} run
+   * @param {any} plan
+   * @param {{ execution: FakeExecution, make: (results: any) => unknown }} step
+   * @param {any} results
+   */
+  async #make(run, plan, { execution, make }, results) {
+    let secrets = this.#secretsOf({}, plan)
+    try {
+      const made = snapshot(await make(results))
+      const checked = check.madeRequest(made, { secrets: plan.secrets, secret_env: plan.secretEnv })
+      expectNoId(checked)
+      const request = { ...made, id: execution.id }
+      secrets = this.#secretsOf(request, plan)
+      execution.setRequest(request, secrets, this.#scriptOf(run, request, secrets))
+      this.requests.push(request)
+      return { priority: request.priority ?? 0 }
+    } catch (error) {
+      throw new Error(secrets.hide(messageOf(error)), { cause: error })
+    }
+  }
+
+  /** @param {FakePlan} run @param {any} request @param {import('./execution').Secrets} secrets */
+  #scriptOf(run, request, secrets) {
+    try {
+      return this.#scripts.for(
+        request,
+        display(request.command, (text) => secrets.hide(text)),
+      )
+    } catch (fault) {
+      run.blame(fault)
+      throw fault
+    }
   }
 
   /** @param {string} id */
@@ -480,6 +524,34 @@ class FakeEngine {
     if (this.#executions.has(id)) return refuse('NOT_FOUND', id, 'is an execution, and no plan')
     throw unknown(id)
   }
+}
+
+/**
+ * What says which step is next: of a plan that is more than a list of requests, the addon.
+ *
+ * @param {any} plan
+ * @param {any} checked
+ * @returns {import('../plans/driver').Schedule}
+ */
+function scheduleOf(plan, checked) {
+  const says = (/** @type {any} */ step) => ['request', 'when', 'allow_failure'].some((key) => step[key] !== undefined)
+  if (checked.steps === undefined && !Array.from(checked.commands).some(says)) {
+    checkGraph(plan)
+    return new PlainSchedule(plan)
+  }
+  const { json, made } = require('../checked').preparedPlan(plan)
+  const { NativeSchedule } = require('../native')
+  return /** @type {any} */ (new NativeSchedule(json, made))
+}
+
+/** A plan as it was passed, with the ids of the steps that it knows. @param {any} plan @param {{ execution: FakeExecution, make: unknown }[]} steps */
+function withIds(plan, steps) {
+  const entries = keyedSteps(plan).map(([key, step], index) => {
+    const { execution, make } = /** @type {any} */ (steps[index])
+    return [key, make === undefined ? { ...step, id: execution.id } : step]
+  })
+  if (plan.steps === undefined) return { ...plan, commands: entries.map(([, step]) => step) }
+  return { ...plan, steps: Object.fromEntries(entries) }
 }
 
 /** @type {(code: import('../../index').ErrorCode, id: string, what: string) => never} */

@@ -7,7 +7,7 @@ const { withMembers } = require('../result')
 const { iso } = require('../time')
 const { display } = require('./command')
 const { PID, fakeResult } = require('./result')
-const { eventOf, knownOf, valueOf } = require('./shape')
+const { eventOf, knownOf, valueOf } = require('../shape')
 const { Moment, pause, within } = require('./time')
 
 /** @typedef {import('../../index').ExecutionResult} ExecutionResult */
@@ -31,7 +31,14 @@ const { Moment, pause, within } = require('./time')
 
 /** Why one is stopped. @typedef {{ status: 'cancelled' | 'timeout', error: string, reason?: string | undefined }} Cause */
 
-/** Where an execution belongs, if it is a step of a plan. @typedef {{ planId: string, step: number }} Place */
+/** Where an execution belongs, if it is a step of a plan. @typedef {{ planId: string, step: string | number }} Place */
+
+/** What a request says about itself, and where it belongs. @param {any} request @param {Place} [place] */
+function aboutOf(request, place) {
+  const { source, conversationId, tags = {} } = request.metadata ?? {}
+  const metadata = { ...(source && { source }), ...(conversationId && { conversationId }), tags: { ...tags } }
+  return { metadata, planId: place?.planId ?? null, step: place?.step ?? null }
+}
 
 class FakeExecution {
   /** @type {ExecutionStatus} */
@@ -53,6 +60,7 @@ class FakeExecution {
   /** Why it is stopped, once it is. @type {Cause | undefined} */
   #cause
   #stopped = new Moment()
+  #neverRan = false
   #ended = new Moment()
   #printed = { stdout: '', stderr: '' }
   /** What is wrong with the script. @type {unknown} */
@@ -86,7 +94,22 @@ class FakeExecution {
   }
 
   get command() {
-    return display(this.#request.command, (text) => this.#secrets.hide(text))
+    const { command } = this.#request
+    // That of a step which is made is not known before.
+    return command === undefined ? '' : display(command, (text) => this.#secrets.hide(text))
+  }
+
+  /**
+   * What a step runs whose request was made.
+   *
+   * @param {any} request
+   * @param {Secrets} secrets
+   * @param {FakeScript} script
+   */
+  setRequest(request, secrets, script) {
+    this.#request = request
+    this.#secrets = secrets
+    this.#script = script
   }
 
   /** Resolves with the next entry of the log, or the end. */
@@ -140,9 +163,7 @@ class FakeExecution {
 
   /** What results, summaries and events tell of its request. */
   #about() {
-    const { source, conversationId, tags = {} } = this.#request.metadata ?? {}
-    const metadata = { ...(source && { source }), ...(conversationId && { conversationId }), tags: { ...tags } }
-    return { metadata, planId: this.#place?.planId ?? null, step: this.#place?.step ?? null }
+    return aboutOf(this.#request, this.#place)
   }
 
   /**
@@ -168,18 +189,16 @@ class FakeExecution {
 
   /** @param {Cause} cause @returns {Record<string, unknown>} */
   #beforeStart(cause) {
-    return { ...this.#stoppedBy(cause), error: `${cause.error} before it was started` }
+    const comma = cause.status === 'cancelled' ? '' : ','
+    return { ...this.#stoppedBy(cause), error: `${cause.error}${comma} before it was started` }
   }
 
-  /**
-   * Ends it without a start.
-   *
-   * @param {'cancelled' | 'skipped'} status
-   * @param {string} error
-   * @param {string} [reason]
-   */
-  neverStart(status, error, reason) {
-    this.#finish({ status, error, cancelReason: reason ?? null })
+  /** Ends it without a start. @param {import('../plans/driver').End} end @returns {ExecutionResult} */
+  neverStart({ status, error, errorCode, reason }) {
+    const none = { exitCode: null, signal: null, pid: null }
+    this.#neverRan = true
+    this.#finish({ ...none, status, error, errorCode: errorCode ?? null, cancelReason: reason ?? null })
+    return /** @type {ExecutionResult} */ (this.result)
   }
 
   async #perform() {
@@ -325,7 +344,7 @@ class FakeExecution {
       queuedMs: (started ?? now) - this.#created,
     }
     const values = knownOf('ExecutionResult', { ...facts, ...this.#hidden(end) })
-    const isScripted = this.#cause === undefined && end['status'] !== 'skipped'
+    const isScripted = this.#cause === undefined && !this.#neverRan
     const result = fakeResult(isScripted ? this.#asScripted(values, end) : values)
     if (this.#request.keepBytes === true) {
       result.bytes ??= { stdout: Buffer.from(result.stdout), stderr: Buffer.from(result.stderr) }
@@ -362,4 +381,4 @@ class FakeExecution {
   }
 }
 
-module.exports = { FakeExecution }
+module.exports = { FakeExecution, aboutOf }

@@ -5,7 +5,7 @@
 const { randomUUID } = require('node:crypto')
 const { withMembers } = require('../result')
 const { iso } = require('../time')
-const { keysOf, valueOf } = require('./shape')
+const { keysOf, valueOf } = require('../shape')
 
 /** @typedef {import('../../index').ExecutionResult} ExecutionResult */
 /** @typedef {import('../../index').FinalStatus} FinalStatus */
@@ -88,24 +88,4 @@ function faultOf({ status, success, exitCode, signal, errorCode }) {
   return undefined
 }
 
-/**
- * How a plan ended.
- *
- * @param {{ plan: any, status: FinalStatus, results: ExecutionResult[], totalDurationMs: number }} end
- * @returns {import('../../index').PlanExecutionResult}
- */
-function planResult({ plan, status, results, totalDurationMs }) {
-  const stats = valueOf('ExecutionStats', { total: results.length })
-  for (const { status } of results) stats[status] += 1
-  return valueOf('PlanExecutionResult', {
-    planId: plan.id,
-    description: plan.description,
-    status,
-    success: status === 'completed',
-    results,
-    totalDurationMs,
-    stats,
-  })
-}
-
-module.exports = { PID, fakeResult, planResult }
+module.exports = { PID, fakeResult }

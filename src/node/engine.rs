@@ -1,7 +1,6 @@
 //! The class behind `ExecutionEngine` of `index.js`: each verb a few lines.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,17 +17,18 @@ use super::error::Failure;
 use super::follower::NativeLogFollower;
 use super::handler::{Handler, PlanHandler, Wanted, Wants};
 use super::message::{Message, Value, wire_plan, wire_result};
-use super::request::{bytes, parse_request, unreadable, wipe};
+use super::request::{
+    StepInput, StepInputs, bytes, inputs_by_step, parse_id, parse_plan, parse_request, unreadable,
+};
 use super::runtime;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::{EventHandler, Origin};
-use crate::api::plan::ExecutionPlan;
 use crate::api::request::ExecutionRequest;
-use crate::api::step::{PlanStep, RequestFn, StepRequest};
+use crate::api::step::RequestFn;
 use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
 use crate::masking::secret::Secret;
-use crate::plan::check::{CheckOptions, check_plan, check_request};
+use crate::plan::check::{CheckOptions, check_plan, check_request, hide};
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
 use crate::state::cancellation::Stop;
@@ -112,6 +112,15 @@ impl NativeEngine {
             let function = |_| RequestFn::new(|_| Box::pin(async { Err(String::new()) }));
             let plan = parse_plan(plan, inputs_by_step(made), |_| function)?;
             check_plan(&plan, &options)
+        }))
+    }
+
+    /// A text without the secrets of a request that was checked.
+    #[napi(catch_unwind)]
+    pub fn hide(request: String, text: String, variables: Option<String>) -> Answer {
+        Answer::of(check_options(None, variables).and_then(|options| {
+            let request = parse_request(request, None)?;
+            hide(&request, &options, &text)
         }))
     }
 
@@ -540,19 +549,6 @@ impl Submission {
     }
 }
 
-/// What of a step of a plan is not in the JSON.
-#[napi(object)]
-pub struct StepInput {
-    /// Its index.
-    pub step: u32,
-    /// What it reads.
-    pub stdin: Option<Either<String, Uint8Array>>,
-    /// Where its request is made when its turn has come: the id of its execution.
-    pub made_as: Option<String>,
-}
-
-/// The same, by the index of the step.
-type StepInputs = HashMap<usize, (Option<Vec<u8>>, Option<String>)>;
 /// What is to be told of a plan.
 #[napi(object)]
 pub struct PlanWants {
@@ -644,41 +640,6 @@ impl PlanSubmission {
     }
 }
 
-fn inputs_by_step(inputs: Vec<StepInput>) -> StepInputs {
-    let inputs = inputs.into_iter();
-    inputs
-        .map(|input| (input.step as usize, (input.stdin.map(bytes), input.made_as)))
-        .collect()
-}
-
-/// A plan as JSON, with what of its steps is apart. `maker` returns what makes the function of a step.
-fn parse_plan<F: Fn(usize) -> RequestFn>(
-    json: String,
-    mut inputs: StepInputs,
-    maker: impl FnOnce(&ExecutionPlan) -> F,
-) -> Result<ExecutionPlan> {
-    let mut plan: ExecutionPlan = serde_json::from_str(&json).map_err(unreadable("plan"))?;
-    let steps = plan.steps.iter().filter_map(PlanStep::known);
-    let secrets = steps.flat_map(|step| &step.secrets);
-    wipe(json, plan.secrets.iter().chain(secrets));
-    let function_of = maker(&plan);
-    for (index, step) in plan.steps.iter_mut().enumerate() {
-        let (stdin, made_as) = inputs.remove(&index).unwrap_or_default();
-        match &mut step.request {
-            StepRequest::Known(request) => {
-                if let Some(stdin) = stdin {
-                    request.stdin = Some(stdin.into());
-                }
-            }
-            StepRequest::Made { id, make } => {
-                *id = parse_id(&made_as.unwrap_or_default())?;
-                *make = function_of(index);
-            }
-        }
-    }
-    Ok(plan)
-}
-
 /// What a check compares with.
 fn check_options(config: Option<String>, variables: Option<String>) -> Result<CheckOptions> {
     Ok(CheckOptions {
@@ -712,8 +673,4 @@ fn environment(variables: Option<String>) -> Environment {
         static TAKEN: RefCell<Taken> = RefCell::default();
     }
     TAKEN.with_borrow_mut(|taken| taken.now(variables))
-}
-
-fn parse_id(id: &str) -> Result<Uuid> {
-    Uuid::try_parse(id).map_err(|_| ValidationError::new("id", "a UUID", format!("{id:?}")).into())
 }

@@ -18,4 +18,5 @@ mod js_string;
 mod message;
 mod request;
 mod runtime;
+mod schedule;
 mod window;

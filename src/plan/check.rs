@@ -15,6 +15,8 @@ use crate::execution::secrets::{Collector, displayed, secret_variables};
 use crate::masking::secret::Secret;
 use crate::process::environment::{Assignment, Environment};
 use crate::state::secrets::SecretSets;
+#[cfg(feature = "node")]
+use crate::state::secrets::hide_all;
 
 /// What [`check_request`] and [`check_plan`] compare with.
 #[derive(Debug, Clone, Default)]
@@ -183,4 +185,20 @@ fn fields_with_secrets(
     let variables = secret_variables(request, names, &config.secret_env_patterns);
     let variables = variables.map(|name| format!("{path}env.{name}"));
     listed.chain(variables).collect()
+}
+
+/// A text without the secrets of a request.
+///
+/// # Errors
+///
+/// As for [`check_request`].
+#[cfg(feature = "node")]
+pub(crate) fn hide(
+    request: &ExecutionRequest,
+    options: &CheckOptions,
+    text: &str,
+) -> Result<String> {
+    let checker = Checker::new(options, [request])?;
+    let secrets = checker.collector().collect(request, |error| error)?;
+    Ok(hide_all(secrets.iter(), text))
 }

@@ -4,6 +4,6 @@ pub(crate) mod check;
 mod making;
 mod ready;
 pub(crate) mod run;
-mod schedule;
+pub(crate) mod schedule;
 mod turns;
 mod validate;

@@ -34,7 +34,7 @@ struct Lane {
 
 /// The next step of a lane, as the line for slots sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next<'a> {
+pub(crate) struct Next<'a> {
     pub lane: usize,
     pub step: usize,
     pub group: Option<&'a str>,

@@ -10,7 +10,7 @@ use crate::api::step::{PlanStep, When};
 
 /// The steps of a plan, and how far each has come.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     steps: Vec<Step>,
     /// Those that wait for nothing but a slot, or for their request.
     ready: Ready,
@@ -62,7 +62,7 @@ impl Phase {
 
 /// What the end of a step is to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It has completed, or its failure is allowed.
     Success,
     /// It ended in any other way.
@@ -73,7 +73,7 @@ pub(super) enum Outcome {
 
 /// A step that will never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Skip {
+pub(crate) struct Skip {
     pub step: usize,
     /// Because of the step whose end was noted; else because none of those that it depends on has failed.
     pub is_caused: bool,

@@ -4,7 +4,7 @@
 // has.
 
 const { $defs: definitions } = /** @type {{ $defs: Record<string, any> }} */ (
-  /** @type {unknown} */ (require('../../schema.json'))
+  /** @type {unknown} */ (require('../schema.json'))
 )
 
 /** @param {any} schema */

@@ -1,0 +1,310 @@
+import { randomUUID } from 'node:crypto'
+import { ExecutionFailedError } from '@escher-dbai/execution-engine'
+import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
+import type { Connections } from '../redis/connections'
+import { notFound, shutDown } from '../errors'
+import type { JobData } from '../request/wire'
+import type { Prepared } from '../request/prepare'
+import { onAbort, reasonOf } from './abort'
+import type { Answers } from './answers'
+import type { Canceller } from './canceller'
+import { Delivery, eventsOf } from './delivery'
+import type { About, AnyEvent } from './delivery'
+import { Feed } from './feed'
+import type { CheckedOptions } from './options'
+import { aboutOf, Reading } from './reading'
+import type { Source } from './reading'
+import type { Submitter } from './submitter'
+
+/** The parts of an engine that work on its runs. */
+export interface Parts {
+  readonly source: Source
+  readonly connections: Connections
+  readonly answers: Answers
+  readonly submitter: Submitter
+  readonly canceller: Canceller
+}
+
+/** What an event of a submission tells of it. */
+const aboutData = (data: JobData): About => ({
+  executionId: data.id,
+  metadata: data.metadata,
+  planId: data.kind === 'plan' ? null : data.planId,
+  step: data.kind === 'plan' ? null : data.step,
+})
+
+/** Follows what was submitted here until it has ended, and tells its callers. */
+export class Runs {
+  readonly #parts: Parts
+  readonly #readings = new Set<Reading>()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** Ends everything that waits here; what was submitted goes on. */
+  close(): void {
+    for (const reading of this.#readings) reading.close()
+  }
+
+  /** Submits, and resolves with the id. Whoever is to be told is told from here on. */
+  async execute(prepared: Prepared, options: CheckedOptions): Promise<string> {
+    const run = await this.#start(prepared, options)
+    if (run.isTold || options.signal !== undefined) {
+      // An engine that is shut down has nobody to tell any more; an end that is not kept cannot be told.
+      run.ended().catch(() => {})
+    }
+    return prepared.data.id
+  }
+
+  async run(prepared: Prepared, options: CheckedOptions): Promise<ExecutionResult> {
+    const run = await this.#start(prepared, options)
+    await run.ended()
+    const result = await run.reading.result()
+    if (options.throwOnFailure && !result.success) throw new ExecutionFailedError(result)
+    return result
+  }
+
+  async runPlan(prepared: Prepared, options: CheckedOptions): Promise<PlanExecutionResult> {
+    const run = await this.#start(prepared, options)
+    await run.ended()
+    return (await run.reading.planEnd()).result
+  }
+
+  async #start(prepared: Prepared, { signal, ...callbacks }: CheckedOptions): Promise<Run> {
+    const { data } = prepared
+    const isTold = callbacks.onStdout ?? callbacks.onStderr ?? callbacks.onEvent
+    const delivery = isTold === undefined ? undefined : new Delivery(callbacks)
+    const about = aboutData(data)
+    const reading = this.#read(about, data.kind, delivery !== undefined)
+    try {
+      const { isNew, submittedAt } = await this.#submit(prepared, reading, signal)
+      if (isNew && data.kind === 'execution' && signal?.aborted !== true)
+        await delivery?.event(pendingOf(about, submittedAt))
+    } catch (error) {
+      this.#forget(reading)
+      throw error
+    }
+    const forget = this.#cancelOnAbort(data.id, signal)
+    const release = this.#parts.connections.hold()
+    const ended = async (): Promise<void> => {
+      try {
+        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery))
+      } catch (error) {
+        if (this.#parts.answers.isShutDown) throw shutDown()
+        throw error
+      } finally {
+        forget()
+        release()
+        this.#forget(reading)
+      }
+    }
+    // From now on, whether or not somebody waits for it; a failure is told to who does.
+    const whole = ended()
+    whole.catch(() => {})
+    return { reading, isTold: delivery !== undefined, ended: () => whole }
+  }
+
+  #submit(prepared: Prepared, reading: Reading, signal: AbortSignal | undefined) {
+    const { answers, submitter } = this.#parts
+    const { id } = prepared.data
+    const cancelled = signal?.aborted === true ? { reason: reasonOf(signal) } : undefined
+    const hint = 'whether it was accepted is not known; submitting the same id again is safe'
+    return answers.of(() => submitter.submit(prepared, { before: () => reading.attend(), cancelled }), { id, hint })
+  }
+
+  #cancelOnAbort(id: string, signal: AbortSignal | undefined): () => void {
+    if (signal === undefined) return () => {}
+    const cancel = (reason: string | undefined): void => {
+      // It may have ended meanwhile; and what Redis cannot be told, the caller sees by its not ending.
+      this.#parts.canceller.cancel(id, reason).catch(() => {})
+    }
+    // It may have been aborted while it was submitted.
+    if (signal.aborted) cancel(reasonOf(signal))
+    return onAbort(signal, cancel)
+  }
+
+  #read(
+    about: About,
+    kind: 'execution' | 'plan',
+    holds: boolean,
+    more: { within?: string; after?: string } = {},
+  ): Reading {
+    const reader = holds ? randomUUID() : undefined
+    const reading = new Reading(this.#parts.source, { id: about.executionId, kind, about, reader, ...more })
+    this.#readings.add(reading)
+    return reading
+  }
+
+  #forget(reading: Reading): void {
+    reading.close()
+    this.#readings.delete(reading)
+  }
+
+  /** Submits when the first event is asked for; leaving the loop early cancels it. */
+  stream(
+    prepare: () => { prepared: Prepared; signal: AbortSignal | undefined },
+  ): AsyncGenerator<ExecutionEvent, void, undefined> {
+    let reading: Reading | undefined
+    let id: string | undefined
+    let isLeft = false
+    const events = this.#streamed(prepare, (begun, its) => {
+      reading = begun
+      id = its
+      return isLeft
+    })
+    return new Feed(events, async () => {
+      isLeft = true
+      if (reading === undefined || id === undefined || !this.#readings.has(reading)) return
+      reading.close()
+      await this.cancel(id, 'the loop over its events was left').catch(() => {})
+    })
+  }
+
+  async *#streamed(
+    prepare: () => { prepared: Prepared; signal: AbortSignal | undefined },
+    begin: (reading: Reading, id: string) => boolean,
+  ): AsyncGenerator<ExecutionEvent, void, undefined> {
+    const { prepared, signal } = prepare()
+    const about = aboutData(prepared.data)
+    const reading = this.#read(about, 'execution', true)
+    let forget = (): void => {}
+    const release = this.#parts.connections.hold()
+    try {
+      const { isNew, submittedAt } = await this.#submit(prepared, reading, signal)
+      forget = this.#cancelOnAbort(prepared.data.id, signal)
+      if (begin(reading, prepared.data.id)) {
+        await this.cancel(prepared.data.id, 'the loop over its events was left').catch(() => {})
+        return
+      }
+      if (isNew && signal?.aborted !== true) yield pendingOf(about, submittedAt)
+      yield* this.#events(reading, about)
+    } finally {
+      forget()
+      release()
+      this.#forget(reading)
+    }
+  }
+
+  /** The events of what was submitted before, from this call on. */
+  subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined> {
+    let isLeft = false
+    let reading: Reading | undefined
+    const begun = this.#subscribed(id).then((found) => {
+      reading = found
+      if (isLeft) this.#forget(found)
+      return found
+    })
+    // The loop throws it.
+    begun.catch(() => {})
+    return new Feed(this.#subscription(begun), () => {
+      isLeft = true
+      if (reading !== undefined) this.#forget(reading)
+    })
+  }
+
+  async #subscribed(id: string): Promise<Reading> {
+    const { answers, source } = this.#parts
+    const { store } = source
+    return answers.of(async () => {
+      const fields = await store.about(id)
+      if (fields === undefined || fields['kind'] === 'plan') throw notFound(id, 'execution')
+      const within = fields['in']
+      const [last] = await store.client.xrevrange(store.names.lines(within ?? id), '+', '-', 'COUNT', 1)
+      const after = last?.[0] ?? '0-0'
+      const reading = this.#read(
+        aboutOf(id, fields),
+        'execution',
+        true,
+        within === undefined ? { after } : { after, within },
+      )
+      await reading.attend()
+      return reading
+    })
+  }
+
+  async *#subscription(begun: Promise<Reading>): AsyncGenerator<ExecutionEvent, void, undefined> {
+    const reading = await begun
+    const release = this.#parts.connections.hold()
+    try {
+      yield* this.#events(reading, reading.about)
+    } finally {
+      release()
+      this.#forget(reading)
+    }
+  }
+
+  async *#events(reading: Reading, about: About): AsyncGenerator<ExecutionEvent, void, undefined> {
+    const told = reading.told()
+    for (;;) {
+      const step = await told.next()
+      if (step.done === true) {
+        if (step.value === 'ended') yield (await reading.endOf(about.executionId, about)) as ExecutionEvent
+        else if (this.#parts.answers.isShutDown) throw shutDown()
+        return
+      }
+      // Of an execution, all events are its own.
+      for (const event of eventsOf(step.value.about, step.value.item)) yield event as ExecutionEvent
+    }
+  }
+
+  /** Resolves once nothing of it is left running. */
+  async cancel(id: string, reason: string | undefined): Promise<void> {
+    const { answers, canceller } = this.#parts
+    if (await answers.of(() => canceller.cancel(id, reason), { id })) await this.untilEnd(id)
+  }
+
+  /** Waits for the end of an execution or a plan. */
+  async untilEnd(id: string): Promise<Reading> {
+    const about = { executionId: id, metadata: { tags: {} }, planId: null, step: null }
+    const reading = this.#read(about, 'execution', false)
+    const release = this.#parts.connections.hold()
+    try {
+      await reading.untilEnd()
+      return reading
+    } catch (error) {
+      if (this.#parts.answers.isShutDown) throw shutDown()
+      throw error
+    } finally {
+      release()
+      this.#forget(reading)
+    }
+  }
+}
+
+interface Run {
+  readonly reading: Reading
+  readonly isTold: boolean
+  ended(): Promise<void>
+}
+
+/** Tells everything, the end included. */
+async function tellAll(reading: Reading, data: JobData, delivery: Delivery): Promise<void> {
+  const told = reading.told()
+  for (;;) {
+    const step = await told.next()
+    if (step.done === true) {
+      if (step.value === 'closed') throw shutDown()
+      break
+    }
+    const { about, item } = step.value
+    if (item.kind === 'end') await delivery.event(await reading.endOf(about.executionId, about))
+    else await delivery.item(about, item)
+  }
+  await delivery.event(await lastOf(reading, data))
+}
+
+async function lastOf(reading: Reading, data: JobData): Promise<AnyEvent> {
+  if (data.kind === 'execution') return reading.endOf(data.id, aboutData(data))
+  const { result, completedAt } = await reading.planEnd()
+  return { eventType: 'plan_completed', planId: data.id, metadata: data.metadata, result, timestamp: completedAt }
+}
+
+const pendingOf = ({ executionId, metadata, planId, step }: About, at: number): ExecutionEvent => ({
+  eventType: 'pending',
+  executionId,
+  metadata,
+  planId,
+  step,
+  timestamp: new Date(at).toISOString(),
+})

@@ -1,0 +1,129 @@
+import { ExecutionError } from '@escher-dbai/execution-engine'
+import { Queue } from 'bullmq'
+import type { QueueOptions, Telemetry } from 'bullmq'
+import type { Store } from '../redis/store'
+import { endedResult, storedPlanOf } from '../request/results'
+import { fieldsOf, fieldsOfStep } from '../request/prepare'
+import type { Prepared } from '../request/prepare'
+import type { JobData, WaitingPlan } from '../request/wire'
+import type { Results } from '../redis/store'
+
+/** What became of a submission. */
+export interface Accepted {
+  /** When it was submitted first, in milliseconds since 1970. */
+  readonly submittedAt: number
+  /** Whether this was the first time. */
+  readonly isNew: boolean
+}
+
+/** Adds jobs to the queues of BullMQ, and to what is known of executions. */
+export class Submitter {
+  readonly #store: Store
+  readonly #options: QueueOptions
+  readonly #queues = new Map<string, Queue>()
+
+  constructor(store: Store, telemetry: Telemetry | undefined) {
+    this.#store = store
+    const own = telemetry === undefined ? {} : { telemetry }
+    // BullMQ takes each client of `ioredis`, whatever copy of its types describes it.
+    this.#options = {
+      connection: store.client,
+      prefix: store.names.bullmq,
+      skipVersionCheck: true,
+      ...own,
+    } as QueueOptions
+  }
+
+  /**
+   * Submits what was prepared; what is known already is not submitted again. `before` is called before a worker can take
+   * it. Resolves once Redis has acknowledged all of it.
+   */
+  async submit(prepared: Prepared, { before, cancelled }: Submission = {}): Promise<Accepted> {
+    const { data, labels } = prepared
+    const submitted = await this.#store.submit(data.id, data.digest, labels, fieldsOf(data))
+    const { state, submittedAt } = submitted
+    if (state === 'other') {
+      const message = `id: expected one that is not taken, found that of another request, "${data.id}"`
+      throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: data.id })
+    }
+    if (data.kind === 'plan' && !data.spread && state !== 'finished') await this.#submitSteps(data)
+    if (cancelled !== undefined && (state === 'new' || state === 'known')) {
+      await this.#store.cancel(
+        data.id,
+        JSON.stringify({ reason: cancelled.reason }),
+        unrunOf(data, submittedAt, cancelled.reason),
+      )
+    } else if (state === 'new' || state === 'known') {
+      await before?.()
+      await this.#add(prepared)
+    }
+    const steps = data.kind === 'plan' && !data.spread ? data.steps.map(({ id }) => id) : []
+    await this.#store.accept([data.id, ...steps])
+    return { submittedAt, isNew: state === 'new' }
+  }
+
+  async #submitSteps(data: WaitingPlan): Promise<void> {
+    await Promise.all(
+      data.steps.map(async (note) => {
+        const digest = `${data.digest} ${note.id}`
+        const { state } = await this.#store.submit(note.id, digest, undefined, fieldsOfStep(data, note))
+        if (state !== 'other') return
+        const message = `the id of step ${JSON.stringify(note.step)} is that of another execution, "${note.id}"`
+        throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: note.id })
+      }),
+    )
+  }
+
+  async #add({ data, priority, delayMs }: Prepared): Promise<void> {
+    const { keep, most } = data.policy
+    const removed = { age: keep, count: most }
+    await this.#queue(data.queue).add(data.kind, data, {
+      jobId: data.id,
+      attempts: 1,
+      priority,
+      delay: delayMs,
+      removeOnComplete: removed,
+      removeOnFail: removed,
+    })
+  }
+
+  /** Takes a job that nobody will run out of its queue. */
+  async remove(queue: string, id: string): Promise<void> {
+    await this.#queue(queue).remove(id)
+  }
+
+  #queue(name: string): Queue {
+    const known = this.#queues.get(name)
+    if (known !== undefined) return known
+    const queue = new Queue(name, this.#options)
+    // Who waits for an answer is told of the connection's errors.
+    queue.on('error', () => {})
+    this.#queues.set(name, queue)
+    return queue
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()))
+  }
+}
+
+export interface Submission {
+  readonly before?: (() => Promise<void>) | undefined
+  /** It was cancelled before it was submitted: it is accepted, and never started. */
+  readonly cancelled?: { readonly reason: string | undefined } | undefined
+}
+
+/** How it has ended, and its steps, when it was cancelled before a worker had claimed it. */
+export function unrunOf(data: JobData, submittedAt: number, reason: string | undefined): Results {
+  const ending = { status: 'cancelled', error: 'cancelled', reason } as const
+  const common = { submittedAt, startedAt: null }
+  if (data.kind === 'execution') {
+    return { own: JSON.stringify(endedResult({ ...data, ...common }, ending)), steps: [] }
+  }
+  const steps = data.steps.map((note) => endedResult({ ...note, planId: data.id, ...common }, ending))
+  const about = { id: data.id, description: String(data.plan['description'] ?? ''), submittedAt }
+  return {
+    own: JSON.stringify(storedPlanOf(about, 'cancelled', steps)),
+    steps: steps.map((stored) => [stored.result.id, JSON.stringify(stored)] as const),
+  }
+}

@@ -1,0 +1,164 @@
+import type { Bells } from './bells'
+import type { Store } from '../redis/store'
+import type { Entry } from '../lines/entry'
+import { readEntry } from '../lines/entry'
+
+/** How many entries are read at once. Of 64 KiB each, they are a megabyte. */
+const PAGE = 16
+
+/** How long a reader is taken for present without a word of it, in milliseconds. */
+const PRESENT_MS = 30_000
+/** How often it says a word, in milliseconds. */
+const REFRESH_MS = 10_000
+/** How much is taken before that is said, in bytes: a command is held at eight times as much. */
+const ACKNOWLEDGE_BYTES = 131_072
+
+/** What a reader gets: entries; or that nothing follows though no end was read: the stream is not kept any more. */
+export type Read = readonly Entry[] | 'gone' | 'closed'
+
+export interface TailOptions {
+  /** The execution or plan whose end is the end of reading. */
+  readonly id: string
+  /** Whose stream it is in. */
+  readonly stream: string
+  /** The entry behind which it begins. */
+  readonly after: string
+  /** The name under which it holds the command back, if it does. */
+  readonly reader?: string | undefined
+}
+
+/** Reads the stream of an execution as it is written, each entry once and in order. */
+export class Tail {
+  readonly #store: Store
+  readonly #options: TailOptions
+  readonly #leave: (() => void)[] = []
+  #cursor: string
+  #acknowledged: string
+  #unacknowledged = 0
+  #isClosed = false
+  #isRung = true
+  #ring: () => void = () => {}
+  /** It may have ended without an end in the stream. */
+  #mayBeGone = true
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(store: Store, options: TailOptions) {
+    this.#store = store
+    this.#options = options
+    this.#cursor = options.after
+    this.#acknowledged = options.after
+  }
+
+  /** Says that it is there, so that nothing is passed over from now on. */
+  async attend(): Promise<void> {
+    const { reader, stream } = this.#options
+    if (reader === undefined || this.#timer !== undefined) return
+    this.#timer = setInterval(() => void this.#refresh(), REFRESH_MS).unref()
+    await this.#store.acknowledge(stream, reader, this.#cursor, PRESENT_MS)
+  }
+
+  /** Listens for what comes. */
+  async open(bells: Bells): Promise<void> {
+    const { id, stream } = this.#options
+    const { bell } = this.#store.names
+    const onBell = (message: string | undefined): void => {
+      if (message === undefined || message === 'end') this.#mayBeGone = true
+      this.wake()
+    }
+    for (const channel of new Set([bell(stream), bell(id)])) this.#leave.push(await bells.listen(channel, onBell))
+    if (this.#isClosed) this.#leaveAll()
+  }
+
+  /** The next entries, once there are some. What was read before is taken then. */
+  async next(): Promise<Read> {
+    for (;;) {
+      if (this.#isClosed) return 'closed'
+      this.#isRung = false
+      const mayBeGone = this.#mayBeGone
+      this.#mayBeGone = false
+      const isOver = mayBeGone && (await this.#store.result(this.#options.id)) !== undefined
+      const entries = await this.#read()
+      if (this.#isClosed) return 'closed'
+      if (entries.length > 0) {
+        this.#mayBeGone ||= isOver
+        return entries
+      }
+      if (isOver) return 'gone'
+      if (!this.#isRung) await new Promise<void>((resolve) => (this.#ring = resolve))
+    }
+  }
+
+  /** Waits for the end alone. Answers whether it has come, or the tail was closed. */
+  async ended(bells: Bells, channel: string): Promise<boolean> {
+    const listening = await bells.listen(channel, (message) => {
+      if (message === undefined || message === 'end') this.wake()
+    })
+    this.#leave.push(listening)
+    for (;;) {
+      if (this.#isClosed) {
+        this.#leaveAll()
+        return false
+      }
+      this.#isRung = false
+      if ((await this.#store.result(this.#options.id)) !== undefined) return true
+      if (!this.#isRung) await new Promise<void>((resolve) => (this.#ring = resolve))
+    }
+  }
+
+  async #read(): Promise<readonly Entry[]> {
+    const key = this.#store.names.lines(this.#options.stream)
+    const rows = await this.#store.client.xrange(key, `(${this.#cursor}`, '+', 'COUNT', PAGE)
+    return rows.map(([id, fields]) => readEntry(id, fields))
+  }
+
+  /** An entry was taken: those up to it are not read again. */
+  taken(entry: Entry): void {
+    this.#cursor = entry.id
+    this.#unacknowledged += entry.bytes
+    if (this.#unacknowledged >= ACKNOWLEDGE_BYTES) void this.#acknowledge()
+  }
+
+  /** Looks whether there is something. */
+  wake(): void {
+    this.#isRung = true
+    this.#ring()
+  }
+
+  /** Reads no more, and lets the command go on. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#leaveAll()
+    this.wake()
+    const { reader, stream } = this.#options
+    // If it is not heard, the command waits until this reader is no longer taken for present.
+    if (reader !== undefined) this.#store.acknowledge(stream, reader, this.#cursor, 0).catch(() => {})
+  }
+
+  #leaveAll(): void {
+    for (const leave of this.#leave.splice(0)) leave()
+  }
+
+  /** A bell that was not heard is noticed here. */
+  async #refresh(): Promise<void> {
+    const last = await this.#acknowledge()
+    if (last !== undefined && last !== '' && last !== this.#acknowledged) {
+      this.#mayBeGone = true
+      this.wake()
+    }
+  }
+
+  async #acknowledge(): Promise<string | undefined> {
+    const { reader, stream } = this.#options
+    if (reader === undefined || this.#isClosed) return undefined
+    this.#unacknowledged = 0
+    this.#acknowledged = this.#cursor
+    try {
+      return await this.#store.acknowledge(stream, reader, this.#cursor, PRESENT_MS)
+    } catch {
+      // The connection is down or closed; the next time says it all.
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { Cluster, Redis } from 'ioredis'
+import type { Connection } from '../options'
+import { describe, refused } from '../errors'
+
+export type Client = Redis | Cluster
+
+/** BullMQ, and whatever must survive a reconnection, waits until there is one. */
+const PATIENT = { maxRetriesPerRequest: null } as const
+
+const isClient = (connection: unknown): connection is Client =>
+  connection instanceof Redis ||
+  connection instanceof Cluster ||
+  // A client of another copy of the library.
+  (typeof connection === 'object' && connection !== null && 'duplicate' in connection && 'defineCommand' in connection)
+
+/**
+ * Makes the connections of one engine or worker, and closes them. While none of them is held, they do not keep the
+ * process alive.
+ */
+export class Connections {
+  readonly #clients = new Set<Client>()
+  readonly #connection: Connection
+  #holds = 0
+  #lastError: Error | undefined
+
+  constructor(connection: Connection) {
+    if (typeof connection !== 'object' || connection === null) {
+      throw refused('connection', 'options of ioredis, or a client', describe(connection), 'INVALID_CONFIG')
+    }
+    const prefix = isClient(connection) ? connection.options.keyPrefix : connection.keyPrefix
+    if (prefix) throw refused('connection', 'one without a keyPrefix', describe(prefix), 'INVALID_CONFIG')
+    this.#connection = connection
+  }
+
+  /** Another connection. */
+  open(): Client {
+    const client = this.#make()
+    this.#clients.add(client)
+    // What cannot be reached now is tried again; who waits is told of the last error when time is over.
+    client.on('error', (error: Error) => (this.#lastError = error))
+    client.on('ready', () => (this.#lastError = undefined))
+    client.on('connect', () => this.#applyHold(client))
+    return client
+  }
+
+  #make(): Client {
+    const connection = this.#connection
+    if (!isClient(connection)) return new Redis({ ...connection, ...PATIENT })
+    if (connection instanceof Redis) return connection.duplicate(PATIENT)
+    return connection.duplicate([], { redisOptions: { ...connection.options.redisOptions, ...PATIENT } })
+  }
+
+  /** Why there is no connection, or `undefined`. */
+  get lastError(): Error | undefined {
+    return this.#lastError
+  }
+
+  /** Keeps the process alive until the returned function is called. */
+  hold(): () => void {
+    this.#holds += 1
+    if (this.#holds === 1) this.#applyHolds()
+    let isHeld = true
+    return () => {
+      if (!isHeld) return
+      isHeld = false
+      this.#holds -= 1
+      if (this.#holds === 0) this.#applyHolds()
+    }
+  }
+
+  #applyHolds(): void {
+    for (const client of this.#clients) this.#applyHold(client)
+  }
+
+  #applyHold(client: Client): void {
+    const sockets = client instanceof Cluster ? client.nodes().map((node) => node.stream) : [client.stream]
+    for (const socket of sockets) {
+      if (this.#holds > 0) socket?.ref?.()
+      else socket?.unref?.()
+    }
+  }
+
+  /** Ends all connections at once; what is under way is rejected. */
+  close(): void {
+    for (const client of this.#clients) client.disconnect()
+    this.#clients.clear()
+  }
+}

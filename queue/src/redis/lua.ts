@@ -1,0 +1,233 @@
+// The scripts that decide what becomes of an execution. Each is atomic, and may be sent again when its answer was lost.
+
+/**
+ * Writes the end of an execution, once. What follows it in a script gets `written`.
+ *
+ * The names of keys of others, which are forgotten to make room, are made from the base: they have its hash tag.
+ */
+const SETTLE = `
+local function forget(base, id)
+  local about = base .. ':x:' .. id
+  local steps = redis.call('HGET', about, 'steps')
+  if steps then
+    for step in string.gmatch(steps, '[^,]+') do
+      local key = base .. ':x:' .. step
+      redis.call('UNLINK', key, key .. ':lines', key .. ':result', key .. ':readers')
+      redis.call('ZREM', base .. ':index', step)
+    end
+  end
+  redis.call('UNLINK', about, about .. ':lines', about .. ':result', about .. ':readers')
+  redis.call('ZREM', base .. ':index', id)
+  redis.call('ZREM', base .. ':finished', id)
+end
+
+local function settle(about, lines, result, base, id, run, json, status, durationMs, count)
+  local keep = tonumber(redis.call('HGET', about, 'keep') or 3600)
+  local most = tonumber(redis.call('HGET', about, 'most') or 10000)
+  redis.call('SET', result, json, 'EX', keep)
+  redis.call('HSET', about, 'status', status, 'durationMs', durationMs)
+  redis.call('EXPIRE', about, keep)
+  -- What a step of a plan prints is in the stream of that, its end included.
+  if not redis.call('HGET', about, 'in') then
+    redis.pcall('XADD', lines, run .. '-9007199254740991', 'end', '1', 'n', count)
+    redis.call('EXPIRE', lines, math.min(keep, 300))
+    redis.call('EXPIRE', about .. ':readers', 60)
+  end
+  if not redis.call('HGET', about, 'part') then
+    local steps = redis.call('HGET', about, 'steps')
+    if steps then
+      for step in string.gmatch(steps, '[^,]+') do
+        redis.call('EXPIRE', base .. ':x:' .. step, keep)
+        redis.call('EXPIRE', base .. ':x:' .. step .. ':result', keep)
+      end
+    end
+    local now = tonumber(redis.call('TIME')[1])
+    redis.call('ZADD', base .. ':finished', now, id)
+    local over = redis.call('ZCARD', base .. ':finished') - most
+    if over > 0 then
+      for _, old in ipairs(redis.call('ZRANGE', base .. ':finished', 0, math.min(over, 100) - 1)) do forget(base, old) end
+    end
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', base .. ':finished', '-inf', now - keep, 'LIMIT', 0, 100)) do
+      forget(base, old)
+    end
+  end
+  redis.call('PUBLISH', about .. ':bell', 'end')
+end
+`
+
+/**
+ * KEYS about result index labels; ARGV id, digest, set of labels, channel of news, then the fields.
+ * Answers with what is known of that id: new | known | running | finished | other, and when it was submitted.
+ */
+export const SUBMIT = `
+local digest = redis.call('HGET', KEYS[1], 'digest')
+local state = 'known'
+if not digest then
+  if redis.call('EXISTS', KEYS[2]) == 1 then return {'finished', 0} end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('HSET', KEYS[1], 'digest', ARGV[2], 'status', 'pending', 'submittedAt', now, unpack(ARGV, 5))
+  redis.call('EXPIRE', KEYS[1], 3600)
+  redis.call('ZADD', KEYS[3], now, ARGV[1])
+  state = 'new'
+elseif digest ~= ARGV[2] then
+  state = 'other'
+elseif redis.call('EXISTS', KEYS[2]) == 1 then
+  state = 'finished'
+elseif redis.call('HEXISTS', KEYS[1], 'run') == 1 then
+  state = 'running'
+end
+if ARGV[3] ~= '' and redis.call('SADD', KEYS[4], ARGV[3]) == 1 then redis.call('PUBLISH', ARGV[4], 'labels') end
+return {state, tonumber(redis.call('HGET', KEYS[1], 'submittedAt') or 0)}
+`
+
+/** KEYS about, result, and so on in pairs: accepted, so they do not run out by themselves before they have ended. */
+export const ACCEPT = `
+for i = 1, #KEYS, 2 do
+  if redis.call('EXISTS', KEYS[i + 1]) == 0 then redis.call('PERSIST', KEYS[i]) end
+end
+return 1
+`
+
+/**
+ * KEYS about result; ARGV token.
+ * Answers: unknown | finished, result | run, number, count of lines, submittedAt, now, cancel, loss | lost, the same.
+ */
+export const CLAIM = `
+local result = redis.call('GET', KEYS[2])
+if result then return {'finished', result} end
+local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'owner', 'n', 'submittedAt', 'cancel', 'loss', 'lost')
+if not known[1] then return {'unknown'} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local run = tonumber(known[2] or '0')
+local lost = known[8] == '1' and 1 or 0
+if known[3] ~= ARGV[1] then
+  lost = run > 0 and 1 or 0
+  run = run + 1
+  redis.call('HSET', KEYS[1], 'run', run, 'owner', ARGV[1], 'lost', lost)
+  redis.call('PERSIST', KEYS[1])
+end
+return {lost == 1 and 'lost' or 'run', run, tonumber(known[4] or '0'), tonumber(known[5] or '0'), now, known[6] or '', known[7] or 'fail'}
+`
+
+/** KEYS about; ARGV run. Gives a claim back of which nothing has come. */
+export const UNCLAIM = `
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
+if ARGV[1] == '1' then redis.call('HDEL', KEYS[1], 'run', 'owner')
+else redis.call('HSET', KEYS[1], 'run', ARGV[1] - 1, 'owner', '') end
+return 1
+`
+
+/**
+ * KEYS about lines; ARGV run, sequence, least sequence that is kept, lines so far, startedAt, command, then the fields of the entry.
+ * Answers 1, or 0 if the run is no longer the caller's.
+ */
+export const APPEND = `
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] or redis.call('EXISTS', KEYS[1] .. ':result') == 1 then return 0 end
+if ARGV[5] ~= '' then
+  redis.call('HSET', KEYS[1], 'n', ARGV[4], 'status', 'running', 'startedAt', ARGV[5], 'command', ARGV[6])
+else
+  redis.call('HSET', KEYS[1], 'n', ARGV[4])
+end
+local added = redis.pcall('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[2], unpack(ARGV, 7))
+if type(added) == 'table' and added.err then
+  -- It was sent before, and only the answer was lost.
+  if string.find(added.err, 'equal or smaller', 1, true) then return 1 end
+  return added
+end
+if ARGV[3] ~= '' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[3]) end
+redis.call('PUBLISH', KEYS[1] .. ':bell', ARGV[1] .. '-' .. ARGV[2])
+return 1
+`
+
+/** KEYS of the owner, then in pairs about and result of the steps of a plan; ARGV run. They are run again, with the plan. */
+export const RESET = `
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
+for i = 2, #KEYS, 2 do
+  redis.call('UNLINK', KEYS[i + 1])
+  redis.call('HSET', KEYS[i], 'status', 'pending')
+  redis.call('HDEL', KEYS[i], 'startedAt', 'durationMs')
+end
+return 1
+`
+
+/** KEYS about; ARGV startedAt, command. A step of a plan has started. */
+export const STARTED = `
+if redis.call('EXISTS', KEYS[1] .. ':result') == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'status', 'running', 'startedAt', ARGV[1], 'command', ARGV[2])
+return 1
+`
+
+/**
+ * KEYS about lines result owner; ARGV base, id, run, result, status, durationMs, count of lines. The owner is the execution
+ * itself, or the plan that it is run with.
+ * Answers: settled | known, result | lost.
+ */
+export const SETTLED = `${SETTLE}
+local known = redis.call('GET', KEYS[3])
+if known then return {'known', known} end
+if redis.call('HGET', KEYS[4], 'run') ~= ARGV[3] then return {'lost'} end
+settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+return {'settled'}
+`
+
+/**
+ * KEYS about lines result; ARGV base, id, reason, result if it was never claimed, then pairs of a step of the plan and its
+ * result. Answers: finished | unknown | settled | asked.
+ */
+export const CANCEL = `${SETTLE}
+if redis.call('EXISTS', KEYS[3]) == 1 then return 'finished' end
+local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in')
+if not known[1] then return 'unknown' end
+if not known[2] and not known[3] then
+  for i = 5, #ARGV, 2 do
+    local step = ARGV[1] .. ':x:' .. ARGV[i]
+    settle(step, step .. ':lines', step .. ':result', ARGV[1], ARGV[i], '1', ARGV[i + 1], 'cancelled', '0', 0)
+  end
+  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], '1', ARGV[4], 'cancelled', '0', 0)
+  return 'settled'
+end
+redis.call('HSETNX', KEYS[1], 'cancel', ARGV[3])
+local owner = known[3] and (ARGV[1] .. ':x:' .. known[3]) or KEYS[1]
+redis.call('HINCRBY', owner, 'asks', 1)
+redis.call('PUBLISH', owner .. ':ctl', 'cancel ' .. ARGV[2])
+return 'asked'
+`
+
+/**
+ * KEYS readers lines; ARGV reader, entry that was taken, for how long it is present in milliseconds, channel to the worker.
+ * Answers the last entry that there is.
+ */
+export const ACK = `
+if ARGV[3] == '0' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. '|' .. (now + ARGV[3]))
+  redis.call('PEXPIRE', KEYS[1], ARGV[3] * 2)
+end
+redis.call('PUBLISH', ARGV[4], 'ack')
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+return last[1] and last[1][1] or ''
+`
+
+/** KEYS readers. Answers the milliseconds until the first of those present is not, and what each has taken. */
+export const WINDOW = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local rows = redis.call('HGETALL', KEYS[1])
+local found = {-1}
+for i = 1, #rows, 2 do
+  local entry, till = string.match(rows[i + 1], '^(.*)|(%d+)$')
+  local left = tonumber(till) - now
+  if left <= 0 then
+    redis.call('HDEL', KEYS[1], rows[i])
+  else
+    if found[1] < 0 or left < found[1] then found[1] = left end
+    found[#found + 1] = entry
+  end
+end
+return found
+`

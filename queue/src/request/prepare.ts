@@ -1,0 +1,133 @@
+import { checkPlan, checkRequest } from '@escher-dbai/execution-engine'
+import { refused } from '../errors'
+import type { Names } from '../names'
+import type { Fields } from '../redis/store'
+import { digestOf, encodePlan, encodeRequest, isObject, metadataOf, notesOf, refuseSecrets, stepsOf } from './encode'
+import { priorityOf, splitOf } from './submission'
+import type { QueueOptions } from './submission'
+import type { JobData, Policy, StepNote, WaitingExecution, WaitingPlan, WireRequest } from './wire'
+
+/** What is submitted: checked, and as it is sent. */
+export interface Prepared<Data extends JobData = JobData> {
+  readonly data: Data
+  /** The set of labels, if workers have to know that somebody asks for it. */
+  readonly labels: string | undefined
+  readonly priority: number
+  readonly delayMs: number
+}
+
+/** What the queue says of all that is submitted to it. */
+export interface Limits {
+  readonly retentionSecs: number
+  readonly maxFinished: number
+}
+
+const policyOf = ({ loss }: QueueOptions, { retentionSecs, maxFinished }: Limits): Policy => ({
+  loss,
+  keep: retentionSecs,
+  most: maxFinished,
+})
+
+/** A request that was checked, ready to be sent. */
+export function prepareRequest(given: unknown, names: Names, limits: Limits): Prepared<WaitingExecution> {
+  const { rest, options } = splitOf(given, 'request')
+  const { id, command, secretFields } = checkRequest(rest)
+  refuseSecrets(secretFields, options.allowSecretValues)
+  const request: WireRequest = { ...encodeRequest(rest), id }
+  return executionOf({ request, command, planId: null, step: null }, options, names, policyOf(options, limits))
+}
+
+/** An execution, or a step of a plan whose steps are spread, as it waits. */
+export function executionOf(
+  about: Pick<WaitingExecution, 'command' | 'planId' | 'step'> & { readonly request: WireRequest },
+  options: QueueOptions,
+  names: Names,
+  policy: Policy,
+): Prepared<WaitingExecution> {
+  const { request, command, planId, step } = about
+  const priority = priorityOf(request.priority)
+  const queue = names.queueOf(options.labels)
+  const metadata = metadataOf(request.metadata)
+  const id = request.id ?? ''
+  const digest = digestOf([request, options])
+  const data: WaitingExecution = {
+    kind: 'execution',
+    id,
+    digest,
+    policy,
+    command,
+    metadata,
+    queue,
+    request,
+    planId,
+    step,
+  }
+  return { data, labels: options.labels.join(','), priority, delayMs: options.delayMs }
+}
+
+/** A plan that was checked, ready to be sent. */
+export function preparePlan(given: unknown, names: Names, limits: Limits, spread: boolean): Prepared<WaitingPlan> {
+  const { rest, options } = splitOf(given, 'plan')
+  const checked = checkPlan(rest)
+  refuseSecrets(checked.secretFields, options.allowSecretValues)
+  if (!spread) refuseFunctions(rest)
+  const plan = encodePlan(rest, checked)
+  for (const [, step] of stepsOf(plan)) priorityOf(step.priority)
+  const { id } = checked
+  const data: WaitingPlan = {
+    kind: 'plan',
+    id,
+    digest: digestOf([plan, options, spread]),
+    policy: policyOf(options, limits),
+    command: '',
+    metadata: metadataOf(plan.metadata),
+    queue: spread ? names.plans : names.queueOf(options.labels),
+    plan,
+    steps: notesOf(plan, checked),
+    options,
+    spread,
+  }
+  return {
+    data,
+    labels: spread ? undefined : options.labels.join(','),
+    priority: priorityOf(0),
+    delayMs: options.delayMs,
+  }
+}
+
+function refuseFunctions({ steps, commands }: Readonly<Record<string, unknown>>): void {
+  const entries = isObject(steps) ? Object.entries(steps) : Array.isArray(commands) ? [...commands.entries()] : []
+  for (const [key, step] of entries) {
+    if (!isObject(step) || step['request'] === undefined) continue
+    const field = steps === undefined ? `commands[${key}].request` : `steps.${key}.request`
+    throw refused(field, 'a request, as a function cannot be sent (placement "spread" keeps it here)', 'a function')
+  }
+}
+
+/** What is told of an execution or a plan until it has ended, as it is stored. */
+export function fieldsOf(data: JobData): Fields {
+  const { keep, most, loss } = data.policy
+  const common = { queue: data.queue, command: data.command, metadata: JSON.stringify(data.metadata), loss }
+  const kept = { ...common, keep: String(keep), most: String(most), kind: data.kind }
+  if (data.kind === 'plan') {
+    const description = String(data.plan['description'] ?? '')
+    return { ...kept, description, steps: data.steps.map(({ id }) => id).join(',') }
+  }
+  if (data.planId === null) return kept
+  return { ...kept, planId: data.planId, step: JSON.stringify(data.step), part: '1' }
+}
+
+/** The same of a step that its plan's worker runs. */
+export function fieldsOfStep(data: WaitingPlan, { step, command, metadata }: StepNote): Fields {
+  return {
+    kind: 'execution',
+    command,
+    metadata: JSON.stringify(metadata),
+    planId: data.id,
+    step: JSON.stringify(step),
+    in: data.id,
+    part: '1',
+    keep: String(data.policy.keep),
+    most: String(data.policy.most),
+  }
+}

@@ -1,0 +1,102 @@
+import { fieldsOf, fieldsOfStep } from '../request/prepare'
+import type { Claim, Claimed } from '../redis/store'
+import type { Stored } from '../request/results'
+import { ExecutionRun } from './execution-run'
+import type { Taken } from './job-source'
+import { PlanRun } from './plan-run'
+import type { Outcome, Run } from './run'
+import { count, insist, leaseOf, renewalOf } from './workshop'
+import type { Workshop } from './workshop'
+
+/** Does what a job asks for: from the moment it was taken until it is done, in BullMQ as well. */
+export class Handler {
+  readonly #shop: Workshop
+
+  constructor(shop: Workshop) {
+    this.#shop = shop
+  }
+
+  async handle(job: Taken): Promise<void> {
+    const { locks, running, lockDurationMs, engine } = this.#shop
+    const leaseMs = leaseOf(lockDurationMs, engine.config.terminationGraceMs)
+    let run: Run | undefined
+    const lock = {
+      source: job.source,
+      jobId: job.id,
+      token: job.token,
+      leaseMs,
+      everyMs: renewalOf(leaseMs),
+      renewed: (sentAt: number) => run?.renewed(sentAt),
+      lost: () => run?.lost(),
+    }
+    locks.hold(lock, job.takenAt)
+    try {
+      // A worker that was stopped gets its own job again; what it had started may not be gone yet.
+      await running.get(job.id)?.over
+      const claim = await this.#claim(job)
+      if (claim.state === 'finished') return await this.#finish(job, JSON.parse(claim.result) as Stored)
+      run = this.#runOf(job, claim)
+      running.set(job.id, run)
+      await this.#done(job, await run.whole())
+    } catch {
+      // The connections were closed before it was done. The job is found when it has stalled.
+    } finally {
+      if (run !== undefined && running.get(job.id) === run) running.delete(job.id)
+      locks.release(job.token)
+    }
+  }
+
+  #runOf(job: Taken, claim: Claimed): Run {
+    const { data } = job
+    return data.kind === 'plan'
+      ? new PlanRun(this.#shop, job, claim, data)
+      : new ExecutionRun(this.#shop, job, claim, data)
+  }
+
+  async #claim(job: Taken): Promise<Exclude<Claim, { state: 'unknown' }>> {
+    const { store, closed } = this.#shop
+    for (;;) {
+      const claim = await insist(closed, () => store.claim(job.id, job.token))
+      if (claim.state !== 'unknown') return claim
+      // Whoever submitted it has died before it was accepted, or Redis has lost what it knew last.
+      await insist(closed, () => this.#submitAgain(job))
+    }
+  }
+
+  async #submitAgain({ id, data }: Taken): Promise<void> {
+    const { store } = this.#shop
+    await store.submit(id, data.digest, undefined, fieldsOf(data))
+    if (data.kind !== 'plan' || data.spread) return
+    for (const note of data.steps) {
+      await store.submit(note.id, `${data.digest} ${note.id}`, undefined, fieldsOfStep(data, note))
+    }
+  }
+
+  async #done(job: Taken, outcome: Outcome): Promise<void> {
+    if (outcome.kind !== 'ended') return
+    if (outcome.isOwn) count(this.#shop.counts, isLost(outcome.stored) ? 'lost' : statusOf(outcome.stored))
+    await this.#finish(job, outcome.stored)
+  }
+
+  /** What looks at the queue is told the truth. */
+  async #finish(job: Taken, { result }: Stored): Promise<void> {
+    try {
+      if (result.status === 'completed') await job.complete(summaryOf(result))
+      else await job.fail('error' in result && result.error !== null ? result.error : result.status)
+    } catch {
+      // The lock was lost: whoever has the job sees that it has ended.
+    }
+  }
+}
+
+const statusOf = ({ result }: Stored) =>
+  result.status === 'running' || result.status === 'pending' ? 'failed' : result.status
+
+const isLost = ({ result }: Stored): boolean =>
+  'errorCode' in result && ['WORKER_LOST', 'LEASE_LOST'].includes(String(result.errorCode))
+
+function summaryOf(result: Stored['result']): object {
+  if (!('exitCode' in result)) return { status: result.status, durationMs: result.totalDurationMs, stats: result.stats }
+  const { status, exitCode, signal, errorCode, durationMs, error } = result
+  return { status, exitCode, signal, errorCode, durationMs, error }
+}

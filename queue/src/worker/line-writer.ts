@@ -1,0 +1,244 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Client } from '../redis/connections'
+import type { Names } from '../names'
+import { listOf, numberOf, script, textOf } from '../redis/scripts'
+import { EntryBuilder } from '../lines/entry'
+import type { Line, OtherEvent } from '../lines/entry'
+
+/** How much is put into one entry, in bytes, unless one line is longer. */
+const ENTRY_BYTES = 65_536
+/** How long lines are gathered after those that went at once, in milliseconds. */
+const GATHER_MS = 50
+/** How much may be on its way to readers, in bytes, before the command is held. */
+const HELD_BYTES = 1_048_576
+/** How much of a stream is kept, in bytes: what is on its way, and what one read adds to it. */
+const KEPT_BYTES = HELD_BYTES + 2 * ENTRY_BYTES
+/** How long after an error of Redis an entry is sent again, in milliseconds. */
+const RETRY_MS = 500
+
+interface Written {
+  readonly seq: number
+  readonly bytes: number
+}
+
+/** A start that the next entry tells. */
+interface Started {
+  readonly startedAt: string
+  readonly command: string
+}
+
+/**
+ * Writes lines and events to the stream of an execution or a plan, in order, each once. Where readers who are present have
+ * not taken what was written, or Redis has not, whoever tells waits.
+ */
+export class LineWriter {
+  readonly #client: Client
+  readonly #names: Names
+  readonly #id: string
+  readonly #run: number
+  readonly #builder = new EntryBuilder()
+  #seq = 0
+  /** How many lines are before what is being put together. */
+  #lines: number
+  #started: Started | undefined
+  /** What the stream holds, oldest first. */
+  #written: Written[] = []
+  #writtenBytes = 0
+  /** What of it some reader who is present has not taken. */
+  #heldBytes = 0
+  /** The last entry that all present readers have taken. */
+  #taken = 0
+  /** Nobody was present when it was last looked, and nobody has come since. */
+  #isFree = false
+  #looks = 0
+  #sending: Promise<void> | undefined
+  #sendingBytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #lastSent = 0
+  /** The run is somebody else's, or was given up: nothing is written any more. */
+  #isOver = false
+  #waiting: Promise<void> | undefined
+  #wake: () => void = () => {}
+
+  constructor(client: Client, names: Names, about: { id: string; run: number; lines: number }) {
+    this.#client = client
+    this.#names = names
+    this.#id = about.id
+    this.#run = about.run
+    this.#lines = about.lines
+  }
+
+  /** How many lines were told so far, in all runs. */
+  get lines(): number {
+    return this.#lines + this.#builder.lines
+  }
+
+  /** Whether the run has turned out to be another's. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Bytes that are in memory, and in the stream for readers who have not taken them. */
+  get #outstanding(): number {
+    return (this.#isFree ? this.#sendingBytes : this.#heldBytes) + this.#builder.bytes
+  }
+
+  line(of: string | null, line: Line): Promise<void> | undefined {
+    if (this.#isOver) return undefined
+    this.#builder.line(of, line)
+    return this.#told()
+  }
+
+  event(of: string | null, event: OtherEvent): Promise<void> | undefined {
+    if (this.#isOver) return undefined
+    this.#builder.event(of, event)
+    return this.#told()
+  }
+
+  /** The process of the execution itself was started; the next entry says so. */
+  start(started: Started): void {
+    this.#started = started
+  }
+
+  /** A step of the plan has ended. */
+  end(of: string): void {
+    if (this.#isOver) return
+    this.#builder.end(of)
+    this.#schedule()
+  }
+
+  /** Resolves once everything that was told is in the stream. */
+  async flush(): Promise<void> {
+    while (!this.#isOver && (this.#sending !== undefined || !this.#builder.isEmpty)) {
+      this.#send()
+      await this.#sending
+    }
+  }
+
+  /** A reader has said something, or may have: the connection was down. */
+  look(): void {
+    this.#isFree = false
+    this.#looks += 1
+    this.#wake()
+  }
+
+  /** Writes nothing any more, and lets everybody go who waits. */
+  giveUp(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#builder.take()
+    this.#wake()
+  }
+
+  #told(): Promise<void> | undefined {
+    this.#schedule()
+    if (this.#outstanding < HELD_BYTES) return undefined
+    this.#waiting ??= this.#untilTaken().finally(() => (this.#waiting = undefined))
+    return this.#waiting
+  }
+
+  /** What comes first goes at once, with what comes in the same turn; what follows is gathered. */
+  #schedule(): void {
+    if (this.#builder.bytes >= ENTRY_BYTES) this.#send()
+    else if (this.#timer === undefined && this.#sending === undefined) {
+      const wait = Math.max(this.#lastSent + GATHER_MS - performance.now(), 0)
+      this.#timer = setTimeout(() => this.#send(), wait)
+    }
+  }
+
+  #send(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#sending !== undefined || this.#builder.isEmpty || this.#isOver) return
+    this.#lastSent = performance.now()
+    this.#sending = this.#append().finally(() => {
+      this.#sending = undefined
+      this.#sendingBytes = 0
+      this.#wake()
+      if (!this.#isOver && !this.#builder.isEmpty) this.#schedule()
+    })
+  }
+
+  /** Sends one entry until Redis has it. */
+  async #append(): Promise<void> {
+    const { bytes, lines } = this.#builder
+    const before = this.#lines
+    const seq = (this.#seq += 1)
+    this.#sendingBytes = bytes
+    this.#lines += lines
+    const fields = ['n', String(before), ...this.#builder.take()]
+    this.#written.push({ seq, bytes })
+    this.#writtenBytes += bytes
+    this.#heldBytes += bytes
+    const least = this.#trim()
+    const started = this.#started
+    this.#started = undefined
+    const keys = [this.#names.about(this.#id), this.#names.lines(this.#id)]
+    const args = [this.#run, seq, least, this.#lines, started?.startedAt ?? '', started?.command ?? '', ...fields]
+    while (!this.#isOver) {
+      try {
+        const isOurs = numberOf(await script(this.#client, 'APPEND', keys, args)) === 1
+        if (!isOurs) this.giveUp()
+        return
+      } catch {
+        // Redis refuses for now (no memory, loading, a replica), or the connections were closed, and then it is given up.
+        if (!this.#isOver) await delay(RETRY_MS)
+      }
+    }
+  }
+
+  /** The least entry that is kept, or nothing if all are. */
+  #trim(): string {
+    let isTrimmed = false
+    while (this.#writtenBytes > KEPT_BYTES && this.#written.length > 1) {
+      const { seq, bytes } = this.#written.shift() ?? { seq: 0, bytes: 0 }
+      this.#writtenBytes -= bytes
+      if (seq > this.#taken) this.#heldBytes -= bytes
+      isTrimmed = true
+    }
+    const [first] = this.#written
+    return isTrimmed && first !== undefined ? `${this.#run}-${first.seq}` : ''
+  }
+
+  async #untilTaken(): Promise<void> {
+    while (!this.#isOver && this.#outstanding >= HELD_BYTES) {
+      const woken = new Promise<void>((resolve) => (this.#wake = resolve))
+      if (this.#sending !== undefined) {
+        await woken
+        continue
+      }
+      const leftMs = await this.#askReaders()
+      if (this.#isOver || this.#outstanding < HELD_BYTES) continue
+      const timer = leftMs > 0 ? setTimeout(this.#wake, leftMs + 1) : undefined
+      await woken
+      clearTimeout(timer)
+    }
+  }
+
+  /** Asks what readers have taken. Answers for how long those present are, without a further word of theirs. */
+  async #askReaders(): Promise<number> {
+    const looks = this.#looks
+    try {
+      const [left, ...entries] = listOf(await script(this.#client, 'WINDOW', [this.#names.readers(this.#id)], []))
+      // Who has come since the question was answered is not in the answer.
+      this.#isFree = entries.length === 0 && looks === this.#looks
+      if (entries.length > 0) this.#take(Math.min(...entries.map((entry) => this.#seqOf(textOf(entry)))))
+      return numberOf(left)
+    } catch {
+      if (!this.#isOver) await delay(RETRY_MS)
+      return 1
+    }
+  }
+
+  #take(seq: number): void {
+    this.#taken = seq
+    this.#heldBytes = 0
+    for (const written of this.#written) if (written.seq > seq) this.#heldBytes += written.bytes
+  }
+
+  /** The sequence of an entry of this run; all of an earlier one come before it. */
+  #seqOf(entry: string): number {
+    const [run, seq] = entry.split('-')
+    return Number(run) === this.#run ? Number(seq) : Number(run) < this.#run ? 0 : Infinity
+  }
+}

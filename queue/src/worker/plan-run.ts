@@ -1,0 +1,178 @@
+import type {
+  ExecutionEvent,
+  ExecutionPlan,
+  ExecutionResult,
+  PlanEvent,
+  PlanExecutionResult,
+} from '@escher-dbai/execution-engine'
+import { unrunOf } from '../client/canceller'
+import { messageOf } from '../errors'
+import type { Claimed } from '../redis/store'
+import { decodePlan } from '../request/decode'
+import { stepsOf } from '../request/encode'
+import { endedResult, storedOf, storedPlanOf } from '../request/results'
+import type { Ending, Stored, StoredResult } from '../request/results'
+import type { WaitingPlan } from '../request/wire'
+import { CLOSED, graceOf, LOST, withoutAbout } from './execution-run'
+import type { Taken } from './job-source'
+import { Run } from './run'
+import type { Outcome } from './run'
+import { insist } from './workshop'
+import type { Workshop } from './workshop'
+
+type Terminal = Extract<ExecutionEvent, { result: ExecutionResult }>
+
+/** The longest grace of the steps of a plan, in milliseconds. */
+const longestGraceOf = ({ plan }: WaitingPlan, shop: Workshop): number =>
+  Math.max(shop.engine.config.terminationGraceMs, ...stepsOf(plan).map(([, step]) => graceOf(step, shop)))
+
+/** One run of a plan, all of whose steps run on this worker. */
+export class PlanRun extends Run {
+  readonly #waiting: WaitingPlan
+  /** Steps of which the ends are being written. */
+  readonly #ending = new Set<Promise<void>>()
+  /** Steps that were cancelled one by one, and how. */
+  readonly #cancelled = new Set<string>()
+
+  constructor(shop: Workshop, job: Taken, claim: Claimed, waiting: WaitingPlan) {
+    super(shop, job, claim, longestGraceOf(waiting, shop))
+    this.#waiting = waiting
+  }
+
+  async start(): Promise<Outcome> {
+    const { steps, policy, plan } = this.#waiting
+    if (this.cancellation !== undefined) return this.#cancelledUnstarted()
+    if (this.claim.state === 'lost') {
+      if (policy.loss === 'fail') return this.#end(LOST)
+      const ids = steps.map(({ id }) => id)
+      await insist(this.shop.closed, () => this.shop.store.reset(this.job.id, this.claim.run, ids))
+    }
+    let decoded: ExecutionPlan
+    try {
+      decoded = await decodePlan(plan, this.shop.resolve)
+    } catch (error) {
+      return this.refuse(messageOf(error))
+    }
+    if (this.cancellation !== undefined) return this.#cancelledUnstarted()
+    const leaseMs = this.lease()
+    if (leaseMs === undefined || this.isAbandoned) return this.giveBackUnstarted()
+    const ended = this.shop.engine.runPlan({ ...decoded, leaseMs }, { onEvent: (event) => this.#event(event) })
+    this.isStarted = true
+    // Steps can be cancelled from now on; what was asked before is asked of the engine again.
+    const asked = this.asked(undefined)
+    let result: PlanExecutionResult
+    try {
+      result = await ended
+    } catch (error) {
+      this.isStarted = false
+      return this.refusedBy(error)
+    } finally {
+      await asked.catch(() => {})
+    }
+    return this.#ended(result)
+  }
+
+  #cancelledUnstarted(): Promise<Outcome> {
+    return this.#end({ status: 'cancelled', error: 'cancelled', reason: this.cancellation?.reason })
+  }
+
+  protected override async asked(id: string | undefined): Promise<void> {
+    await super.asked(id)
+    const ids = id === undefined ? this.#waiting.steps.map((step) => step.id) : [id]
+    if (!this.isStarted) return
+    for (const step of ids) {
+      if (step === this.job.id) continue
+      const found = await this.shop.store.cancellation(step)
+      if (found === undefined) continue
+      this.#cancelled.add(step)
+      this.cancelInEngine(step, found.reason)
+    }
+  }
+
+  #event(event: ExecutionEvent | PlanEvent): Promise<void> | void {
+    const { writer, shop } = this
+    switch (event.eventType) {
+      case 'stdout':
+      case 'stderr': {
+        const { eventType: stream, line: text, partial, unfinished = false, executionId } = event
+        return writer.line(executionId, { stream, text, partial, unfinished, at: Date.parse(event.timestamp) })
+      }
+      case 'plan_completed':
+        return undefined
+      case 'progress': {
+        const { planId: _, ...told } = event
+        return writer.event(null, withoutAbout(told))
+      }
+      case 'started':
+        // What it is for is told by the end as well.
+        shop.store.started(event.executionId, event.timestamp, event.command).catch(() => {})
+        return writer.event(event.executionId, withoutAbout(event))
+      case 'pending':
+      case 'retrying':
+        return writer.event(event.executionId, withoutAbout(event))
+      default: {
+        const ending = this.#stepEnded(event)
+        this.#ending.add(ending)
+        return ending
+      }
+    }
+  }
+
+  /** Its lines come before its result, and its result before its end is told. */
+  async #stepEnded({ executionId, result }: Terminal): Promise<void> {
+    try {
+      await this.writer.flush()
+      await this.settle(executionId, this.#storedStep(result), this.job.id)
+      this.writer.end(executionId)
+    } catch {
+      // The connections were closed; the plan is found to have been lost.
+    }
+  }
+
+  #storedStep(result: ExecutionResult): StoredResult {
+    const waited = Math.max(this.claim.now - this.claim.submittedAt, 0)
+    const isClosed = this.isAbandoned && result.status === 'cancelled' && !this.#cancelled.has(result.id)
+    const closed = isClosed ? { ...CLOSED, success: false, cancelReason: null } : {}
+    // The queue has codes of its own besides those of the engine.
+    return storedOf(result, 0, { ...closed, queuedMs: result.queuedMs + waited } as Partial<ExecutionResult>)
+  }
+
+  async #ended(result: PlanExecutionResult): Promise<Outcome> {
+    await Promise.all(this.#ending)
+    await this.writer.flush()
+    const isClosed = this.isAbandoned && this.cancellation === undefined && result.status === 'cancelled'
+    const isLost = isClosed || result.results.some(({ errorCode }) => errorCode === 'LEASE_LOST')
+    if (isLost && this.#waiting.policy.loss === 'rerun' && this.cancellation === undefined) return this.giveBack()
+    const steps = result.results.map((step) => this.#storedStep(step))
+    const stored = storedPlanOf(this.#about, isClosed ? 'failed' : result.status, steps, this.writer.lines)
+    return this.settle(this.job.id, stored)
+  }
+
+  get #about() {
+    const { id, plan } = this.#waiting
+    return { id, description: String(plan['description'] ?? ''), submittedAt: this.claim.submittedAt }
+  }
+
+  protected refuse(problem: string): Promise<Outcome> {
+    return this.#end({ status: 'failed', code: 'SPAWN_FAILED', error: problem })
+  }
+
+  /** Ends all steps that have not ended, and the plan. */
+  async #end(ending: Ending): Promise<Outcome> {
+    const ended: StoredResult[] = []
+    for (const { id, step, command, metadata } of this.#waiting.steps) {
+      const fields = { command, ...(await this.shop.store.about(id)) }
+      const about = { ...unrunOf(id, fields), metadata, planId: this.job.id, step }
+      const outcome = await this.settle(
+        id,
+        endedResult({ ...about, submittedAt: this.claim.submittedAt }, ending),
+        this.job.id,
+      )
+      if (outcome.kind !== 'ended') return outcome
+      if (isExecution(outcome.stored)) ended.push(outcome.stored)
+    }
+    return this.settle(this.job.id, storedPlanOf(this.#about, ending.status, ended, this.writer.lines))
+  }
+}
+
+const isExecution = (stored: Stored): stored is StoredResult => stored.kind === 'execution'

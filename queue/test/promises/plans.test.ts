@@ -1,0 +1,246 @@
+// Many commands as one unit, whoever runs them, and wherever their steps run.
+
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type {
+  ExecutionEvent,
+  ExecutionPlan,
+  NamedPlan,
+  PlanEvent,
+  PlanExecutionResult,
+} from '@escher-dbai/execution-engine'
+import { newMark, survivors, untilThere } from '../support/processes'
+import { exec, outcomeOf, planners, shell, temporary } from './executors'
+
+const ok = exec('true')
+const bad = shell('exit 3')
+
+const statuses = ({ results }: PlanExecutionResult) => results.map(({ status }) => status)
+const ends = ({ results }: PlanExecutionResult) => Object.fromEntries(results.map(({ step, status }) => [step, status]))
+
+/** Plans that nobody accepts, with the field that is to blame and what the message says of it. */
+const refused: [plan: unknown, field: string, found: string][] = [
+  [{ strategy: { type: 'serial' } }, 'commands', 'undefined'],
+  [{ strategy: { type: 'serial' }, commands: [ok, {}] }, 'commands[1].command', 'undefined'],
+  [{ strategy: { type: 'serial' }, commands: [ok], timeout: 1 }, 'timeout', 'timeout'],
+  [
+    { strategy: { type: 'dependency_graph', dependencies: { 0: [2], 1: [0], 2: [1] } }, commands: [ok, ok, ok] },
+    'strategy.dependencies',
+    '0 -> 2 -> 1 -> 0',
+  ],
+  [{ steps: { a: { ...ok, dependsOn: ['b'] } } }, 'steps.a.dependsOn[0]', '"b"'],
+]
+
+describe.each(planners)('$name', ({ start, differs }) => {
+  test('a diamond runs in the order of its dependencies, with one result and one story', async () => {
+    const executor = await start()
+    const events: (ExecutionEvent | PlanEvent)[] = []
+    const lines: string[] = []
+    const plan: ExecutionPlan = {
+      description: 'a diamond',
+      strategy: { type: 'dependency_graph', dependencies: { 1: [0], 2: [0], 3: [1, 2] } },
+      commands: [shell('echo a'), shell('echo b'), shell('echo c >&2'), shell('cat', { stdin: 'd\n' })],
+      metadata: { source: 'test' },
+    }
+    const result = await executor.runPlan(plan, {
+      onEvent: (event) => void events.push(event),
+      onStdout: (line) => void lines.push(line),
+      onStderr: (line) => void lines.push(`err ${line}`),
+    })
+    expect(result).toMatchObject({ description: 'a diamond', status: 'completed', success: true })
+    expect(result.stats).toEqual({ total: 4, completed: 4, failed: 0, cancelled: 0, timeout: 0, skipped: 0 })
+    expect(result.results.map(({ stdout, planId, step }) => [stdout, planId, step])).toEqual([
+      ['a\n', result.planId, 0],
+      ['b\n', result.planId, 1],
+      ['', result.planId, 2],
+      ['d\n', result.planId, 3],
+    ])
+    expect([...lines].sort()).toEqual(['a', 'b', 'd', 'err c'])
+    const ids = result.results.map(({ id }) => id)
+    const order = events.flatMap((event) =>
+      event.eventType === 'started' || event.eventType === 'completed'
+        ? [`${event.eventType} ${ids.indexOf(event.executionId)}`]
+        : [],
+    )
+    expect(order.slice(0, 2)).toEqual(['started 0', 'completed 0'])
+    expect(order.indexOf('started 3')).toBeGreaterThan(order.indexOf('completed 1'))
+    expect(order.indexOf('started 3')).toBeGreaterThan(order.indexOf('completed 2'))
+    const progress = events.flatMap((event) => (event.eventType === 'progress' ? [event.completed] : []))
+    expect(progress).toEqual([1, 2, 3, 4])
+    expect(events.at(-1)).toMatchObject({
+      eventType: 'plan_completed',
+      planId: result.planId,
+      result: { stats: result.stats },
+    })
+  })
+
+  test('every step is an execution of its own, visible under its own id', async () => {
+    const executor = await start()
+    const [planId, stepId] = [randomUUID(), randomUUID()]
+    const id = await executor.executePlan({
+      id: planId,
+      strategy: { type: 'parallel' },
+      commands: [{ ...shell('echo one; exit 4'), id: stepId }, shell('echo two')],
+    })
+    expect(id).toBe(planId)
+    const result = await executor.waitForPlan(planId)
+    expect(await executor.getPlanResult(planId)).toEqual(result)
+    expect(await executor.getStatus(planId)).toBe('failed')
+    expect(await executor.getStatus(stepId)).toBe('failed')
+    expect(await executor.getResult(stepId)).toEqual(result.results[0])
+    expect((await executor.readLogLines(stepId)).lines.map(({ line }) => line)).toEqual(['one'])
+    const listed = await executor.listExecutions({ status: 'failed' })
+    expect(listed.some((summary) => summary.id === stepId && summary.planId === planId && summary.step === 0)).toBe(
+      true,
+    )
+    await expect(executor.getPlanResult(stepId)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(executor.getResult(planId)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  test('after a failure a serial plan skips the rest, and says because of whom', async () => {
+    const executor = await start()
+    const result = await executor.runPlan({ strategy: { type: 'serial' }, commands: [ok, bad, ok, ok] })
+    expect(statuses(result)).toEqual(['completed', 'failed', 'skipped', 'skipped'])
+    expect(result).toMatchObject({ status: 'failed', stats: { completed: 1, failed: 1, skipped: 2 } })
+    expect(result.results[2]?.error).toContain('commands[1]')
+    const goesOn = { type: 'serial', stopOnError: false } as const
+    expect(statuses(await executor.runPlan({ strategy: goesOn, commands: [bad, ok] }))).toEqual(['failed', 'completed'])
+  })
+
+  test('named steps: what is for failures, what is always, what may fail', async () => {
+    const executor = await start()
+    const plan: NamedPlan = {
+      steps: {
+        build: bad,
+        lint: { ...bad, allowFailure: true },
+        deploy: { ...ok, dependsOn: ['build'] },
+        rollBack: { ...ok, dependsOn: ['deploy'], when: 'failure' },
+        cleanUp: { ...ok, dependsOn: ['deploy', 'rollBack', 'lint'], when: 'always' },
+      },
+    }
+    const result = await executor.runPlan(plan)
+    expect(ends(result)).toEqual({
+      build: 'failed',
+      lint: 'failed',
+      deploy: 'skipped',
+      rollBack: 'completed',
+      cleanUp: 'completed',
+    })
+    expect(result.results[2]?.error).toBe('skipped because steps.build failed: exited with code 3')
+    expect(result.status).toBe('failed')
+    const allowed = await executor.runPlan({ steps: { lint: { ...bad, allowFailure: true }, test: ok } })
+    expect(allowed).toMatchObject({ status: 'completed', success: true })
+  })
+
+  test('an empty plan completes', async () => {
+    const executor = await start()
+    expect(await executor.runPlan({ steps: {} })).toMatchObject({ status: 'completed', results: [] })
+  })
+
+  test('no more steps run at once than the plan says', async () => {
+    const executor = await start()
+    let [running, most] = [0, 0]
+    await executor.runPlan(
+      {
+        strategy: { type: 'parallel', maxConcurrency: 2 },
+        commands: Array.from({ length: 6 }, () => exec('sleep', '0.1')),
+      },
+      {
+        onEvent: ({ eventType }) => {
+          if (eventType === 'started') most = Math.max(most, (running += 1))
+          if (eventType === 'completed') running -= 1
+        },
+      },
+    )
+    expect(most).toBe(2)
+  })
+
+  test('cancelling a plan ends what runs and what waits, and resolves when nothing is left', async () => {
+    const executor = await start({ terminationGraceMs: 200 })
+    const mark = newMark()
+    const file = join(temporary(), 'touched')
+    const planId = await executor.executePlan({
+      steps: {
+        a: exec('sleep', mark),
+        b: exec('sleep', mark),
+        c: { ...exec('touch', file), dependsOn: ['a'], when: 'always' },
+      },
+    })
+    await untilThere(mark, 2)
+    await executor.cancel(planId, 'enough')
+    expect(survivors(mark)).toEqual([])
+    const result = await executor.getPlanResult(planId)
+    expect(result.status).toBe('cancelled')
+    expect(statuses(result).slice(0, 2)).toEqual(['cancelled', 'cancelled'])
+    expect(result.results[0]?.cancelReason).toBe('enough')
+    expect(existsSync(file)).toBe(false)
+    await expect(executor.cancel(planId)).rejects.toMatchObject({ code: 'ALREADY_FINISHED' })
+  })
+
+  test('one step is cancelled without the others', async () => {
+    const executor = await start({ terminationGraceMs: 200 })
+    const mark = newMark()
+    const id = randomUUID()
+    const running = executor.runPlan({ steps: { long: { ...exec('sleep', mark), id }, short: ok } })
+    await untilThere(mark, 1)
+    await executor.cancel(id, 'this one')
+    const result = await running
+    expect(ends(result)).toEqual({ long: 'cancelled', short: 'completed' })
+    expect(result.results[0]?.cancelReason).toBe('this one')
+  })
+
+  test('the signal of a plan and its deadline end it', async () => {
+    const executor = await start({ terminationGraceMs: 200 })
+    const plan = { steps: { a: exec('sleep', '60'), b: { ...ok, dependsOn: ['a'] } } }
+    const timed = await executor.runPlan({ ...plan, timeoutMs: 400 })
+    expect(timed.status).toBe('timeout')
+    expect(timed.results[0]?.status).toBe('timeout')
+    const controller = new AbortController()
+    const aborted = await executor.runPlan(plan, {
+      signal: controller.signal,
+      onEvent: ({ eventType }) => void (eventType === 'started' && controller.abort('signal')),
+    })
+    expect(aborted).toMatchObject({ status: 'cancelled', results: [{ cancelReason: 'signal' }, {}] })
+    const before = await executor.runPlan(plan, { signal: AbortSignal.abort() })
+    expect(before.status).toBe('cancelled')
+    expect(before.results.map(({ startedAt }) => startedAt)).toEqual([null, null])
+  })
+
+  test('steps may be made of the results of others, where functions can be called', async () => {
+    const executor = await start()
+    const plan: NamedPlan = {
+      steps: {
+        name: shell('printf world'),
+        greet: { dependsOn: ['name'], request: (results) => exec('echo', 'hello', results['name']!.stdout) },
+      },
+    }
+    expect(await outcomeOf(executor.runPlan(plan))).toMatchObject(differs.madeStep)
+  })
+
+  test('bad plans are refused, and the culprit is named', async () => {
+    const executor = await start()
+    for (const [plan, field, found] of refused) {
+      const error = await executor.executePlan(plan as never).catch((error: unknown) => error)
+      expect(error).toMatchObject({ code: 'VALIDATION', field })
+      expect((error as Error).message).toContain(found)
+    }
+  })
+
+  test('a callback that has not returned holds back its own step, not the others', async () => {
+    const executor = await start()
+    let release = () => {}
+    const held = new Promise<void>((resolve) => (release = resolve))
+    const running = executor.runPlan(
+      { steps: { loud: shell('seq 200'), quiet: shell('seq 200 >&2') } },
+      {
+        onStdout: () => held,
+        onEvent: (event) => {
+          if (event.eventType === 'completed' && event.step === 'quiet') release()
+        },
+      },
+    )
+    expect(await running).toMatchObject({ status: 'completed' })
+  })
+})
