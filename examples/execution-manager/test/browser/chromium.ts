@@ -1,12 +1,15 @@
 // Which Chromium the tests drive: the machine's own; else, as root on Debian and its like, the distribution's package;
-// else the binary that `@sparticuz/chromium` carries.
+// else the one that `@sparticuz/chromium` carries, which is installed when it is needed: it has some 70 MB.
 
 import { execFile } from 'node:child_process'
-import { access, constants } from 'node:fs/promises'
+import { access, constants, mkdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
 import { chromium, type Browser, type LaunchOptions } from 'playwright-core'
+import { Type } from 'typebox'
+import { Check } from 'typebox/value'
 
 const run = promisify(execFile)
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome', 'microsoft-edge']
@@ -28,8 +31,26 @@ export async function launch(): Promise<Browser> {
 async function found(): Promise<LaunchOptions> {
   const path = process.env['CHROMIUM'] ?? (await installed()) ?? (await fromDistribution())
   if (path !== undefined) return { executablePath: path }
-  const { default: carried } = await import('@sparticuz/chromium')
-  return { executablePath: await carried.executablePath(), args: carried.args }
+  return carried()
+}
+
+const Carried = Type.Object({ executablePath: Type.String(), args: Type.Array(Type.String()) })
+
+const TELL = `
+import chromium from '@sparticuz/chromium'
+console.log(JSON.stringify({ executablePath: await chromium.executablePath(), args: chromium.args }))
+`
+
+async function carried(): Promise<LaunchOptions> {
+  const folder = join(tmpdir(), 'execution-manager-chromium')
+  await mkdir(folder, { recursive: true })
+  await run('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', '@sparticuz/chromium'], {
+    maxBuffer: 1e8,
+  })
+  const { stdout } = await run('node', ['--input-type=module', '--eval', TELL], { cwd: folder })
+  const told: unknown = JSON.parse(stdout)
+  if (!Check(Carried, told)) throw new Error(`expected a path and arguments, found ${stdout}`)
+  return told
 }
 
 async function installed(): Promise<string | undefined> {

@@ -47,7 +47,11 @@ export async function startProxy(target: string): Promise<Proxy> {
     },
     close() {
       breakAll()
-      return new Promise((resolve) => server.close(() => { resolve() }))
+      return new Promise((resolve) =>
+        server.close(() => {
+          resolve()
+        }),
+      )
     },
   }
 }

@@ -3,7 +3,18 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
 import { launch } from './chromium.js'
 import { startProxy } from './proxy.js'
-import { ended, open, outputOf, printed, readAll, rows, start, startReal, type Opened, type Running } from './support.js'
+import {
+  ended,
+  open,
+  outputOf,
+  printed,
+  readAll,
+  rows,
+  start,
+  startReal,
+  type Opened,
+  type Running,
+} from './support.js'
 
 let browser: Browser
 let service: Running
@@ -18,10 +29,11 @@ afterAll(async () => {
 })
 afterEach(async () => {
   await opened?.close()
-  expect(opened?.faults).toEqual([])
+  opened?.expectNoFaults()
 })
 
-const ticks = (count: number): [number, string][] => Array.from({ length: count }, (_, i) => [i + 1, `tick ${String(i + 1)}`])
+const ticks = (count: number): [number, string][] =>
+  Array.from({ length: count }, (_, i) => [i + 1, `tick ${String(i + 1)}`])
 
 describe('the page', () => {
   it('starts a playbook with parameters, and shows its lines as they arrive', async () => {
@@ -65,7 +77,9 @@ describe('the page', () => {
     await ended(page, 'Completed')
     expect(await page.content()).not.toContain('correct-horse')
     expect(await page.locator('.details').textContent()).toContain('***')
-    const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie + location.href)
+    const kept = await page.evaluate(
+      () => JSON.stringify([localStorage, sessionStorage]) + document.cookie + location.href,
+    )
     expect(kept).not.toContain('correct-horse')
     await page.getByRole('button', { name: 'Run again' }).click()
     expect(await page.getByLabel('password').inputValue()).toBe('')
@@ -129,7 +143,9 @@ describe('the page', () => {
     const { page } = opened
     const { keyboard } = page
     const focused = (): Promise<string> =>
-      page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '')
+      page.evaluate(
+        () => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '',
+      )
     await page.getByRole('button', { name: 'Start Ticks' }).waitFor()
 
     await keyboard.press('?')
@@ -150,6 +166,8 @@ describe('the page', () => {
     await keyboard.press(']')
     await page.getByRole('region', { name: 'Output of count' }).waitFor()
     await printed(page, 40)
+    await keyboard.press('o')
+    await keyboard.press('Home')
     await keyboard.press('/')
     await keyboard.type('tick 1')
     await keyboard.press('Enter')
@@ -172,7 +190,9 @@ describe('the page', () => {
     await page.locator('.node').first().focus()
     await keyboard.press('ArrowRight')
     expect(await focused()).toMatch(/^count/)
-    const outline = await page.evaluate(() => document.activeElement && getComputedStyle(document.activeElement).outlineStyle)
+    const outline = await page.evaluate(
+      () => document.activeElement && getComputedStyle(document.activeElement).outlineStyle,
+    )
     expect(outline).toBe('solid')
 
     await keyboard.press('c')

@@ -32,11 +32,22 @@ const cyan = (text: string): string => `\u001b[36m${text}\u001b[0m`
 const dim = (text: string): string => `\u001b[2m${text}\u001b[0m`
 const yellow = (text: string): string => `\u001b[33m${text}\u001b[0m`
 
-const suites = ['orders/create', 'orders/refund', 'orders/list', 'payments/capture', 'payments/retry', 'stock/reserve', 'stock/release']
+const suites = [
+  'orders/create',
+  'orders/refund',
+  'orders/list',
+  'payments/capture',
+  'payments/retry',
+  'stock/reserve',
+  'stock/release',
+]
 const logs = {
   checkout: ['HEAD is now at 4be19c2 orders: Refund in the currency of the order'],
   'unit-tests': [
-    ...suites.map((suite, index) => `${green('✓')} ${suite}.test.ts ${dim(`(${String(12 + index * 5)} tests) ${String(180 + index * 97)} ms`)}`),
+    ...suites.map(
+      (suite, index) =>
+        `${green('✓')} ${suite}.test.ts ${dim(`(${String(12 + index * 5)} tests) ${String(180 + index * 97)} ms`)}`,
+    ),
     `${green('Tests  189 passed')} ${dim('(189)')}`,
   ],
   'build-image': [
@@ -47,7 +58,11 @@ const logs = {
     `${cyan('#8')} exporting layers ${green('done')}`,
     'sha256:8c0f3d2be1749f0a65d91c2e',
   ],
-  'scan-image': ['!database: downloading', `${yellow('MEDIUM')}  libexpat 2.5.0-1  CVE-2026-1144  fixed in 2.5.0-2`, 'HIGH 0, CRITICAL 0'],
+  'scan-image': [
+    '!database: downloading',
+    `${yellow('MEDIUM')}  libexpat 2.5.0-1  CVE-2026-1144  fixed in 2.5.0-2`,
+    'HIGH 0, CRITICAL 0',
+  ],
   'push-image': ['!throttled: the registry answered 429', `orders:4be19c2 ${green('pushed')} ${dim('in 6.1 s')}`],
   'deploy-eu': [
     'service orders: desired 6, running 6, pending 0',
@@ -55,7 +70,7 @@ const logs = {
     'task set 1189: 2 of 6 healthy',
     'task set 1189: 5 of 6 healthy',
     `task set 1189: ${green('6 of 6 healthy')}`,
-    `${green('eu-west-1 is on 4be19c2')}`,
+    green('eu-west-1 is on 4be19c2'),
   ],
   'deploy-us': [
     'service orders: desired 8, running 8, pending 0',
@@ -79,8 +94,16 @@ const steps = [
     ],
     outputs: { digest: 'sha256:8c0f3d2be174', size: 148_223_191 },
   }),
-  step('deploy-eu', ['push-image', 'scan-image'], ended(39, 19.4, 6, 'aws ecs update-service --cluster eu --service orders')),
-  step('deploy-us', ['push-image', 'scan-image'], running(39, 5, 'aws ecs update-service --cluster us --service orders')),
+  step(
+    'deploy-eu',
+    ['push-image', 'scan-image'],
+    ended(39, 19.4, 6, 'aws ecs update-service --cluster eu --service orders'),
+  ),
+  step(
+    'deploy-us',
+    ['push-image', 'scan-image'],
+    running(39, 5, 'aws ecs update-service --cluster us --service orders'),
+  ),
   step('smoke-tests', ['deploy-eu', 'deploy-us']),
   step('roll-back', ['smoke-tests'], { when: 'failure' }),
   step('report', ['smoke-tests'], { when: 'always' }),
@@ -99,7 +122,13 @@ const run: Run = {
   steps,
 }
 
-const earlier = (number: number, playbook: string, status: RunSummary['status'], minutesAgo: number, seconds: number): RunSummary => ({
+const earlier = (
+  number: number,
+  playbook: string,
+  status: RunSummary['status'],
+  minutesAgo: number,
+  seconds: number,
+): RunSummary => ({
   id: `${String(number).repeat(4)}a${String(number * 7)}-0b1c-4d2e-8f3a-9b${String(number).repeat(10)}`,
   playbook,
   status,
@@ -129,16 +158,34 @@ const runs: RunSummary[] = [
 
 /** Which line came when: what ran side by side is mixed as it was. */
 const order: readonly (readonly [keyof typeof logs, number, number])[] = [
-  ['checkout', 0, 1], ['build-image', 0, 2], ['unit-tests', 0, 4], ['build-image', 2, 3], ['unit-tests', 4, 8],
-  ['build-image', 3, 6], ['scan-image', 0, 1], ['push-image', 0, 1], ['scan-image', 1, 3], ['push-image', 1, 2],
-  ['deploy-eu', 0, 1], ['deploy-us', 0, 2], ['deploy-eu', 1, 3], ['deploy-us', 2, 3], ['deploy-eu', 3, 6],
+  ['checkout', 0, 1],
+  ['build-image', 0, 2],
+  ['unit-tests', 0, 4],
+  ['build-image', 2, 3],
+  ['unit-tests', 4, 8],
+  ['build-image', 3, 6],
+  ['scan-image', 0, 1],
+  ['push-image', 0, 1],
+  ['scan-image', 1, 3],
+  ['push-image', 1, 2],
+  ['deploy-eu', 0, 1],
+  ['deploy-us', 0, 2],
+  ['deploy-eu', 1, 3],
+  ['deploy-us', 2, 3],
+  ['deploy-eu', 3, 6],
   ['deploy-us', 3, 5],
 ]
 
 /** @param status of the run and of its step `deploy-us`. */
 export function scene(status: StepStatus & RunSummary['status'] = 'running'): Script {
   return {
-    playbooks: [info('deploy-orders', run.description, steps.map(({ name }) => name))],
+    playbooks: [
+      info(
+        'deploy-orders',
+        run.description,
+        steps.map(({ name }) => name),
+      ),
+    ],
     runs,
     run: { ...run, status },
     logs,

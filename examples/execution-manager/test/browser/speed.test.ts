@@ -42,15 +42,13 @@ async function watchSmoothness(page: Page): Promise<() => Promise<Smoothness>> {
       for (const { duration } of list.getEntries()) longTasks.push(duration)
     })
     observer.observe({ type: 'longtask' })
-    return {
-      stop() {
-        going = false
-        observer.disconnect()
-        return { frames: frames.sort((a, b) => a - b), longTasks }
-      },
+    return () => {
+      going = false
+      observer.disconnect()
+      return { frames: frames.sort((a, b) => a - b), longTasks }
     }
   })
-  return () => noting.evaluate((one) => one.stop())
+  return () => noting.evaluate((stop) => stop())
 }
 
 async function memoryMiB(session: CDPSession): Promise<number> {
@@ -59,11 +57,13 @@ async function memoryMiB(session: CDPSession): Promise<number> {
   return (metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? Number.NaN) / 1_048_576
 }
 
-const part = (sorted: readonly number[], share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
+const part = (sorted: readonly number[], share: number): number =>
+  sorted[Math.floor(sorted.length * share)] ?? Number.NaN
 
 describe('the page at 10 000 lines a second', () => {
   it('stays smooth, and small, and has all lines', async () => {
-    const { page, faults, close } = await open(browser, service.url)
+    const opened = await open(browser, service.url)
+    const { page } = opened
     const session = await page.context().newCDPSession(page)
     await session.send('Performance.enable')
     await start(page, 'Torrent', { seconds: String(SECONDS) })
@@ -105,7 +105,7 @@ describe('the page at 10 000 lines a second', () => {
     await page.keyboard.press('Enter')
     await page.locator('.row.current', { hasText: 'line 4321 of' }).waitFor()
     await expect.poll(() => page.locator('.matches').textContent()).toBe('1 of 1')
-    await close()
-    expect(faults).toEqual([])
+    await opened.close()
+    opened.expectNoFaults()
   })
 })

@@ -93,12 +93,17 @@ export async function startStage(script: Script): Promise<Stage> {
     },
     close() {
       server.closeAllConnections()
-      return new Promise((resolve) => server.close(() => { resolve() }))
+      return new Promise((resolve) =>
+        server.close(() => {
+          resolve()
+        }),
+      )
     },
   }
 }
 
-const frame = (id: number, { event, data }: RunEvent): string => `id: ${String(id)}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+const frame = (id: number, { event, data }: RunEvent): string =>
+  `id: ${String(id)}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 
 async function file(pathname: string, response: ServerResponse): Promise<void> {
   const path = join(PAGE, normalize(pathname === '/' ? '/index.html' : pathname))
@@ -118,11 +123,17 @@ function json(response: ServerResponse, status: number, body: unknown): void {
 function filtered(runs: readonly RunSummary[], query: URLSearchParams): RunSummary[] {
   const is = (name: string, value: string): boolean => (query.get(name) ?? value) === value
   const text = query.get('text') ?? ''
-  return runs.filter((run) => is('status', run.status) && is('playbook', run.playbook) && JSON.stringify(run).includes(text))
+  return runs.filter(
+    (run) => is('status', run.status) && is('playbook', run.playbook) && JSON.stringify(run).includes(text),
+  )
 }
 
 /** A page of a log. Its offsets count lines. */
-function page({ logs }: Script, pathname: string, query: URLSearchParams): { lines: Entry[]; next: number; ended: boolean; first: number } {
+function page(
+  { logs }: Script,
+  pathname: string,
+  query: URLSearchParams,
+): { lines: Entry[]; next: number; ended: boolean; first: number } {
   const step = decodeURIComponent(pathname.split('/').at(-2) ?? '')
   const all = logs[step] ?? []
   const first = Number(query.get('line') ?? query.get('from') ?? 0)

@@ -29,13 +29,18 @@ export async function startReal(): Promise<Running> {
 
 export interface Opened {
   readonly page: Page
-  /** What went wrong in the page, and what was asked of any other host. */
-  readonly faults: readonly string[]
+  /** Fails if something went wrong in the page, or if it asked another host for anything. */
+  expectNoFaults(): void
   close(): Promise<void>
 }
 
 /** A page in a browser profile of its own. The time of one that is given `now` stands still. */
-export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}, now?: number): Promise<Opened> {
+export async function open(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+  now?: number,
+): Promise<Opened> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'UTC', ...options })
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(url).origin })
   const page = await context.newPage()
@@ -53,7 +58,13 @@ export async function open(browser: Browser, url: string, options: BrowserContex
   })
   if (now !== undefined) await page.clock.setFixedTime(now)
   await page.goto(url)
-  return { page, faults, close: () => context.close() }
+  return {
+    page,
+    expectNoFaults() {
+      expect(faults).toEqual([])
+    },
+    close: () => context.close(),
+  }
 }
 
 /** Starts a playbook as a user does. */
@@ -71,15 +82,20 @@ export async function ended(page: Page, status: string): Promise<void> {
 
 /** Waits until so many lines have been printed. */
 export async function printed(page: Page, atLeast: number): Promise<void> {
-  const lines = async (): Promise<number> => Number((await page.locator('.figures').textContent())?.replace(/ line.*|,/g, ''))
+  const lines = async (): Promise<number> =>
+    Number((await page.locator('.figures').textContent())?.replace(/ line.*|,/g, ''))
   await expect.poll(lines, { timeout: 15_000 }).toBeGreaterThanOrEqual(atLeast)
 }
 
 /** The rows that are drawn: number and text. */
 export async function rows(page: Page): Promise<(readonly [number, string])[]> {
-  return page.locator('.row:not(.loading)').evaluateAll((elements) =>
-    elements.map((row) => [Number(row.getAttribute('data-n')), row.querySelector('.text')?.textContent ?? ''] as const),
-  )
+  return page
+    .locator('.row:not(.loading)')
+    .evaluateAll((elements) =>
+      elements.map(
+        (row) => [Number(row.getAttribute('data-n')), row.querySelector('.text')?.textContent ?? ''] as const,
+      ),
+    )
 }
 
 /** All lines of the output, as somebody sees them who pages through it. */
@@ -89,7 +105,7 @@ export async function readAll(page: Page): Promise<Map<number, string>> {
   await page.keyboard.press('Home')
   await frame(page)
   const seen = new Map<number, string>()
-  for (let before = -1; seen.size !== before; ) {
+  for (let before = -1; seen.size !== before;) {
     before = seen.size
     await expect.poll(() => page.locator('.row.loading').count()).toBe(0)
     for (const [number, text] of await rows(page)) seen.set(number, text)

@@ -12,7 +12,7 @@ export function heldText(source: Source, lines: Lines): { readonly text: string;
     if (!place || !line) break
     texts.push(source.steps === 'many' ? `${place.step}\t${plain(line.text)}` : plain(line.text))
   }
-  return { text: texts.reverse().join('\n'), copied: texts.length }
+  return { text: texts.toReversed().join('\n'), copied: texts.length }
 }
 
 export async function copy(text: string): Promise<void> {
@@ -32,7 +32,12 @@ export async function copy(text: string): Promise<void> {
 }
 
 /** Saves whole logs as one file. With several, each has a heading. */
-export async function download(run: string, steps: readonly string[], file: string, onProgress: (pages: number) => void): Promise<void> {
+export async function download(
+  run: string,
+  steps: readonly string[],
+  file: string,
+  onProgress: (pages: number) => void,
+): Promise<void> {
   const parts: string[] = []
   for (const step of steps) {
     if (steps.length > 1) parts.push(`==> ${step} <==\n`)
@@ -46,5 +51,7 @@ export async function download(run: string, steps: readonly string[], file: stri
   link.href = url
   link.download = file
   link.click()
-  setTimeout(() => { URL.revokeObjectURL(url) }, 60_000)
+  setTimeout(() => {
+    URL.revokeObjectURL(url)
+  }, 60_000)
 }

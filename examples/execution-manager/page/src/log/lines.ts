@@ -62,7 +62,7 @@ export class Lines {
   /** Takes lines, the first of which has the index `from`. Those that are held already stay as they are. */
   put(step: string, from: number, lines: readonly Line[]): void {
     this.expect(step, from + lines.length)
-    for (let at = 0; at < lines.length; ) {
+    for (let at = 0; at < lines.length;) {
       const index = from + at
       const chunk = this.#touch(step, Math.floor(index / CHUNK))
       const take = Math.min(CHUNK - (index % CHUNK), lines.length - at)

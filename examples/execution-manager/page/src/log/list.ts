@@ -61,10 +61,34 @@ export class LineList {
     })
     this.#resize.observe(scroller)
     const { signal } = this.#leave
-    scroller.addEventListener('scroll', () => { this.#scrolled() }, { signal, passive: true })
-    scroller.addEventListener('wheel', (event) => { this.#wheel(event) }, { signal, passive: false })
-    scroller.addEventListener('keydown', (event) => { this.#key(event) }, { signal })
-    document.addEventListener('selectionchange', () => { this.#selected() }, { signal })
+    scroller.addEventListener(
+      'scroll',
+      () => {
+        this.#scrolled()
+      },
+      { signal, passive: true },
+    )
+    scroller.addEventListener(
+      'wheel',
+      (event) => {
+        this.#wheel(event)
+      },
+      { signal, passive: false },
+    )
+    scroller.addEventListener(
+      'keydown',
+      (event) => {
+        this.#key(event)
+      },
+      { signal },
+    )
+    document.addEventListener(
+      'selectionchange',
+      () => {
+        this.#selected()
+      },
+      { signal },
+    )
   }
 
   close(): void {
@@ -146,7 +170,13 @@ export class LineList {
   #measure(): void {
     this.#height = this.scroller.clientHeight
     this.#layer.style.height = `${String(this.#height)}px`
-    const probe = rowOf({ number: 1, step: undefined, line: { text: '0'.repeat(100), stderr: false }, found: [], current: false })
+    const probe = rowOf({
+      number: 1,
+      step: undefined,
+      line: { text: '0'.repeat(100), stderr: false },
+      found: [],
+      current: false,
+    })
     probe.classList.add('probe')
     this.#rows.append(probe)
     const text = probe.querySelector('.text')
@@ -215,9 +245,8 @@ export class LineList {
 
   #place(next: readonly Shown[]): void {
     const wanted = new Set(next.map(({ element }) => element))
-    for (const element of [...this.#rows.children]) {
-      if (element instanceof HTMLElement && !wanted.has(element)) element.remove()
-    }
+    const gone = Array.from(this.#rows.children).filter((child) => child instanceof HTMLElement && !wanted.has(child))
+    for (const element of gone) element.remove()
     let before: ChildNode | null = this.#rows.firstChild
     for (const { element } of next) {
       if (element === before) before = before.nextSibling
@@ -281,7 +310,12 @@ export class LineList {
   #wheel(event: WheelEvent): void {
     if (event.ctrlKey || event.shiftKey || event.deltaY === 0) return
     event.preventDefault()
-    const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? ROW : event.deltaMode === WheelEvent.DOM_DELTA_PAGE ? this.#height : 1
+    const unit =
+      event.deltaMode === WheelEvent.DOM_DELTA_LINE
+        ? ROW
+        : event.deltaMode === WheelEvent.DOM_DELTA_PAGE
+          ? this.#height
+          : 1
     this.#move(event.deltaY * unit)
     if (event.deltaX !== 0) this.scroller.scrollLeft += event.deltaX * unit
   }
@@ -305,7 +339,8 @@ export class LineList {
   /** What was selected would scroll away. */
   #selected(): void {
     const selection = getSelection()
-    if (this.#following && selection && !selection.isCollapsed && this.#layer.contains(selection.anchorNode)) this.unfollow()
+    if (this.#following && selection && !selection.isCollapsed && this.#layer.contains(selection.anchorNode))
+      this.unfollow()
   }
 }
 

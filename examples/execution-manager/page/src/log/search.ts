@@ -83,11 +83,11 @@ export class Search {
   async #back(): Promise<void> {
     let older: number[] = []
     const publish = (): void => {
-      if (older.length > 0) this.matches = [...older.reverse(), ...this.matches]
+      if (older.length > 0) this.matches = [...older.toReversed(), ...this.matches]
       older = []
       this.onChange()
     }
-    for (let since = performance.now(); this.#low > this.source.first && !this.#stopped; ) {
+    for (let since = performance.now(); this.#low > this.source.first && !this.#stopped;) {
       if (this.matches.length + older.length >= MAX_MATCHES) {
         this.limit = 'matches'
         break

@@ -1,4 +1,4 @@
-/* eslint-disable no-control-regex -- Control characters are what this file is about. */
+// oxlint-disable no-control-regex -- Control characters are what this file is about.
 
 // Operating-system commands (titles, links), then all other sequences but colours, then what is left of control characters.
 const NO_COLOUR =
@@ -22,8 +22,8 @@ export function plain(text: string): string {
   return line.includes('\x1b') ? line.replace(ANY, '') : line
 }
 
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1faff}]/u
-// eslint-disable-next-line no-control-regex -- All of ASCII.
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1faff}]/u
 const ASCII = /^[\x20-\x7e]*$/
 export const TAB = 8
 

@@ -50,11 +50,11 @@ export class Events {
   }
 
   async #keepUp(): Promise<void> {
-    for (let wait = FIRST_WAIT_MS; !this.#stop.signal.aborted; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
+    for (let wait = FIRST_WAIT_MS; !this.#isClosed(); wait = Math.min(wait * 2, MAX_WAIT_MS)) {
       const outcome = await this.#listen(() => {
         wait = FIRST_WAIT_MS / 2
       })
-      if (this.#stop.signal.aborted) return
+      if (this.#isClosed()) return
       if (outcome === 'ended') {
         this.listener.connection({ state: 'ended' })
         return
@@ -67,6 +67,10 @@ export class Events {
       this.listener.connection({ state: 'waiting', at: Date.now() + pause, reason: outcome.message })
       await this.#sleep(pause)
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#stop.signal.aborted
   }
 
   /** One connection, to its end. */
@@ -87,17 +91,16 @@ export class Events {
       })
       if (!response.body) return new ServiceError('The service sent nothing', 0)
       this.listener.connection({ state: 'live' })
-      let ended = false
+      const state = { ended: false }
       const parser = createParser({
         onEvent: (message) => {
-          ended ||= this.listener.event(message)
+          state.ended ||= this.listener.event(message)
           if (message.id !== undefined) this.#lastId = message.id
         },
       })
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
       for (;;) {
         const { done, value } = await reader.read()
-        if (ended) return 'ended'
         if (done) return new ServiceError('The connection was closed', 0)
         clearTimeout(timer)
         timer = setTimeout(() => {
@@ -105,6 +108,7 @@ export class Events {
         }, SILENCE_MS)
         onHeard()
         parser.feed(value)
+        if (state.ended) return 'ended'
       }
     } catch (error) {
       if (error instanceof ServiceError) return error

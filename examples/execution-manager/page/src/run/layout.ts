@@ -1,4 +1,11 @@
 import { graphlib, layout } from '@dagrejs/dagre'
+import { Type, type Static } from 'typebox'
+import { Check } from 'typebox/value'
+
+// dagre writes its results into labels of any type.
+const Point = Type.Object({ x: Type.Number(), y: Type.Number() })
+type Point = Static<typeof Point>
+const Way = Type.Object({ points: Type.Array(Point) })
 
 export interface Box {
   readonly name: string
@@ -29,29 +36,35 @@ export function drawingOf(steps: readonly { readonly name: string; readonly depe
   for (const step of steps) graph.setNode(step.name, { ...BOX })
   for (const { name, dependsOn } of steps) for (const before of dependsOn) graph.setEdge(before, name, {})
   layout(graph)
-  const { width = 0, height = 0 } = graph.graph()
+  const size: unknown = graph.graph()
+  const { width, height } = Check(Type.Object({ width: Type.Number(), height: Type.Number() }), size)
+    ? size
+    : { width: 0, height: 0 }
+  const middle = (name: string): Point => {
+    const node: unknown = graph.node(name)
+    return Check(Point, node) ? node : { x: 0, y: 0 }
+  }
   return {
     width,
     height,
     boxes: steps.map(({ name }) => {
-      const { x, y } = graph.node(name)
+      const { x, y } = middle(name)
       return { name, x: x - BOX.width / 2, y: y - BOX.height / 2 }
     }),
     arrows: graph.edges().map((edge) => {
-      const { points } = graph.edge(edge)
-      const from = graph.node(edge.v)
-      const to = graph.node(edge.w)
+      const way: unknown = graph.edge(edge)
+      const points = Check(Way, way) ? way.points : []
+      const from = middle(edge.v)
+      const to = middle(edge.w)
       // From the middle of a side to the middle of a side. What lies between is the way around other boxes.
       const between = points.length > 3 ? points.slice(1, -1) : []
-      const ends = [{ x: from.x + BOX.width / 2, y: from.y }, { x: to.x - BOX.width / 2 - 1, y: to.y }] as const
+      const ends = [
+        { x: from.x + BOX.width / 2, y: from.y },
+        { x: to.x - BOX.width / 2 - 1, y: to.y },
+      ] as const
       return { from: edge.v, to: edge.w, path: curve([ends[0], ...between, ends[1]]) }
     }),
   }
-}
-
-interface Point {
-  readonly x: number
-  readonly y: number
 }
 
 /** A line through points that leaves and arrives level. */
@@ -61,8 +74,8 @@ function curve(points: readonly Point[]): string {
   let path = `M${at(first)}`
   let before = first
   for (const point of rest) {
-    const middle = (before.x + point.x) / 2
-    path += `C${at({ x: middle, y: before.y })} ${at({ x: middle, y: point.y })} ${at(point)}`
+    const half = (before.x + point.x) / 2
+    path += `C${at({ x: half, y: before.y })} ${at({ x: half, y: point.y })} ${at(point)}`
     before = point
   }
   return path

@@ -25,7 +25,11 @@ export function criticalPath(steps: readonly Step[], now: number): ReadonlySet<s
     return ran.sort((a, b) => (ends.get(b) ?? 0) - (ends.get(a) ?? 0))[0]
   }
   const path = new Set<string>()
-  for (let at = last([...byName.keys()]); at !== undefined && !path.has(at); at = last(byName.get(at)?.dependsOn ?? [])) {
+  for (
+    let at = last([...byName.keys()]);
+    at !== undefined && !path.has(at);
+    at = last(byName.get(at)?.dependsOn ?? [])
+  ) {
     path.add(at)
   }
   return path

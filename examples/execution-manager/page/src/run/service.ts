@@ -1,7 +1,15 @@
-import Type, { type Static, type TSchema } from 'typebox'
+import { Type, type Static, type TSchema } from 'typebox'
 import { Check } from 'typebox/value'
 
-import { LogPage, PlaybookList, Run, RunList, Started, type CancelRequest, type StartRequest } from '../../../src/api.js'
+import {
+  LogPage,
+  PlaybookList,
+  Run,
+  RunList,
+  Started,
+  type CancelRequest,
+  type StartRequest,
+} from '../../../src/api.js'
 import type { Line } from '../log/lines.js'
 
 const Refusal = Type.Object({
@@ -87,7 +95,7 @@ export async function linesOf(id: string, step: string, from: number, limit: num
 
 /** A whole log as text, page by page. */
 export async function* logOf(id: string, step: string): AsyncGenerator<string> {
-  for (let from = 0; ; ) {
+  for (let from = 0; ;) {
     const page = await ask(LogPage, `${logPath(id, step)}?from=${String(from)}&limit=1000`)
     if (page.lines.length === 0) return
     yield page.lines.map(({ line }) => `${line}\n`).join('')

@@ -11,6 +11,11 @@ import { Signal } from './signal.js'
 
 const RATE_MS = 1_000
 
+export interface Retry extends RetryingEvent {
+  /** In milliseconds since 1970. */
+  readonly at: number
+}
+
 /**
  * A run as it is told: its state, its steps, and their lines. Listeners of `changed` learn of states, those of
  * `printed` of lines; both are told once a frame at most.
@@ -18,8 +23,8 @@ const RATE_MS = 1_000
 export class Watch {
   run: Run | undefined
   connection: Connection = { state: 'connecting' }
-  /** Of steps that are about to be tried again. */
-  readonly retrying = new Map<string, RetryingEvent>()
+  /** Of steps that are about to be tried again: what was told, and when that is. */
+  readonly retrying = new Map<string, Retry>()
   readonly lines: Lines
   readonly all = new AllSteps()
   /** What of a message was not understood. */
@@ -95,7 +100,8 @@ export class Watch {
         if (this.#understood(LinesEvent, value, event)) this.#lines(value)
         break
       case 'retrying':
-        if (this.#understood(RetryingEvent, value, event)) this.retrying.set(value.step, value)
+        if (this.#understood(RetryingEvent, value, event))
+          this.retrying.set(value.step, { ...value, at: Date.now() + value.delayMs })
         this.changed.tell()
         break
       case 'gap':

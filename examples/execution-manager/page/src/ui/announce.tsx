@@ -21,7 +21,9 @@ export function Announcer(): JSX.Element {
     const off = changed.on(() => {
       set(last)
       clearTimeout(timer)
-      timer = setTimeout(() => { set('') }, SHOWN_MS)
+      timer = setTimeout(() => {
+        set('')
+      }, SHOWN_MS)
     })
     return () => {
       clearTimeout(timer)

@@ -32,7 +32,9 @@ export function App(): JSX.Element {
     look()
     setDraft(next)
   }
-  const newRun = (): void => { begin({ playbook: undefined, parameters: {} }) }
+  const newRun = (): void => {
+    begin({ playbook: undefined, parameters: {} })
+  }
   const turn = (): void => {
     const next = nextTheme(theme)
     setTheme(next)
@@ -40,12 +42,23 @@ export function App(): JSX.Element {
     announce(`Colours: ${THEMES[next]}`)
   }
   useShortcut('n', newRun)
-  useShortcut('?', () => { setHelp(true) })
+  useShortcut('?', () => {
+    setHelp(true)
+  })
   useShortcut('m', turn)
 
   return (
     <div class={route.run === undefined ? 'app' : 'app has-run'}>
-      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.querySelector('main')?.focus() }}>To the content</a>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault()
+          document.querySelector('main')?.focus()
+        }}
+      >
+        To the content
+      </a>
       <header class="top">
         <a class="brand" href={hashOf({})}>
           <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
@@ -55,20 +68,53 @@ export function App(): JSX.Element {
         </a>
         <div class="top-tools">
           <IconButton icon={THEME_ICONS[theme]} label={`Colours: ${THEMES[theme]}`} keys="m" onClick={turn} />
-          <IconButton icon="keys" label="Keyboard shortcuts" keys="?" onClick={() => { setHelp(true) }} />
+          <IconButton
+            icon="keys"
+            label="Keyboard shortcuts"
+            keys="?"
+            onClick={() => {
+              setHelp(true)
+            }}
+          />
         </div>
       </header>
       {problem && <Unreached problem={problem} />}
-      <Runs selected={route.run} status={status} playbooks={list?.map(({ name }) => name) ?? []} onNew={newRun} onReached={setProblem} />
+      <Runs
+        selected={route.run}
+        status={status}
+        playbooks={list?.map(({ name }) => name) ?? []}
+        onNew={newRun}
+        onReached={setProblem}
+      />
       <main id="main" tabIndex={-1}>
         {route.run === undefined ? (
-          <Welcome playbooks={list} problems={problems} onStart={(playbook) => { begin({ playbook, parameters: {} }) }} />
+          <Welcome
+            playbooks={list}
+            problems={problems}
+            onStart={(playbook) => {
+              begin({ playbook, parameters: {} })
+            }}
+          />
         ) : (
           <RunView key={route.run} id={route.run} step={route.step} onAgain={begin} onStatus={setStatus} />
         )}
       </main>
-      {draft && list && <Start playbooks={list} draft={draft} onClose={() => { setDraft(undefined) }} />}
-      {help && <Help onClose={() => { setHelp(false) }} />}
+      {draft && list && (
+        <Start
+          playbooks={list}
+          draft={draft}
+          onClose={() => {
+            setDraft(undefined)
+          }}
+        />
+      )}
+      {help && (
+        <Help
+          onClose={() => {
+            setHelp(false)
+          }}
+        />
+      )}
       <Announcer />
     </div>
   )
@@ -83,11 +129,17 @@ function Unreached({ problem }: { readonly problem: Error }): JSX.Element {
           <span role="alert">This service asks for its token.</span>
           <input type="password" name="token" autocomplete="current-password" required />
         </label>
-        <button type="submit" class="button">Sign in</button>
+        <button type="submit" class="button">
+          Sign in
+        </button>
       </form>
     )
   }
-  return <p class="fault banner" role="alert">{problem.message}. It is tried again.</p>
+  return (
+    <p class="fault banner" role="alert">
+      {problem.message}. It is tried again.
+    </p>
+  )
 }
 
 interface Playbooks {
@@ -113,7 +165,14 @@ function usePlaybooks(onProblem: (problem: Error | undefined) => void): Playbook
       }
     }
     void look()
-    return () => { clearTimeout(timer) }
+    return () => {
+      clearTimeout(timer)
+    }
   }, [asked])
-  return { ...known, look: () => { ask(asked + 1) } }
+  return {
+    ...known,
+    look: () => {
+      ask(asked + 1)
+    },
+  }
 }

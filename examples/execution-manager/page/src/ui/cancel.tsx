@@ -28,17 +28,38 @@ export function Cancel({ run, onClose }: { readonly run: Run; readonly onClose: 
   }
   return (
     <Dialog title={`Cancel ${run.playbook}?`} narrow onClose={onClose}>
-      <form onSubmit={(event) => { event.preventDefault(); void submit() }}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          void submit()
+        }}
+      >
         <p>
-          {counted(running, 'running step')} will be ended, with every process that it started; {counted(waiting, 'step')} will not start.
+          {counted(running, 'running step')} will be ended, with every process that it started;{' '}
+          {counted(waiting, 'step')} will not start.
         </p>
         <label class="labelled">
-          <span class="label">Reason <span class="type">optional</span></span>
-          <input type="text" value={reason} autocomplete="off" onInput={(event) => { setReason(event.currentTarget.value) }} />
+          <span class="label">
+            Reason <span class="type">optional</span>
+          </span>
+          <input
+            type="text"
+            value={reason}
+            autocomplete="off"
+            onInput={(event) => {
+              setReason(event.currentTarget.value)
+            }}
+          />
         </label>
-        {problem !== undefined && <p class="problem" role="alert">{problem}</p>}
+        {problem !== undefined && (
+          <p class="problem" role="alert">
+            {problem}
+          </p>
+        )}
         <div class="actions">
-          <button type="button" class="button" onClick={onClose}>Keep it running</button>
+          <button type="button" class="button" onClick={onClose}>
+            Keep it running
+          </button>
           <button type="submit" class="button danger" disabled={busy}>
             <Icon name="stop" />
             <span>{busy ? 'Cancelling …' : 'Cancel the run'}</span>

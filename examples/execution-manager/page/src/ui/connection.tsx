@@ -15,12 +15,18 @@ export function ConnectionState({ watch }: { readonly watch: Watch }): JSX.Eleme
     case 'ended':
       return <span class="connection is-ended">All received</span>
     case 'refused':
-      return <span class="connection is-lost" role="alert">{connection.error.message}</span>
+      return (
+        <span class="connection is-lost" role="alert">
+          {connection.error.message}
+        </span>
+      )
     case 'waiting':
       return (
         <span class="connection is-lost" role="alert" title={connection.reason}>
           Reconnecting in {Math.max(0, Math.ceil((connection.at - now) / 1_000))} s
-          <button type="button" class="link" onClick={watch.retryNow}>now</button>
+          <button type="button" class="link" onClick={watch.retryNow}>
+            now
+          </button>
         </span>
       )
   }

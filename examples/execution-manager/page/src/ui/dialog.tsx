@@ -16,7 +16,9 @@ export function Dialog({ title, onClose, children, narrow }: DialogProps): JSX.E
   useEffect(() => {
     const before = document.activeElement
     element.current?.showModal()
-    return () => { if (before instanceof HTMLElement) before.focus() }
+    return () => {
+      if (before instanceof HTMLElement) before.focus()
+    }
   }, [])
   return (
     <dialog
@@ -24,7 +26,9 @@ export function Dialog({ title, onClose, children, narrow }: DialogProps): JSX.E
       class={narrow === true ? 'narrow' : ''}
       aria-labelledby="dialog-title"
       onClose={onClose}
-      onMouseDown={(event) => { if (event.target === element.current) onClose() }}
+      onMouseDown={(event) => {
+        if (event.target === element.current) onClose()
+      }}
     >
       <div class="dialog-head">
         <h2 id="dialog-title">{title}</h2>

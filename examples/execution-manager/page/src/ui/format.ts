@@ -9,7 +9,10 @@ export function duration(ms: number): string {
 }
 
 /** How long a run took, or has taken; of one that was interrupted nobody knows. */
-export function took(run: { readonly status: string; readonly startedAt: string; readonly durationMs: number | null }, now: number): string {
+export function took(
+  run: { readonly status: string; readonly startedAt: string; readonly durationMs: number | null },
+  now: number,
+): string {
   if (run.durationMs !== null) return duration(run.durationMs)
   return run.status === 'interrupted' ? 'unknown' : rough(now - Date.parse(run.startedAt))
 }
@@ -28,7 +31,9 @@ const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 
 /** `20:31:05`, and the day if it is another one. */
 export function clock(iso: string, now: number): string {
   const date = new Date(iso)
-  return date.toDateString() === new Date(now).toDateString() ? time.format(date) : `${day.format(date)}, ${time.format(date)}`
+  return date.toDateString() === new Date(now).toDateString()
+    ? time.format(date)
+    : `${day.format(date)}, ${time.format(date)}`
 }
 
 export const moment = (iso: string): string => full.format(new Date(iso))
@@ -43,5 +48,5 @@ export const counted = (value: number, one: string): string => `${count(value)} 
 export function value(of: unknown): string {
   if (typeof of === 'string') return of
   if (Array.isArray(of) && of.every((item) => typeof item === 'string')) return of.join(', ')
-  return JSON.stringify(of) ?? ''
+  return of === undefined ? '' : JSON.stringify(of)
 }

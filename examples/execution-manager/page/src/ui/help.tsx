@@ -20,7 +20,11 @@ export function Help({ onClose }: { readonly onClose: () => void }): JSX.Element
         <tbody>
           {[...Object.entries(SHORTCUTS), ...ELSEWHERE].map(([keys, does]) => (
             <tr key={keys}>
-              <th scope="row">{keys.split(', ').map((key) => <kbd key={key}>{key}</kbd>)}</th>
+              <th scope="row">
+                {keys.split(', ').map((key) => (
+                  <kbd key={key}>{key}</kbd>
+                ))}
+              </th>
               <td>{does}</td>
             </tr>
           ))}

@@ -1,11 +1,17 @@
-import { useEffect, useReducer, useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 
 import type { Signal } from '../run/signal.js'
 
 /** Draws the component again when the signal tells. */
 export function useSignal(signal: Signal | undefined): void {
-  const [, again] = useReducer((n: number, _: undefined) => n + 1, 0)
-  useEffect(() => signal?.on(() => { again(undefined) }), [signal])
+  const [, again] = useState(0)
+  useEffect(
+    () =>
+      signal?.on(() => {
+        again((n) => n + 1)
+      }),
+    [signal],
+  )
 }
 
 /** The time, which goes on while `active`. */
@@ -14,8 +20,12 @@ export function useNow(active: boolean, everyMs = 100): number {
   useEffect(() => {
     set(Date.now())
     if (!active) return undefined
-    const timer = setInterval(() => { set(Date.now()) }, everyMs)
-    return () => { clearInterval(timer) }
+    const timer = setInterval(() => {
+      set(Date.now())
+    }, everyMs)
+    return () => {
+      clearInterval(timer)
+    }
   }, [active, everyMs])
   return now
 }

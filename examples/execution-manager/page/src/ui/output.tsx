@@ -33,7 +33,16 @@ interface Figures {
   readonly limit: Search['limit']
 }
 
-const NO_FIGURES: Figures = { lines: 0, rate: 0, following: true, below: 0, matches: 0, at: 0, searching: false, limit: undefined }
+const NO_FIGURES: Figures = {
+  lines: 0,
+  rate: 0,
+  following: true,
+  below: 0,
+  matches: 0,
+  at: 0,
+  searching: false,
+  limit: undefined,
+}
 
 /** The output of a step, or of all. */
 export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
@@ -46,8 +55,12 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
   const field = useRef<HTMLInputElement>(null)
   const { view, figures } = useView(watch, room, step, text === '' ? undefined : { text, matchCase })
 
-  useEffect(() => { view.current?.list.wrap(wrap === 'yes') }, [wrap, view])
-  useEffect(() => { setPaused(false) }, [step])
+  useEffect(() => {
+    view.current?.list.wrap(wrap === 'yes')
+  }, [wrap, view])
+  useEffect(() => {
+    setPaused(false)
+  }, [step])
 
   const pause = (): void => {
     view.current?.list.freeze(!paused)
@@ -62,16 +75,23 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
     const { text, copied } = heldText(watch.source(step), watch.lines)
     try {
       await copy(text)
-      announce(`Copied ${counted(copied, 'line')}${copied < figures.lines ? ', the newest; download the log for all' : ''}`)
+      announce(
+        `Copied ${counted(copied, 'line')}${copied < figures.lines ? ', the newest; download the log for all' : ''}`,
+      )
     } catch (error) {
       announce(`Not copied: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
   const onDownload = async (): Promise<void> => {
-    const names = step === undefined ? steps.filter(({ lines, name }) => lines > 0 || watch.lines.count(name) > 0).map(({ name }) => name) : [step]
+    const names =
+      step === undefined
+        ? steps.filter(({ lines, name }) => lines > 0 || watch.lines.count(name) > 0).map(({ name }) => name)
+        : [step]
     try {
       const file = `${watch.run?.playbook ?? 'run'}-${watch.id.slice(0, 8)}${step === undefined ? '' : `-${step}`}.log`
-      await download(watch.id, names, file, (pages) => { if (pages % 50 === 0) announce(`Downloading: ${counted(pages, 'page')} so far`) })
+      await download(watch.id, names, file, (pages) => {
+        if (pages % 50 === 0) announce(`Downloading: ${counted(pages, 'page')} so far`)
+      })
       announce('The log was downloaded')
     } catch (error) {
       announce(`Not downloaded: ${error instanceof Error ? error.message : String(error)}`)
@@ -81,17 +101,35 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
   useShortcut('o', () => room.current?.focus())
   useShortcut('f', follow)
   useShortcut('p', pause)
-  useShortcut('w', () => { setWrap(wrap === 'yes' ? 'no' : 'yes') })
-  useShortcut('y', () => { void onCopy() })
-  useShortcut('d', () => { void onDownload() })
-  useShortcut('0', () => { onSelect(undefined) })
+  useShortcut('w', () => {
+    setWrap(wrap === 'yes' ? 'no' : 'yes')
+  })
+  useShortcut('y', () => {
+    void onCopy()
+  })
+  useShortcut('d', () => {
+    void onDownload()
+  })
+  useShortcut('0', () => {
+    onSelect(undefined)
+  })
 
   return (
     <section class="output" aria-label="Output">
       <div class="toolbar" role="toolbar" aria-label="Output">
-        <select aria-label="Output of" value={step ?? ''} onChange={(event) => { onSelect(event.currentTarget.value || undefined) }}>
+        <select
+          aria-label="Output of"
+          value={step ?? ''}
+          onChange={(event) => {
+            onSelect(event.currentTarget.value || undefined)
+          }}
+        >
           <option value="">All steps</option>
-          {steps.map(({ name }) => <option key={name} value={name}>{name}</option>)}
+          {steps.map(({ name }) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
         </select>
         <div class="find" role="search" aria-label="Output">
           <label class="field search">
@@ -103,7 +141,9 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
               placeholder="Search output"
               aria-label="Search output"
               aria-keyshortcuts="/"
-              onInput={(event) => { setText(event.currentTarget.value) }}
+              onInput={(event) => {
+                setText(event.currentTarget.value)
+              }}
               onKeyDown={(event) => {
                 if (event.key === 'Enter') {
                   event.preventDefault()
@@ -114,18 +154,84 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
                 }
               }}
             />
-            {text !== '' && <span class="matches" role="status">{matchesOf(figures)}</span>}
+            {text !== '' && (
+              <span class="matches" role="status">
+                {matchesOf(figures)}
+              </span>
+            )}
           </label>
-          <button type="button" class="button square case" aria-label="Match case" title="Match case" aria-pressed={matchCase} onClick={() => { setMatchCase(!matchCase) }}>Aa</button>
-          <IconButton icon="up" label="Previous match" disabled={figures.matches === 0} onClick={() => { view.current?.step(-1) }} />
-          <IconButton icon="down" label="Next match" disabled={figures.matches === 0} onClick={() => { view.current?.step(1) }} />
+          <button
+            type="button"
+            class="button square case"
+            aria-label="Match case"
+            title="Match case"
+            aria-pressed={matchCase}
+            onClick={() => {
+              setMatchCase(!matchCase)
+            }}
+          >
+            Aa
+          </button>
+          <IconButton
+            icon="up"
+            label="Previous match"
+            disabled={figures.matches === 0}
+            onClick={() => {
+              view.current?.step(-1)
+            }}
+          />
+          <IconButton
+            icon="down"
+            label="Next match"
+            disabled={figures.matches === 0}
+            onClick={() => {
+              view.current?.step(1)
+            }}
+          />
         </div>
         <div class="tools">
-          <IconButton icon="follow" label="Follow" keys="f" pressed={figures.following && !paused} onClick={() => { if (figures.following && !paused) view.current?.list.unfollow(); else follow() }} />
-          <IconButton icon={paused ? 'play' : 'pause'} label={paused ? 'Go on' : 'Pause'} keys="p" pressed={paused} onClick={pause} />
-          <IconButton icon="wrap" label="Wrap lines" keys="w" pressed={wrap === 'yes'} onClick={() => { setWrap(wrap === 'yes' ? 'no' : 'yes') }} />
-          <IconButton icon="copy" label="Copy" keys="y" onClick={() => { void onCopy() }} />
-          <IconButton icon="download" label="Download the log" keys="d" onClick={() => { void onDownload() }} />
+          <IconButton
+            icon="follow"
+            label="Follow"
+            keys="f"
+            pressed={figures.following && !paused}
+            onClick={() => {
+              if (figures.following && !paused) view.current?.list.unfollow()
+              else follow()
+            }}
+          />
+          <IconButton
+            icon={paused ? 'play' : 'pause'}
+            label={paused ? 'Go on' : 'Pause'}
+            keys="p"
+            pressed={paused}
+            onClick={pause}
+          />
+          <IconButton
+            icon="wrap"
+            label="Wrap lines"
+            keys="w"
+            pressed={wrap === 'yes'}
+            onClick={() => {
+              setWrap(wrap === 'yes' ? 'no' : 'yes')
+            }}
+          />
+          <IconButton
+            icon="copy"
+            label="Copy"
+            keys="y"
+            onClick={() => {
+              void onCopy()
+            }}
+          />
+          <IconButton
+            icon="download"
+            label="Download the log"
+            keys="d"
+            onClick={() => {
+              void onDownload()
+            }}
+          />
         </div>
         <span class="figures">
           {counted(figures.lines, 'line')}
@@ -134,11 +240,16 @@ export function Output({ watch, step, onSelect }: OutputProps): JSX.Element {
       </div>
       <div class="log-frame">
         <div class="log" ref={room} tabIndex={0} role="region" aria-label={`Output of ${step ?? 'all steps'}`} />
-        {figures.lines === 0 && <p class="empty log-empty">Nothing has been printed{step === undefined ? '' : ` by ${step}`} yet.</p>}
+        {figures.lines === 0 && (
+          <p class="empty log-empty">Nothing has been printed{step === undefined ? '' : ` by ${step}`} yet.</p>
+        )}
         {(paused || (!figures.following && figures.below > 0)) && (
           <button type="button" class="button jump" onClick={follow}>
             <Icon name="follow" />
-            <span>{paused ? 'Paused: ' : ''}{counted(figures.below, 'line')} below</span>
+            <span>
+              {paused ? 'Paused: ' : ''}
+              {counted(figures.below, 'line')} below
+            </span>
           </button>
         )}
       </div>
@@ -161,7 +272,7 @@ interface View {
   /** Goes to the next match, or to the one before. */
   step(direction: 1 | -1): void
   /** Tells the figures. */
-  publish(): void
+  readonly publish: () => void
 }
 
 interface Joined {
@@ -173,7 +284,12 @@ interface Joined {
  * Joins the list, the search and what is told of both. They live outside of what is drawn by Preact, and change before
  * the next key is pressed.
  */
-function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }, step: string | undefined, query: Query | undefined): Joined {
+function useView(
+  watch: Watch,
+  room: { readonly current: HTMLDivElement | null },
+  step: string | undefined,
+  query: Query | undefined,
+): Joined {
   const view = useRef<View | undefined>(undefined)
   const [figures, setFigures] = useState(NO_FIGURES)
   const state = useRef({ following: true, below: 0, source: watch.source(step) })
@@ -181,7 +297,8 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
   useLayoutEffect(() => {
     const element = room.current
     if (!element) return undefined
-    const tint = (name: string): number => Math.max(0, watch.run?.steps.findIndex((one) => one.name === name) ?? 0) % TINTS
+    const tint = (name: string): number =>
+      Math.max(0, watch.run?.steps.findIndex((one) => one.name === name) ?? 0) % TINTS
     const list = new LineList(element, watch.lines, tint, (following, below) => {
       state.current = { ...state.current, following, below }
     })
@@ -200,7 +317,7 @@ function useView(watch: Watch, room: { readonly current: HTMLDivElement | null }
         list.mark(search?.query, next)
         made.publish()
       },
-      publish() {
+      publish: () => {
         const next = figuresOf(watch, made, state.current)
         setFigures((before) => (same(before, next) ? before : next))
       },

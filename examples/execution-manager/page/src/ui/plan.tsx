@@ -1,9 +1,10 @@
 import type { JSX } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 
-import type { RetryingEvent, Step } from '../../../src/api.js'
+import type { Step } from '../../../src/api.js'
 import { BOX, drawingOf, type Box } from '../run/layout.js'
 import { spanOf } from '../run/path.js'
+import type { Retry } from '../run/watch.js'
 import { duration } from './format.js'
 import { Icon } from './icon.js'
 import { Glyph, labelOf } from './status.js'
@@ -11,7 +12,7 @@ import { Glyph, labelOf } from './status.js'
 interface PlanProps {
   readonly steps: readonly Step[]
   readonly critical: ReadonlySet<string>
-  readonly retrying: ReadonlyMap<string, RetryingEvent>
+  readonly retrying: ReadonlyMap<string, Retry>
   readonly selected: string | undefined
   readonly now: number
   readonly onSelect: (step: string | undefined) => void
@@ -45,13 +46,32 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
     <div class="plan">
       <div class="plan-room" ref={room}>
         <div class="plan-size" style={{ width: px(drawing.width * scale), height: px(drawing.height * scale) }}>
-          <div class="drawing" style={{ width: px(drawing.width), height: px(drawing.height), transform: `scale(${String(scale)})` }}>
+          <div
+            class="drawing"
+            style={{ width: px(drawing.width), height: px(drawing.height), transform: `scale(${String(scale)})` }}
+          >
             <svg width={drawing.width} height={drawing.height} aria-hidden="true">
               <defs>
-                <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
+                <marker
+                  id="tip"
+                  viewBox="0 0 8 8"
+                  refX="7"
+                  refY="4"
+                  markerWidth="7"
+                  markerHeight="7"
+                  orient="auto-start-reverse"
+                >
                   <path d="M0 .8L7 4 0 7.2z" />
                 </marker>
-                <marker id="tip-critical" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="5" markerHeight="5" orient="auto-start-reverse">
+                <marker
+                  id="tip-critical"
+                  viewBox="0 0 8 8"
+                  refX="7"
+                  refY="4"
+                  markerWidth="5"
+                  markerHeight="5"
+                  orient="auto-start-reverse"
+                >
                   <path d="M0 .8L7 4 0 7.2z" />
                 </marker>
               </defs>
@@ -75,21 +95,29 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
               return (
                 <button
                   key={step.name}
-                  ref={(element) => { if (element) buttons.current.set(step.name, element) }}
+                  ref={(element) => {
+                    if (element) buttons.current.set(step.name, element)
+                  }}
                   type="button"
                   class={`node is-${step.status} ${isCritical ? 'critical' : ''}`}
                   style={{ left: px(box.x), top: px(box.y), width: px(BOX.width), height: px(BOX.height) }}
                   tabIndex={step.name === entry ? 0 : -1}
                   aria-pressed={step.name === selected}
-                  onClick={() => { onSelect(step.name === selected ? undefined : step.name) }}
-                  onKeyDown={(event) => { onKeyDown(event, box) }}
+                  onClick={() => {
+                    onSelect(step.name === selected ? undefined : step.name)
+                  }}
+                  onKeyDown={(event) => {
+                    onKeyDown(event, box)
+                  }}
                 >
                   <Glyph status={step.status} />
                   <span class="name">{step.name}</span>
                   <span class="tries">{triesOf(step)}</span>
-                  <span class="state">{stateOf(step, retrying.get(step.name))}</span>
+                  <span class="state">{stateOf(step, retrying.get(step.name), now)}</span>
                   {/* What changes all the time is not said again and again. */}
-                  <span class="took" aria-hidden={step.durationMs === null}>{tookOf(step, now)}</span>
+                  <span class="took" aria-hidden={step.durationMs === null}>
+                    {tookOf(step, now)}
+                  </span>
                   {isCritical && <span class="unseen">on the critical path</span>}
                 </button>
               )
@@ -99,9 +127,18 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
       </div>
       <div class="legend">
         <span class="critical-key">Critical path</span>
-        {steps.some(({ when }) => when !== 'success') && <span class="conditional-key">Runs on failure, or always</span>}
+        {steps.some(({ when }) => when !== 'success') && (
+          <span class="conditional-key">Runs on failure, or always</span>
+        )}
         {(scale < 1 || !fit) && (
-          <button type="button" class="button small" aria-pressed={fit} onClick={() => { setFit(!fit) }}>
+          <button
+            type="button"
+            class="button small"
+            aria-pressed={fit}
+            onClick={() => {
+              setFit(!fit)
+            }}
+          >
             <Icon name="fit" />
             <span>Fit</span>
           </button>
@@ -111,8 +148,8 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
   )
 }
 
-function stateOf(step: Step, retrying: RetryingEvent | undefined): string {
-  return retrying ? `Retry in ${duration(retrying.delayMs)}` : labelOf(step.status)
+function stateOf(step: Step, retrying: Retry | undefined, now: number): string {
+  return retrying ? `Retry in ${duration(retrying.at - now)}` : labelOf(step.status)
 }
 
 function triesOf(step: Step): string {
@@ -157,7 +194,9 @@ function useScale(room: { readonly current: HTMLElement | null }, width: number,
     measure()
     const observer = new ResizeObserver(measure)
     observer.observe(element)
-    return () => { observer.disconnect() }
+    return () => {
+      observer.disconnect()
+    }
   }, [room, width, height, fit])
   return scale
 }

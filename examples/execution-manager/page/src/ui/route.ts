@@ -13,7 +13,9 @@ export function routeOf(hash: string): Route {
 
 export function hashOf({ run, step }: Partial<Route>): string {
   if (run === undefined) return '#/'
-  return step === undefined ? `#/runs/${encodeURIComponent(run)}` : `#/runs/${encodeURIComponent(run)}/${encodeURIComponent(step)}`
+  return step === undefined
+    ? `#/runs/${encodeURIComponent(run)}`
+    : `#/runs/${encodeURIComponent(run)}/${encodeURIComponent(step)}`
 }
 
 export function go(route: Partial<Route>, how: 'push' | 'replace' = 'push'): void {
@@ -29,9 +31,13 @@ export function go(route: Partial<Route>, how: 'push' | 'replace' = 'push'): voi
 export function useRoute(): Route {
   const [route, set] = useState(() => routeOf(location.hash))
   useEffect(() => {
-    const changed = (): void => { set(routeOf(location.hash)) }
+    const changed = (): void => {
+      set(routeOf(location.hash))
+    }
     addEventListener('hashchange', changed)
-    return () => { removeEventListener('hashchange', changed) }
+    return () => {
+      removeEventListener('hashchange', changed)
+    }
   }, [])
   return route
 }

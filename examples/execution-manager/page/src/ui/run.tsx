@@ -30,29 +30,57 @@ interface RunViewProps {
 /** A run as it goes on. */
 export function RunView({ id, step, onAgain, onStatus }: RunViewProps): JSX.Element {
   const watch = useMemo(() => new Watch(id), [id])
-  useEffect(() => () => { watch.close() }, [watch])
+  useEffect(
+    () => () => {
+      watch.close()
+    },
+    [watch],
+  )
   useSignal(watch.changed)
   useAnnounced(watch)
   const { run } = watch
-  useEffect(() => { onStatus(run?.status) }, [run?.status, onStatus])
+  useEffect(() => {
+    onStatus(run?.status)
+  }, [run?.status, onStatus])
   const over = run !== undefined && isOver(run.status)
   const now = useNow(run !== undefined && !over)
   const [tab, setTab] = useRemembered('tab', 'plan')
   const [cancelling, setCancelling] = useState(false)
   const [split, setSplit] = useRemembered('split', '44')
 
-  const select = (name: string | undefined): void => { go({ run: id, step: name }, 'replace') }
+  const select = (name: string | undefined): void => {
+    go({ run: id, step: name }, 'replace')
+  }
   const move = (by: number): void => {
     const names = run?.steps.map(({ name }) => name) ?? []
     const at = step === undefined ? (by > 0 ? -1 : names.length) : names.indexOf(step)
     select(names[Math.max(0, Math.min(names.length - 1, at + by))])
   }
-  const again = run && (() => { onAgain({ playbook: run.playbook, parameters: run.parameters }) })
-  useShortcut('g', () => { setTab('plan') })
-  useShortcut('t', () => { setTab('timeline') })
-  useShortcut(']', () => { move(1) })
-  useShortcut('[', () => { move(-1) })
-  useShortcut('c', run && !over ? () => { setCancelling(true) } : undefined)
+  const again =
+    run &&
+    (() => {
+      onAgain({ playbook: run.playbook, parameters: run.parameters })
+    })
+  useShortcut('g', () => {
+    setTab('plan')
+  })
+  useShortcut('t', () => {
+    setTab('timeline')
+  })
+  useShortcut(']', () => {
+    move(1)
+  })
+  useShortcut('[', () => {
+    move(-1)
+  })
+  useShortcut(
+    'c',
+    run && !over
+      ? () => {
+          setCancelling(true)
+        }
+      : undefined,
+  )
   useShortcut('a', again)
 
   if (watch.connection.state === 'refused' && !run) {
@@ -78,7 +106,9 @@ export function RunView({ id, step, onAgain, onStatus }: RunViewProps): JSX.Elem
   return (
     <div class="run" style={{ '--split': `${split}%` }}>
       <header class="run-head">
-        <a class="button square back" href={hashOf({})} aria-label="Back to the runs"><Icon name="left" /></a>
+        <a class="button square back" href={hashOf({})} aria-label="Back to the runs">
+          <Icon name="left" />
+        </a>
         <div class="run-title">
           <h1 tabIndex={-1}>{run.playbook}</h1>
           <Badge status={run.status} />
@@ -88,24 +118,48 @@ export function RunView({ id, step, onAgain, onStatus }: RunViewProps): JSX.Elem
         </div>
         <div class="run-actions">
           <ConnectionState watch={watch} />
-          <button type="button" class="button" aria-keyshortcuts="a" title="Run it again  (a)" onClick={again}><Icon name="again" /><span>Run again</span></button>
+          <button type="button" class="button" aria-keyshortcuts="a" title="Run it again  (a)" onClick={again}>
+            <Icon name="again" />
+            <span>Run again</span>
+          </button>
           {!over && (
-            <button type="button" class="button danger-quiet" aria-keyshortcuts="c" title="Cancel the run  (c)" onClick={() => { setCancelling(true) }}>
+            <button
+              type="button"
+              class="button danger-quiet"
+              aria-keyshortcuts="c"
+              title="Cancel the run  (c)"
+              onClick={() => {
+                setCancelling(true)
+              }}
+            >
               <Icon name="stop" />
               <span>Cancel</span>
             </button>
           )}
         </div>
       </header>
-      {run.error !== null && <p class="fault banner" role="alert">{run.error}</p>}
-      {watch.fault !== undefined && <p class="fault banner" role="alert">{watch.fault}</p>}
+      {run.error !== null && (
+        <p class="fault banner" role="alert">
+          {run.error}
+        </p>
+      )}
+      {watch.fault !== undefined && (
+        <p class="fault banner" role="alert">
+          {watch.fault}
+        </p>
+      )}
       <div class="upper">
         <div class="pane">
           <div class="tabs" role="tablist" aria-label="View of the steps">
             <Tab name="plan" label="Plan" selected={tab !== 'timeline'} onSelect={setTab} />
             <Tab name="timeline" label="Timeline" selected={tab === 'timeline'} onSelect={setTab} />
           </div>
-          <div class="tab-panel" role="tabpanel" id="panel" aria-labelledby={tab === 'timeline' ? 'tab-timeline' : 'tab-plan'}>
+          <div
+            class="tab-panel"
+            role="tabpanel"
+            id="panel"
+            aria-labelledby={tab === 'timeline' ? 'tab-timeline' : 'tab-plan'}
+          >
             {tab === 'timeline' ? <Timeline run={run} {...shared} /> : <Plan retrying={watch.retrying} {...shared} />}
           </div>
         </div>
@@ -115,9 +169,21 @@ export function RunView({ id, step, onAgain, onStatus }: RunViewProps): JSX.Elem
           <RunDetails run={run} critical={critical} now={now} onSelect={select} />
         )}
       </div>
-      <Splitter value={Number(split)} onChange={(value) => { setSplit(String(value)) }} />
+      <Splitter
+        value={Number(split)}
+        onChange={(value) => {
+          setSplit(String(value))
+        }}
+      />
       <Output watch={watch} step={shown?.name} onSelect={select} />
-      {cancelling && !over && <Cancel run={run} onClose={() => { setCancelling(false) }} />}
+      {cancelling && !over && (
+        <Cancel
+          run={run}
+          onClose={() => {
+            setCancelling(false)
+          }}
+        />
+      )}
     </div>
   )
 }
@@ -148,7 +214,9 @@ function Tab({ name, label, selected, onSelect }: TabProps): JSX.Element {
       aria-selected={selected}
       aria-controls="panel"
       tabIndex={selected ? 0 : -1}
-      onClick={() => { onSelect(name) }}
+      onClick={() => {
+        onSelect(name)
+      }}
       onKeyDown={({ key, currentTarget }) => {
         if (key !== 'ArrowLeft' && key !== 'ArrowRight') return
         const other = currentTarget.nextElementSibling ?? currentTarget.previousElementSibling
@@ -171,11 +239,18 @@ function useAnnounced(watch: Watch): void {
     if (!run) return
     document.title = `${labelOf(run.status)}: ${run.playbook}`
     const known = before.current
-    const ended = run.steps.filter(({ name, status }) => known.has(name) && known.get(name) !== status && isOver(status) && status !== 'skipped')
+    const ended = run.steps.filter(
+      ({ name, status }) => known.has(name) && known.get(name) !== status && isOver(status) && status !== 'skipped',
+    )
     const all = known.get('') !== undefined && known.get('') !== run.status && isOver(run.status)
     if (all) announce(`${run.playbook}: ${labelOf(run.status)}`)
     else if (ended.length > 0) announce(ended.map(({ name, status }) => `${name}: ${labelOf(status)}`).join(', '))
     before.current = new Map([['', run.status], ...run.steps.map(({ name, status }) => [name, status] as const)])
   }, [run])
-  useEffect(() => () => { document.title = 'Execution Manager' }, [])
+  useEffect(
+    () => () => {
+      document.title = 'Execution Manager'
+    },
+    [],
+  )
 }

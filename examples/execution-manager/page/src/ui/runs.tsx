@@ -42,8 +42,12 @@ export function Runs({ selected, status: selectedStatus, playbooks, onNew, onRea
     const next = runs[Math.max(0, Math.min(runs.length - 1, at === -1 ? 0 : at + by))]
     if (next) go({ run: next.id })
   }
-  useShortcut('j', () => { step(1) })
-  useShortcut('k', () => { step(-1) })
+  useShortcut('j', () => {
+    step(1)
+  })
+  useShortcut('k', () => {
+    step(-1)
+  })
 
   const filtered = text !== '' || status !== '' || playbook !== ''
   return (
@@ -65,46 +69,102 @@ export function Runs({ selected, status: selectedStatus, playbooks, onNew, onRea
             placeholder="Search runs"
             aria-label="Search runs"
             aria-keyshortcuts="r"
-            onInput={(event) => { setText(event.currentTarget.value) }}
-            onKeyDown={(event) => { if (event.key === 'Escape') event.currentTarget.blur() }}
+            onInput={(event) => {
+              setText(event.currentTarget.value)
+            }}
+            onKeyDown={(event) => {
+              if (event.key === 'Escape') event.currentTarget.blur()
+            }}
           />
         </label>
-        <select aria-label="Status" value={status} onChange={(event) => { setStatus(event.currentTarget.value) }}>
+        <select
+          aria-label="Status"
+          value={status}
+          onChange={(event) => {
+            setStatus(event.currentTarget.value)
+          }}
+        >
           <option value="">Any status</option>
-          {STATUSES.map((name) => <option key={name} value={name}>{labelOf(name)}</option>)}
+          {STATUSES.map((name) => (
+            <option key={name} value={name}>
+              {labelOf(name)}
+            </option>
+          ))}
         </select>
-        <select aria-label="Playbook" value={playbook} onChange={(event) => { setPlaybook(event.currentTarget.value) }}>
+        <select
+          aria-label="Playbook"
+          value={playbook}
+          onChange={(event) => {
+            setPlaybook(event.currentTarget.value)
+          }}
+        >
           <option value="">Any playbook</option>
-          {playbooks.map((name) => <option key={name} value={name}>{name}</option>)}
+          {playbooks.map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
         </select>
       </div>
       {runs === undefined && <p class="empty">Loading …</p>}
       {runs?.length === 0 && <p class="empty">{filtered ? 'No run is like that.' : 'Nothing has run yet.'}</p>}
       <ul class="run-list">
-        {runs?.map((run) => <Row key={run.id} run={run} selected={run.id === selected} now={now} />)}
+        {runs?.map((run) => (
+          <Row key={run.id} run={run} selected={run.id === selected} now={now} />
+        ))}
       </ul>
       {runs && runs.length >= limit && limit < MAX && (
-        <button type="button" class="button more" onClick={() => { setLimit(Math.min(MAX, limit * 2)) }}>Older runs</button>
+        <button
+          type="button"
+          class="button more"
+          onClick={() => {
+            setLimit(Math.min(MAX, limit * 2))
+          }}
+        >
+          Older runs
+        </button>
       )}
       {filtered && (
         <div class="filtered">
-          <IconButton icon="close" label="Clear the filter" text onClick={() => { setText(''); setStatus(''); setPlaybook('') }} />
+          <IconButton
+            icon="close"
+            label="Clear the filter"
+            text
+            onClick={() => {
+              setText('')
+              setStatus('')
+              setPlaybook('')
+            }}
+          />
         </div>
       )}
     </nav>
   )
 }
 
-function Row({ run, selected, now }: { readonly run: RunSummary; readonly selected: boolean; readonly now: number }): JSX.Element {
+function Row({
+  run,
+  selected,
+  now,
+}: {
+  readonly run: RunSummary
+  readonly selected: boolean
+  readonly now: number
+}): JSX.Element {
   const item = useRef<HTMLLIElement>(null)
-  useEffect(() => { if (selected) item.current?.scrollIntoView({ block: 'nearest' }) }, [selected])
+  useEffect(() => {
+    if (selected) item.current?.scrollIntoView({ block: 'nearest' })
+  }, [selected])
   return (
     <li ref={item}>
       <a href={hashOf({ run: run.id })} aria-current={selected ? 'page' : undefined}>
         <Glyph status={run.status} />
         <span class="name">{run.playbook}</span>
         <span class="took">{took(run, now)}</span>
-        <span class="detail">{labelOf(run.status)}<span class="id">{run.id.slice(0, 8)}</span></span>
+        <span class="detail">
+          {labelOf(run.status)}
+          <span class="id">{run.id.slice(0, 8)}</span>
+        </span>
         <span class="when">{clock(run.startedAt, now)}</span>
       </a>
     </li>
@@ -118,7 +178,11 @@ interface Filter {
   readonly limit: number
 }
 
-function useRuns({ text, status, playbook, limit }: Filter, news: string, onReached: RunsProps['onReached']): RunSummary[] | undefined {
+function useRuns(
+  { text, status, playbook, limit }: Filter,
+  news: string,
+  onReached: RunsProps['onReached'],
+): RunSummary[] | undefined {
   const [runs, set] = useState<RunSummary[]>()
   const reached = useCallback(onReached, [])
   // What has just happened is to be seen at once.
@@ -134,7 +198,9 @@ function useRuns({ text, status, playbook, limit }: Filter, news: string, onReac
         if (leave.signal.aborted) return
         reached(error instanceof Error ? error : new Error(String(error)))
       }
-      timer = setTimeout(() => { if (document.visibilityState === 'visible') void look() }, EVERY_MS)
+      timer = setTimeout(() => {
+        if (document.visibilityState === 'visible') void look()
+      }, EVERY_MS)
     }
     const seen = (): void => {
       clearTimeout(timer)

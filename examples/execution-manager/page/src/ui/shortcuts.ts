@@ -33,7 +33,9 @@ const SETTING = 'shortcuts'
 
 /** Single keys can be in the way of other input, such as speech, so they can be switched off. */
 export const shortcutsOn = (): boolean => recall(SETTING) !== 'off'
-export const switchShortcuts = (on: boolean): void => { remember(SETTING, on ? 'on' : 'off') }
+export const switchShortcuts = (on: boolean): void => {
+  remember(SETTING, on ? 'on' : 'off')
+}
 
 export function useShortcut(key: Shortcut, action: (() => void) | undefined): void {
   // Before the next key can be pressed.
@@ -49,7 +51,8 @@ export function useShortcut(key: Shortcut, action: (() => void) | undefined): vo
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.repeat) return
   const { target } = event
-  const typing = target instanceof HTMLElement && target.closest('input:not([type=checkbox]), textarea, select, dialog') !== null
+  const typing =
+    target instanceof HTMLElement && target.closest('input:not([type=checkbox]), textarea, select, dialog') !== null
   if (typing || document.querySelector('dialog[open]')) return
   if (event.key !== '?' && !shortcutsOn()) return
   const action = actions.get(event.key)

@@ -5,8 +5,16 @@ const MOST = 78
 const KEY_STEP = 4
 
 /** Divides the room between the steps and their output, by pointer or arrow keys. In per cent. */
-export function Splitter({ value, onChange }: { readonly value: number; readonly onChange: (value: number) => void }): JSX.Element {
-  const set = (next: number): void => { onChange(Math.round(Math.max(LEAST, Math.min(MOST, next)))) }
+export function Splitter({
+  value,
+  onChange,
+}: {
+  readonly value: number
+  readonly onChange: (value: number) => void
+}): JSX.Element {
+  const set = (next: number): void => {
+    onChange(Math.round(Math.max(LEAST, Math.min(MOST, next))))
+  }
   return (
     <div
       class="splitter"
@@ -22,7 +30,9 @@ export function Splitter({ value, onChange }: { readonly value: number; readonly
         event.preventDefault()
         set(value + (event.key === 'ArrowUp' ? -KEY_STEP : KEY_STEP))
       }}
-      onPointerDown={(event) => { event.currentTarget.setPointerCapture(event.pointerId) }}
+      onPointerDown={(event) => {
+        event.currentTarget.setPointerCapture(event.pointerId)
+      }}
       onPointerMove={(event) => {
         const { currentTarget } = event
         if (!currentTarget.hasPointerCapture(event.pointerId)) return

@@ -32,7 +32,12 @@ export function Start({ playbooks, draft, onClose }: StartProps): JSX.Element {
 
   const choose = (next: string): void => {
     setName(next)
-    setValues(initial(playbooks.find((one) => one.name === next), {}))
+    setValues(
+      initial(
+        playbooks.find((one) => one.name === next),
+        {},
+      ),
+    )
     setProblem(undefined)
   }
   const submit = async (): Promise<void> => {
@@ -52,11 +57,26 @@ export function Start({ playbooks, draft, onClose }: StartProps): JSX.Element {
   const culprit = playbook?.parameters.find((parameter) => isOf(problem?.field, parameter.name))
   return (
     <Dialog title="Start a run" onClose={onClose}>
-      <form class="start" onSubmit={(event) => { event.preventDefault(); void submit() }}>
+      <form
+        class="start"
+        onSubmit={(event) => {
+          event.preventDefault()
+          void submit()
+        }}
+      >
         <label class="labelled">
           <span class="label">Playbook</span>
-          <select value={name} onChange={(event) => { choose(event.currentTarget.value) }}>
-            {playbooks.map((one) => <option key={one.name} value={one.name}>{one.title ?? one.name}</option>)}
+          <select
+            value={name}
+            onChange={(event) => {
+              choose(event.currentTarget.value)
+            }}
+          >
+            {playbooks.map((one) => (
+              <option key={one.name} value={one.name}>
+                {one.title ?? one.name}
+              </option>
+            ))}
           </select>
         </label>
         {playbook && (
@@ -70,12 +90,20 @@ export function Start({ playbooks, draft, onClose }: StartProps): JSX.Element {
             parameter={parameter}
             value={values[parameter.name] ?? ''}
             problem={culprit === parameter ? problem?.message : undefined}
-            onChange={(next) => { setValues({ ...values, [parameter.name]: next }) }}
+            onChange={(next) => {
+              setValues({ ...values, [parameter.name]: next })
+            }}
           />
         ))}
-        {problem && !culprit && <p class="problem" role="alert">{problem.message}</p>}
+        {problem && !culprit && (
+          <p class="problem" role="alert">
+            {problem.message}
+          </p>
+        )}
         <div class="actions">
-          <button type="button" class="button" onClick={onClose}>Close</button>
+          <button type="button" class="button" onClick={onClose}>
+            Close
+          </button>
           <button type="submit" class="button primary" disabled={busy || !playbook}>
             <Icon name="play" />
             <span>{busy ? 'Starting …' : 'Start'}</span>
@@ -102,12 +130,18 @@ function Field({ parameter, value, problem, onChange }: FieldProps): JSX.Element
       <label class="label" for={id}>
         {parameter.name}
         <span class="type">
-          {parameter.type}{parameter.required ? ', required' : ''}{parameter.secret ? ', secret' : ''}
+          {parameter.type}
+          {parameter.required ? ', required' : ''}
+          {parameter.secret ? ', secret' : ''}
         </span>
       </label>
       <Input parameter={parameter} value={value} shared={shared} onChange={onChange} />
       <div id={about} class="about">
-        {problem !== undefined && <p class="problem" role="alert">{problem}</p>}
+        {problem !== undefined && (
+          <p class="problem" role="alert">
+            {problem}
+          </p>
+        )}
         {parameter.description}
       </div>
     </div>
@@ -115,30 +149,67 @@ function Field({ parameter, value, problem, onChange }: FieldProps): JSX.Element
 }
 
 interface InputProps extends Pick<FieldProps, 'onChange' | 'parameter' | 'value'> {
-  readonly shared: { readonly id: string; readonly required: boolean; readonly 'aria-describedby': string; readonly 'aria-invalid': boolean }
+  readonly shared: {
+    readonly id: string
+    readonly required: boolean
+    readonly 'aria-describedby': string
+    readonly 'aria-invalid': boolean
+  }
 }
 
 function Input({ parameter, value, shared, onChange }: InputProps): JSX.Element {
   const text = String(value)
   if (parameter.enum && parameter.type !== 'list') {
     return (
-      <select {...shared} value={text} onChange={(event) => { onChange(event.currentTarget.value) }}>
+      <select
+        {...shared}
+        value={text}
+        onChange={(event) => {
+          onChange(event.currentTarget.value)
+        }}
+      >
         {!parameter.required && <option value="" />}
-        {parameter.enum.map((one) => <option key={shown(one)} value={shown(one)}>{shown(one)}</option>)}
+        {parameter.enum.map((one) => (
+          <option key={shown(one)} value={shown(one)}>
+            {shown(one)}
+          </option>
+        ))}
       </select>
     )
   }
   if (parameter.type === 'boolean') {
-    return <input {...shared} required={false} type="checkbox" checked={value === true} onChange={(event) => { onChange(event.currentTarget.checked) }} />
+    return (
+      <input
+        {...shared}
+        required={false}
+        type="checkbox"
+        checked={value === true}
+        onChange={(event) => {
+          onChange(event.currentTarget.checked)
+        }}
+      />
+    )
   }
   if (parameter.type === 'list') {
     return (
-      <textarea {...shared} rows={3} placeholder="One a line" value={text} onInput={(event) => { onChange(event.currentTarget.value) }} />
+      <textarea
+        {...shared}
+        rows={3}
+        placeholder="One a line"
+        value={text}
+        onInput={(event) => {
+          onChange(event.currentTarget.value)
+        }}
+      />
     )
   }
-  const onInput = (event: TargetedInputEvent<HTMLInputElement>): void => { onChange(event.currentTarget.value) }
-  if (parameter.secret) return <input {...shared} type="password" autocomplete="new-password" value={text} onInput={onInput} />
-  if (parameter.type === 'string') return <input {...shared} type="text" autocomplete="off" value={text} onInput={onInput} />
+  const onInput = (event: TargetedInputEvent<HTMLInputElement>): void => {
+    onChange(event.currentTarget.value)
+  }
+  if (parameter.secret)
+    return <input {...shared} type="password" autocomplete="new-password" value={text} onInput={onInput} />
+  if (parameter.type === 'string')
+    return <input {...shared} type="text" autocomplete="off" value={text} onInput={onInput} />
   const step = parameter.type === 'number' ? 'any' : 1
   return <input {...shared} type="number" step={step} value={text} onInput={onInput} />
 }
@@ -146,7 +217,7 @@ function Input({ parameter, value, shared, onChange }: InputProps): JSX.Element 
 /** What the fields hold at first. A secret of an earlier run is not known, and is asked for again. */
 function initial(playbook: PlaybookInfo | undefined, earlier: Readonly<Record<string, unknown>>): Values {
   return Object.fromEntries(
-    (playbook?.parameters ?? []).map((parameter) => {
+    (playbook?.parameters ?? []).map((parameter): [string, boolean | string] => {
       const known = parameter.secret ? undefined : (earlier[parameter.name] ?? parameter.default)
       if (parameter.type === 'boolean') return [parameter.name, known === true]
       if (Array.isArray(known)) return [parameter.name, known.map(shown).join('\n')]
@@ -167,7 +238,11 @@ function parametersOf(playbook: PlaybookInfo, values: Values): Record<string, un
 }
 
 function typed(type: ParameterInfo['type'], text: string): unknown {
-  if (type === 'list') return text.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  if (type === 'list')
+    return text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
   if (type === 'number' || type === 'integer') return Number(text)
   return text
 }

@@ -1,7 +1,8 @@
 import type { ComponentChildren, JSX } from 'preact'
 
-import type { RetryingEvent, Run, Step } from '../../../src/api.js'
+import type { Run, Step } from '../../../src/api.js'
 import { spanOf } from '../run/path.js'
+import type { Retry } from '../run/watch.js'
 import { count, duration, moment, took, value } from './format.js'
 import { IconButton } from './icon.js'
 import { Badge, labelOf } from './status.js'
@@ -12,20 +13,33 @@ interface Shown {
 }
 
 /** All that is known of a step. */
-export function StepDetails(props: Shown & { readonly step: Step; readonly retrying: RetryingEvent | undefined }): JSX.Element {
+export function StepDetails(props: Shown & { readonly step: Step; readonly retrying: Retry | undefined }): JSX.Element {
   const { step, retrying, now, onSelect } = props
   const span = spanOf(step, now)
   return (
     <aside class="details" aria-label={`Step ${step.name}`}>
       <div class="details-head">
         <h2>{step.name}</h2>
-        <IconButton icon="close" label="Back to the run" onClick={() => { onSelect(undefined) }} />
+        <IconButton
+          icon="close"
+          label="Back to the run"
+          onClick={() => {
+            onSelect(undefined)
+          }}
+        />
       </div>
       <Badge status={step.status} />
       {step.error !== null && (
-        <p class="fault"><span>{step.error}</span>{step.errorCode !== null && <code>{step.errorCode}</code>}</p>
+        <p class="fault">
+          <span>{step.error}</span>
+          {step.errorCode !== null && <code>{step.errorCode}</code>}
+        </p>
       )}
-      {retrying && <p class="note">Attempt {retrying.attempt} follows in {duration(retrying.delayMs)}: {retrying.error}</p>}
+      {retrying && (
+        <p class="note">
+          Attempt {retrying.attempt} follows in {duration(retrying.at - now)}: {retrying.error}
+        </p>
+      )}
       {step.command !== null && <pre class="command">{step.command}</pre>}
       <dl>
         {step.startedAt !== null && <Fact name="Started">{moment(step.startedAt)}</Fact>}
@@ -33,7 +47,9 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
         {step.queuedMs !== null && step.queuedMs >= 1 && <Fact name="Waited">{duration(step.queuedMs)}</Fact>}
         {step.exitCode !== null && <Fact name="Exit code">{step.exitCode}</Fact>}
         {step.signal !== null && <Fact name="Signal">{step.signal}</Fact>}
-        <Fact name="Output">{count(step.lines)} lines{step.truncated ? ', not all in the result' : ''}</Fact>
+        <Fact name="Output">
+          {count(step.lines)} lines{step.truncated ? ', not all in the result' : ''}
+        </Fact>
         {step.dependsOn.length > 0 && <Fact name="After">{step.dependsOn.join(', ')}</Fact>}
         {step.when !== 'success' && <Fact name="Runs">{step.when === 'failure' ? 'after a failure' : 'always'}</Fact>}
       </dl>
@@ -43,7 +59,10 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
           <ol class="attempts">
             {step.attempts.map((attempt, index) => (
               <li key={index}>
-                <span>{attempt.error ?? (attempt.exitCode === null ? (attempt.signal ?? '') : `exit code ${String(attempt.exitCode)}`)}</span>
+                <span>
+                  {attempt.error ??
+                    (attempt.exitCode === null ? (attempt.signal ?? '') : `exit code ${String(attempt.exitCode)}`)}
+                </span>
                 <span class="took">{duration(attempt.durationMs)}</span>
               </li>
             ))}
@@ -61,7 +80,12 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
 }
 
 /** All that is known of a run, where no step is chosen. */
-export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly run: Run; readonly critical: ReadonlySet<string> }): JSX.Element {
+export function RunDetails({
+  run,
+  critical,
+  now,
+  onSelect,
+}: Shown & { readonly run: Run; readonly critical: ReadonlySet<string> }): JSX.Element {
   const states = new Map<Step['status'], number>()
   for (const { status } of run.steps) states.set(status, (states.get(status) ?? 0) + 1)
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'timeout')
@@ -75,7 +99,9 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
         <Fact name="Steps">
           {[...states].map(([status, many]) => `${String(many)} ${labelOf(status).toLowerCase()}`).join(', ')}
         </Fact>
-        <Fact name="Id"><code>{run.id}</code></Fact>
+        <Fact name="Id">
+          <code>{run.id}</code>
+        </Fact>
       </dl>
       {failed.length > 0 && (
         <>
@@ -83,7 +109,16 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
           <ul class="links">
             {failed.map((step) => (
               <li key={step.name}>
-                <button type="button" class="link" onClick={() => { onSelect(step.name) }}>{step.name}</button> {step.error}
+                <button
+                  type="button"
+                  class="link"
+                  onClick={() => {
+                    onSelect(step.name)
+                  }}
+                >
+                  {step.name}
+                </button>{' '}
+                {step.error}
               </li>
             ))}
           </ul>
@@ -93,15 +128,25 @@ export function RunDetails({ run, critical, now, onSelect }: Shown & { readonly 
         <>
           <h3>Critical path</h3>
           <ol class="attempts">
-            {run.steps.filter(({ name }) => critical.has(name)).map((step) => {
-              const span = spanOf(step, now)
-              return (
-                <li key={step.name}>
-                  <button type="button" class="link" onClick={() => { onSelect(step.name) }}>{step.name}</button>
-                  <span class="took">{span && duration(span.to - span.from)}</span>
-                </li>
-              )
-            })}
+            {run.steps
+              .filter(({ name }) => critical.has(name))
+              .map((step) => {
+                const span = spanOf(step, now)
+                return (
+                  <li key={step.name}>
+                    <button
+                      type="button"
+                      class="link"
+                      onClick={() => {
+                        onSelect(step.name)
+                      }}
+                    >
+                      {step.name}
+                    </button>
+                    <span class="took">{span && duration(span.to - span.from)}</span>
+                  </li>
+                )
+              })}
           </ol>
         </>
       )}
@@ -127,7 +172,11 @@ function Fact({ name, children }: { readonly name: string; readonly children: Co
 function Values({ of }: { readonly of: Readonly<Record<string, unknown>> }): JSX.Element {
   return (
     <dl class="values">
-      {Object.entries(of).map(([name, one]) => <Fact key={name} name={name}><code>{value(one)}</code></Fact>)}
+      {Object.entries(of).map(([name, one]) => (
+        <Fact key={name} name={name}>
+          <code>{value(one)}</code>
+        </Fact>
+      ))}
     </dl>
   )
 }

@@ -29,7 +29,11 @@ export function Timeline({ run, steps, critical, selected, now, onSelect }: Time
   return (
     <div class="timeline">
       <div class="axis" aria-hidden="true">
-        {ticks.map((tick) => <span key={tick} style={{ left: at(start + tick) }}>{tick === 0 ? '0' : duration(tick).replace('.0 s', ' s')}</span>)}
+        {ticks.map((tick) => (
+          <span key={tick} style={{ left: at(start + tick) }}>
+            {tick === 0 ? '0' : duration(tick).replace('.0 s', ' s')}
+          </span>
+        ))}
       </div>
       <ul>
         {steps.map((step) => {
@@ -41,17 +45,37 @@ export function Timeline({ run, steps, critical, selected, now, onSelect }: Time
                 type="button"
                 class={`lane ${critical.has(step.name) ? 'critical' : ''}`}
                 aria-pressed={step.name === selected}
-                onClick={() => { onSelect(step.name === selected ? undefined : step.name) }}
+                onClick={() => {
+                  onSelect(step.name === selected ? undefined : step.name)
+                }}
               >
-                <span class="lane-name"><Glyph status={step.status} /><span>{step.name}</span><span class="unseen">{spokenOf(step, start)}</span></span>
-                <span class="lane-room">
-                  {ticks.map((tick) => <i key={tick} class="grid" style={{ left: at(start + tick) }} />)}
-                  {span && queued > 0 && <i class="bar queued" style={{ left: at(span.from - queued), width: wide(span.from - queued, span.from) }} />}
-                  {span && partsOf(step, span.from, span.to).map((part) => (
-                    <i key={part.from} class={`bar is-${part.status}`} style={{ left: at(part.from), width: wide(part.from, part.to) }} />
-                  ))}
+                <span class="lane-name">
+                  <Glyph status={step.status} />
+                  <span>{step.name}</span>
+                  <span class="unseen">{spokenOf(step, start)}</span>
                 </span>
-                <span class="lane-took" aria-hidden={step.status === 'running'}>{span ? duration(span.to - span.from) : labelOf(step.status)}</span>
+                <span class="lane-room">
+                  {ticks.map((tick) => (
+                    <i key={tick} class="grid" style={{ left: at(start + tick) }} />
+                  ))}
+                  {span && queued > 0 && (
+                    <i
+                      class="bar queued"
+                      style={{ left: at(span.from - queued), width: wide(span.from - queued, span.from) }}
+                    />
+                  )}
+                  {span &&
+                    partsOf(step, span.from, span.to).map((part) => (
+                      <i
+                        key={part.from}
+                        class={`bar is-${part.status}`}
+                        style={{ left: at(part.from), width: wide(part.from, part.to) }}
+                      />
+                    ))}
+                </span>
+                <span class="lane-took" aria-hidden={step.status === 'running'}>
+                  {span ? duration(span.to - span.from) : labelOf(step.status)}
+                </span>
               </button>
             </li>
           )

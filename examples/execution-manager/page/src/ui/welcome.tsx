@@ -15,7 +15,11 @@ export function Welcome({ playbooks, problems, onStart }: WelcomeProps): JSX.Ele
   return (
     <div class="welcome">
       <h1>Playbooks</h1>
-      {problems.map((problem) => <p key={problem} class="fault banner" role="alert">{problem}</p>)}
+      {problems.map((problem) => (
+        <p key={problem} class="fault banner" role="alert">
+          {problem}
+        </p>
+      ))}
       {playbooks === undefined && <p class="empty">Loading …</p>}
       {playbooks?.length === 0 && <p class="empty">The folder of playbooks is empty.</p>}
       <ul class="cards">
@@ -24,11 +28,24 @@ export function Welcome({ playbooks, problems, onStart }: WelcomeProps): JSX.Ele
             <h2>{playbook.title ?? playbook.name}</h2>
             <p class="description">{playbook.description}</p>
             <ol class="card-steps">
-              {playbook.steps.map(({ name, when }) => <li key={name} class={when === 'success' ? '' : 'conditional'}>{name}</li>)}
+              {playbook.steps.map(({ name, when }) => (
+                <li key={name} class={when === 'success' ? '' : 'conditional'}>
+                  {name}
+                </li>
+              ))}
             </ol>
             <p class="card-foot">
-              <span>{counted(playbook.steps.length, 'step')}, {counted(playbook.parameters.length, 'parameter')}</span>
-              <button type="button" class="button" aria-label={`Start ${playbook.title ?? playbook.name}`} onClick={() => { onStart(playbook.name) }}>
+              <span>
+                {counted(playbook.steps.length, 'step')}, {counted(playbook.parameters.length, 'parameter')}
+              </span>
+              <button
+                type="button"
+                class="button"
+                aria-label={`Start ${playbook.title ?? playbook.name}`}
+                onClick={() => {
+                  onStart(playbook.name)
+                }}
+              >
                 <Icon name="play" />
                 <span>Start</span>
               </button>
