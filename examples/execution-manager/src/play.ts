@@ -4,6 +4,7 @@
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
 import { exitCodes } from './terminal/exit-codes.js'
+import type { DemoOptions } from './terminal/demo.js'
 import type { ListOptions, LogsOptions } from './terminal/history.js'
 import { port, positive, withConcurrency, withData } from './terminal/options.js'
 import type { RunOptions } from './terminal/run.js'
@@ -71,6 +72,19 @@ withConcurrency(withData(program.command('serve')))
   .action(async (options: ServeOptions) => {
     const { serve } = await import('./terminal/serve.js')
     exitCode = await serve(options)
+  })
+
+program
+  .command('demo')
+  .description('a Redis, two workers and the service on this machine, with a run to watch')
+  .option('--playbooks <directory>', 'the playbooks', ownPlaybooks)
+  .addOption(new Option('--port <number>', 'where to listen; 0 is a free one').argParser(port).default(0))
+  .addOption(new Option('--workers <number>', 'how many').argParser(positive).default(2))
+  .option('--redis-server <program>', 'Redis or Valkey; default: the one that is installed')
+  .option('--run <playbook>', 'what is run', 'hello')
+  .action(async (options: DemoOptions) => {
+    const { demo } = await import('./terminal/demo.js')
+    exitCode = await demo(options)
   })
 
 try {

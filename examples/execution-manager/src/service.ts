@@ -18,6 +18,8 @@ export interface ServiceOptions {
   readonly port?: number | undefined
   /** Needed for any other host than this machine. */
   readonly token?: string | undefined
+  /** The Redis of a queue, whose workers run the steps. */
+  readonly queue?: string | undefined
   readonly concurrency?: number | undefined
 }
 
@@ -31,10 +33,10 @@ export interface Service {
 }
 
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { playbooks, data, host = '127.0.0.1', port = 0, token, concurrency } = options
+  const { playbooks, data, host = '127.0.0.1', port = 0, token, queue, concurrency } = options
   expectToken(host, token)
   const metrics = new Metrics()
-  const runs = new Runs(makeExecutor({ data, concurrency }), data, metrics)
+  const runs = new Runs(await makeExecutor({ data, queue, concurrency }), data, metrics)
   const recovered = await runs.recover()
   const server = await buildServer({ runs, metrics, playbooks, token })
   await server.listen({ host, port })

@@ -23,7 +23,7 @@ const row = ({ id, playbook, status, startedAt, durationMs, error }: RunSummary)
 const titles = ['run', 'playbook', 'status', 'started (UTC)', 'duration', '']
 
 async function withRuns<T>(options: CommonOptions, use: (runs: Runs) => T | Promise<T>): Promise<T> {
-  const runs = new Runs(makeExecutor(options), options.data)
+  const runs = new Runs(await makeExecutor(options), options.data)
   try {
     await runs.recover()
     return await use(runs)

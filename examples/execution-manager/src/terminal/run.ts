@@ -25,7 +25,7 @@ export async function run(file: string, options: RunOptions): Promise<number> {
   const loaded = await loadPlaybook(file)
   const texts = new Map([...pairs(options.param, '--param'), ...fromEnvironment(options.paramEnv)])
   const given = readTexts(loaded.playbook, texts)
-  const runs = new Runs(makeExecutor(options), options.data)
+  const runs = new Runs(await makeExecutor(options), options.data)
   let started: string | undefined
   const stop = (): void => {
     if (started !== undefined) void runs.stop(started, 'interrupted by a signal')
