@@ -31,8 +31,12 @@ afterEach(async () => {
 })
 
 /** The page with a run that goes on, at a time that stands still. */
-async function show(options: BrowserContextOptions = {}, hash = `#/runs/${SCENE_RUN}`): Promise<Page> {
-  stage = await startStage(scene())
+async function show(
+  options: BrowserContextOptions = {},
+  hash = `#/runs/${SCENE_RUN}`,
+  script = scene(),
+): Promise<Page> {
+  stage = await startStage(script)
   opened = await open(browser, `${stage.url}/${hash}`, { reducedMotion: 'reduce', ...options }, NOW)
   const { page } = opened
   await page.evaluate(() => document.fonts.ready)
@@ -189,6 +193,41 @@ describe('the page', () => {
       [last, log].map((one) => one.evaluate((element) => element.getBoundingClientRect().bottom)),
     )
     expect(Math.abs((bottoms[0] ?? 0) - (bottoms[1] ?? 0))).toBeLessThan(20)
+  })
+
+  it('goes anywhere in a log of two million lines', async () => {
+    const length = 2_000_000
+    const slice = (from: number, to: number): string[] =>
+      Array.from({ length: Math.max(0, Math.min(to, length) - from) }, (_, i) => `entry ${String(from + i + 1)}`)
+    const script = { ...scene(), logs: { 'deploy-us': { length, slice } } }
+    const page = await show({}, `#/runs/${SCENE_RUN}/deploy-us`, script)
+    await page.locator('.row').first().waitFor()
+    stage.tell({ event: 'gap', data: { step: 'deploy-us', from: 5, to: length - 3 } })
+    for (const event of linesOf('deploy-us', slice(length - 3, length), length - 3)) stage.tell(event)
+    const last = page.locator('.row').last()
+    await expect.poll(() => last.textContent()).toBe('entry 2000000')
+
+    // The bar leads to the middle; from there a wheel moves by lines, however little room the bar has for one.
+    const log = page.locator('.log')
+    await log.evaluate((one) => {
+      one.scrollTop = (one.scrollHeight - one.clientHeight) / 2
+    })
+    const first = async (): Promise<number> => (await rows(page))[0]?.[0] ?? Number.NaN
+    await expect.poll(async () => Math.abs((await first()) - length / 2)).toBeLessThan(100)
+    const middle = await first()
+    expect((await rows(page))[0]?.[1]).toBe(`entry ${String(middle)}`)
+    await log.hover()
+    await page.mouse.wheel(0, 190)
+    await expect.poll(first).toBe(middle + 10)
+    await page.mouse.wheel(0, -380)
+    await expect.poll(first).toBe(middle - 10)
+
+    await log.focus()
+    await page.keyboard.press('Home')
+    await expect.poll(first).toBe(1)
+    await page.keyboard.press('End')
+    await expect.poll(() => last.textContent()).toBe('entry 2000000')
+    for (const [number, text] of await rows(page)) expect(text).toBe(`entry ${String(number)}`)
   })
 
   it('copies and downloads what was printed', async () => {

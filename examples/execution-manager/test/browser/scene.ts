@@ -129,7 +129,7 @@ const earlier = (
   minutesAgo: number,
   seconds: number,
 ): RunSummary => ({
-  id: `${String(number).repeat(4)}a${String(number * 7)}-0b1c-4d2e-8f3a-9b${String(number).repeat(10)}`,
+  id: `${String(number * 11_111_111)}-0b1c-4d2e-8f3a-9b0c1d2e3f40`,
   playbook,
   status,
   startedAt: new Date(NOW - minutesAgo * 60_000).toISOString(),

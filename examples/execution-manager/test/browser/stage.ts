@@ -16,13 +16,19 @@ const TYPES: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
 }
 
+/** The lines of a step. Those of a very long log are made when they are asked for. */
+export interface Log {
+  readonly length: number
+  slice(from: number, to: number): readonly string[]
+}
+
 export interface Script {
   readonly playbooks: readonly PlaybookInfo[]
   /** Newest first. */
   readonly runs: readonly RunSummary[]
   readonly run: Run
   /** What was printed, by step. A line that begins with `!` was printed to stderr. */
-  readonly logs: Readonly<Record<string, readonly string[]>>
+  readonly logs: Readonly<Record<string, Log>>
   /** What is told to who connects anew. */
   readonly events: readonly RunEvent[]
 }

@@ -44,6 +44,7 @@ export function Cancel({ run, onClose }: { readonly run: Run; readonly onClose: 
           </span>
           <input
             type="text"
+            data-first
             value={reason}
             autocomplete="off"
             onInput={(event) => {

@@ -10,12 +10,17 @@ interface DialogProps {
   readonly narrow?: boolean
 }
 
-/** A dialog of the browser: it keeps the focus, and Escape closes it. The focus goes back to where it was. */
+/**
+ * A dialog of the browser: it keeps the focus, and Escape closes it. The focus goes to what is marked as `data-first`, and
+ * in the end back to where it was.
+ */
 export function Dialog({ title, onClose, children, narrow }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null)
   useEffect(() => {
     const before = document.activeElement
     element.current?.showModal()
+    const first = element.current?.querySelector('[data-first=true]')
+    if (first instanceof HTMLElement) first.focus()
     return () => {
       if (before instanceof HTMLElement) before.focus()
     }

@@ -16,20 +16,9 @@ export function Help({ onClose }: { readonly onClose: () => void }): JSX.Element
   const [on, setOn] = useState(shortcutsOn())
   return (
     <Dialog title="Keyboard" onClose={onClose}>
-      <table class="keys">
-        <tbody>
-          {[...Object.entries(SHORTCUTS), ...ELSEWHERE].map(([keys, does]) => (
-            <tr key={keys}>
-              <th scope="row">
-                {keys.split(', ').map((key) => (
-                  <kbd key={key}>{key}</kbd>
-                ))}
-              </th>
-              <td>{does}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Keys of={Object.entries(SHORTCUTS)} />
+      <h3>Where the focus is</h3>
+      <Keys of={ELSEWHERE} wide />
       <label class="check">
         <input
           type="checkbox"
@@ -42,5 +31,27 @@ export function Help({ onClose }: { readonly onClose: () => void }): JSX.Element
         Single keys do something (<kbd>?</kbd> always does)
       </label>
     </Dialog>
+  )
+}
+
+interface KeysProps {
+  readonly of: readonly (readonly [string, string])[]
+  readonly wide?: boolean
+}
+
+function Keys({ of, wide }: KeysProps): JSX.Element {
+  return (
+    <dl class={wide === true ? 'keys wide' : 'keys'}>
+      {of.map(([keys, does]) => (
+        <div key={keys}>
+          <dt>
+            {keys.split(', ').map((key) => (
+              <kbd key={key}>{key}</kbd>
+            ))}
+          </dt>
+          <dd>{does}</dd>
+        </div>
+      ))}
+    </dl>
   )
 }

@@ -2,7 +2,7 @@ import type { JSX } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import type { Step } from '../../../src/api.js'
-import { BOX, drawingOf, type Box } from '../run/layout.js'
+import { BOX, drawingOf, type Arrow, type Box } from '../run/layout.js'
 import { spanOf } from '../run/path.js'
 import type { Retry } from '../run/watch.js'
 import { duration } from './format.js'
@@ -18,7 +18,7 @@ interface PlanProps {
   readonly onSelect: (step: string | undefined) => void
 }
 
-const SMALLEST = 0.75
+const SMALLEST = 0.7
 
 const px = (value: number): string => `${String(value)}px`
 
@@ -75,7 +75,7 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
                   <path d="M0 .8L7 4 0 7.2z" />
                 </marker>
               </defs>
-              {drawing.arrows.map(({ from, to, path }) => {
+              {criticalLast(drawing.arrows, critical).map(({ from, to, path }) => {
                 const isCritical = critical.has(from) && critical.has(to)
                 const when = byName.get(to)?.when
                 return (
@@ -111,12 +111,16 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
                   }}
                 >
                   <Glyph status={step.status} />
-                  <span class="name">{step.name}</span>
-                  <span class="tries">{triesOf(step)}</span>
-                  <span class="state">{stateOf(step, retrying.get(step.name), now)}</span>
-                  {/* What changes all the time is not said again and again. */}
-                  <span class="took" aria-hidden={step.durationMs === null}>
-                    {tookOf(step, now)}
+                  <span class="node-row">
+                    <span class="name">{step.name}</span>
+                    <Tries step={step} />
+                  </span>
+                  <span class="node-row">
+                    <span class="state">{stateOf(step, retrying.get(step.name), now)}</span>
+                    {/* What changes all the time is not said again and again. */}
+                    <span class="aside" aria-hidden={step.durationMs === null}>
+                      {tookOf(step, now)}
+                    </span>
                   </span>
                   {isCritical && <span class="unseen">on the critical path</span>}
                 </button>
@@ -152,15 +156,28 @@ function stateOf(step: Step, retrying: Retry | undefined, now: number): string {
   return retrying ? `Retry in ${duration(retrying.at - now)}` : labelOf(step.status)
 }
 
-function triesOf(step: Step): string {
+function Tries({ step }: { readonly step: Step }): JSX.Element | null {
   const tries = step.status === 'running' ? step.attempts.length + 1 : step.attempts.length
-  return tries > 1 ? `${String(tries)} tries` : ''
+  if (tries < 2) return null
+  return (
+    <span class="aside" title={`${String(tries)} tries`}>
+      <span aria-hidden="true">×{tries}</span>
+      <span class="unseen">{tries} tries</span>
+    </span>
+  )
 }
 
 function tookOf(step: Step, now: number): string {
   const span = spanOf(step, now)
   return span ? duration(span.to - span.from) : ''
 }
+
+/** So that no other arrow is drawn over one of the critical path. */
+const criticalLast = (arrows: readonly Arrow[], critical: ReadonlySet<string>): readonly Arrow[] =>
+  arrows.toSorted((a, b) => rank(a, critical) - rank(b, critical))
+
+const rank = ({ from, to }: Arrow, critical: ReadonlySet<string>): number =>
+  critical.has(from) && critical.has(to) ? 1 : 0
 
 /** The box that is next in the direction of an arrow key: near along it, and not far aside. */
 function neighbour(boxes: readonly Box[], from: Box, key: string): Box | undefined {

@@ -22,7 +22,7 @@ export const SHORTCUTS = {
   d: 'Download the output',
   c: 'Cancel the run',
   a: 'Run it again',
-  m: 'Dark, light, or as the system has it',
+  m: 'Switch the colours',
   '?': 'These shortcuts',
 } as const
 

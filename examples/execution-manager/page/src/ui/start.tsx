@@ -5,7 +5,7 @@ import type { ParameterInfo, PlaybookInfo } from '../../../src/api.js'
 import { start, ServiceError } from '../run/service.js'
 import { announce } from './announce.js'
 import { Dialog } from './dialog.js'
-import { counted, value as shown } from './format.js'
+import { value as shown } from './format.js'
 import { Icon } from './icon.js'
 import { go } from './route.js'
 
@@ -67,6 +67,7 @@ export function Start({ playbooks, draft, onClose }: StartProps): JSX.Element {
         <label class="labelled">
           <span class="label">Playbook</span>
           <select
+            data-first={draft.playbook === undefined}
             value={name}
             onChange={(event) => {
               choose(event.currentTarget.value)
@@ -79,13 +80,10 @@ export function Start({ playbooks, draft, onClose }: StartProps): JSX.Element {
             ))}
           </select>
         </label>
-        {playbook && (
-          <p class="description">
-            {playbook.description} <span class="muted">{counted(playbook.steps.length, 'step')}.</span>
-          </p>
-        )}
+        {playbook && <p class="description">{playbook.description}</p>}
         {playbook?.parameters.map((parameter) => (
           <Field
+            first={parameter === playbook.parameters[0] && draft.playbook !== undefined}
             key={`${name} ${parameter.name}`}
             parameter={parameter}
             value={values[parameter.name] ?? ''}
@@ -115,16 +113,24 @@ export function Start({ playbooks, draft, onClose }: StartProps): JSX.Element {
 }
 
 interface FieldProps {
+  /** Whether the focus is to be here at first. */
+  readonly first: boolean
   readonly parameter: ParameterInfo
   readonly value: boolean | string
   readonly problem: string | undefined
   readonly onChange: (value: boolean | string) => void
 }
 
-function Field({ parameter, value, problem, onChange }: FieldProps): JSX.Element {
+function Field({ first, parameter, value, problem, onChange }: FieldProps): JSX.Element {
   const id = `parameter-${parameter.name}`
   const about = `${id}-about`
-  const shared = { id, required: parameter.required, 'aria-describedby': about, 'aria-invalid': problem !== undefined }
+  const shared = {
+    id,
+    'data-first': first,
+    required: parameter.required,
+    'aria-describedby': about,
+    'aria-invalid': problem !== undefined,
+  }
   return (
     <div class={problem === undefined ? 'labelled' : 'labelled invalid'}>
       <label class="label" for={id}>
@@ -151,6 +157,7 @@ function Field({ parameter, value, problem, onChange }: FieldProps): JSX.Element
 interface InputProps extends Pick<FieldProps, 'onChange' | 'parameter' | 'value'> {
   readonly shared: {
     readonly id: string
+    readonly 'data-first': boolean
     readonly required: boolean
     readonly 'aria-describedby': string
     readonly 'aria-invalid': boolean
