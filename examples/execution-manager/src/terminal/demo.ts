@@ -64,7 +64,7 @@ export async function demo(options: DemoOptions): Promise<number> {
     const socket = join(directory, 'redis.sock')
     const server = options.redisServer ?? redisServer()
     const settings = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--dir', directory]
-    await start(engine, { type: 'exec', program: server, args: settings }, /Ready to accept connections/)
+    await start(engine, { type: 'exec', program: server, args: settings }, /ready to accept connections/i)
     const queue = `unix://${socket}`
     const args = [workerProgram(), '--redis', queue]
     const worker: Command = { type: 'exec', program: process.execPath, args }
