@@ -1,7 +1,7 @@
 import { ExecutionError } from '@escher-dbai/execution-engine'
 import { notFound } from '../errors'
-import type { Fields, Results, Store } from '../redis/store'
-import { endedResult, storedPlanOf } from '../request/results'
+import type { Cancellation, Fields, Results, Store } from '../redis/store'
+import { endedResult, storedPlanOf, unstarted } from '../request/results'
 import type { StoredResult, Unrun } from '../request/results'
 import { aboutOf } from './reading'
 import type { Submitter } from './submitter'
@@ -31,11 +31,11 @@ export class Canceller {
   }
 
   /** Answers whether its end is still to come. */
-  async cancel(id: string, reason: string | undefined): Promise<boolean> {
+  async cancel(id: string, asked: Cancellation): Promise<boolean> {
     const fields = await this.#store.about(id)
     if (fields === undefined) throw notFound(id)
-    const results = await this.#results(id, fields, reason)
-    const state = await this.#store.cancel(id, JSON.stringify({ reason }), results)
+    const results = await this.#results(id, fields, asked)
+    const state = await this.#store.cancel(id, asked, results)
     if (state === 'unknown') throw notFound(id)
     if (state === 'finished') {
       throw new ExecutionError('ALREADY_FINISHED', `the execution or plan ${id} has already finished`, {
@@ -48,15 +48,17 @@ export class Canceller {
     return state === 'asked'
   }
 
-  async #results(id: string, fields: Fields, reason: string | undefined): Promise<Results> {
-    const ending = { status: 'cancelled', error: 'cancelled', reason } as const
+  async #results(id: string, fields: Fields, asked: Cancellation): Promise<Results> {
+    const ending = unstarted(asked)
+    const { status } = ending
     if (fields['kind'] !== 'plan') {
-      return { own: JSON.stringify(endedResult(unrunOf(id, fields), ending)), steps: [] }
+      return { status, own: JSON.stringify(endedResult(unrunOf(id, fields), ending)), steps: [] }
     }
     const steps = await this.#steps(fields, (about) => endedResult(about, ending))
     const about = { id, description: fields['description'] ?? '', submittedAt: Number(fields['submittedAt'] ?? 0) }
     return {
-      own: JSON.stringify(storedPlanOf(about, 'cancelled', steps)),
+      status,
+      own: JSON.stringify(storedPlanOf(about, status, steps)),
       steps: steps.map((stored) => [stored.result.id, JSON.stringify(stored)] as const),
     }
   }

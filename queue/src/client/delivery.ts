@@ -13,6 +13,8 @@ export interface About {
 
 export type AnyEvent = ExecutionEvent | PlanEvent
 
+type Pending = Promise<void> | undefined
+
 /** The events of what was read. */
 export function* eventsOf(about: About, item: Item): Generator<AnyEvent, void, undefined> {
   if (item.kind === 'event') {
@@ -43,25 +45,29 @@ export class Delivery {
     this.#callbacks = callbacks
   }
 
-  async item(about: About, item: Item): Promise<void> {
+  /** Answers a promise only if a callback has returned one. */
+  item(about: About, item: Item): Pending {
     const { onStdout, onStderr, onEvent } = this.#callbacks
-    if ((item.kind === 'lines' || item.kind === 'piece') && !(item.kind === 'piece' && item.unfinished)) {
-      const own = item.stream === 'stdout' ? onStdout : onStderr
-      if (own) await this.#each(own, item.kind === 'lines' ? linesOf(item.text) : [item.text])
-    }
-    if (onEvent) await this.#each(onEvent, eventsOf(about, item))
+    const isLine = item.kind === 'lines' || (item.kind === 'piece' && !item.unfinished)
+    const own = isLine ? (item.stream === 'stdout' ? onStdout : onStderr) : undefined
+    const texts = isLine && own ? (item.kind === 'lines' ? linesOf(item.text) : [item.text][Symbol.iterator]()) : undefined
+    const pending = own && texts && this.#each(own, texts)
+    const events = (): Pending => onEvent && this.#each(onEvent, eventsOf(about, item))
+    return pending === undefined ? events() : pending.then(events)
   }
 
-  async event(event: AnyEvent): Promise<void> {
+  event(event: AnyEvent): Pending {
     const { onEvent } = this.#callbacks
-    if (onEvent) await this.#each(onEvent, [event])
+    return onEvent && this.#each(onEvent, [event][Symbol.iterator]())
   }
 
-  async #each<T>(callback: (value: T) => unknown, values: Iterable<T>): Promise<void> {
-    for (const value of values) {
+  #each<T>(callback: (value: T) => unknown, values: Iterator<T, unknown>): Pending {
+    for (let step; (step = values.next()).done !== true;) {
+      const { value } = step
       const pending = this.#context.runInAsyncScope(() => call(callback, value))
-      if (pending) await pending
+      if (pending) return pending.then(() => this.#each(callback, values))
     }
+    return undefined
   }
 }
 

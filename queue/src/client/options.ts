@@ -55,7 +55,7 @@ function checked(given: unknown, name: string, known: Readonly<Record<string, Ch
   const found: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(given)) {
     const check = known[key]
-    const field = `${name}.${key}`
+    const field = name === 'filter' ? key : `${name}.${key}`
     if (check === undefined) throw refused(field, `one of the keys ${Object.keys(known).join(', ')}`, describe(key))
     if (value === undefined) continue
     check(value, field)

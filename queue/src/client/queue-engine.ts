@@ -28,6 +28,7 @@ import { Answers } from './answers'
 import { Bells } from './bells'
 import { Canceller } from './canceller'
 import { listed, statusOf } from './directory'
+import { Driving } from './driving'
 import { Feed } from './feed'
 import { LogReader } from './log-reader'
 import { checkedFilter, checkedFollow, checkedOptions, checkedPage, checkedReason, checkedSignal } from './options'
@@ -70,6 +71,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
   readonly #answers: Answers
   readonly #submitter: Submitter
   readonly #runs: Runs
+  readonly #driving: Driving
   readonly #logs: LogReader
   readonly #limits: Limits
   readonly #isSpread: boolean
@@ -104,13 +106,12 @@ export class QueueEngine implements Executor, AsyncDisposable {
     this.#answers = new Answers(this.#connections, acceptTimeoutMs)
     this.#submitter = new Submitter(this.#store, options.telemetry)
     this.#logs = new LogReader(this.#store, bells)
-    this.#runs = new Runs({
-      source: { store: this.#store, bells },
-      connections: this.#connections,
-      answers: this.#answers,
-      submitter: this.#submitter,
-      canceller: new Canceller(this.#store, this.#submitter),
-    })
+    const source = { store: this.#store, bells }
+    const submitter = this.#submitter
+    const canceller = new Canceller(this.#store, submitter)
+    this.#driving = new Driving({ source, submitter, canceller, lines: client }, this.#connections)
+    const [connections, answers, driving] = [this.#connections, this.#answers, this.#driving]
+    this.#runs = new Runs({ source, connections, answers, submitter, canceller, driving })
   }
 
   /** What the keys of BullMQ begin with: the `prefix` of a `Queue` of BullMQ for the same jobs. */
@@ -182,7 +183,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
   /** Submits a plan, and resolves with its id once Redis has acknowledged it. Rejects as {@link QueueEngine.execute}. */
   async executePlan(plan: QueuePlan, options?: PlanOptions): Promise<string> {
     const checked = checkedOptions(options, false)
-    return this.#runs.execute(preparePlan(plan, this.#names, this.#limits, this.#isSpread), checked)
+    return this.#runs.executePlan(preparePlan(plan, this.#names, this.#limits, this.#isSpread), checked)
   }
 
   /** Submits a plan, and waits for its end. Rejects as {@link QueueEngine.run}. */
@@ -317,6 +318,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
     if (this.#answers.isShutDown) return
     this.#answers.isShutDown = true
     this.#runs.close()
+    this.#driving.close()
     for (const tail of this.#tails) tail.close()
     await this.#submitter.close()
     this.#connections.close()

@@ -1,6 +1,7 @@
 import type { ExecutionResult, PlanExecutionResult, Result } from '@escher-dbai/execution-engine'
 import type { Bells } from './bells'
 import type { About, AnyEvent } from './delivery'
+import { linesIn } from '../lines/entry'
 import type { Entry, Item } from '../lines/entry'
 import type { Fields, Store } from '../redis/store'
 import { notFound, shutDown } from '../errors'
@@ -38,18 +39,18 @@ export const aboutOf = (id: string, fields: Fields): About => ({
 export const metadataOf = (fields: Fields): Result['metadata'] =>
   fields['metadata'] === undefined ? { tags: {} } : (JSON.parse(fields['metadata']) as Result['metadata'])
 
-const linesIn = (item: Item): number => {
-  if (item.kind === 'piece') return item.unfinished ? 0 : 1
-  if (item.kind !== 'lines') return 0
-  let count = 0
-  for (let end = -1; (end = item.text.indexOf('\n', end + 1)) !== -1;) count += 1
-  return count
-}
-
 /** A piece of what was read, and what it is of. */
 export interface Told {
   readonly about: About
   readonly item: Item
+}
+
+/** An entry of a stream. */
+export interface Batch {
+  readonly entry: Entry
+  readonly told: readonly Told[]
+  /** It was taken, and all before it. */
+  taken(): void
 }
 
 /** Reads what an execution or a plan prints and tells, to its end. */
@@ -63,6 +64,8 @@ export class Reading {
   #expected: number | undefined
   /** Lines that were not kept until they were read. */
   lost = 0
+  /** Lines were not told, as a callback had not returned. */
+  isUntold = false
 
   constructor(source: Source, options: ReadingOptions) {
     const { id, within, after = '0-0', reader } = options
@@ -97,6 +100,17 @@ export class Reading {
    * whether it has ended, or was closed before.
    */
   async *told(): AsyncGenerator<Told, 'ended' | 'closed', undefined> {
+    const batches = this.batches()
+    for (;;) {
+      const step = await batches.next()
+      if (step.done === true) return step.value
+      yield* step.value.told
+      step.value.taken()
+    }
+  }
+
+  /** What is told, entry by entry; each is to be taken, in this order. */
+  async *batches(): AsyncGenerator<Batch, 'ended' | 'closed', undefined> {
     await this.#tail.attend()
     await this.#tail.open(this.#source.bells)
     for (;;) {
@@ -104,29 +118,27 @@ export class Reading {
       if (read === 'closed') return read
       if (read === 'gone') return this.#gone()
       for (const entry of read) {
-        if (yield* this.#entry(entry)) return 'ended'
+        const { told, isEnd } = await this.#batchOf(entry)
+        yield { told, entry, taken: () => this.#tail.taken(entry) }
+        if (isEnd) return 'ended'
       }
     }
   }
 
-  async *#entry(entry: Entry): AsyncGenerator<Told, boolean, undefined> {
-    const { id, kind, within } = this.#options
+  async #batchOf(entry: Entry): Promise<{ told: readonly Told[]; isEnd: boolean }> {
+    const { id, kind, within, about } = this.#options
     const missed = entry.before - (this.#expected ?? entry.before)
-    // After a worker was lost, lines of its last entry may be told again by their number.
     if (missed > 0) this.lost += missed
     this.#expected = entry.before
+    const told: Told[] = []
     for (const item of entry.items) {
       this.#expected += linesIn(item)
       const isOwn = within === undefined ? item.of === null : item.of === id
-      if (item.kind === 'end' && isOwn) {
-        this.#tail.taken(entry)
-        return true
-      }
-      if (isOwn) yield { about: this.#options.about, item }
-      else if (kind === 'plan' && item.of !== null) yield { about: await this.#step(item.of), item }
+      if (item.kind === 'end' && isOwn) return { told, isEnd: true }
+      if (isOwn) told.push({ about, item })
+      else if (kind === 'plan' && item.of !== null) told.push({ about: await this.#step(item.of), item })
     }
-    this.#tail.taken(entry)
-    return false
+    return { told, isEnd: false }
   }
 
   /** It has ended, and its stream is not kept any more. */
@@ -163,7 +175,13 @@ export class Reading {
   async result(id = this.#options.id): Promise<ExecutionResult> {
     const stored = await this.#stored(id)
     if (stored.kind !== 'execution') throw notFound(id, 'execution')
-    return resultOf(stored, id === this.#options.id ? this.lost : 0)
+    return id === this.#options.id ? resultOf(stored, { lost: this.lost, isUntold: this.isUntold }) : resultOf(stored)
+  }
+
+  /** Whether it was ended by somebody or something else than itself. */
+  async wasStopped(): Promise<boolean> {
+    const { result } = await this.#stored(this.#options.id)
+    return result.status === 'cancelled' || result.status === 'timeout'
   }
 
   planEnd(): Promise<PlanEnd> {

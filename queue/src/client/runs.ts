@@ -1,20 +1,26 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionFailedError } from '@escher-dbai/execution-engine'
 import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Connections } from '../redis/connections'
 import { notFound, shutDown } from '../errors'
 import type { JobData } from '../request/wire'
-import type { Prepared } from '../request/prepare'
+import type { Prepared, PreparedPlan } from '../request/prepare'
 import { onAbort, reasonOf } from './abort'
 import type { Answers } from './answers'
 import type { Canceller } from './canceller'
+import type { Driving } from './driving'
 import { Delivery, eventsOf } from './delivery'
 import type { About, AnyEvent } from './delivery'
 import { Feed } from './feed'
 import type { CheckedOptions } from './options'
 import { aboutOf, Reading } from './reading'
 import type { Source } from './reading'
+import { Lanes } from './lanes'
 import type { Submitter } from './submitter'
+
+/** How long a callback may take to return after the end of what was stopped, in milliseconds. */
+const PATIENCE_MS = 2000
 
 /** The parts of an engine that work on its runs. */
 export interface Parts {
@@ -23,6 +29,7 @@ export interface Parts {
   readonly answers: Answers
   readonly submitter: Submitter
   readonly canceller: Canceller
+  readonly driving: Driving
 }
 
 /** What an event of a submission tells of it. */
@@ -37,6 +44,8 @@ const aboutData = (data: JobData): About => ({
 export class Runs {
   readonly #parts: Parts
   readonly #readings = new Set<Reading>()
+  /** What is being told here, by its id. */
+  readonly #telling = new Map<string, Set<Promise<void>>>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -65,8 +74,20 @@ export class Runs {
     return result
   }
 
-  async runPlan(prepared: Prepared, options: CheckedOptions): Promise<PlanExecutionResult> {
+  async executePlan(prepared: PreparedPlan, options: CheckedOptions): Promise<string> {
+    const id = await this.execute(prepared, options)
+    this.#drive(prepared)
+    return id
+  }
+
+  /** A plan with functions is driven here. */
+  #drive({ data, toDrive }: PreparedPlan): void {
+    if (toDrive !== undefined) void this.#parts.driving.drive(data, toDrive)
+  }
+
+  async runPlan(prepared: PreparedPlan, options: CheckedOptions): Promise<PlanExecutionResult> {
     const run = await this.#start(prepared, options)
+    this.#drive(prepared)
     await run.ended()
     return (await run.reading.planEnd()).result
   }
@@ -78,8 +99,8 @@ export class Runs {
     const about = aboutData(data)
     const reading = this.#read(about, data.kind, delivery !== undefined)
     try {
-      const { isNew, submittedAt } = await this.#submit(prepared, reading, signal)
-      if (isNew && data.kind === 'execution' && signal?.aborted !== true)
+      const { state, submittedAt } = await this.#submit(prepared, reading, signal)
+      if (state === 'new' && data.kind === 'execution' && signal?.aborted !== true)
         await delivery?.event(pendingOf(about, submittedAt))
     } catch (error) {
       this.#forget(reading)
@@ -89,7 +110,7 @@ export class Runs {
     const release = this.#parts.connections.hold()
     const ended = async (): Promise<void> => {
       try {
-        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery))
+        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery, this.#impatience(data)))
       } catch (error) {
         if (this.#parts.answers.isShutDown) throw shutDown()
         throw error
@@ -101,8 +122,36 @@ export class Runs {
     }
     // From now on, whether or not somebody waits for it; a failure is told to who does.
     const whole = ended()
-    whole.catch(() => {})
+    this.#tells(data.id, whole)
     return { reading, isTold: delivery !== undefined, ended: () => whole }
+  }
+
+  /** Settles when a callback that has not returned is waited for no longer. */
+  readonly #impatience =
+    ({ id }: JobData) =>
+    async (): Promise<void> => {
+      const about = { executionId: id, metadata: { tags: {} }, planId: null, step: null }
+      const watching = this.#read(about, 'execution', false)
+      try {
+        await watching.untilEnd()
+        if (await watching.wasStopped()) return await delay(PATIENCE_MS, undefined, { ref: false })
+      } catch {
+        // It was shut down, or its end is not kept.
+        return
+      } finally {
+        this.#forget(watching)
+      }
+      await new Promise(() => {})
+    }
+
+  #tells(id: string, whole: Promise<void>): void {
+    const all = this.#telling.get(id) ?? new Set()
+    this.#telling.set(id, all.add(whole))
+    const forget = (): void => {
+      all.delete(whole)
+      if (all.size === 0) this.#telling.delete(id)
+    }
+    whole.then(forget, forget)
   }
 
   #submit(prepared: Prepared, reading: Reading, signal: AbortSignal | undefined) {
@@ -117,7 +166,7 @@ export class Runs {
     if (signal === undefined) return () => {}
     const cancel = (reason: string | undefined): void => {
       // It may have ended meanwhile; and what Redis cannot be told, the caller sees by its not ending.
-      this.#parts.canceller.cancel(id, reason).catch(() => {})
+      this.#parts.canceller.cancel(id, { reason }).catch(() => {})
     }
     // It may have been aborted while it was submitted.
     if (signal.aborted) cancel(reasonOf(signal))
@@ -171,13 +220,13 @@ export class Runs {
     let forget = (): void => {}
     const release = this.#parts.connections.hold()
     try {
-      const { isNew, submittedAt } = await this.#submit(prepared, reading, signal)
+      const { state, submittedAt } = await this.#submit(prepared, reading, signal)
       forget = this.#cancelOnAbort(prepared.data.id, signal)
       if (begin(reading, prepared.data.id)) {
         await this.cancel(prepared.data.id, 'the loop over its events was left').catch(() => {})
         return
       }
-      if (isNew && signal?.aborted !== true) yield pendingOf(about, submittedAt)
+      if (state === 'new' && signal?.aborted !== true) yield pendingOf(about, submittedAt)
       yield* this.#events(reading, about)
     } finally {
       forget()
@@ -251,7 +300,7 @@ export class Runs {
   /** Resolves once nothing of it is left running. */
   async cancel(id: string, reason: string | undefined): Promise<void> {
     const { answers, canceller } = this.#parts
-    if (await answers.of(() => canceller.cancel(id, reason), { id })) await this.untilEnd(id)
+    if (await answers.of(() => canceller.cancel(id, { reason }), { id })) await this.untilEnd(id)
   }
 
   /** Waits for the end of an execution or a plan. */
@@ -261,6 +310,8 @@ export class Runs {
     const release = this.#parts.connections.hold()
     try {
       await reading.untilEnd()
+      // Callbacks of this engine see all before whoever waits sees the end.
+      await Promise.allSettled([...(this.#telling.get(id) ?? [])])
       return reading
     } catch (error) {
       if (this.#parts.answers.isShutDown) throw shutDown()
@@ -278,20 +329,43 @@ interface Run {
   ended(): Promise<void>
 }
 
-/** Tells everything, the end included. */
-async function tellAll(reading: Reading, data: JobData, delivery: Delivery): Promise<void> {
-  const told = reading.told()
+/**
+ * Tells everything, the end included. A callback that has not returned is waited for, but no longer than `impatience` after the
+ * end of what was stopped.
+ */
+async function tellAll(reading: Reading, data: JobData, delivery: Delivery, impatience: () => Promise<void>): Promise<void> {
+  const lanes = new Lanes()
+  const batches = reading.batches()
+  let impatient: Promise<boolean> | undefined
+  const isGivenUp = async (): Promise<boolean> => {
+    if (lanes.isEmpty) return false
+    impatient ??= impatience().then(() => true)
+    return Promise.race([lanes.empty().then(() => false), impatient])
+  }
   for (;;) {
-    const step = await told.next()
+    const step = await batches.next()
     if (step.done === true) {
       if (step.value === 'closed') throw shutDown()
       break
     }
-    const { about, item } = step.value
-    if (item.kind === 'end') await delivery.event(await reading.endOf(about.executionId, about))
-    else await delivery.item(about, item)
+    const { told, taken } = step.value
+    lanes.begin(taken)
+    for (const { about, item } of told) {
+      const end = item.kind === 'end' ? await reading.endOf(about.executionId, about) : undefined
+      lanes.run(about.executionId, () => (end === undefined ? delivery.item(about, item) : delivery.event(end)))
+    }
+    lanes.end()
+    // Of a plan, the others go on.
+    if (data.kind === 'execution' && (await isGivenUp())) return untold(reading, data, delivery)
   }
-  await delivery.event(await lastOf(reading, data))
+  if (await isGivenUp()) return untold(reading, data, delivery)
+  return delivery.event(await lastOf(reading, data))
+}
+
+/** Nothing is told any more but the end, for which nobody waits. */
+async function untold(reading: Reading, data: JobData, delivery: Delivery): Promise<void> {
+  reading.isUntold = true
+  void delivery.event(await lastOf(reading, data))
 }
 
 async function lastOf(reading: Reading, data: JobData): Promise<AnyEvent> {

@@ -2,18 +2,18 @@ import { ExecutionError } from '@escher-dbai/execution-engine'
 import { Queue } from 'bullmq'
 import type { QueueOptions, Telemetry } from 'bullmq'
 import type { Store } from '../redis/store'
-import { endedResult, storedPlanOf } from '../request/results'
-import { fieldsOf, fieldsOfStep } from '../request/prepare'
+import { endedResult, storedPlanOf, unstarted } from '../request/results'
+import { fieldsOf, stepsToSubmit } from '../request/prepare'
 import type { Prepared } from '../request/prepare'
 import type { JobData, WaitingPlan } from '../request/wire'
-import type { Results } from '../redis/store'
+import type { Cancellation, Results, Submitted } from '../redis/store'
 
 /** What became of a submission. */
 export interface Accepted {
   /** When it was submitted first, in milliseconds since 1970. */
   readonly submittedAt: number
-  /** Whether this was the first time. */
-  readonly isNew: boolean
+  /** What was known of it before. */
+  readonly state: Submitted['state']
 }
 
 /** Adds jobs to the queues of BullMQ, and to what is known of executions. */
@@ -46,35 +46,32 @@ export class Submitter {
       const message = `id: expected one that is not taken, found that of another request, "${data.id}"`
       throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: data.id })
     }
-    if (data.kind === 'plan' && !data.spread && state !== 'finished') await this.#submitSteps(data)
+    if (data.kind === 'plan' && state !== 'finished') await this.#submitSteps(data)
     if (cancelled !== undefined && (state === 'new' || state === 'known')) {
-      await this.#store.cancel(
-        data.id,
-        JSON.stringify({ reason: cancelled.reason }),
-        unrunOf(data, submittedAt, cancelled.reason),
-      )
+      await this.#store.cancel(data.id, cancelled, unrunOf(data, submittedAt, cancelled))
     } else if (state === 'new' || state === 'known') {
       await before?.()
       await this.#add(prepared)
     }
-    const steps = data.kind === 'plan' && !data.spread ? data.steps.map(({ id }) => id) : []
+    const steps = data.kind === 'plan' ? data.steps.map(({ id }) => id) : []
     await this.#store.accept([data.id, ...steps])
-    return { submittedAt, isNew: state === 'new' }
+    return { submittedAt, state }
   }
 
   async #submitSteps(data: WaitingPlan): Promise<void> {
     await Promise.all(
-      data.steps.map(async (note) => {
-        const digest = `${data.digest} ${note.id}`
-        const { state } = await this.#store.submit(note.id, digest, undefined, fieldsOfStep(data, note))
+      stepsToSubmit(data, this.#store.names).map(async ({ id, step, digest, fields }) => {
+        const { state } = await this.#store.submit(id, digest, undefined, fields)
         if (state !== 'other') return
-        const message = `the id of step ${JSON.stringify(note.step)} is that of another execution, "${note.id}"`
-        throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: note.id })
+        const message = `the id of step ${JSON.stringify(step)} is that of another execution, "${id}"`
+        throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: id })
       }),
     )
   }
 
+  /** What waits in no queue is driven by who submits it. */
   async #add({ data, priority, delayMs }: Prepared): Promise<void> {
+    if (data.queue === '') return
     const { keep, most } = data.policy
     const removed = { age: keep, count: most }
     await this.#queue(data.queue).add(data.kind, data, {
@@ -110,20 +107,22 @@ export class Submitter {
 export interface Submission {
   readonly before?: (() => Promise<void>) | undefined
   /** It was cancelled before it was submitted: it is accepted, and never started. */
-  readonly cancelled?: { readonly reason: string | undefined } | undefined
+  readonly cancelled?: Cancellation | undefined
 }
 
 /** How it has ended, and its steps, when it was cancelled before a worker had claimed it. */
-export function unrunOf(data: JobData, submittedAt: number, reason: string | undefined): Results {
-  const ending = { status: 'cancelled', error: 'cancelled', reason } as const
+export function unrunOf(data: JobData, submittedAt: number, asked: Cancellation): Results {
+  const ending = unstarted(asked)
+  const { status } = ending
   const common = { submittedAt, startedAt: null }
   if (data.kind === 'execution') {
-    return { own: JSON.stringify(endedResult({ ...data, ...common }, ending)), steps: [] }
+    return { status, own: JSON.stringify(endedResult({ ...data, ...common }, ending)), steps: [] }
   }
   const steps = data.steps.map((note) => endedResult({ ...note, planId: data.id, ...common }, ending))
   const about = { id: data.id, description: String(data.plan['description'] ?? ''), submittedAt }
   return {
-    own: JSON.stringify(storedPlanOf(about, 'cancelled', steps)),
+    status,
+    own: JSON.stringify(storedPlanOf(about, status, steps)),
     steps: steps.map((stored) => [stored.result.id, JSON.stringify(stored)] as const),
   }
 }

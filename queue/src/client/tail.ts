@@ -32,8 +32,9 @@ export class Tail {
   readonly #store: Store
   readonly #options: TailOptions
   readonly #leave: (() => void)[] = []
+  /** The last entry that was read, and the last that was taken. */
   #cursor: string
-  #acknowledged: string
+  #taken: string
   #unacknowledged = 0
   #isClosed = false
   #isRung = true
@@ -46,7 +47,7 @@ export class Tail {
     this.#store = store
     this.#options = options
     this.#cursor = options.after
-    this.#acknowledged = options.after
+    this.#taken = options.after
   }
 
   /** Says that it is there, so that nothing is passed over from now on. */
@@ -54,7 +55,7 @@ export class Tail {
     const { reader, stream } = this.#options
     if (reader === undefined || this.#timer !== undefined) return
     this.#timer = setInterval(() => void this.#refresh(), REFRESH_MS).unref()
-    await this.#store.acknowledge(stream, reader, this.#cursor, PRESENT_MS)
+    await this.#store.acknowledge(stream, reader, this.#taken, PRESENT_MS)
   }
 
   /** Listens for what comes. */
@@ -69,7 +70,7 @@ export class Tail {
     if (this.#isClosed) this.#leaveAll()
   }
 
-  /** The next entries, once there are some. What was read before is taken then. */
+  /** The next entries, once there are some. */
   async next(): Promise<Read> {
     for (;;) {
       if (this.#isClosed) return 'closed'
@@ -80,6 +81,7 @@ export class Tail {
       const entries = await this.#read()
       if (this.#isClosed) return 'closed'
       if (entries.length > 0) {
+        this.#cursor = entries.at(-1)?.id ?? this.#cursor
         this.#mayBeGone ||= isOver
         return entries
       }
@@ -111,9 +113,9 @@ export class Tail {
     return rows.map(([id, fields]) => readEntry(id, fields))
   }
 
-  /** An entry was taken: those up to it are not read again. */
+  /** An entry was taken, and those before it: they are held for this reader no longer. */
   taken(entry: Entry): void {
-    this.#cursor = entry.id
+    this.#taken = entry.id
     this.#unacknowledged += entry.bytes
     if (this.#unacknowledged >= ACKNOWLEDGE_BYTES) void this.#acknowledge()
   }
@@ -133,7 +135,7 @@ export class Tail {
     this.wake()
     const { reader, stream } = this.#options
     // If it is not heard, the command waits until this reader is no longer taken for present.
-    if (reader !== undefined) this.#store.acknowledge(stream, reader, this.#cursor, 0).catch(() => {})
+    if (reader !== undefined) this.#store.acknowledge(stream, reader, this.#taken, 0).catch(() => {})
   }
 
   #leaveAll(): void {
@@ -143,7 +145,7 @@ export class Tail {
   /** A bell that was not heard is noticed here. */
   async #refresh(): Promise<void> {
     const last = await this.#acknowledge()
-    if (last !== undefined && last !== '' && last !== this.#acknowledged) {
+    if (last !== undefined && last !== '' && last !== this.#cursor) {
       this.#mayBeGone = true
       this.wake()
     }
@@ -153,9 +155,8 @@ export class Tail {
     const { reader, stream } = this.#options
     if (reader === undefined || this.#isClosed) return undefined
     this.#unacknowledged = 0
-    this.#acknowledged = this.#cursor
     try {
-      return await this.#store.acknowledge(stream, reader, this.#cursor, PRESENT_MS)
+      return await this.#store.acknowledge(stream, reader, this.#taken, PRESENT_MS)
     } catch {
       // The connection is down or closed; the next time says it all.
       return undefined

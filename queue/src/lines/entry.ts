@@ -97,6 +97,19 @@ export class EntryBuilder {
     this.#field('v', JSON.stringify(event))
   }
 
+  /** What another stream has told, which ends nothing here. */
+  item(of: string, item: Item): void {
+    if (item.kind === 'event') return this.event(of, item.event)
+    if (item.kind === 'end') return undefined
+    this.#about(of, item.at)
+    const isOut = item.stream === 'stdout'
+    if (item.kind === 'lines') this.#field(isOut ? 'o' : 'e', item.text)
+    else if (item.unfinished) this.#field(isOut ? 'p' : 'q', item.text)
+    else this.#field(isOut ? 'O' : 'E', item.text)
+    this.#lines += linesIn(item)
+    return undefined
+  }
+
   end(of: string | null): void {
     this.#about(of, this.#at)
     this.#field('end', '1')
@@ -141,6 +154,15 @@ export class EntryBuilder {
     this.#open = undefined
     this.#text = []
   }
+}
+
+/** How many lines a piece tells of; one that is not finished is told again. */
+export function linesIn(item: Item): number {
+  if (item.kind === 'piece') return item.unfinished ? 0 : 1
+  if (item.kind !== 'lines') return 0
+  let count = 0
+  for (let end = -1; (end = item.text.indexOf('\n', end + 1)) !== -1;) count += 1
+  return count
 }
 
 const STREAM_OF: Readonly<Record<string, StreamName>> = {

@@ -120,8 +120,8 @@ return 1
 `
 
 /**
- * KEYS about lines; ARGV run, sequence, least sequence that is kept, lines so far, startedAt, command, then the fields of the entry.
- * Answers 1, or 0 if the run is no longer the caller's.
+ * KEYS about lines; ARGV run, sequence, least sequence that is kept, lines so far, startedAt, command, how many steps are
+ * marked, for each what is known of it and how far it was told, then the fields of the entry. Answers 1, or 0 if the run is no longer the caller's.
  */
 export const APPEND = `
 if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] or redis.call('EXISTS', KEYS[1] .. ':result') == 1 then return 0 end
@@ -130,11 +130,14 @@ if ARGV[5] ~= '' then
 else
   redis.call('HSET', KEYS[1], 'n', ARGV[4])
 end
-local added = redis.pcall('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[2], unpack(ARGV, 7))
+local added = redis.pcall('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[2], unpack(ARGV, 8 + 2 * ARGV[7]))
 if type(added) == 'table' and added.err then
   -- It was sent before, and only the answer was lost.
   if string.find(added.err, 'equal or smaller', 1, true) then return 1 end
   return added
+end
+for i = 8, 6 + 2 * ARGV[7], 2 do
+  if redis.call('EXISTS', ARGV[i]) == 1 then redis.call('HSET', ARGV[i], 'told', ARGV[i + 1]) end
 end
 if ARGV[3] ~= '' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[3]) end
 redis.call('PUBLISH', KEYS[1] .. ':bell', ARGV[1] .. '-' .. ARGV[2])
@@ -173,7 +176,7 @@ return {'settled'}
 `
 
 /**
- * KEYS about lines result; ARGV base, id, reason, result if it was never claimed, then pairs of a step of the plan and its
+ * KEYS about lines result; ARGV base, id, reason, result if it was never claimed, its status, then pairs of a step of the plan and its
  * result. Answers: finished | unknown | settled | asked.
  */
 export const CANCEL = `${SETTLE}
@@ -181,11 +184,11 @@ if redis.call('EXISTS', KEYS[3]) == 1 then return 'finished' end
 local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in')
 if not known[1] then return 'unknown' end
 if not known[2] and not known[3] then
-  for i = 5, #ARGV, 2 do
+  for i = 6, #ARGV, 2 do
     local step = ARGV[1] .. ':x:' .. ARGV[i]
-    settle(step, step .. ':lines', step .. ':result', ARGV[1], ARGV[i], '1', ARGV[i + 1], 'cancelled', '0', 0)
+    settle(step, step .. ':lines', step .. ':result', ARGV[1], ARGV[i], '1', ARGV[i + 1], ARGV[5], '0', 0)
   end
-  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], '1', ARGV[4], 'cancelled', '0', 0)
+  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], '1', ARGV[4], ARGV[5], '0', 0)
   return 'settled'
 end
 redis.call('HSETNX', KEYS[1], 'cancel', ARGV[3])

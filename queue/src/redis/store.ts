@@ -43,8 +43,16 @@ export interface End {
   readonly within?: string | undefined
 }
 
+/** Why something is to end before its time. */
+export interface Cancellation {
+  readonly reason?: string | undefined
+  /** In words, which time is over, if that is why. */
+  readonly timedOut?: string | undefined
+}
+
 /** How an execution or a plan has ended that was never started, as JSON. */
 export interface Results {
+  readonly status: ExecutionStatus
   readonly own: string
   readonly steps: readonly (readonly [id: string, result: string])[]
 }
@@ -95,14 +103,19 @@ export class Store {
   }
 
   /** Why it is to be cancelled, if it is. */
-  async cancellation(id: string): Promise<{ readonly reason?: string } | undefined> {
+  async cancellation(id: string): Promise<Cancellation | undefined> {
     const json = await this.client.hget(this.names.about(id), 'cancel')
-    return json === null ? undefined : (JSON.parse(json) as { readonly reason?: string })
+    return json === null ? undefined : (JSON.parse(json) as Cancellation)
   }
 
   /** How often a cancel was asked for, of an execution that runs, or of a step of a plan that does. */
   async asks(id: string): Promise<number> {
     return Number((await this.client.hget(this.names.about(id), 'asks')) ?? 0)
+  }
+
+  /** What is known of a step, once its request is. */
+  async describe(id: string, command: string, metadata: object): Promise<void> {
+    await this.client.hset(this.names.about(id), 'command', command, 'metadata', JSON.stringify(metadata))
   }
 
   async started(id: string, startedAt: string, command: string): Promise<void> {
@@ -122,10 +135,10 @@ export class Store {
   }
 
   /** `results` are those of the execution and, of a plan, of its steps, if no worker has claimed it. */
-  async cancel(id: string, reason: string, results: Results): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
+  async cancel(id: string, asked: Cancellation, results: Results): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
     const { about, lines, result: resultKey, base } = this.names
     const keys = [about(id), lines(id), resultKey(id)]
-    const args = [base, id, reason, results.own, ...results.steps.flat()]
+    const args = [base, id, JSON.stringify(asked), results.own, results.status, ...results.steps.flat()]
     return textOf(await script(this.client, 'CANCEL', keys, args)) as 'finished'
   }
 

@@ -38,17 +38,29 @@ function requestOf(
   values: ReadonlyMap<string, string>,
   more: readonly string[] = [],
 ): ExecutionRequest {
-  const { stdin, ...rest } = wire
   const missing = missingOf(wire, more).map((name) => [name, values.get(name)] as const)
-  const env = missing.length === 0 ? {} : { env: { ...wire.env, ...Object.fromEntries(missing) } }
-  if (stdin === undefined) return { ...rest, ...env }
+  const request = inputOf(wire)
+  return missing.length === 0 ? request : { ...request, env: { ...wire.env, ...Object.fromEntries(missing) } }
+}
+
+/** Text as bytes again, where it was bytes. */
+function inputOf({ stdin, ...rest }: WireRequest): ExecutionRequest {
+  if (stdin === undefined) return rest
   const isBytes = typeof stdin === 'object' && 'base64' in stdin
-  return { ...rest, ...env, stdin: isBytes ? Buffer.from(stdin.base64, 'base64') : stdin }
+  return { ...rest, stdin: isBytes ? Buffer.from(stdin.base64, 'base64') : stdin }
 }
 
 /** A request as the engine takes it, with its secrets. Rejects with {@link SecretMissing}. */
 export async function decodeRequest(wire: WireRequest, resolve: Resolve | undefined): Promise<ExecutionRequest> {
   return requestOf(wire, await valuesOf(new Set(missingOf(wire)), resolve))
+}
+
+/** A plan as it was submitted, for whoever drives it: the values of its secrets are its steps' workers'. */
+export function decodeStored(wire: WirePlan): ExecutionPlan {
+  const steps = stepsOf(wire).map(([key, step]) => [key, inputOf(step)] as const)
+  // What was checked before it was sent.
+  if (wire.steps === undefined) return { ...wire, commands: steps.map(([, step]) => step) } as unknown as ExecutionPlan
+  return { ...wire, steps: Object.fromEntries(steps) } as unknown as ExecutionPlan
 }
 
 /** The same of a plan: what it names for all steps, each of them gets. */

@@ -1,4 +1,5 @@
 import { checkPlan, checkRequest } from '@escher-dbai/execution-engine'
+import type { ExecutionPlan } from '@escher-dbai/execution-engine'
 import { refused } from '../errors'
 import type { Names } from '../names'
 import type { Fields } from '../redis/store'
@@ -37,9 +38,28 @@ export function prepareRequest(given: unknown, names: Names, limits: Limits): Pr
   return executionOf({ request, command, planId: null, step: null }, options, names, policyOf(options, limits))
 }
 
-/** An execution, or a step of a plan whose steps are spread, as it waits. */
-export function executionOf(
-  about: Pick<WaitingExecution, 'command' | 'planId' | 'step'> & { readonly request: WireRequest },
+/** A step of a plan whose steps are spread, ready to be sent. */
+export function prepareStep(
+  plan: WaitingPlan,
+  given: object,
+  { id, step }: Pick<StepNote, 'id' | 'step'>,
+  names: Names,
+): Prepared<WaitingExecution> {
+  const { rest } = splitOf(given, 'request')
+  const { command, secretFields } = checkRequest(rest)
+  refuseSecrets(secretFields, plan.options.allowSecretValues)
+  const request: WireRequest = { ...encodeRequest(rest), id }
+  // The plan has waited for its delay already.
+  const options = { ...plan.options, delayMs: 0 }
+  const digest = stepDigestOf(plan, id)
+  return executionOf({ request, command, planId: plan.id, step, digest }, options, names, plan.policy)
+}
+
+/** The same for whoever submits the steps of a plan. */
+const stepDigestOf = ({ digest }: WaitingPlan, id: string): string => `${digest} ${id}`
+
+function executionOf(
+  about: Pick<WaitingExecution, 'command' | 'planId' | 'step'> & { readonly request: WireRequest; readonly digest?: string },
   options: QueueOptions,
   names: Names,
   policy: Policy,
@@ -49,7 +69,7 @@ export function executionOf(
   const queue = names.queueOf(options.labels)
   const metadata = metadataOf(request.metadata)
   const id = request.id ?? ''
-  const digest = digestOf([request, options])
+  const digest = about.digest ?? digestOf([request, options])
   const data: WaitingExecution = {
     kind: 'execution',
     id,
@@ -65,12 +85,18 @@ export function executionOf(
   return { data, labels: options.labels.join(','), priority, delayMs: options.delayMs }
 }
 
+export interface PreparedPlan extends Prepared<WaitingPlan> {
+  /** The plan with its functions, which this process has to drive. */
+  readonly toDrive?: ExecutionPlan | undefined
+}
+
 /** A plan that was checked, ready to be sent. */
-export function preparePlan(given: unknown, names: Names, limits: Limits, spread: boolean): Prepared<WaitingPlan> {
+export function preparePlan(given: unknown, names: Names, limits: Limits, spread: boolean): PreparedPlan {
   const { rest, options } = splitOf(given, 'plan')
   const checked = checkPlan(rest)
   refuseSecrets(checked.secretFields, options.allowSecretValues)
-  if (!spread) refuseFunctions(rest)
+  const hasFunctions = checked.steps.some(({ command }) => command === null)
+  if (hasFunctions && !spread) refuseFunctions(rest)
   const plan = encodePlan(rest, checked)
   for (const [, step] of stepsOf(plan)) priorityOf(step.priority)
   const { id } = checked
@@ -81,7 +107,7 @@ export function preparePlan(given: unknown, names: Names, limits: Limits, spread
     policy: policyOf(options, limits),
     command: '',
     metadata: metadataOf(plan.metadata),
-    queue: spread ? names.plans : names.queueOf(options.labels),
+    queue: hasFunctions ? '' : spread ? names.plans : names.queueOf(options.labels),
     plan,
     steps: notesOf(plan, checked),
     options,
@@ -117,17 +143,27 @@ export function fieldsOf(data: JobData): Fields {
   return { ...kept, planId: data.planId, step: JSON.stringify(data.step), part: '1' }
 }
 
-/** The same of a step that its plan's worker runs. */
-export function fieldsOfStep(data: WaitingPlan, { step, command, metadata }: StepNote): Fields {
+/** The steps of a plan, as they are known before their turn has come. */
+export const stepsToSubmit = (data: WaitingPlan, names: Names): readonly StepToSubmit[] =>
+  data.steps.map((note) => ({ ...note, digest: stepDigestOf(data, note.id), fields: fieldsOfStep(data, note, names) }))
+
+export interface StepToSubmit extends StepNote {
+  readonly digest: string
+  readonly fields: Fields
+}
+
+function fieldsOfStep(data: WaitingPlan, { step, command, metadata }: StepNote, names: Names): Fields {
+  const { keep, most, loss } = data.policy
   return {
     kind: 'execution',
     command,
     metadata: JSON.stringify(metadata),
     planId: data.id,
     step: JSON.stringify(step),
-    in: data.id,
     part: '1',
-    keep: String(data.policy.keep),
-    most: String(data.policy.most),
+    keep: String(keep),
+    most: String(most),
+    // Its plan's worker runs it, or it waits in a queue of its own.
+    ...(data.spread ? { queue: names.queueOf(data.options.labels), loss } : { in: data.id }),
   }
 }

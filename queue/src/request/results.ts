@@ -1,5 +1,6 @@
 import type { ExecutionResult, PlanExecutionResult, Result } from '@escher-dbai/execution-engine'
 import { linesLost } from '../errors'
+import type { Cancellation } from '../redis/store'
 
 // How an execution ended, on its way through Redis.
 
@@ -74,14 +75,14 @@ const jsonOf = (result: Result): unknown => {
 }
 
 /**
- * A result as the engine makes it. `lost` is how many lines its reader could not be given.
+ * A result as the engine makes it, for who was told of it as far as `told` says.
  */
-export function resultOf(stored: StoredResult, lost = 0): ExecutionResult {
+export function resultOf(stored: StoredResult, told: Told = { lost: 0, isUntold: false }): ExecutionResult {
   const { result: data, bytes, all } = stored
   const result = {
     ...data,
     bytes: bytes ? { stdout: Buffer.from(bytes.stdout, 'base64'), stderr: Buffer.from(bytes.stderr, 'base64') } : null,
-    ...(lost > 0 ? lossOf(data, lost) : {}),
+    ...lossOf(data, told),
   }
   Object.defineProperty(result, 'all', { get: () => all ?? result.stdout + result.stderr, configurable: true })
   Object.defineProperty(result, 'json', { value: () => jsonOf(result), configurable: true, writable: true })
@@ -89,11 +90,26 @@ export function resultOf(stored: StoredResult, lost = 0): ExecutionResult {
   return result as unknown as ExecutionResult
 }
 
-/** What a result says besides when its reader was not given all lines. */
-const lossOf = ({ error, errorCode }: Pick<Result, 'error' | 'errorCode'>, lost: number) => ({
-  error: error === null ? linesLost(lost) : `${error}; ${linesLost(lost)}`,
-  errorCode: errorCode ?? ('IO' as const),
-})
+/** What its reader was not told. */
+export interface Told {
+  /** Lines that were no longer kept. */
+  readonly lost: number
+  /** A callback had not returned. */
+  readonly isUntold: boolean
+}
+
+const UNTOLD = 'not all output was delivered: a callback had not returned by then'
+
+/** What a result says besides when its reader was not told everything. */
+function lossOf({ error, errorCode }: Pick<Result, 'error' | 'errorCode'>, { lost, isUntold }: Told): Partial<Result> {
+  const problems = [
+    ...(lost > 0 ? [linesLost(lost)] : []),
+    ...(isUntold && error?.includes(UNTOLD) !== true ? [UNTOLD] : []),
+  ]
+  if (problems.length === 0) return {}
+  const words = [...(error === null ? [] : [error]), ...problems].join('; ')
+  return { error: words, ...(lost > 0 ? { errorCode: errorCode ?? 'IO' } : {}) }
+}
 
 export const planResultOf = ({ result }: StoredPlanResult, results: ExecutionResult[]): PlanExecutionResult => ({
   ...result,
@@ -112,10 +128,14 @@ export interface Unrun {
 }
 
 /** How the queue itself can end an execution. */
-export type Ending = { readonly status: 'failed' | 'cancelled'; readonly error: string } & {
+export type Ending = { readonly status: 'failed' | 'cancelled' | 'timeout'; readonly error: string } & {
   readonly code?: string | undefined
   readonly reason?: string | undefined
 }
+
+/** The end of what was cancelled, or whose time was over, before it was started. */
+export const unstarted = ({ reason, timedOut }: Cancellation): Ending =>
+  timedOut === undefined ? { status: 'cancelled', error: 'cancelled', reason } : { status: 'timeout', error: timedOut }
 
 /** The result of an execution that the queue has ended: nothing of its output, exit or processes is known. */
 export function endedResult(about: Unrun, { status, error, code, reason }: Ending, lines = 0): StoredResult {

@@ -1,12 +1,12 @@
 import type { ExecutionEvent, ExecutionRequest, ExecutionResult } from '@escher-dbai/execution-engine'
 import { messageOf } from '../errors'
-import type { OtherEvent } from '../lines/entry'
 import type { Claimed } from '../redis/store'
 import { unrunOf } from '../client/canceller'
 import { decodeRequest } from '../request/decode'
-import { endedResult, storedOf } from '../request/results'
+import { endedResult, storedOf, unstarted } from '../request/results'
 import type { Ending, StoredResult } from '../request/results'
 import type { WaitingExecution } from '../request/wire'
+import { withoutAbout } from './events'
 import type { Taken } from './job-source'
 import { Run } from './run'
 import type { Outcome } from './run'
@@ -14,12 +14,6 @@ import type { Workshop } from './workshop'
 
 export const LOST: Ending = { status: 'failed', code: 'WORKER_LOST', error: 'the worker that ran it was lost' }
 export const CLOSED = { status: 'failed', errorCode: 'WORKER_LOST', error: 'the worker was closed' } as const
-
-/** What an event says besides what each event tells of its execution. */
-export function withoutAbout(event: object): OtherEvent {
-  const { executionId: _, metadata: _m, planId: _p, step: _s, ...rest } = event as OtherEvent
-  return rest as OtherEvent
-}
 
 /** The grace of a request, in milliseconds. */
 export const graceOf = (request: { readonly terminationGraceMs?: number | undefined }, shop: Workshop): number =>
@@ -37,8 +31,7 @@ export class ExecutionRun extends Run {
 
   async start(): Promise<Outcome> {
     if (this.claim.state === 'lost') {
-      if (this.#isCancelled)
-        return this.#end({ status: 'cancelled', error: 'cancelled', reason: this.cancellation?.reason })
+      if (this.cancellation !== undefined) return this.#end(unstarted(this.cancellation))
       if (this.#waiting.policy.loss === 'fail') return this.#end(LOST)
       const error = LOST.error
       const again = { attempt: this.claim.run, delayMs: 0, error, timestamp: new Date().toISOString() }
@@ -50,8 +43,7 @@ export class ExecutionRun extends Run {
     } catch (error) {
       return this.refuse(messageOf(error))
     }
-    if (this.#isCancelled)
-      return this.#end({ status: 'cancelled', error: 'cancelled', reason: this.cancellation?.reason })
+    if (this.cancellation !== undefined) return this.#end(unstarted(this.cancellation))
     const leaseMs = this.lease()
     if (leaseMs === undefined || this.isAbandoned) return this.giveBackUnstarted()
     const ended = this.shop.engine.run({ ...request, leaseMs }, { onEvent: (event) => this.#event(event) })

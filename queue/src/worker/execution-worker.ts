@@ -1,6 +1,8 @@
 import { ExecutionEngine } from '@escher-dbai/execution-engine'
 import type { ExecutionConfig } from '@escher-dbai/execution-engine'
 import { Bells } from '../client/bells'
+import { Canceller } from '../client/canceller'
+import { Submitter } from '../client/submitter'
 import { describe, messageOf, refused } from '../errors'
 import { checkedCount, checkedKeys, checkedLabels, checkedName, Names } from '../names'
 import type { ExecutionWorkerOptions, WorkerCounts, WorkerHealth } from '../options'
@@ -11,6 +13,7 @@ import { Handler } from './handler'
 import { Locks } from './locks'
 import { Slots } from './slots'
 import { Sources } from './sources'
+import { SpreadRun } from './spread-run'
 import { warningsOf } from './warnings'
 import { leaseOf, SHORTEST_LEASE_MS } from './workshop'
 import type { Counts, Workshop } from './workshop'
@@ -29,6 +32,9 @@ const OPTIONS = [
   'limiter',
   'onWarning',
 ]
+
+/** How many plans whose steps are spread a worker drives at once: that takes no slot, and little else. */
+const MOST_DRIVEN = 1000
 
 /** How long a probe waits for Redis, in milliseconds. */
 const PROBE_MS = 2000
@@ -52,6 +58,8 @@ export class ExecutionWorker implements AsyncDisposable {
   readonly #connections: Connections
   readonly #shop: Workshop
   readonly #slots: Slots
+  readonly #drives = new Slots(MOST_DRIVEN)
+  readonly #submitter: Submitter
   readonly #sources: Sources
   readonly #isOwnEngine: boolean
   readonly #closed = new AbortController()
@@ -90,12 +98,16 @@ export class ExecutionWorker implements AsyncDisposable {
     const lines = this.#connections.open()
     defineScripts(lines)
     const bells = new Bells(this.#connections.open())
+    const store = new Store(client, names)
+    this.#submitter = new Submitter(store, options.telemetry)
+    const canceller = new Canceller(store, this.#submitter)
     this.#shop = {
       engine,
       names,
       lines,
       bells,
-      store: new Store(client, names),
+      store,
+      driving: { source: { store, bells }, lines, submitter: this.#submitter, canceller },
       locks: new Locks(lockDurationMs),
       resolve: options.resolveSecret,
       lockDurationMs,
@@ -112,6 +124,7 @@ export class ExecutionWorker implements AsyncDisposable {
       names,
       labels,
       takes: { slots: this.#slots, onJob: (job) => handler.handle(job) },
+      drives: { slots: this.#drives, onJob: (job) => handler.handle(job) },
       options: {
         prefix: names.bullmq,
         lockDuration: lockDurationMs,
@@ -195,10 +208,13 @@ export class ExecutionWorker implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#slots.close()
+    this.#drives.close()
     await this.#sources.stop()
-    await this.#slots.idle()
+    // Another worker goes on with these; their steps may run for long.
+    for (const run of this.#shop.running.values()) if (run instanceof SpreadRun) run.abandon()
+    await Promise.all([this.#slots.idle(), this.#drives.idle()])
     this.#closed.abort()
-    await this.#sources.close()
+    await Promise.all([this.#sources.close(), this.#submitter.close()])
     this.#connections.close()
     this.#release()
     if (this.#isOwnEngine) await this.#shop.engine.shutdown()

@@ -1,10 +1,11 @@
-import { fieldsOf, fieldsOfStep } from '../request/prepare'
+import { fieldsOf, stepsToSubmit } from '../request/prepare'
 import type { Claim, Claimed } from '../redis/store'
 import type { Stored } from '../request/results'
 import { ExecutionRun } from './execution-run'
 import type { Taken } from './job-source'
 import { PlanRun } from './plan-run'
-import type { Outcome, Run } from './run'
+import type { Outcome, Runner } from './run'
+import { SpreadRun } from './spread-run'
 import { count, insist, leaseOf, renewalOf } from './workshop'
 import type { Workshop } from './workshop'
 
@@ -19,7 +20,7 @@ export class Handler {
   async handle(job: Taken): Promise<void> {
     const { locks, running, lockDurationMs, engine } = this.#shop
     const leaseMs = leaseOf(lockDurationMs, engine.config.terminationGraceMs)
-    let run: Run | undefined
+    let run: Runner | undefined
     const lock = {
       source: job.source,
       jobId: job.id,
@@ -46,11 +47,11 @@ export class Handler {
     }
   }
 
-  #runOf(job: Taken, claim: Claimed): Run {
+  #runOf(job: Taken, claim: Claimed): Runner {
     const { data } = job
-    return data.kind === 'plan'
-      ? new PlanRun(this.#shop, job, claim, data)
-      : new ExecutionRun(this.#shop, job, claim, data)
+    if (data.kind === 'execution') return new ExecutionRun(this.#shop, job, claim, data)
+    if (data.spread) return new SpreadRun(this.#shop.driving, job, claim, data)
+    return new PlanRun(this.#shop, job, claim, data)
   }
 
   async #claim(job: Taken): Promise<Exclude<Claim, { state: 'unknown' }>> {
@@ -66,9 +67,9 @@ export class Handler {
   async #submitAgain({ id, data }: Taken): Promise<void> {
     const { store } = this.#shop
     await store.submit(id, data.digest, undefined, fieldsOf(data))
-    if (data.kind !== 'plan' || data.spread) return
-    for (const note of data.steps) {
-      await store.submit(note.id, `${data.digest} ${note.id}`, undefined, fieldsOfStep(data, note))
+    if (data.kind !== 'plan') return
+    for (const step of stepsToSubmit(data, store.names)) {
+      await store.submit(step.id, step.digest, undefined, step.fields)
     }
   }
 

@@ -3,7 +3,7 @@ import type { Client } from '../redis/connections'
 import type { Names } from '../names'
 import { listOf, numberOf, script, textOf } from '../redis/scripts'
 import { EntryBuilder } from '../lines/entry'
-import type { Line, OtherEvent } from '../lines/entry'
+import type { Entry, Line, OtherEvent } from '../lines/entry'
 
 /** How much is put into one entry, in bytes, unless one line is longer. */
 const ENTRY_BYTES = 65_536
@@ -19,6 +19,15 @@ const RETRY_MS = 500
 interface Written {
   readonly seq: number
   readonly bytes: number
+}
+
+/** What is to be sent as one entry. */
+interface Unsent {
+  readonly fields: string[]
+  readonly bytes: number
+  readonly lines: number
+  /** How far the streams of steps are in it: of each the last entry that it holds all of. */
+  readonly marks: ReadonlyMap<string, string>
 }
 
 /** A start that the next entry tells. */
@@ -37,6 +46,11 @@ export class LineWriter {
   readonly #id: string
   readonly #run: number
   readonly #builder = new EntryBuilder()
+  #marks = new Map<string, string>()
+  /** Entries that are complete, and what is to be done between them. */
+  readonly #unsent: (Unsent | (() => Promise<void>))[] = []
+  #unsentBytes = 0
+  #unsentLines = 0
   #seq = 0
   /** How many lines are before what is being put together. */
   #lines: number
@@ -70,7 +84,7 @@ export class LineWriter {
 
   /** How many lines were told so far, in all runs. */
   get lines(): number {
-    return this.#lines + this.#builder.lines
+    return this.#lines + this.#unsentLines + this.#builder.lines
   }
 
   /** Whether the run has turned out to be another's. */
@@ -80,7 +94,7 @@ export class LineWriter {
 
   /** Bytes that are in memory, and in the stream for readers who have not taken them. */
   get #outstanding(): number {
-    return (this.#isFree ? this.#sendingBytes : this.#heldBytes) + this.#builder.bytes
+    return (this.#isFree ? this.#sendingBytes : this.#heldBytes) + this.#unsentBytes + this.#builder.bytes
   }
 
   line(of: string | null, line: Line): Promise<void> | undefined {
@@ -100,16 +114,37 @@ export class LineWriter {
     this.#started = started
   }
 
-  /** A step of the plan has ended. */
-  end(of: string): void {
+  /** What an entry of a step's own stream tells, as one: it is told wholly or not at all. */
+  entry(of: string, { id, items }: Entry): Promise<void> | undefined {
+    if (this.#isOver) return undefined
+    for (const item of items) this.#builder.item(of, item)
+    this.#marks.set(of, id)
+    return this.#told()
+  }
+
+  /** A step of the plan has ended. `settle` is done behind all that it has told, and before its end is. */
+  end(of: string, settle: () => Promise<void>): void {
     if (this.#isOver) return
+    this.#cut()
+    this.#unsent.push(settle)
     this.#builder.end(of)
-    this.#schedule()
+    this.#marks.set(of, 'end')
+    this.#send()
+  }
+
+  /** What is being put together is complete. */
+  #cut(): void {
+    if (this.#builder.isEmpty) return
+    const { bytes, lines } = this.#builder
+    this.#unsentBytes += bytes
+    this.#unsentLines += lines
+    this.#unsent.push({ bytes, lines, fields: this.#builder.take(), marks: this.#marks })
+    this.#marks = new Map()
   }
 
   /** Resolves once everything that was told is in the stream. */
   async flush(): Promise<void> {
-    while (!this.#isOver && (this.#sending !== undefined || !this.#builder.isEmpty)) {
+    while (!this.#isOver && (this.#sending !== undefined || this.#hasMore)) {
       this.#send()
       await this.#sending
     }
@@ -127,6 +162,8 @@ export class LineWriter {
     this.#isOver = true
     clearTimeout(this.#timer)
     this.#builder.take()
+    this.#unsent.length = 0
+    this.#unsentBytes = 0
     this.#wake()
   }
 
@@ -146,35 +183,53 @@ export class LineWriter {
     }
   }
 
+  get #hasMore(): boolean {
+    return this.#unsent.length > 0 || !this.#builder.isEmpty
+  }
+
   #send(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#sending !== undefined || this.#builder.isEmpty || this.#isOver) return
+    if (this.#sending !== undefined || this.#isOver || !this.#hasMore) return
     this.#lastSent = performance.now()
-    this.#sending = this.#append().finally(() => {
+    this.#sending = this.#next().finally(() => {
       this.#sending = undefined
       this.#sendingBytes = 0
       this.#wake()
-      if (!this.#isOver && !this.#builder.isEmpty) this.#schedule()
+      if (this.#isOver) return
+      if (this.#unsent.length > 0) this.#send()
+      else if (!this.#builder.isEmpty) this.#schedule()
     })
   }
 
+  /** Does what is next. */
+  async #next(): Promise<void> {
+    if (this.#unsent.length === 0) this.#cut()
+    const next = this.#unsent.shift()
+    if (typeof next === 'function') return next()
+    if (next === undefined) return undefined
+    this.#unsentBytes -= next.bytes
+    this.#unsentLines -= next.lines
+    return this.#append(next)
+  }
+
   /** Sends one entry until Redis has it. */
-  async #append(): Promise<void> {
-    const { bytes, lines } = this.#builder
+  async #append({ bytes, lines, fields, marks }: Unsent): Promise<void> {
     const before = this.#lines
     const seq = (this.#seq += 1)
     this.#sendingBytes = bytes
     this.#lines += lines
-    const fields = ['n', String(before), ...this.#builder.take()]
     this.#written.push({ seq, bytes })
     this.#writtenBytes += bytes
     this.#heldBytes += bytes
     const least = this.#trim()
     const started = this.#started
     this.#started = undefined
-    const keys = [this.#names.about(this.#id), this.#names.lines(this.#id)]
-    const args = [this.#run, seq, least, this.#lines, started?.startedAt ?? '', started?.command ?? '', ...fields]
+    const { about, lines: stream } = this.#names
+    const keys = [about(this.#id), stream(this.#id)]
+    const start = [started?.startedAt ?? '', started?.command ?? '']
+    const told = [...marks].flatMap(([step, entry]) => [about(step), entry])
+    const args = [this.#run, seq, least, this.#lines, ...start, marks.size, ...told, 'n', before, ...fields]
     while (!this.#isOver) {
       try {
         const isOurs = numberOf(await script(this.#client, 'APPEND', keys, args)) === 1

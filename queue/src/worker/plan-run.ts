@@ -10,10 +10,11 @@ import { messageOf } from '../errors'
 import type { Claimed } from '../redis/store'
 import { decodePlan } from '../request/decode'
 import { stepsOf } from '../request/encode'
-import { endedResult, storedOf, storedPlanOf } from '../request/results'
+import { endedResult, storedOf, storedPlanOf, unstarted } from '../request/results'
 import type { Ending, Stored, StoredResult } from '../request/results'
 import type { WaitingPlan } from '../request/wire'
-import { CLOSED, graceOf, LOST, withoutAbout } from './execution-run'
+import { withoutAbout } from './events'
+import { CLOSED, graceOf, LOST } from './execution-run'
 import type { Taken } from './job-source'
 import { Run } from './run'
 import type { Outcome } from './run'
@@ -29,8 +30,6 @@ const longestGraceOf = ({ plan }: WaitingPlan, shop: Workshop): number =>
 /** One run of a plan, all of whose steps run on this worker. */
 export class PlanRun extends Run {
   readonly #waiting: WaitingPlan
-  /** Steps of which the ends are being written. */
-  readonly #ending = new Set<Promise<void>>()
   /** Steps that were cancelled one by one, and how. */
   readonly #cancelled = new Set<string>()
 
@@ -73,7 +72,7 @@ export class PlanRun extends Run {
   }
 
   #cancelledUnstarted(): Promise<Outcome> {
-    return this.#end({ status: 'cancelled', error: 'cancelled', reason: this.cancellation?.reason })
+    return this.#end(unstarted(this.cancellation ?? {}))
   }
 
   protected override async asked(id: string | undefined): Promise<void> {
@@ -110,23 +109,19 @@ export class PlanRun extends Run {
       case 'pending':
       case 'retrying':
         return writer.event(event.executionId, withoutAbout(event))
-      default: {
-        const ending = this.#stepEnded(event)
-        this.#ending.add(ending)
-        return ending
-      }
+      default:
+        return this.#stepEnded(event)
     }
   }
 
-  /** Its lines come before its result, and its result before its end is told. */
-  async #stepEnded({ executionId, result }: Terminal): Promise<void> {
-    try {
-      await this.writer.flush()
-      await this.settle(executionId, this.#storedStep(result), this.job.id)
-      this.writer.end(executionId)
-    } catch {
-      // The connections were closed; the plan is found to have been lost.
-    }
+  #stepEnded({ executionId, result }: Terminal): void {
+    this.writer.end(executionId, async () => {
+      try {
+        await this.settle(executionId, this.#storedStep(result), this.job.id)
+      } catch {
+        // The connections were closed; the plan is found to have been lost.
+      }
+    })
   }
 
   #storedStep(result: ExecutionResult): StoredResult {
@@ -138,7 +133,6 @@ export class PlanRun extends Run {
   }
 
   async #ended(result: PlanExecutionResult): Promise<Outcome> {
-    await Promise.all(this.#ending)
     await this.writer.flush()
     const isClosed = this.isAbandoned && this.cancellation === undefined && result.status === 'cancelled'
     const isLost = isClosed || result.results.some(({ errorCode }) => errorCode === 'LEASE_LOST')

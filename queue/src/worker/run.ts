@@ -1,5 +1,5 @@
 import { ExecutionError } from '@escher-dbai/execution-engine'
-import type { Claimed } from '../redis/store'
+import type { Cancellation, Claimed } from '../redis/store'
 import type { Stored } from '../request/results'
 import type { JobData } from '../request/wire'
 import type { Taken } from './job-source'
@@ -16,16 +16,24 @@ export type Outcome =
   /** It is somebody else's now. */
   | { readonly kind: 'gone' }
 
-/** What was asked for before the end. */
-interface Cancellation {
-  readonly reason?: string | undefined
+/** What does the work of a job that was claimed. */
+export interface Runner {
+  /** Resolves once nothing of it is left here. */
+  readonly over: Promise<void>
+  /** Runs until it has ended, was given back, or is somebody else's. */
+  whole(): Promise<Outcome>
+  /** The lock was renewed, by a command that was sent then. */
+  renewed(sentAt: number): void
+  /** The lock is not ours any more: nothing of it may run. */
+  lost(): void
+  /** Ends what runs without waiting for it. */
+  abandon(): void
 }
 
 /** One run of an execution or a plan, from its claim to its end. */
-export abstract class Run {
+export abstract class Run implements Runner {
   readonly #leave: (() => void)[] = []
   #resolveOver: () => void = () => {}
-  /** Resolves once nothing of it is left here. */
   readonly over = new Promise<void>((resolve) => (this.#resolveOver = resolve))
   protected readonly writer: LineWriter
   /** The engine has it. */
@@ -53,7 +61,6 @@ export abstract class Run {
     return this.job.data
   }
 
-  /** The lock was renewed, by a command that was sent then. */
   renewed(sentAt: number): void {
     if (this.isStarted) {
       const left = Math.floor(this.leaseMs - (performance.now() - sentAt))
@@ -63,18 +70,15 @@ export abstract class Run {
     void this.look()
   }
 
-  /** The lock is not ours any more: nothing of it may run. */
   lost(): void {
     if (this.isStarted) this.shop.engine.renewLease(this.job.id, 1).catch(() => {})
   }
 
-  /** Ends what runs without waiting for it. */
   abandon(): void {
     this.isAbandoned = true
     if (this.isStarted) this.cancelInEngine(this.job.id, 'the worker was closed')
   }
 
-  /** Runs until it has ended, and is asked meanwhile. */
   async whole(): Promise<Outcome> {
     try {
       await this.#attend()
@@ -82,6 +86,8 @@ export abstract class Run {
       return await this.start()
     } finally {
       this.writer.giveUp()
+      // It is known from its result; the same id may come again.
+      await this.shop.engine.removeExecution(this.job.id).catch(() => {})
       for (const leave of this.#leave.splice(0)) leave()
       this.#resolveOver()
     }

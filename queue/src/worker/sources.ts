@@ -12,6 +12,8 @@ interface SourcesOptions {
   /** Those of the worker. */
   readonly labels: readonly string[]
   readonly takes: Takes
+  /** For plans that are only driven. */
+  readonly drives: Takes
   readonly options: Omit<WorkerOptions, 'connection'>
 }
 
@@ -29,22 +31,23 @@ export class Sources {
   /** Resolves once jobs are taken from all that are known. */
   async start(): Promise<void> {
     const { bells, names } = this.#options
-    await this.#open([])
+    const { takes, drives } = this.#options
+    await Promise.all([this.#open(names.queueOf([]), takes), this.#open(names.plans, drives)])
     this.#leave = await bells.listen(names.news, () => void this.#look().catch(() => {}))
     await this.#look()
   }
 
   /** Opens what is new. What cannot be asked now is asked when the connection is back. */
   async #look(): Promise<void> {
-    const { client, names } = this.#options
+    const { client, names, takes } = this.#options
     const own = new Set(this.#options.labels)
     const sets = (await client.smembers(names.labels)).map((set) => set.split(','))
-    await Promise.all(sets.filter((set) => set.every((label) => own.has(label))).map((set) => this.#open(set)))
+    const fitting = sets.filter((set) => set.every((label) => own.has(label)))
+    await Promise.all(fitting.map((set) => this.#open(names.queueOf(set), takes)))
   }
 
-  async #open(labels: readonly string[]): Promise<void> {
-    const { client, names, options, takes } = this.#options
-    const name = names.queueOf(labels)
+  async #open(name: string, takes: Takes): Promise<void> {
+    const { client, options } = this.#options
     if (this.#isStopped || this.#sources.has(name)) return
     const source = new JobSource(name, client, options, takes)
     this.#sources.set(name, source)

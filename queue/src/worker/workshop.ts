@@ -6,7 +6,8 @@ import type { Client } from '../redis/connections'
 import type { Store } from '../redis/store'
 import type { Resolve } from '../request/decode'
 import type { Locks } from './locks'
-import type { Run } from './run'
+import type { DriverParts } from '../plan/driver'
+import type { Runner } from './run'
 
 /** What all runs of a worker share. */
 export interface Workshop {
@@ -21,7 +22,9 @@ export interface Workshop {
   readonly lockDurationMs: number
   readonly counts: Counts
   /** What is run now, by its id. */
-  readonly running: Map<string, Run>
+  readonly running: Map<string, Runner>
+  /** What drives plans whose steps are spread. */
+  readonly driving: DriverParts
   /** The connections were closed. */
   readonly closed: AbortSignal
   /** The engine takes nothing any more. */
