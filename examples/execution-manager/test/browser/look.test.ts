@@ -287,6 +287,7 @@ describe('the page', () => {
     await mkdir(ASSETS, { recursive: true })
     await page.screenshot({ path: `${ASSETS}manager.png` })
     await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
+    await page.setViewportSize({ width: 1_700, height: 760 })
     await page.getByRole('tab', { name: 'Plan' }).blur()
     await frame(page)
     await plan.screenshot({ path: `${ASSETS}plan.png` })

@@ -1,3 +1,7 @@
+import { randomUUID } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
@@ -102,6 +106,28 @@ describe('the page', () => {
     expect(await page.getByRole('button', { name: 'Cancel', exact: true }).count()).toBe(0)
     await page.getByRole('button', { name: /^count Cancelled/ }).waitFor()
     expect(await page.locator('.run').textContent()).toContain('enough seen')
+  })
+
+  it('shows what is tried again, what failed, and what was skipped for it', async () => {
+    opened = await open(browser, service.url)
+    const { page } = opened
+    await start(page, 'Flaky', { mark: join(tmpdir(), `manager-flaky-${randomUUID()}`) })
+    await page.locator('.node', { hasText: 'Retry in' }).waitFor()
+    await page.getByRole('button', { name: /^try 2 tries Completed/ }).waitFor()
+    await ended(page, 'Failed')
+    await page.getByRole('button', { name: /^never Skipped/ }).waitFor()
+    await page.getByRole('button', { name: /^mend Completed/ }).waitFor()
+    expect(await page.locator('.run > .banner').textContent()).toContain('fail')
+
+    await page.getByRole('button', { name: /^try 2 tries/ }).click()
+    const attempts = page.getByRole('complementary', { name: 'Step try' }).getByRole('listitem')
+    await expect.poll(() => attempts.count()).toBe(2)
+    expect(await attempts.first().textContent()).toContain('3')
+    await page.getByRole('button', { name: /^fail Failed/ }).click()
+    await page.getByRole('complementary', { name: 'Step fail' }).getByText('Exit code').waitFor()
+    expect(await page.getByRole('complementary', { name: 'Step fail' }).textContent()).toContain('Exit code7')
+    await page.getByRole('tab', { name: 'Timeline' }).click()
+    expect(await page.locator('.lane').first().locator('.bar:not(.queued)').count()).toBe(2)
   })
 
   it('is reloaded in the middle, and misses nothing', async () => {

@@ -92,8 +92,10 @@ describe('the page at 10 000 lines a second', () => {
 
     // The newest are at the end; the oldest are held no more, and come from the log.
     expect((await rows(page)).at(-1)).toEqual([LINES, expect.stringContaining(`line ${String(LINES)} of`)])
+    const asked = page.waitForRequest(/\/log\?line=0&/)
     await page.locator('.log').focus()
     await page.keyboard.press('Home')
+    await asked
     await expect.poll(async () => (await rows(page))[0]).toEqual([1, expect.stringContaining('line 1 of')])
     await page.keyboard.press('PageDown')
     await frame(page)
