@@ -6,8 +6,8 @@ export default defineConfig({
     globalSetup: ['test/support/setup.ts'],
     // A process of its own per file: what one file leaves behind cannot reach another.
     pool: 'forks',
-    // Some tests measure times; two files at once would measure each other.
-    fileParallelism: false,
+    // Most of the time a test waits for a lock to run out.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // Both packages are loaded by Node itself, as their users load them, and not transformed.

@@ -50,7 +50,8 @@ export class Delivery {
     const { onStdout, onStderr, onEvent } = this.#callbacks
     const isLine = item.kind === 'lines' || (item.kind === 'piece' && !item.unfinished)
     const own = isLine ? (item.stream === 'stdout' ? onStdout : onStderr) : undefined
-    const texts = isLine && own ? (item.kind === 'lines' ? linesOf(item.text) : [item.text][Symbol.iterator]()) : undefined
+    const texts =
+      isLine && own ? (item.kind === 'lines' ? linesOf(item.text) : [item.text][Symbol.iterator]()) : undefined
     const pending = own && texts && this.#each(own, texts)
     const events = (): Pending => onEvent && this.#each(onEvent, eventsOf(about, item))
     return pending === undefined ? events() : pending.then(events)

@@ -68,8 +68,10 @@ export class Runs {
 
   async run(prepared: Prepared, options: CheckedOptions): Promise<ExecutionResult> {
     const run = await this.#start(prepared, options)
-    await run.ended()
-    const result = await run.reading.result()
+    const result = await this.#held(async () => {
+      await run.ended()
+      return run.reading.result()
+    })
     if (options.throwOnFailure && !result.success) throw new ExecutionFailedError(result)
     return result
   }
@@ -88,8 +90,20 @@ export class Runs {
   async runPlan(prepared: PreparedPlan, options: CheckedOptions): Promise<PlanExecutionResult> {
     const run = await this.#start(prepared, options)
     this.#drive(prepared)
-    await run.ended()
-    return (await run.reading.planEnd()).result
+    return this.#held(async () => {
+      await run.ended()
+      return (await run.reading.planEnd()).result
+    })
+  }
+
+  /** The process does not end before somebody who waits has what is waited for. */
+  async #held<T>(work: () => Promise<T>): Promise<T> {
+    const release = this.#parts.connections.hold()
+    try {
+      return await work()
+    } finally {
+      release()
+    }
   }
 
   async #start(prepared: Prepared, { signal, ...callbacks }: CheckedOptions): Promise<Run> {
@@ -311,7 +325,7 @@ export class Runs {
     try {
       await reading.untilEnd()
       // Callbacks of this engine see all before whoever waits sees the end.
-      await Promise.allSettled([...(this.#telling.get(id) ?? [])])
+      await Promise.allSettled(this.#telling.get(id) ?? [])
       return reading
     } catch (error) {
       if (this.#parts.answers.isShutDown) throw shutDown()
@@ -333,7 +347,12 @@ interface Run {
  * Tells everything, the end included. A callback that has not returned is waited for, but no longer than `impatience` after the
  * end of what was stopped.
  */
-async function tellAll(reading: Reading, data: JobData, delivery: Delivery, impatience: () => Promise<void>): Promise<void> {
+async function tellAll(
+  reading: Reading,
+  data: JobData,
+  delivery: Delivery,
+  impatience: () => Promise<void>,
+): Promise<void> {
   const lanes = new Lanes()
   const batches = reading.batches()
   let impatient: Promise<boolean> | undefined

@@ -124,8 +124,11 @@ export class SpreadDrive {
     this.#readings.add(reading)
     try {
       await this.#insist(() => store.describe(id, prepared.data.command, metadata))
-      const { state, submittedAt } = await this.#insist(() => submitter.submit(prepared, { before: () => reading.attend(), cancelled }))
-      if (state === 'new') void writer.event(id, { eventType: 'pending', timestamp: new Date(submittedAt).toISOString() })
+      const { state, submittedAt } = await this.#insist(() =>
+        submitter.submit(prepared, { before: () => reading.attend(), cancelled }),
+      )
+      if (told === undefined && (state === 'new' || state === 'known'))
+        void writer.event(id, { eventType: 'pending', timestamp: new Date(submittedAt).toISOString() })
       if (signal.aborted && state === 'running') await this.#cancelStep(id, signal)
       const forget = onAbort(signal, () => void this.#cancelStep(id, signal))
       try {

@@ -135,7 +135,11 @@ export class Store {
   }
 
   /** `results` are those of the execution and, of a plan, of its steps, if no worker has claimed it. */
-  async cancel(id: string, asked: Cancellation, results: Results): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
+  async cancel(
+    id: string,
+    asked: Cancellation,
+    results: Results,
+  ): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
     const { about, lines, result: resultKey, base } = this.names
     const keys = [about(id), lines(id), resultKey(id)]
     const args = [base, id, JSON.stringify(asked), results.own, results.status, ...results.steps.flat()]

@@ -59,7 +59,10 @@ export function prepareStep(
 const stepDigestOf = ({ digest }: WaitingPlan, id: string): string => `${digest} ${id}`
 
 function executionOf(
-  about: Pick<WaitingExecution, 'command' | 'planId' | 'step'> & { readonly request: WireRequest; readonly digest?: string },
+  about: Pick<WaitingExecution, 'command' | 'planId' | 'step'> & {
+    readonly request: WireRequest
+    readonly digest?: string
+  },
   options: QueueOptions,
   names: Names,
   policy: Policy,
@@ -113,12 +116,12 @@ export function preparePlan(given: unknown, names: Names, limits: Limits, spread
     options,
     spread,
   }
-  return {
-    data,
-    labels: spread ? undefined : options.labels.join(','),
-    priority: priorityOf(0),
-    delayMs: options.delayMs,
-  }
+  const { delayMs } = options
+  const prepared = { data, labels: options.labels.join(','), priority: priorityOf(0), delayMs }
+  if (!hasFunctions) return prepared
+  if (delayMs > 0) throw refused('delayMs', '0 for a plan with functions, which this process drives', String(delayMs))
+  // What was checked, with its functions, is a plan.
+  return { ...prepared, toDrive: { ...rest, id } as unknown as ExecutionPlan }
 }
 
 function refuseFunctions({ steps, commands }: Readonly<Record<string, unknown>>): void {

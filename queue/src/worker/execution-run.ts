@@ -89,15 +89,17 @@ export class ExecutionRun extends Run {
   #stored(result: ExecutionResult, isClosed: boolean): StoredResult {
     const { planId, step, metadata } = this.#waiting
     const queuedMs = Math.max(this.claim.now - this.claim.submittedAt, 0) + result.queuedMs
+    const more = { ...this.#otherEnd(result, isClosed), planId, step, metadata, queuedMs }
     // The queue has codes of its own besides those of the engine.
-    const closed = isClosed ? { ...CLOSED, success: false, cancelReason: null } : {}
-    return storedOf(result, this.writer.lines, {
-      ...closed,
-      planId,
-      step,
-      metadata,
-      queuedMs,
-    } as Partial<ExecutionResult>)
+    return storedOf(result, this.writer.lines, more as Partial<ExecutionResult>)
+  }
+
+  /** What the engine took for a cancel. */
+  #otherEnd({ status }: ExecutionResult, isClosed: boolean): object {
+    if (isClosed) return { ...CLOSED, success: false, cancelReason: null }
+    const timedOut = this.cancellation?.timedOut
+    // Whoever drives its plan has asked for the end.
+    return timedOut !== undefined && status === 'cancelled' ? { status: 'timeout', error: timedOut } : {}
   }
 
   protected refuse(problem: string): Promise<Outcome> {
