@@ -153,7 +153,7 @@ export interface ExecutionRequest {
     | 'ignore'
     | {
         /** Into this file alone, which is emptied before the start. */
-        readonly file: string
+        readonly file: string | URL
       }
     | undefined
   /**
@@ -170,7 +170,7 @@ export interface ExecutionRequest {
     | 'stdout'
     | {
         /** Into this file alone, which is emptied before the start. */
-        readonly file: string
+        readonly file: string | URL
       }
     | undefined
   /** Whether {@link Result.bytes} holds the output as bytes, for what is no text. Default: `false`. */
@@ -573,8 +573,9 @@ export interface Result {
    * - `IDLE`: it printed nothing for {@link ExecutionRequest.idleTimeoutMs}.
    * - `LEASE_LOST`: its lease was not renewed in time, or that of its plan: {@link ExecutionRequest.leaseMs}.
    * - `WORKER_LOST`: a queue had given it to a worker that is gone. The engine itself never says so.
-   * - `IO`: something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the
-   *   command all the same. Or what feeds its input has failed, for which it was ended.
+   * - `IO`: something was lost on its way to or from a log or overflow file, a callback had not returned by the end and
+   *   did not see all output, or processes could not be ended; `error` says what. `status` is that of the command all
+   *   the same. Or what feeds its input has failed, for which it was ended.
    * - `INVALID_STEP`: the request of a step of a plan could not be made, or is not acceptable; `error` says why.
    */
   errorCode:
@@ -844,6 +845,8 @@ export interface RetryingEvent {
   delayMs: number
   /** What went wrong with the last one, in words. */
   error: string
+  /** How the last one ended. */
+  ended: ExecutionAttempt
   /** When the last one ended. */
   timestamp: string
 }
@@ -1136,10 +1139,12 @@ export interface StepOptions {
  * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
  * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
  * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
- * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
- * acceptable, fails the step with `INVALID_STEP`.
+ * that started the plan, and no `id`: the step has one already. What it throws, or returns that is not acceptable, fails
+ * the step with `INVALID_STEP`.
  */
 export interface RequestFunction<Results> {
+  /** The id of its execution, a UUID. Default: a random one. */
+  readonly id?: string | undefined
   /** What makes the request. */
   readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
 }
@@ -1197,7 +1202,8 @@ export interface PlanExecutionResult {
  * - `INVALID_CONFIG`: a field of the configuration is not as it must be; `field` says which one.
  * - `NOT_FOUND`: no execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of
  *   a plan where that of an execution is due, or the other way round.
- * - `NOT_FINISHED`: the execution still runs or waits.
+ * - `NOT_FINISHED`: the execution still runs or waits; or what it has left running, or another host, still writes the
+ *   log that was to be deleted.
  * - `ALREADY_FINISHED`: what was to be cancelled, written to, or given a secret, has ended, or the lease that was to be
  *   renewed.
  * - `DUPLICATE_ID`: the id of the request is that of an execution the engine remembers.
@@ -1205,7 +1211,8 @@ export interface PlanExecutionResult {
  * - `ALREADY_INITIALIZED`: the global engine exists.
  * - `NOT_INITIALIZED`: the global engine does not exist yet.
  * - `SHUT_DOWN`: the engine has been shut down.
- * - `IO`: a log could not be read, or an input not be written to.
+ * - `IO`: a log could not be read, or an input not be written to; or a subscription was given up, as nothing was taken
+ *   of it.
  * - `INTERNAL`: a defect of the engine.
  */
 export type ErrorCode =
@@ -1503,9 +1510,11 @@ export class ExecutionEngine implements Executor {
    * The events of an execution that was accepted before, from this call on; the last one is the terminal event. Of one
    * that has ended, that is the only one. A step of a plan can be listened to as any other execution. As with
    * {@link ExecutionEngine.stream}, lines that are not taken yet are held back in the command; so a subscription that is
-   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on.
+   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on. Once the command has
+   * exited, a subscription that takes nothing for `drainMaxMs` is given up, and the result does not wait for it.
    *
-   * The loop throws an {@link ExecutionError} `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * The loop throws an {@link ExecutionError}: `NOT_FOUND`; `VALIDATION` if `id` is no UUID; `IO`, behind what it still
+   * has, if it was given up.
    */
   subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
 
@@ -1606,7 +1615,10 @@ export class ExecutionEngine implements Executor {
    * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
    * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
    *
-   * Rejects with `NOT_FOUND` if there is no log of that id, `IO` if it cannot be read, or `VALIDATION`.
+   * It is empty for an execution that has logged nothing.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine, if it was deleted, or if it
+   * is that of a plan, of which only the steps have logs; `IO` if it cannot be read; or `VALIDATION`.
    */
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
@@ -1615,8 +1627,8 @@ export class ExecutionEngine implements Executor {
    * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
    * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
    *
-   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
-   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   * Rejects with `NOT_FOUND` as {@link ExecutionEngine.readLogs} does; `VALIDATION`, also for an offset at which no entry
+   * of this log begins; or `IO` if it cannot be read, or holds something else than entries.
    */
   readLogLines(
     id: string,

@@ -128,7 +128,9 @@ class ExecutionEngine {
    * under those that the user gave to their steps. Whoever asks for one of these waits; all others ask at once, in the
    * order of their calls.
    *
-   * @type {Map<string, Promise<void>>}
+   * Resolves with whether it was accepted.
+   *
+   * @type {Map<string, Promise<boolean>>}
    */
   #entering = new Map()
 
@@ -239,7 +241,7 @@ class ExecutionEngine {
       variables: checked.inherit_env === false ? '' : variables(),
     }
     channel.submit(this.#native, run, submission, signal)
-    if (run.source) void this.#feed(run.source, run.id)
+    if (run.source) void channel.feed(this.#native, run.source, run.token)
   }
 
   /**
@@ -277,29 +279,14 @@ class ExecutionEngine {
       newId,
       check: checkMade,
       takeInput,
-      feed: (source, id) => void this.#feed(source, id),
+      feed: (source, token) => void channel.feed(this.#native, source, token),
     })
     run.make = make
     run.context ??= contextOf(some)
     this.#enter(run, [run.id, ...given])
     channel.submitPlan(this.#native, run, submission, signal)
-    for (const [id, source] of sources) void this.#feed(source, id, this.#entering.get(run.id))
-  }
-
-  /**
-   * Lets a source feed an execution, once that was entered.
-   *
-   * @param {import('./lib/input').Source} source
-   * @param {string} id
-   * @param {Promise<void>} [entered]
-   */
-  async #feed(source, id, entered) {
-    await entered
-    await source.feed({
-      write: (chunk) => channel.ask((token) => this.#native.writeStdin(token, id, chunk)),
-      close: () => channel.ask((token) => this.#native.closeStdin(token, id)),
-      fail: (problem) => this.#native.failStdin(id, problem),
-    })
+    const entered = this.#entering.get(run.id)
+    for (const { source, token } of sources) void entered?.then(() => channel.feed(this.#native, source, token))
   }
 
   /**
@@ -310,17 +297,17 @@ class ExecutionEngine {
    */
   #enter(run, ids) {
     const { accepted, refused } = run
-    const entered = new Promise((/** @type {(value: void) => void} */ resolve) => {
-      const decide = () => {
+    const entered = new Promise((/** @type {(isAccepted: boolean) => void} */ resolve) => {
+      const decide = (/** @type {boolean} */ isAccepted) => {
         for (const id of ids) if (this.#entering.get(id) === entered) this.#entering.delete(id)
-        resolve()
+        resolve(isAccepted)
       }
       run.accepted = () => {
-        decide()
+        decide(true)
         accepted?.()
       }
       run.refused = (/** @type {Error} */ error) => {
-        decide()
+        decide(false)
         refused(error)
       }
     })
@@ -380,7 +367,9 @@ class ExecutionEngine {
         const onEvents = (/** @type {{ next(): any }} */ events) => stream.push(events)
         const end = () => stream.end()
         const run = { id: checked, onEvents, ended: end, refused: (/** @type {Error} */ error) => stream.end(error) }
-        leave = channel.subscribe(this.#native, { ...run, subscribers: new Set() })
+        const subscription = channel.subscribe(this.#native, { ...run, subscribers: new Set() })
+        leave = subscription.leave
+        stream.onTake = subscription.touch
       } catch (error) {
         stream.end(/** @type {Error} */ (seenFrom(error, this.subscribe)))
       }
@@ -440,8 +429,8 @@ class ExecutionEngine {
       const entering = this.#entering.get(checked)
       if (entering === undefined) return void unwrap(this.#native.addSecret(checked, secret))
       unwrap(native.NativeEngine.checkSecret(secret))
-      // Of a plan that is refused there is nothing to hide.
-      void entering.then(() => this.#native.addSecret(checked, secret))
+      // Of a plan that is refused there is nothing to hide, and its id may be that of another execution.
+      void entering.then((isAccepted) => isAccepted && this.#native.addSecret(checked, secret))
     } catch (error) {
       throw seenFrom(error, this.addSecret)
     }

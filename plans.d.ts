@@ -104,5 +104,9 @@ export class PlanRun {
   renewLease(leaseMs?: number): void
 }
 
-/** The id of a step that was given none: a UUID of version 5, of the plan's id and the step's name or index. */
+/**
+ * The id of a step that was given none: a UUID of version 5, of the plan's id and the step's name or index.
+ *
+ * @throws `ExecutionError` `VALIDATION` if `planId` is no UUID.
+ */
 export function stepId(planId: string, step: string | number): string

@@ -3,8 +3,18 @@
 // Plans whose steps somebody else runs.
 
 const check = require('./lib/check')
-const { stepId } = require('./lib/plans/id')
+const { seenFrom } = require('./lib/error')
+const { stepId: idOf } = require('./lib/plans/id')
 const { PlanRun } = require('./lib/plans/run')
 
+/** @param {string} planId @param {string | number} step */
+function stepId(planId, step) {
+  try {
+    return idOf(check.planId(planId), step)
+  } catch (error) {
+    throw seenFrom(error, stepId)
+  }
+}
+
 /** @type {typeof import('./plans')} */
-module.exports = { PlanRun, stepId: (planId, step) => stepId(check.planId(planId), step) }
+module.exports = { PlanRun, stepId }

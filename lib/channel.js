@@ -9,7 +9,7 @@ const { aboutOf } = require('./about')
 const { onAbort, reasonOf } = require('./abort')
 const { fromFailure, messageOf } = require('./error')
 const { BatchEvents, call, deliverLines } = require('./lines')
-const { toPlanResult, toResult } = require('./result')
+const { toAttempt, toPlanResult, toResult } = require('./result')
 const { iso } = require('./time')
 
 const { Told, Wanted } = native
@@ -33,6 +33,7 @@ const STREAMS = /** @type {const} */ (['stdout', 'stderr'])
  * @property {(error: Error) => void} refused
  * @property {((result: () => any) => void) | undefined} [ended] is given what makes the result
  * @property {(() => void) | undefined} [forget] lets go of the signal
+ * @property {number} [token] of what may be fed
  * @property {number[] | undefined} [steps] the tokens of the steps of a plan
  * @property {(() => Promise<void> | void)[] | undefined} [backlog] what waits for a promise of a callback
  * @property {boolean} [over] it has ended
@@ -66,6 +67,7 @@ const handlersByKind = {
   Make: make,
   Bytes: bytes,
   Unfinished: unfinished,
+  Turn: () => {},
 }
 
 /** By the number that comes with a message. @type {((...values: any[]) => void)[]} */
@@ -317,11 +319,15 @@ function started(token, pid, command, at) {
   inOrder(run, () => emitOne(run, event))
 }
 
-/** @type {(token: number, attempt: number, delayMs: number, error: string, at: number) => void} */
-function retrying(token, attempt, delayMs, error, at) {
+/** @type {(token: number, attempt: number, delayMs: number, json: string, at: number) => void} */
+function retrying(token, attempt, delayMs, json, at) {
   const run = runs.get(token)
   if (run === undefined) return
-  const event = () => ({ eventType: 'retrying', ...aboutOf(run), attempt, delayMs, error, timestamp: iso(at) })
+  const event = () => {
+    const ended = toAttempt(json)
+    const error = ended.error ?? ''
+    return { eventType: 'retrying', ...aboutOf(run), attempt, delayMs, error, ended, timestamp: iso(at) }
+  }
   inOrder(run, () => emitOne(run, event))
 }
 
@@ -439,6 +445,7 @@ function wantsOf(run, signal) {
 function submit(engine, run, { request, stdin, variables }, signal) {
   const wants = wantsOf(run, signal)
   const token = enter(runs, run)
+  if (run.source) run.token = token
   // Not as `begin` does, whose closure would cost each start a microsecond.
   try {
     if (signal) stopOnAbort(run, token, signal)
@@ -470,7 +477,7 @@ function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, si
   const steps = first === undefined ? 0 : wantsOf(first)
   const wants = { plan: wantsOf(run, signal), steps, reason: reasonIfAborted(signal) }
   const token = enter(runs, run)
-  const tokens = stepRuns.map((step) => enter(runs, step))
+  const tokens = stepRuns.map((step) => (step.token = enter(runs, step)))
   run.steps = tokens
   begin(token, () => {
     if (signal) stopOnAbort(run, token, signal)
@@ -479,7 +486,22 @@ function submitPlan(engine, run, { plan, runs: stepRuns, inputs, variables }, si
 }
 
 /**
- * Tells a run of an execution that was accepted before. Returns what ends that.
+ * Lets a source feed what was submitted with that token, and nothing else: its id may be that of another by then.
+ *
+ * @param {import('../binding').NativeEngine} engine
+ * @param {import('./input').Source} source
+ * @param {number} token
+ */
+function feed(engine, source, token) {
+  return source.feed({
+    write: (chunk) => ask((question) => engine.feed(question, token, chunk)),
+    close: () => ask((question) => engine.endFeed(question, token)),
+    fail: (problem) => engine.failFeed(token, problem),
+  })
+}
+
+/**
+ * Tells a run of an execution that was accepted before. Returns what ends that, and what says that something was taken.
  *
  * @param {import('../binding').NativeEngine} engine
  * @param {Run} run
@@ -495,10 +517,11 @@ function subscribe(engine, run) {
     leave(runs, token)
     throw error
   }
-  return () => {
+  const end = () => {
     leave(runs, token)
     channel.unsubscribe(token)
   }
+  return { leave: end, touch: () => acknowledge(token, 0) }
 }
 
 /** @param {Run} run @param {number} token @param {AbortSignal} signal */
@@ -512,4 +535,4 @@ const reasonIfAborted = (signal) => (signal?.aborted ? reasonOf(signal) : undefi
 /** @param {string} config as JSON */
 const open = (config) => new native.NativeEngine(channel, config)
 
-module.exports = { ask, open, submit, submitPlan, subscribe }
+module.exports = { ask, feed, open, submit, submitPlan, subscribe }

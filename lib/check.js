@@ -23,6 +23,7 @@ const {
   oneOf,
   path,
   oneOfOr,
+  onlyOf,
   positive,
   recordOf,
   refuse,
@@ -35,9 +36,11 @@ const {
   text,
   textSize,
   texts,
+  umask,
   user,
   uuid,
   whileChecking,
+  withOneOf,
   within,
 } = require('./checkers')
 const schema = require('./schema')
@@ -60,6 +63,7 @@ const kinds = {
   secretList,
   path,
   inheritEnv,
+  umask,
   user,
   stdin,
 }
@@ -100,13 +104,20 @@ const checkersOf = (fields) => Object.fromEntries(Object.entries(fields).map(([k
 function stepOf({ fields }) {
   const { expected } = schema.request
   const known = checkerOf({ expected, fields: { ...schema.request.fields, ...fields } })
-  return byKey('request', object({ request: callback, ...checkersOf(fields) }, expected), known)
+  const { 'id?': id } = schema.request.fields
+  return byKey('request', object({ request: callback, ...checkersOf({ 'id?': id, ...fields }) }, expected), known)
 }
 
 const request = checkerOf(schema.request)
 kinds.step = stepOf(schema.stepOptions)
 kinds.namedStep = stepOf(schema.namedStepOptions)
-const plan = byKey('steps', checkerOf(schema.namedPlan, 'plan'), checkerOf(schema.indexedPlan, 'plan'))
+const plan = withOneOf(
+  ['commands', 'steps', 'strategy'],
+  Object.keys(schema.indexedPlan.fields).map((key) => key.replace('?', '')),
+  byKey('steps', checkerOf(schema.namedPlan, 'plan'), checkerOf(schema.indexedPlan, 'plan')),
+  'a plan object with "commands" and a "strategy", or with named "steps"',
+  'plan',
+)
 const filter = checkerOf(schema.filter, 'filter')
 const config = checkerOf(schema.config)
 
@@ -123,10 +134,15 @@ const optionsOfAll = {
   'signal?': abortSignal,
 }
 
-const options = object(optionsOfAll, 'an options object', ofJavaScript)
+const ofOthers = { ...optionsOfAll, 'throwOnFailure?': onlyOf('`run`') }
+const options = object(ofOthers, 'an options object', ofJavaScript)
 const runOptions = object({ ...optionsOfAll, 'throwOnFailure?': flag }, 'an options object', ofJavaScript)
 
-const streamOptions = object({ 'signal?': abortSignal }, 'an options object', ofJavaScript)
+const streamOptions = object(
+  { 'signal?': abortSignal, 'throwOnFailure?': onlyOf('`run`') },
+  'an options object',
+  ofJavaScript,
+)
 const tailOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
 const pageOptions = object({ 'from?': count, 'limit?': positive }, 'an options object', ofJavaScript)
 const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an options object', ofJavaScript)

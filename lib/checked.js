@@ -13,6 +13,7 @@ const { parse, stringify } = JSON
 // The addon is loaded when it is first needed.
 const native = () => require('./native').NativeEngine
 const environment = () => require('./environment')
+const newId = () => native().newId()
 
 /** @param {import('../binding').Answer} answer */
 function unwrap(answer) {
@@ -29,7 +30,7 @@ function checkRequest(request, options = {}) {
   try {
     const { config, patterns } = comparedWith(options)
     const checked = check.request(request, patterns)
-    checked.id ??= native().newId()
+    checked.id ??= newId()
     const told = unwrap(native().checkRequest(stringify(withoutInput(checked)), config, environment().variables()))
     return { id: told.id, command: told.command, secretFields: told.secret_fields }
   } catch (error) {
@@ -61,16 +62,14 @@ function checkPlan(plan, options = {}) {
 function preparedPlan(plan, options = {}) {
   const { config, patterns } = comparedWith(options)
   const checked = check.plan(plan, patterns)
-  checked.id ??= native().newId()
+  checked.id ??= newId()
   /** @type {import('../binding').StepInput[]} */
   const made = []
   const steps = keyedSteps(checked).map(([key, step], index) => {
-    if (step.request === undefined) {
-      step.id ??= stepId(checked.id, key)
-      return [key, withoutInput({ __proto__: null, ...step })]
-    }
-    made.push({ step: index, madeAs: stepId(checked.id, key) })
-    return [key, { __proto__: null, ...step, request: null }]
+    step.id ??= stepId(checked.id, key)
+    if (step.request === undefined) return [key, withoutInput({ __proto__: null, ...step })]
+    made.push({ step: index, madeAs: step.id })
+    return [key, { __proto__: null, ...step, id: undefined, request: null }]
   })
   const sent = { __proto__: null, ...checked }
   if (checked.steps === undefined) sent.commands = steps.map(([, step]) => step)

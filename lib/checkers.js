@@ -185,6 +185,30 @@ const within = (least, most) => (value, path, code) => {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value
   return refuse(path, `an integer from ${least} to ${most}`, describe(value), code)
 }
+
+/** The bits of a file's mode that are masked. @type {Checker} */
+const umask = (value, path, code) => {
+  if (Number.isSafeInteger(value) && value >= 0 && value <= 0o777) return value
+  return refuse(path, 'an integer from 0 to 511 (0o777), such as 0o077', describe(value), code)
+}
+
+/** What only another method takes. @type {(owner: string) => Checker} */
+const onlyOf = (owner) => (value, path, code) => refuse(path, `none, as only ${owner} has it`, describe(value), code)
+
+/**
+ * An object that has one of these keys at least; what else it needs, `check` tells.
+ *
+ * @type {(choice: string[], known: string[], check: Checker, expected: string, name: string) => Checker}
+ */
+const withOneOf = (choice, known, check, expected, name) => (value, path, code) => {
+  // Which keys there are is asked, and no value read.
+  const has = (/** @type {string} */ key) => hasOwn(value, key)
+  if (isObject(value) && !choice.some(has) && keys(value).every((key) => known.includes(key))) {
+    const found = keys(value).length === 0 ? 'an empty object' : `an object with only ${keys(value).join(', ')}`
+    refuse(path === '' ? name : path, expected, found, code)
+  }
+  return check(value, path, code)
+}
 /** @type {(least: number) => Checker} */
 const numberOfAtLeast = (least) => (value, path, code) =>
   Number.isFinite(value) && value >= least
@@ -327,14 +351,15 @@ function distance(a, b) {
 }
 
 /**
- * One of several objects, told apart by `type`.
+ * One of several objects, told apart by `type`. Where that alone was given, the message shows the object.
  *
  * @type {(types: Record<string, Checker>, expected: string) => Checker}
  */
 function byType(types, expected) {
   const type = oneOf(...keys(types))
   return (value, path, code) => {
-    if (!isObject(value)) refuse(path, expected, describe(value), code)
+    const named = typeof value === 'string' && hasOwn(types, value) ? `, { type: "${value}" }` : ''
+    if (!isObject(value)) refuse(path, expected + named, describe(value), code)
     const found = type(own(value, 'type'), `${path}.type`, code)
     const checked = types[found](value, path, code)
     checked.type = found
@@ -478,6 +503,7 @@ module.exports = {
   oneOf,
   path,
   oneOfOr,
+  onlyOf,
   positive,
   recordOf,
   refuse,
@@ -490,8 +516,10 @@ module.exports = {
   sizeOfAtLeast,
   textSize,
   texts,
+  umask,
   user,
   uuid,
   whileChecking,
+  withOneOf,
   within,
 }

@@ -81,7 +81,7 @@ class Source {
     try {
       if (this.#isOver) return
       // Answered once the command runs. What never does takes nothing from its source.
-      if (!(await wasTaken(input.write('')))) return this.end()
+      if (!(await this.#wasTaken(input.write('')))) return
       while (!this.#isOver) {
         const { done, value } = await this.#open().next()
         // It has ended meanwhile, and its id may be that of another execution.
@@ -92,11 +92,28 @@ class Source {
           return
         }
         if (typeof value !== 'string' && !isUint8Array(value)) throw new TypeError(wrongChunk(value))
-        if (!(await wasTaken(input.write(value)))) return this.end()
+        if (!(await this.#wasTaken(input.write(value)))) return
       }
     } catch (error) {
       this.#isRead = true
       if (!this.#isOver) input.fail(wordsOf(error))
+    }
+  }
+
+  /**
+   * What is over takes no more, and whether it was refused, which leaves the source as it is, or has ended, is told apart. A
+   * command that closes its input takes no more either, and nothing else may keep it waiting.
+   *
+   * @param {Promise<void>} written
+   */
+  async #wasTaken(written) {
+    try {
+      await written
+      return true
+    } catch (/** @type {any} */ error) {
+      if (error.code === 'IO') this.end()
+      else if (!IS_OVER.has(error.code)) throw error
+      return false
     }
   }
 
@@ -113,18 +130,8 @@ class Source {
   }
 }
 
-/** What is said of a command that has ended, or closed its input. */
-const TAKES_NO_MORE = new Set(['ALREADY_FINISHED', 'NOT_FOUND', 'IO'])
-
-/** A command that has ended, or closed its input, takes no more; nothing else may keep it waiting. @param {Promise<void>} written */
-const wasTaken = (written) =>
-  written.then(
-    () => true,
-    (error) => {
-      if (TAKES_NO_MORE.has(error.code)) return false
-      throw error
-    },
-  )
+/** What is said of what is over. */
+const IS_OVER = new Set(['ALREADY_FINISHED', 'NOT_FOUND'])
 
 /** @param {unknown} value */
 function wrongChunk(value) {

@@ -2,7 +2,7 @@
 
 // A plan on its way to Rust: its steps as executions of their own, and the functions that make their requests.
 
-const { ExecutionError } = require('./error')
+const { ExecutionError, messageOf } = require('./error')
 
 const { stringify } = JSON
 
@@ -23,7 +23,7 @@ const { stringify } = JSON
  * @property {() => string} newId
  * @property {(request: unknown) => any} check is called for each request that a function makes
  * @property {(request: any) => { stdin: string | Uint8Array | undefined, source: Source | undefined }} takeInput
- * @property {(source: Source, id: string) => void} feed
+ * @property {(source: Source, token: number) => void} feed lets it feed the step with that token
  */
 
 /**
@@ -32,24 +32,26 @@ const { stringify } = JSON
  * @param {any} plan
  * @param {string | undefined} variables
  * @param {Tools} tools
- * @returns {{ submission: Submission, given: string[], sources: [id: string, source: Source][], make: Run['make'], some: Function | undefined }}
+ * @returns {{ submission: Submission, given: string[], sources: any[], make: Run['make'], some: Function | undefined }}
  */
 function submissionOf(plan, variables, tools) {
   const { newId, takeInput } = tools
   const steps = keyedSteps(plan)
   const runs = []
   const inputs = []
-  /** @type {[id: string, source: Source][]} */
+  /** The runs that are fed. @type {Run[]} */
   const sources = []
   const given = []
   /** @type {Map<number, (results: any) => unknown>} */
   const functions = new Map()
   for (const [index, [key, step]] of steps.entries()) {
     if (step.request !== undefined) {
-      const id = newId()
+      const id = step.id ?? newId()
+      if (step.id !== undefined) given.push(id)
       functions.set(index, step.request)
       inputs.push({ step: index, madeAs: id })
       step.request = null
+      step.id = undefined
       runs.push(runOf(id, undefined, plan.id, key))
       continue
     }
@@ -57,8 +59,9 @@ function submissionOf(plan, variables, tools) {
     else given.push(step.id)
     const { stdin, source } = takeInput(step)
     if (stdin !== undefined) inputs.push({ step: index, stdin })
-    if (source !== undefined) sources.push([step.id, source])
-    runs.push({ ...runOf(step.id, step.metadata, plan.id, key), source })
+    const run = { ...runOf(step.id, step.metadata, plan.id, key), source }
+    if (source !== undefined) sources.push(run)
+    runs.push(run)
   }
   const [some] = functions.values()
   const make = functions.size === 0 ? undefined : maker(functions, runs, plan.steps !== undefined, tools)
@@ -104,17 +107,27 @@ function maker(functions, runs, isNamed, { check, takeInput, feed }) {
       if (end !== undefined) define(results, isNamed ? run.step : index, end)
     }
     const make = /** @type {(results: any) => unknown} */ (functions.get(index))
-    const request = check(await make(results))
-    expectNoId(request)
+    const request = acceptable(check, await make(results))
     const run = /** @type {Run} */ (runs[index])
     run.metadata = request.metadata
     run.about = undefined
     const { stdin, source } = takeInput(request)
     if (source !== undefined) {
       run.source = source
-      feed(source, run.id)
+      feed(source, /** @type {number} */ (run.token))
     }
     return { request: stringify(request), stdin }
+  }
+}
+
+/** What a function has made, as it was checked. @param {(request: unknown) => any} check @param {unknown} made */
+function acceptable(check, made) {
+  try {
+    const request = check(made)
+    expectNoId(request)
+    return request
+  } catch (error) {
+    throw new Error(`the function returned what is not acceptable: ${messageOf(error)}`, { cause: error })
   }
 }
 

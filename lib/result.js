@@ -3,7 +3,7 @@
 // From the JSON of Rust, with its names, to what TypeScript sees.
 
 const { readJson } = require('./json')
-const { readLogPage, readPlanResult, readResult, readSummary } = require('./told')
+const { readAttempt, readLogPage, readPlanResult, readResult, readSummary } = require('./told')
 
 /**
  * The order in which both streams of a result were read, if both have printed.
@@ -57,6 +57,9 @@ function toResult(json, stdout, stderr, stdoutBytes, stderrBytes) {
   if (found.output_order !== undefined) orders.set(result, found.output_order)
   return result
 }
+
+/** One of the attempts of an execution. @param {string} json @returns {import('../index').ExecutionAttempt} */
+const toAttempt = (json) => readAttempt(JSON.parse(json))
 
 /**
  * Both streams in the order in which they were read.
@@ -125,4 +128,4 @@ function toConfig(found) {
   )
 }
 
-module.exports = { toLogPage, toPlanResult, toResult, toSummary, toConfig, withMembers }
+module.exports = { toAttempt, toLogPage, toPlanResult, toResult, toSummary, toConfig, withMembers }

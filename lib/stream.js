@@ -22,6 +22,8 @@ class EventStream {
   #error
   #start
   #stop
+  /** Called when an event was taken. @type {(() => void) | undefined} */
+  onTake
 
   /**
    * @param {(stream: EventStream) => void} start called when the first event is asked for, or by `begin`
@@ -55,7 +57,10 @@ class EventStream {
   #take() {
     for (let item; (item = this.#items[0]) !== undefined;) {
       const value = item.events.next()
-      if (value !== undefined) return value
+      if (value !== undefined) {
+        this.onTake?.()
+        return value
+      }
       this.#items.shift()
       item.taken()
     }
@@ -121,6 +126,8 @@ class EventStream {
     this.#over = true
     for (const item of this.#items.splice(0)) item.taken()
     if (running) await this.#stop()
+    // Who leaves does not ask why it ended.
+    this.#error = undefined
     this.end()
     return { value: undefined, done: /** @type {const} */ (true) }
   }

@@ -6,6 +6,8 @@ import { dirname, join } from 'node:path'
 import { root, run } from './run.mjs'
 
 const FILE = 'THIRD-PARTY-LICENSES'
+/** The addon's. */
+const PACKAGE = 'escher-execution-engine'
 
 /** Licences that ask for no more than to be passed on with what is under them. */
 const ACCEPTED = new Set([
@@ -24,36 +26,38 @@ const ACCEPTED = new Set([
   'Zlib',
 ])
 
-/** @typedef {{ id: string, name: string, version: string, license: string | null, license_file: string | null, manifest_path: string, repository: string | null, targets: { kind: string[] }[] }} Crate */
-/** @typedef {{ id: string, deps: { pkg: string, dep_kinds: { kind: string | null }[] }[] }} Node */
-
+/** @typedef {{ name: string, version: string, license: string | null, license_file: string | null, manifest_path: string, repository: string | null }} Crate */
 /** @param {string} file */
 const read = (file) => readFileSync(file, 'utf8').replaceAll('\r\n', '\n')
 
-/** @param {string} target @returns {Promise<{ packages: Crate[], resolve: { root: string, nodes: Node[] } }>} */
-async function metadataFor(target) {
+/** What cargo prints. @param {string[]} args */
+async function cargo(args) {
   let printed = ''
-  const args = ['metadata', '--locked', '--format-version=1', '--features=node', `--filter-platform=${target}`]
   const status = await run('cargo', args, { onOutput: (text) => (printed += text), quiet: true })
   if (status !== 0) throw new Error(`cargo ${args.join(' ')} failed:\n${printed}`)
-  // What cargo says of its own work stands before it.
-  return JSON.parse(printed.slice(printed.indexOf('{"packages"')))
+  return printed
 }
 
-/** The crates that become a part of the addon for a target: not what only builds it. @param {string} target */
+/** All crates that the workspace may need, by name and version. @returns {Promise<Map<string, Crate>>} */
+async function knownCrates() {
+  const printed = await cargo(['metadata', '--locked', '--format-version=1', '--features=node'])
+  // What cargo says of its own work stands before it.
+  /** @type {{ packages: Crate[] }} */
+  const { packages } = JSON.parse(printed.slice(printed.indexOf('{"packages"')))
+  return new Map(packages.map((crate) => [`${crate.name} v${crate.version}`, crate]))
+}
+
+/**
+ * The crates that become a part of the addon for a target: not what only builds it, and not what other members of the
+ * workspace ask for.
+ *
+ * @param {string} target
+ */
 async function compiledFor(target) {
-  const { packages, resolve } = await metadataFor(target)
-  const crates = new Map(packages.map((crate) => [crate.id, crate]))
-  const nodes = new Map(resolve.nodes.map((node) => [node.id, node]))
-  const found = new Set([resolve.root])
-  for (const id of found) {
-    for (const { pkg, dep_kinds: kinds } of nodes.get(id)?.deps ?? []) {
-      const isMacro = crates.get(pkg)?.targets.some(({ kind }) => kind.includes('proc-macro'))
-      if (!isMacro && kinds.some(({ kind }) => kind === null)) found.add(pkg)
-    }
-  }
-  found.delete(resolve.root)
-  return [...found].map((id) => /** @type {Crate} */ (crates.get(id)))
+  const what = ['tree', '--locked', `--package=${PACKAGE}`, '--features=node', `--target=${target}`]
+  const printed = await cargo([...what, '--edges=normal,no-proc-macro', '--prefix=none', '--format={p}'])
+  const found = [...printed.matchAll(/^(\S+ v\S+)/gm)].map(([, crate = '']) => crate)
+  return [...new Set(found)].filter((crate) => !crate.startsWith(`${PACKAGE} `))
 }
 
 /** The texts to be passed on. Where MIT is one of several to choose from, it is chosen. @param {Crate} crate */
@@ -72,7 +76,14 @@ function textsOf({ name, version, license, license_file: named, manifest_path: m
 const { napi } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 /** @type {Map<string, Crate>} */
 const crates = new Map()
-for (const target of napi.targets) for (const crate of await compiledFor(target)) crates.set(crate.id, crate)
+const known = await knownCrates()
+for (const target of napi.targets) {
+  for (const name of await compiledFor(target)) {
+    const crate = known.get(name)
+    if (crate === undefined) throw new Error(`expected ${name} among the crates of the workspace, found it nowhere`)
+    crates.set(name, crate)
+  }
+}
 const sorted = [...crates.values()].sort((a, b) => (`${a.name} ${a.version}` < `${b.name} ${b.version}` ? -1 : 1))
 
 /** Who is under each text. @type {Map<string, string[]>} */

@@ -15,7 +15,7 @@ const reports = mkdtempSync(join(tmpdir(), 'execution-engine-tests-'))
 /** @returns {Promise<Outcome>} */
 async function cargoTest() {
   let output = ''
-  const status = await run('cargo', ['test', '--locked', '--no-fail-fast'], {
+  const status = await run('cargo', ['test', '--workspace', '--locked', '--no-fail-fast'], {
     onOutput: (text) => (output += text),
   })
   const count = { passed: 0, failed: 0, skipped: 0 }
@@ -102,7 +102,7 @@ async function soakTest() {
 
 /** @type {[title: string, suite: () => Promise<Outcome>][]} */
 const suites = [
-  ['the Rust crate (cargo test)', cargoTest],
+  ['the Rust crate and its examples (cargo test)', cargoTest],
   ['the types (tsc)', typeTest],
   ['the package (Vitest)', () => jsTest('vitest', vitest())],
   ['the package, as a user who is not root (Vitest)', otherUserTest],

@@ -20,6 +20,7 @@ use crate::api::request::ExecutionRequest;
 use crate::api::result::{ExecutionFilter, ExecutionResult, ExecutionStatus, ExecutionSummary};
 use crate::api::step::PlanStep;
 use crate::execution::handlers::Handlers;
+use crate::execution::input;
 use crate::execution::login::{self, Need};
 use crate::execution::output::follow::LogFollower;
 use crate::execution::output::log_dir::{sweep_at_times, sweep_now};
@@ -30,15 +31,18 @@ use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
 #[cfg(feature = "node")]
 use crate::execution::subscription::Listening;
-use crate::execution::subscription::Subscription;
+use crate::execution::subscription::{Subject, Subscription};
 use crate::masking::secret::Secret;
-use crate::plan::run::{PlanContext, Run, checked_steps, steps_of};
+use crate::plan::context::PlanContext;
+use crate::plan::enter::{checked_steps, steps_of};
+use crate::plan::run::Run;
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Reason, Stop};
 use crate::state::execution::Execution;
 use crate::state::execution::keep_to_lease;
-use crate::state::input::{Order, Reply};
+#[cfg(feature = "node")]
+use crate::state::listeners::Listener;
 use crate::state::plan::Plan;
 use crate::state::registry::{Registry, Unit};
 use crate::state::secrets::SecretSets;
@@ -213,10 +217,30 @@ impl ExecutionEngine {
             .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
     }
 
+    /// The same, with its events from the first one on. Of these, what is printed holds the command back until it is taken;
+    /// to drop the subscription lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::execute`].
+    pub async fn execute_subscribed(
+        &self,
+        request: ExecutionRequest,
+    ) -> Result<(Uuid, Subscription)> {
+        let (subscription, handler) = Subscription::with_handler(Subject::Execution);
+        let options = ExecuteOptions {
+            handler: Some(handler),
+            environment: None,
+        };
+        let id = self.execute_with(request, options).await?;
+        Ok((id, subscription))
+    }
+
     /// Enters a request, and leaves the rest to other threads: the file system is not touched here.
     ///
     /// With a `stop` that was asked for already, it is checked and settled, and never started.
-    /// `decided` is told whether the request was accepted, before anything else is told of the execution.
+    /// `decided` is told whether the request was accepted, before anything else is told of the execution. `None`: it will
+    /// be told that it was not.
     pub(crate) fn submit(
         &self,
         request: ExecutionRequest,
@@ -224,12 +248,26 @@ impl ExecutionEngine {
         runtime: &Handle,
         stop: Arc<Stop>,
         decided: impl FnOnce(Result<Uuid>) + Send + 'static,
-    ) -> Result<Arc<Execution>> {
+    ) -> Result<Option<Arc<Execution>>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
         let environment = options.environment.unwrap_or_else(Environment::current);
-        let collector = self.collector(&environment);
-        let secrets = collector.check(&request, &inner.config)?;
+        let secrets = self
+            .collector(&environment)
+            .collect(&request, |error| error)?;
+        if let Err(error) = request.validate_openly(&inner.config) {
+            let Some(secrets) = secrets else {
+                return Err(error.into());
+            };
+            // Held until the refusal was told.
+            let handler = options.handler;
+            // What finds secrets takes milliseconds to make, where they are long.
+            pool::STARTS.submit(move || {
+                decided(Err(secrets.hide_in(error).into()));
+                drop(handler);
+            });
+            return Ok(None);
+        }
         let displayed = displayed(&request.command, secrets);
         let (metadata, lease_ms) = (&request.metadata, request.lease_ms);
         let execution = Execution::new(request.id, displayed, metadata, stop, None, lease_ms);
@@ -256,7 +294,7 @@ impl ExecutionEngine {
         let need = Need::of([&request], &environment, runtime, &execution.stop);
         let decide = move || start.decide(request, environment, maybe_slot, decision);
         login::submit(need, decide);
-        Ok(execution)
+        Ok(Some(execution))
     }
 
     fn collector<'a>(&'a self, environment: &'a Environment) -> Collector<'a> {
@@ -308,19 +346,43 @@ impl ExecutionEngine {
             handler_of_step,
             &runtime,
             Arc::default(),
-            move |decision| {
-                drop(sender.send(decision));
-            },
+            (
+                |_: &Plan| {},
+                move |decision| {
+                    drop(sender.send(decision));
+                },
+            ),
         )?;
         accepted
             .await
             .unwrap_or_else(|_| Err(ExecutionError::Internal("the start was dropped".into())))
     }
 
+    /// The same, with the events of the plan and of all its steps from the first one on, as for
+    /// [`ExecutionEngine::execute_subscribed`]. The terminal one is
+    /// [`PlanCompleted`](crate::ExecutionEvent::PlanCompleted).
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::execute_plan`].
+    pub async fn execute_plan_subscribed(
+        &self,
+        plan: ExecutionPlan,
+    ) -> Result<(Uuid, Subscription)> {
+        let (subscription, handler) = Subscription::with_handler(Subject::Plan);
+        let options = ExecuteOptions {
+            handler: Some(handler),
+            environment: None,
+        };
+        let id = self.execute_plan_with(plan, options).await?;
+        Ok((id, subscription))
+    }
+
     /// Enters a plan, and leaves the rest to other threads.
     ///
     /// With a `stop` that was asked for already, it is checked and settled, and none of its steps is started.
-    /// The handler of the options is told of the plan, the others of its steps, by their indices.
+    /// The handler of the options is told of the plan, the others of its steps, by their indices. `entered` is called before
+    /// anything is told of it.
     pub(crate) fn submit_plan(
         &self,
         request: ExecutionPlan,
@@ -328,7 +390,10 @@ impl ExecutionEngine {
         handler_of_step: impl Fn(usize) -> Option<Arc<dyn EventHandler>> + Send + Sync + 'static,
         runtime: &Handle,
         stop: Arc<Stop>,
-        decided: impl FnOnce(Result<Uuid>) + Send + 'static,
+        (entered, decided): (
+            impl FnOnce(&Plan),
+            impl FnOnce(Result<Uuid>) + Send + 'static,
+        ),
     ) -> Result<Arc<Plan>> {
         let inner = &self.0;
         self.refuse_after_shutdown()?;
@@ -336,6 +401,7 @@ impl ExecutionEngine {
         let secrets = checked_steps(&request, &inner.config, self.collector(&environment))?;
         let (plan, news) = steps_of(&request, secrets, stop);
         inner.registry.enter_plan(&plan)?;
+        entered(&plan);
         self.refuse_after_shutdown()
             .inspect_err(|_| inner.registry.refuse(request.id))?;
         self.clean_up_regularly(runtime);
@@ -445,7 +511,7 @@ impl ExecutionEngine {
 
     /// Tells somebody of an execution from now on. Of one that has ended, returns what there is to tell.
     #[cfg(feature = "node")]
-    pub(crate) fn listen(&self, id: Uuid, listener: Arc<dyn EventHandler>) -> Result<Listened> {
+    pub(crate) fn listen(&self, id: Uuid, listener: Arc<dyn Listener>) -> Result<Listened> {
         let execution = self.0.registry.execution(id)?;
         let origin = Arc::clone(execution.origin());
         Ok((origin, Listening::to(&execution, listener)))
@@ -498,15 +564,9 @@ impl ExecutionEngine {
         id: Uuid,
         data: D,
     ) -> impl Future<Output = Result<()>> + use<D> {
-        let data = data.into();
-        let answer = self.order_of_input(id, |reply| Order::Write(data, reply));
-        async move {
-            let written = answer?.await.ok_or(ExecutionError::AlreadyFinished(id))?;
-            written.map_err(|source| ExecutionError::Io {
-                context: format!("the input of {id}"),
-                source,
-            })
-        }
+        let execution = self.0.registry.execution(id);
+        let written = execution.map(|execution| input::write(&execution, data.into()));
+        async move { written?.await }
     }
 
     /// Ends the input of an execution whose request says [`Stdin::Open`](crate::Stdin), behind what was written before.
@@ -516,39 +576,9 @@ impl ExecutionEngine {
     ///
     /// [`ExecutionError::NotFound`]; [`ExecutionError::Validation`] if the request does not say so.
     pub fn close_stdin(&self, id: Uuid) -> impl Future<Output = Result<()>> + use<> {
-        let answer = self.order_of_input(id, Order::Close);
-        async move {
-            answer?.await;
-            Ok(())
-        }
-    }
-
-    /// Ends an execution because what feeds its input has failed.
-    #[cfg(feature = "node")]
-    pub(crate) fn fail_stdin(&self, id: Uuid, problem: String) -> Result<()> {
-        let execution = self.0.registry.execution(id)?;
-        crate::execution::input::fail(&execution, problem);
-        Ok(())
-    }
-
-    /// Has something done to an input; resolves with its answer, or `None` if the execution has ended.
-    fn order_of_input<O: FnOnce(Reply) -> Order>(
-        &self,
-        id: Uuid,
-        order: O,
-    ) -> Result<impl Future<Output = Option<std::io::Result<()>>> + use<O>> {
-        let execution = self.0.registry.execution(id)?;
-        let answer = execution.input.order(order).ok_or_else(|| {
-            let expected = "that of a request which left its input open";
-            ValidationError::new("id", expected, id.to_string())
-        })?;
-        Ok(async move {
-            tokio::select! {
-                biased;
-                Ok(answer) = answer => Some(answer),
-                _ = execution.outcome.wait() => None,
-            }
-        })
+        let execution = self.0.registry.execution(id);
+        let closed = execution.map(|execution| input::close(&execution));
+        async move { closed?.await }
     }
 
     /// Says that an execution or a plan is still wanted: its lease ends that many milliseconds from now, or as many as the
@@ -634,8 +664,10 @@ impl ExecutionEngine {
     ///
     /// # Errors
     ///
-    /// [`ExecutionError::NotFound`] when neither execution nor log is known, [`ExecutionError::Io`].
+    /// [`ExecutionError::NotFound`] when neither execution nor log is known; [`ExecutionError::NoLog`] when it has been
+    /// deleted; [`ExecutionError::IsPlan`], as only the steps of a plan have logs; [`ExecutionError::Io`].
     pub async fn read_logs(&self, id: Uuid, max_bytes: Option<u64>) -> Result<String> {
+        self.known(id)?;
         if self.logs_nothing_yet(id) {
             return Ok(String::new());
         }
@@ -644,7 +676,8 @@ impl ExecutionEngine {
         let read = on_files(move || read_tail(&path, max_bytes)).await?;
         match read {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.0.registry.get(id).map(|_| String::new())
+                self.0.registry.get(id)?;
+                Err(ExecutionError::NoLog(id))
             }
             read => read.map_err(not_read(&self.get_log_path(id))),
         }
@@ -657,8 +690,8 @@ impl ExecutionEngine {
     /// # Errors
     ///
     /// [`ExecutionError::NotFound`] when neither execution nor log is known; [`ExecutionError::NoLog`] when it has been
-    /// deleted; [`ExecutionError::Validation`] for an offset at which no entry of this log begins;
-    /// [`ExecutionError::Io`] when it cannot be read, or when something else than an entry is found in it.
+    /// deleted; [`ExecutionError::IsPlan`], as only the steps of a plan have logs; [`ExecutionError::Validation`] for an
+    /// offset at which no entry of this log begins; [`ExecutionError::Io`] when it cannot be read, or when something else than an entry is found in it.
     pub async fn read_log_lines(&self, id: Uuid, from: u64, limit: usize) -> Result<LogPage> {
         let execution = self.known(id)?;
         let has_ended = || {
@@ -700,8 +733,7 @@ impl ExecutionEngine {
     /// before. Errors come with the first entry.
     #[must_use]
     pub fn follow_logs(&self, id: Uuid, from: u64) -> LogFollower {
-        let execution = self.0.registry.execution(id).ok();
-        LogFollower::new(id, self.get_log_path(id), from, execution)
+        LogFollower::new(id, self.get_log_path(id), from, self.known(id))
     }
 
     /// The execution, if this engine remembers it. The id of a plan is refused.
@@ -739,9 +771,9 @@ impl ExecutionEngine {
     ///
     /// # Errors
     ///
-    /// [`ExecutionError::NotFound`] when there is neither execution nor file; [`ExecutionError::NotFinished`], also when
-    /// another host, or what the command has left running, still writes to a file; [`ExecutionError::Io`] when one cannot
-    /// be deleted. Then nothing is forgotten.
+    /// [`ExecutionError::NotFound`] when there is neither execution nor file; [`ExecutionError::NotFinished`];
+    /// [`ExecutionError::LogInUse`] when another host, or what the command has left running, still writes to a file;
+    /// [`ExecutionError::Io`] when one cannot be deleted. Then nothing is forgotten.
     pub async fn remove_execution_with(&self, id: Uuid, options: RemoveOptions) -> Result<()> {
         if !options.logs {
             return self.remove(id);
@@ -877,7 +909,7 @@ async fn on_files<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -
 /// Deletes the log and the overflow files of an execution; returns whether there were any.
 fn delete_files(dir: &Path, id: Uuid) -> Result<bool> {
     match delete_files_of(dir, id) {
-        Ok(were_there) => were_there.ok_or(ExecutionError::NotFinished(id)),
+        Ok(were_there) => were_there.ok_or(ExecutionError::LogInUse(id)),
         Err(source) => {
             let context = format!("log not deleted: \"{}\"", Kind::Log.path(dir, id).display());
             Err(ExecutionError::Io { context, source })
@@ -888,7 +920,8 @@ fn delete_files(dir: &Path, id: Uuid) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request::{Command, ExecutionMetadata};
+    use crate::api::command::Command;
+    use crate::api::request::ExecutionMetadata;
 
     fn engine(config: ExecutionConfig) -> ExecutionEngine {
         ExecutionEngine::new(ExecutionConfig {

@@ -26,6 +26,7 @@ mod plan;
 mod process;
 mod state;
 
+pub use api::command::Command;
 pub use api::config::{ExecutionConfig, OversizedOutputStrategy};
 pub use api::error::{ErrorCode, ExecutionError, Result, ValidationError};
 pub use api::event::{
@@ -39,7 +40,7 @@ pub use api::plan::{
     ExecutionPlan, ExecutionStats, ExecutionStrategy, PlanExecutionResult, PlanSteps,
 };
 pub use api::quote::quote;
-pub use api::request::{Command, ExecutionMetadata, ExecutionRequest, StopSignal};
+pub use api::request::{ExecutionMetadata, ExecutionRequest, StopSignal};
 pub use api::result::{
     CpuUsage, ExecutionAttempt, ExecutionFilter, ExecutionResult, ExecutionStatus,
     ExecutionSummary, ResultErrorCode,

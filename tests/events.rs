@@ -255,6 +255,34 @@ async fn a_subscription_that_is_not_read_holds_the_command_back_until_it_is_drop
 }
 
 #[tokio::test]
+async fn a_subscription_that_takes_nothing_once_the_command_has_exited_is_given_up() {
+    let (engine, dir) = engine_with(ExecutionConfig {
+        drain_max_ms: 200,
+        ..ExecutionConfig::default()
+    });
+    let go = dir.path().join("go");
+    let id = engine
+        .execute(held(&go, "seq 40000"))
+        .await
+        .expect("accepted");
+    let mut subscription = engine.subscribe(id).expect("known");
+    std::fs::write(&go, "").expect("a file");
+    while !matches!(
+        subscription.next().await,
+        Some(ExecutionEvent::Stdout { .. })
+    ) {}
+    let waited = engine.wait_for_completion(id);
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), waited).await;
+    let result = waited.expect("no wait for it").expect("known");
+    assert_eq!(result.status, ExecutionStatus::Completed);
+    assert_eq!((result.stdout_bytes, &result.error), (228_894, &None));
+    // What it has of the output, and no end.
+    let rest = all(subscription).await;
+    assert!(names(&rest).iter().all(|name| *name == "stdout"));
+    assert!(rest.len() < 40_000);
+}
+
+#[tokio::test]
 async fn a_subscription_sees_each_end_once_however_it_meets_it() {
     let (engine, _dir) = engine();
     for _ in 0..200 {
@@ -269,4 +297,98 @@ async fn a_subscription_sees_each_end_once_however_it_meets_it() {
         let ends = names(&events);
         assert_eq!(ends.iter().filter(|name| **name == "completed").count(), 1);
     }
+}
+
+#[tokio::test]
+async fn who_subscribes_with_the_call_is_told_everything_from_the_first_event_on() {
+    let (engine, _dir) = engine();
+    for _ in 0..20 {
+        let request = shell("seq 3");
+        let wanted = request.id;
+        let (id, subscription) = engine.execute_subscribed(request).await.expect("accepted");
+        assert_eq!(id, wanted);
+        let events = all(subscription).await;
+        let expected = ["started", "stdout", "stdout", "stdout", "completed"];
+        assert_eq!(names(&events), expected);
+    }
+}
+
+#[tokio::test]
+async fn who_subscribes_with_a_plan_is_told_of_all_its_steps_and_of_its_end() {
+    let (engine, _dir) = engine();
+    let plan = ExecutionPlan::named([("one", shell("echo 1")), ("two", shell("echo 2"))]);
+    let (id, subscription) = engine
+        .execute_plan_subscribed(plan)
+        .await
+        .expect("accepted");
+    let events = all(subscription).await;
+    let of = |step: &str| {
+        let events = events.iter().filter_map(parts);
+        let of_step = events.filter(|(_, origin)| origin.step == Some(StepKey::Name(step.into())));
+        of_step.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(of("one"), ["started", "stdout", "completed"]);
+    assert_eq!(of("two"), ["started", "stdout", "completed"]);
+    let last = events.last();
+    assert!(matches!(last, Some(ExecutionEvent::PlanCompleted { plan_id, .. }) if *plan_id == id));
+}
+
+#[tokio::test]
+async fn what_was_printed_at_once_can_be_taken_at_once() {
+    let (engine, _dir) = engine();
+    let request = shell("seq 1000");
+    let (_, mut subscription) = engine.execute_subscribed(request).await.expect("accepted");
+    let mut takes = Vec::new();
+    loop {
+        let events = subscription.next_many(300).await;
+        if events.is_empty() {
+            break;
+        }
+        takes.push(events);
+    }
+    assert!(takes.iter().all(|events| events.len() <= 300));
+    assert!(takes.len() < 100, "{} takes", takes.len());
+    assert!(
+        takes
+            .concat()
+            .last()
+            .is_some_and(|last| last.ended().is_some())
+    );
+    assert_eq!(takes.concat().len(), 1002);
+}
+
+#[tokio::test]
+async fn who_leaves_lets_the_command_go_on() {
+    let (engine, _dir) = engine();
+    let request = shell("seq 500000");
+    let (id, mut subscription) = engine.execute_subscribed(request).await.expect("accepted");
+    assert!(subscription.next().await.is_some());
+    assert!(subscription.next().await.is_some());
+    drop(subscription);
+    let result = engine.wait_for_completion(id).await.expect("known");
+    assert!(result.success);
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_passed_on_as_json() {
+    let (engine, _dir) = engine();
+    let request = ExecutionRequest {
+        timeout_ms: Some(0),
+        ..shell("true")
+    };
+    let error = engine.execute(request).await.expect_err("a refusal");
+    let json = serde_json::to_value(&error).expect("JSON");
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "code": "VALIDATION",
+            "message": error.to_string(),
+            "field": "timeout_ms",
+            "execution_id": null,
+        })
+    );
+    let unknown = Uuid::new_v4();
+    let error = engine.get_status(unknown).await.expect_err("unknown");
+    let json = serde_json::to_value(&error).expect("JSON");
+    assert_eq!(json["execution_id"], unknown.to_string());
 }

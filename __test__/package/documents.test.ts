@@ -72,7 +72,9 @@ const documentNamed = (path: string): Document =>
   documents.find((document) => document.path === path) ?? expect.fail(`expected the document ${path}, found none`)
 
 /** The examples in the comments of the types stand in the reference. */
-const types = ['index.d.ts', 'plans.d.ts', 'testing.d.ts'].map((path) => parse(path, readText(path).replace(/^ *\* ?/gm, '')))
+const types = ['index.d.ts', 'plans.d.ts', 'testing.d.ts'].map((path) =>
+  parse(path, readText(path).replace(/^ *\* ?/gm, '')),
+)
 
 const blocks = [...documents, ...types].flatMap(({ blocks }) => blocks)
 const blocksIn = (...languages: string[]): Block[] => blocks.filter(({ language }) => languages.includes(language))

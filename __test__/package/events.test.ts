@@ -1,5 +1,6 @@
 // Contract, section 1: what is told of an execution, and to whom.
 
+import { execFileSync } from 'node:child_process'
 import { channel, tracingChannel, type TracingChannel } from 'node:diagnostics_channel'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -241,6 +242,70 @@ test('a subscription that is not read holds the command back, and a cancel does 
   expect(result.status).toBe('cancelled')
   expect(result.stdoutBytes).toBeLessThan(20_000_000)
   await events.return(undefined)
+})
+
+/** An execution that has printed so many lines and exited, and a subscription that has taken the first. */
+async function printed(engine: ExecutionEngine, count: number) {
+  const { request, release } = held(`seq ${count}`)
+  const id = await engine.execute(request)
+  const events = engine.subscribe(id)
+  release()
+  let taken: ExecutionEvent | undefined
+  do taken = (await events.next()).value ?? undefined
+  while (taken?.eventType !== 'stdout')
+  return { id, events }
+}
+
+test('a subscription that takes nothing once the command has exited is given up, and the result knows nothing of it', async () => {
+  const engine = newEngine({ drainMaxMs: 200 })
+  const { id, events } = await printed(engine, 100_000)
+  const result = await engine.waitForCompletion(id)
+  expect(result).toMatchObject({ status: 'completed', stdoutBytes: 588_895, error: null, errorCode: null })
+  expect(result.durationMs).toBeLessThan(30_000)
+  let lines = 1
+  const reading = (async () => {
+    for await (const { eventType } of events) {
+      expect(eventType).toBe('stdout')
+      lines += 1
+    }
+  })()
+  await expect(reading).rejects.toMatchObject({
+    code: 'IO',
+    message: expect.stringMatching(/not all events were taken: the command had exited, .* for 200 ms/),
+  })
+  expect(lines).toBeLessThanOrEqual(100_000)
+  expect(await events.next()).toEqual({ value: undefined, done: true })
+})
+
+test('a subscription that is given up can be left, and holds up neither a callback nor a cancel', async () => {
+  const engine = newEngine({ drainMaxMs: 200 })
+  const { request, release } = held('seq 100000; sleep 100 & wait')
+  let lines = 0
+  const running = engine.run({ ...request, terminationGraceMs: 100 }, { onStdout: () => void (lines += 1) })
+  await until(() => engine.runningCount === 1, 'its start')
+  const [{ id } = expect.fail('it is listed')] = await engine.listExecutions()
+  const events = engine.subscribe(id)
+  release()
+  await until(() => lines === 100_000, 'all lines')
+  await engine.cancel(id)
+  expect(await running).toMatchObject({ status: 'cancelled', error: 'cancelled', errorCode: null })
+  await events.return(undefined)
+  expect(await events.next()).toEqual({ value: undefined, done: true })
+})
+
+test('a subscription that takes its time, or whose thread is busy, is not given up', async () => {
+  const engine = newEngine({ drainMaxMs: 200 })
+  const { id, events } = await printed(engine, 5000)
+  let last: ExecutionEvent | undefined
+  let count = 1
+  for await (const event of events) {
+    last = event
+    count += 1
+    if (count < 20) await new Promise((resolve) => setTimeout(resolve, 50))
+    if (count === 20) execFileSync('sleep', ['0.7'])
+  }
+  expect(last).toMatchObject({ eventType: 'completed', result: { id, errorCode: null } })
+  expect(count).toBe(5001)
 })
 
 test('a subscription sees every line that the callback of the call sees, in order', async () => {

@@ -253,6 +253,30 @@ test('what has no log is not found', async () => {
   await expect(engine.followLogs(deleted).next()).rejects.toMatchObject({ code: 'NOT_FOUND', executionId: deleted })
 })
 
+test('of what has no log, or none any more, every way to read it says the same', async () => {
+  const engine = newEngine()
+  const { planId } = await engine.runPlan({ steps: { one: exec('echo', 'hi') } })
+  const { id: deleted, logPath } = await engine.run(exec('echo', 'hi'))
+  rmSync(String(logPath))
+  for (const [id, message] of [
+    [planId, `${planId} is a plan, and no execution`],
+    [deleted, `there is no log of an execution with the id ${deleted}`],
+    [randomUUID(), expect.stringMatching(/with the id .*/)],
+  ] as const) {
+    for (const read of [
+      () => engine.readLogs(id),
+      () => engine.readLogLines(id),
+      () => engine.followLogs(id).next(),
+    ] as (() => Promise<unknown>)[]) {
+      await expect(read()).rejects.toMatchObject({ code: 'NOT_FOUND', executionId: id, message })
+    }
+  }
+  // One that has printed nothing has an empty log.
+  const { id: silent } = await engine.run(exec('true'))
+  expect([await engine.readLogs(silent), (await engine.readLogLines(silent)).lines]).toEqual(['', []])
+  expect(await all(engine.followLogs(silent))).toEqual([])
+})
+
 test('options that are none are refused', async () => {
   const engine = newEngine()
   const id = randomUUID()
@@ -604,6 +628,27 @@ test('removeExecution takes logs and overflow files away, also of an earlier pro
   await expect(later.removeExecution(id, { logs: true })).rejects.toMatchObject({ code: 'NOT_FOUND' })
   await engine.removeExecution(id, { logs: true })
   await expect(engine.getStatus(id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})
+
+test('removeExecution with logs says who still writes the log of what has finished', async () => {
+  const engine = newEngine()
+  const go = join(logDir(), 'go')
+  const background = `(until [ -e ${go} ]; do sleep 0.01; done; echo late) &`
+  const { id } = await engine.run({ ...shell(`echo first; ${background}`), keepBackground: true })
+  await expect(engine.removeExecution(id, { logs: true })).rejects.toMatchObject({
+    code: 'NOT_FINISHED',
+    executionId: id,
+    message: expect.stringMatching(/still written, by what the command has left running or by another host/),
+  })
+  writeFileSync(go, '')
+  await until(() => readFileSync(engine.getLogPath(id), 'utf8').includes('late'), 'its last line')
+  for (let isGone = false; !isGone;) {
+    isGone = await engine.removeExecution(id, { logs: true }).then(
+      () => true,
+      () => false,
+    )
+  }
+  expect(existsSync(engine.getLogPath(id))).toBe(false)
 })
 
 test('removeExecution with logs refuses what runs', async () => {

@@ -2,6 +2,7 @@
 
 import { existsSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, ExecutionRequest } from '../../index.js'
 import { exec, newEngine, shell, temporary } from './support.js'
@@ -147,6 +148,7 @@ test.each([
   [{ stdout: 'stdout' }, 'stdout', '"capture" or "ignore" or { file }'],
   [{ stderr: 'inherit' }, 'stderr', '"capture" or "ignore" or "stdout" or { file }'],
   [{ stdout: {} }, 'stdout.file', 'a string'],
+  [{ stdout: { file: new URL('https://example.org/x') } }, 'stdout.file', 'a path, or the URL of a file'],
   [{ stdout: { file: '' } }, 'stdout.file', 'a text that is not empty'],
   [{ stderr: { file: 'a\0b' } }, 'stderr.file', 'a text without NUL bytes'],
   [{ stdout: { path: 'x' } }, 'stdout.path', 'file'],
@@ -156,6 +158,39 @@ test.each([
 ])('%j is refused', async (more, field, expected) => {
   const refused = newEngine().run(shell('true', more as object))
   await expect(refused).rejects.toMatchObject({ code: 'VALIDATION', field, message: expect.stringContaining(expected) })
+})
+
+test('a file of a stream may be a URL', async () => {
+  const dir = temporary()
+  const [out, err] = [join(dir, 'out put'), join(dir, 'err')]
+  const request = shell('echo one; echo two >&2', { stdout: { file: pathToFileURL(out) }, stderr: { file: err } })
+  expect(await newEngine().run(request)).toMatchObject({ status: 'completed', stdout: '', stderr: '' })
+  expect([out, err].map((file) => readFileSync(file, 'utf8'))).toEqual(['one\n', 'two\n'])
+})
+
+test('one file for both streams is refused however it is spelled, also in a plan, and left as it is', async () => {
+  const engine = newEngine()
+  const dir = temporary()
+  const file = join(dir, 'file')
+  mkdirSync(join(dir, 'sub'))
+  symlinkSync(dir, join(dir, 'link'))
+  for (const isThere of [false, true]) {
+    if (isThere) writeFileSync(file, 'untouched')
+    for (const other of ['./file', 'sub/../file', 'link/file', join(dir, 'link', 'file'), pathToFileURL(file)]) {
+      const request = shell('echo one; echo two >&2', {
+        workingDir: dir,
+        stdout: { file: 'file' },
+        stderr: { file: other },
+      })
+      const expected = { code: 'VALIDATION', message: expect.stringContaining('another file than that of stdout') }
+      await expect(engine.run(request)).rejects.toMatchObject({ ...expected, field: 'stderr.file' })
+      await expect(engine.runPlan({ steps: { one: request } })).rejects.toMatchObject({
+        ...expected,
+        field: 'steps.one.stderr.file',
+      })
+      expect(existsSync(file) && readFileSync(file, 'utf8')).toBe(isThere && 'untouched')
+    }
+  }
 })
 
 // Bytes, and the order of both streams.

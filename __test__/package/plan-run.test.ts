@@ -169,21 +169,23 @@ test('the result waits for who is told, and for nobody who hangs', async () => {
 
 test('a step is given its request with its id and the secrets of the plan, and nothing that is of the plan alone', async () => {
   const { run, at } = held()
+  const args = ['one']
+  const command = { type: 'exec', program: 'true', args } as const
   const steps: Record<string, NamedStep> = {
-    build: { ...ok, secrets: ['own-secret'], timeoutMs: 7, when: 'always', allowFailure: true },
+    build: { command, secrets: ['own-secret'], timeoutMs: 7, when: 'always', allowFailure: true },
     made: { request: () => ({ ...ok, workingDir: new URL('file:///tmp') }), dependsOn: ['build'] },
   }
   const id = randomUUID()
   const plan = new PlanRun({ id, steps, secrets: ['of-the-plan'], secretEnv: ['KEY'] }, { run })
   expect(plan.steps).toEqual([
-    { step: 'build', id: stepId(id, 'build'), command: 'true' },
+    { step: 'build', id: stepId(id, 'build'), command: 'true one' },
     { step: 'made', id: stepId(id, 'made'), command: null },
   ])
   // What is changed after the call is not seen.
-  steps['build'] = bad
+  args.push('two')
   await settled()
   expect(at('build').request).toEqual({
-    ...ok,
+    ...exec('true', 'one'),
     timeoutMs: 7,
     id: stepId(id, 'build'),
     secrets: ['own-secret', 'of-the-plan'],
@@ -213,6 +215,12 @@ test('secrets are in nothing that is made here', async () => {
             throw new Error(`no ${secret}`)
           },
         },
+        // Where the message is cut, within the secret.
+        'thrown at length': {
+          request: () => {
+            throw new Error(`${'x'.repeat(8192 - 5)}${secret}`)
+          },
+        },
         waits: { ...exec('echo', secret), dependsOn: ['runs'] },
       },
     },
@@ -223,7 +231,8 @@ test('secrets are in nothing that is made here', async () => {
   await at('runs').end({ status: 'cancelled' })
   const result = await plan.result
   expect(result.results[1]).toMatchObject({ error: 'its request could not be made: no ***', errorCode: 'INVALID_STEP' })
-  expect(result.results[2]).toMatchObject({ command: "echo '***'", cancelReason: 'because of ***' })
+  expect(result.results[2]?.error).toMatch(/x{8187}\*\*\*$/)
+  expect(result.results[3]).toMatchObject({ command: "echo '***'", cancelReason: 'because of ***' })
   expect(JSON.stringify([result, events, plan.steps])).not.toContain(secret)
 })
 
@@ -419,6 +428,27 @@ describe('after a restart', () => {
       'completed',
       'failed',
       'completed',
+      'skipped',
+    ])
+  })
+
+  test('a step whose request was made as another failed is made again', async () => {
+    const { run, at: stepAt, begun } = held()
+    const steps = {
+      first: ok,
+      made: { request: () => ok, dependsOn: ['first'] },
+      fails: bad,
+      waits: { ...ok, dependsOn: ['made'] },
+    }
+    const results = [ended('first', at(1)), ended('fails', at(2), { exitCode: 4 })]
+    const again = new PlanRun({ id, steps, stopOnError: true }, { run, results })
+    await settled()
+    expect(begun()).toEqual(['made'])
+    await stepAt('made').end()
+    expect((await again.result).results.map(({ status }) => status)).toEqual([
+      'completed',
+      'completed',
+      'failed',
       'skipped',
     ])
   })

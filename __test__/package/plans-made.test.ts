@@ -1,11 +1,13 @@
 // Contract, section 2, "Plans": requests that are made from the results so far.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { randomUUID } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
-import type { ExecutionEvent, ExecutionRequest, NamedPlan } from '../../index.js'
+import { checkPlan } from '../../index.js'
+import type { ExecutionEvent, ExecutionRequest, NamedPlan, PlanEvent } from '../../index.js'
 import { exec, host, newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
 
 const ok = exec('true')
@@ -32,6 +34,26 @@ test('the output of one step feeds another', async () => {
   expect(status).toBe('completed')
   expect(results.map(({ stdout }) => stdout)).toEqual(['1.2.3\n', 'v1.2.3\n', 'v1.2.3\n1.2.3\n'])
   expect(results[1]).toMatchObject({ step: 'tag', command: 'echo v1.2.3', metadata: { source: 'made' } })
+})
+
+test('a step whose request is made later has the id that it was given', async () => {
+  const id = randomUUID()
+  const engine = newEngine()
+  const seen: string[] = []
+  const onEvent = (event: ExecutionEvent | PlanEvent) => void ('executionId' in event && seen.push(event.executionId))
+  const made = { id, request: () => shell('echo made') }
+  expect(checkPlan({ steps: { made } }).steps[0]!.id).toBe(id)
+  const { results } = await engine.runPlan({ steps: { made } }, { onEvent })
+  expect(results[0]).toMatchObject({ id, step: 'made', stdout: 'made\n' })
+  expect(new Set(seen)).toEqual(new Set([id]))
+  expect((await engine.getResult(id)).stdout).toBe('made\n')
+  await expect(engine.runPlan({ steps: { made } })).rejects.toMatchObject({
+    code: 'DUPLICATE_ID',
+    field: 'steps.made.id',
+  })
+  const twice = { steps: { one: { id: randomUUID(), request: () => ok }, other: ok } }
+  const plan = { steps: { ...twice.steps, other: { ...ok, id: twice.steps.one.id } } }
+  await expect(engine.runPlan(plan)).rejects.toMatchObject({ code: 'VALIDATION', field: 'steps.other.id' })
 })
 
 test('numbered steps are given the results by index, undefined where there is none yet', async () => {
@@ -81,7 +103,8 @@ const failing: [string, () => unknown, string][] = [
   ['returns another id', () => ({ ...ok, id: '11111111-1111-4111-8111-111111111111' }), 'id: expected none'],
 ] // prettier-ignore
 
-test.each(failing)('a function that %s fails its step alone', async (_, request, message) => {
+test.each(failing)('a function that %s fails its step alone', async (what, request, words) => {
+  const message = what.startsWith('returns') ? `the function returned what is not acceptable: ${words}` : words
   const events: ExecutionEvent[] = []
   const plan = { steps: { made: { request: request as never }, other: ok, behind: { ...ok, dependsOn: ['made'] } } }
   const { status, results } = await newEngine().runPlan(plan, {
@@ -103,7 +126,9 @@ test('a request that is made is checked as any other: also its files', async () 
     },
   })
   expect(results[0]).toMatchObject({ status: 'failed', errorCode: 'INVALID_STEP' })
-  expect(results[0]!.error).toContain('expected a directory that exists')
+  expect(results[0]!.error).toMatch(
+    /^its request could not be made: the function returned what is not acceptable: .*expected a directory that exists/,
+  )
   // As anywhere else, this is no bad request, but a failed start.
   expect(results[1]).toMatchObject({ status: 'failed', errorCode: 'SPAWN_FAILED' })
 })

@@ -139,6 +139,32 @@ test('a script with an interpreter that does not exist is refused', async () => 
   expect(error.message).toContain('/no/such/interpreter')
 })
 
+/** Calls that are wrong in a way that is easily made, and all of what they are told. */
+const easilyWrong: [string, (engine: ExecutionEngine) => Promise<unknown>, string][] = [
+  ['a plan of nothing', (engine) => engine.runPlan({} as never),
+    'plan: expected a plan object with "commands" and a "strategy", or with named "steps", found an empty object'],
+  ['a plan of a name alone', (engine) => engine.runPlan({ description: 'x' } as never),
+    'plan: expected a plan object with "commands" and a "strategy", or with named "steps", found an object with only description'],
+  ['a strategy by its name', (engine) => engine.runPlan({ strategy: 'serial', commands: [ok] } as never),
+    'strategy: expected a strategy object, { type: "serial" }, found "serial"'],
+  ['a mask as a text', (engine) => engine.run({ ...ok, umask: '077' } as never),
+    'umask: expected an integer from 0 to 511 (0o777), such as 0o077, found "077"'],
+  ['a silence of what is ignored', (engine) => engine.run({ ...ok, idleTimeoutMs: 500, stdout: 'ignore', stderr: 'stdout' }),
+    'idleTimeoutMs: expected none, as nobody can tell whether output that is ignored is silent, found 500'],
+  ['a choice of run for execute', (engine) => engine.execute(ok, { throwOnFailure: true } as never),
+    'options.throwOnFailure: expected none, as only `run` has it, found true'],
+  ['a choice of run for a plan', (engine) => engine.runPlan({ steps: {} }, { throwOnFailure: true } as never),
+    'options.throwOnFailure: expected none, as only `run` has it, found true'],
+  ['a choice of run for a stream', (engine) => engine.stream(ok, { throwOnFailure: true } as never).next(),
+    'options.throwOnFailure: expected none, as only `run` has it, found true'],
+  ['a pattern for every variable', async () => new ExecutionEngine({ secretEnvPatterns: ['*'] }),
+    'secretEnvPatterns[0]: expected the name of a variable, or a part of one, in which "*" stands for any characters, such as "*TOKEN", found "*", which would make the value of every variable a secret'],
+] // prettier-ignore
+
+test.each(easilyWrong)('%s is refused in words that tell what to do', async (_, call, message) => {
+  await expect(call(newEngine())).rejects.toMatchObject({ message })
+})
+
 test('keys that every object has are no known keys', async () => {
   expect(await refusal({ ...ok, constructor: 5 })).toMatchObject({ code: 'VALIDATION', field: 'constructor' })
   expect(await refusal({ command: { type: 'constructor' } })).toMatchObject({ field: 'command.type' })

@@ -61,6 +61,7 @@ test('one id, one result: output and exit are those of the last attempt, callbac
     attempt: 2,
     delayMs: 10,
     error: 'exited with code 1',
+    ended: result.attempts[0],
     timestamp: expect.any(String),
   })
   // The time of the result is that of all attempts.
@@ -116,7 +117,13 @@ test('each attempt reads a file from its beginning, and what can be read only on
   }
   for (const stdin of [lines(), { open: true } as const]) {
     const refused = engine.run({ ...exec('cat'), stdin, retry: { attempts: 2 } })
-    await expect(refused).rejects.toMatchObject({ code: 'VALIDATION', field: 'stdin' })
+    await expect(refused).rejects.toMatchObject({
+      code: 'VALIDATION',
+      field: 'stdin',
+      message: expect.stringMatching(
+        /found a stream, or an input that is left open, which the first attempt would use/,
+      ),
+    })
   }
 })
 
@@ -124,6 +131,25 @@ test('a file that takes the output has that of the last attempt', async () => {
   const file = join(temporary(), 'output')
   await newEngine().run(counting('echo $n; exit $((3 - n))', { stdout: { file } }))
   expect(readFileSync(file, 'utf8')).toBe('3\n')
+})
+
+test('what an earlier attempt has left running prints into the log, and into no file of the next', async () => {
+  const dir = temporary()
+  const [go, raw, file] = ['go', 'raw', 'file'].map((name) => join(dir, name)) as [string, string, string]
+  const config = { maxOutputSizeBytes: 4, oversizedOutputStrategy: 'stream_to_file' } as const
+  const late = `(until [ -e ${go} ]; do sleep 0.01; done; echo late-out; echo late-err >&2; touch ${go}.done) &`
+  // The second attempt goes on until the other has printed.
+  const second = `echo second; echo second >&2; touch ${go}; until [ -e ${go}.done ]; do sleep 0.01; done; sleep 0.3; exit 0`
+  const command = `mkdir ${dir}/first 2>/dev/null || { ${second}; }; ${late} echo first; exit 1`
+  const retry = { attempts: 2, delayMs: 1 }
+  const request = shell(command, { keepBackground: true, retry, outputLogPath: raw, stderr: { file } })
+  const result = await newEngine(config).run(request)
+  expect(result).toMatchObject({ status: 'completed', stdout: 'seco', stdoutBytes: 7, error: null })
+  expect(readFileSync(result.stdoutOverflowFile!, 'utf8')).toBe('nd\n')
+  expect(readFileSync(file, 'utf8')).toBe('second\n')
+  for (const all of [raw, result.logPath!]) {
+    expect(readFileSync(all, 'utf8')).toMatch(/first[^]*second[^]*late-out/)
+  }
 })
 
 test('each attempt has a deadline of its own, and one that times out or is silent is followed by another', async () => {

@@ -1,5 +1,6 @@
 // What a command reads: bytes, a file, a source in JavaScript, or what is written while it runs.
 
+import { execFileSync } from 'node:child_process'
 import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -278,6 +279,30 @@ test('a chunk that comes after its execution has ended goes to no later one of t
   await untilRunning(engine, id)
   give({ value: 'late' })
   await sleep(50)
+  await engine.writeStdin(id, 'its own')
+  await engine.closeStdin(id)
+  expect(await later).toMatchObject({ status: 'completed', stdout: 'its own' })
+})
+
+test('a chunk that comes before the host is told of the end goes to no later execution of the same id', async () => {
+  const id = '0b4f4b5e-6d5c-4c4e-9d6a-000000000008'
+  const engine = newEngine()
+  const go = join(temporary(), 'go')
+  let give: (chunk: IteratorResult<string>) => void = () => {}
+  const late = new Promise<IteratorResult<string>>((resolve) => (give = resolve))
+  const { asked, source } = counting(async (index) => (index === 0 ? { value: 'first\n' } : late))
+  const first = engine.run({ ...shell(`until [ -e '${go}' ]; do sleep 0.02; done`), id, stdin: source })
+  await until(() => asked.next === 2, 'the source to be asked for more')
+  // It ends, and another takes its id, while this thread is busy and cannot be told.
+  writeFileSync(go, '')
+  while (engine.runningCount > 0) execFileSync('sleep', ['0.1'])
+  execFileSync('sleep', ['0.3'])
+  const removed = engine.removeExecution(id)
+  const later = engine.run(reading({ open: true }, { id }))
+  give({ value: 'late' })
+  await removed
+  expect(await first).toMatchObject({ status: 'completed' })
+  await untilRunning(engine, id)
   await engine.writeStdin(id, 'its own')
   await engine.closeStdin(id)
   expect(await later).toMatchObject({ status: 'completed', stdout: 'its own' })

@@ -421,7 +421,13 @@ test('a step is cancelled before its turn as in the engine', async () => {
       waits: { ...exec('sleep', '60'), id, dependsOn: ['runs'] },
       after: { ...exec('true'), dependsOn: ['waits'] },
     }
-    const planId = await engine.executePlan({ steps })
+    let begin = (): void => {}
+    const begun = new Promise<void>((resolve) => (begin = resolve))
+    const planId = await engine.executePlan(
+      { steps },
+      { onEvent: ({ eventType }) => void (eventType === 'started' && begin()) },
+    )
+    await begun
     await engine.cancel(id, 'not wanted')
     expect(await engine.getResult(id)).toMatchObject({ status: 'cancelled', cancelReason: 'not wanted', step: 'waits' })
     await engine.cancel(planId)

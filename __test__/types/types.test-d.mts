@@ -2,6 +2,8 @@
 // the line below it compiles.
 
 import {
+  checkPlan,
+  checkRequest,
   ExecutionEngine,
   ExecutionError,
   ExecutionFailedError,
@@ -42,6 +44,7 @@ import {
   type StdoutEvent,
   type TimeoutEvent,
 } from '@escher-dbai/execution-engine'
+import { PlanRun } from '@escher-dbai/execution-engine/plans'
 import * as testing from '@escher-dbai/execution-engine/testing'
 import { FakeEngine, fakeResult, type FakeScript } from '@escher-dbai/execution-engine/testing'
 
@@ -468,6 +471,29 @@ expectType<number>()(fakeResult({ success: true }).exitCode)
 expectType<ExecutionResult>()(fakeResult({ exitCode: 2, stdout: undefined }))
 // @ts-expect-error no such status
 fakeResult({ status: 'done' })
+
+const likeAnEngine: ExecutionEngine & Executor = new FakeEngine({ maxConcurrentExecutions: 1 })
+void likeAnEngine.subscribe
+// @ts-expect-error what stands in is made by its constructor alone
+void FakeEngine.initGlobal
+
+// Plans whose steps run elsewhere
+const runElsewhere = new PlanRun(
+  { steps: { it: request } },
+  {
+    run: async (request, step) => {
+      expectType<string>()(step.id)
+      expectType<string | number>()(step.step)
+      return engine.run(request, { signal: step.signal })
+    },
+  },
+)
+void runElsewhere.result.then(({ stats }) => stats.completed)
+// @ts-expect-error somebody has to run the steps
+void new PlanRun({ steps: {} }, {})
+// Checked without an engine, whatever it is
+expectType<string | null | undefined>()(checkPlan(JSON.parse('{}')).steps[0]?.command)
+expectType<string[]>()(checkRequest(5, { config: { groups: { a: 1 } } }).secretFields)
 
 // Steps with names, and requests that are made
 const named: NamedPlan = {

@@ -218,17 +218,20 @@ class PlanDriver {
 
   /** Notes the ends of steps, one after the other, and lets begin what may. */
   #note() {
-    if (this.#isNoting) return
+    if (this.#isNoting || this.#isGivenUp) return
     this.#isNoting = true
-    for (;;) {
-      const next = this.#ends.shift()
-      if (next === undefined) break
-      this.#end(...next)
-      if (this.#ends.length === 0) this.#beginWhatMay()
+    try {
+      do {
+        const next = this.#ends.shift()
+        if (next !== undefined) this.#end(...next)
+        if (this.#ends.length === 0) this.#beginWhatMay()
+      } while (this.#ends.length > 0)
+      this.#finishIfOver()
+    } catch (error) {
+      this.#giveUp(error)
+    } finally {
+      this.#isNoting = false
     }
-    this.#beginWhatMay()
-    this.#isNoting = false
-    this.#finishIfOver()
   }
 
   /** @param {number} step @param {ExecutionResult} result */

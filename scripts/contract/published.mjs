@@ -27,7 +27,7 @@ function spelled(schema, isPassed) {
   if (Array.isArray(schema)) return schema.map((one) => spelled(one, isPassed))
   if (typeof schema !== 'object' || schema === null) return schema
   // Absent it may be, null it may not.
-  const found = isPassed ? withoutNull(schema)[0] : schema
+  const found = asEnum(isPassed ? withoutNull(schema)[0] : schema)
   /** @type {Schema} */
   const copy = {}
   for (const [key, value] of Object.entries(found)) {
@@ -47,6 +47,17 @@ function spelled(schema, isPassed) {
     else if (key === 'format') copy[key] = value
   }
   return copy
+}
+
+/** Words with a description each, as a list of words: a validator says then which ones there are. @param {Schema} schema */
+function asEnum({ oneOf, ...rest }) {
+  if (!oneOf?.every((/** @type {Schema} */ one) => one.const !== undefined)) return oneOf ? { ...rest, oneOf } : rest
+  const meanings = oneOf.map((/** @type {Schema} */ { const: word, description }) => `\`${word}\`: ${description}`)
+  return {
+    type: 'string',
+    enum: oneOf.map((/** @type {Schema} */ one) => one.const),
+    description: [rest.description, ...meanings].join('\n'),
+  }
 }
 
 /** @param {Record<string, Schema>} found @param {boolean} isPassed */

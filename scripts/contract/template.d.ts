@@ -199,10 +199,12 @@ export type ExecutionPlan = IndexedPlan | NamedPlan
  * Makes the request of a step, from the results so far: those of all steps that have ended. It is called once, when all
  * that the step depends on has ended, and before the step waits for a slot. A cancel and the deadline of the plan do
  * not wait for it. What it returns is checked as any request, and has the environment and the directory of the call
- * that started the plan; its `id` is that which the step has already. What it throws, or returns that is not
- * acceptable, fails the step with `INVALID_STEP`.
+ * that started the plan, and no `id`: the step has one already. What it throws, or returns that is not acceptable, fails
+ * the step with `INVALID_STEP`.
  */
 export interface RequestFunction<Results> {
+  /** The id of its execution, a UUID. Default: a random one. */
+  readonly id?: string | undefined
   /** What makes the request. */
   readonly request: (results: Results) => ExecutionRequest | Promise<ExecutionRequest>
 }
@@ -504,9 +506,11 @@ export class ExecutionEngine implements Executor {
    * The events of an execution that was accepted before, from this call on; the last one is the terminal event. Of one
    * that has ended, that is the only one. A step of a plan can be listened to as any other execution. As with
    * {@link ExecutionEngine.stream}, lines that are not taken yet are held back in the command; so a subscription that is
-   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on.
+   * not read is to be left, by leaving its loop or with `return()`. That lets the execution go on. Once the command has
+   * exited, a subscription that takes nothing for `drainMaxMs` is given up, and the result does not wait for it.
    *
-   * The loop throws an {@link ExecutionError} `NOT_FOUND`, or `VALIDATION` if `id` is no UUID.
+   * The loop throws an {@link ExecutionError}: `NOT_FOUND`; `VALIDATION` if `id` is no UUID; `IO`, behind what it still
+   * has, if it was given up.
    */
   subscribe(id: string): AsyncGenerator<ExecutionEvent, void, undefined>
 
@@ -607,7 +611,10 @@ export class ExecutionEngine implements Executor {
    * does not fit into a string, some 500 million, is left out as well. The format is that of container runtimes (CRI):
    * `2026-11-20T12:00:00.123456789Z stdout F the line`, with `P` for a piece of a line. The log of an execution of an earlier process can be read too.
    *
-   * Rejects with `NOT_FOUND` if there is no log of that id, `IO` if it cannot be read, or `VALIDATION`.
+   * It is empty for an execution that has logged nothing.
+   *
+   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine, if it was deleted, or if it
+   * is that of a plan, of which only the steps have logs; `IO` if it cannot be read; or `VALIDATION`.
    */
   readLogs(id: string, options?: { readonly maxBytes?: number | undefined }): Promise<string>
 
@@ -616,8 +623,8 @@ export class ExecutionEngine implements Executor {
    * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
    * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
    *
-   * Rejects with `NOT_FOUND` if there is no log of that id, and no execution of this engine; `VALIDATION`, also for an
-   * offset at which no entry of this log begins; or `IO` if it cannot be read, or holds something else than entries.
+   * Rejects with `NOT_FOUND` as {@link ExecutionEngine.readLogs} does; `VALIDATION`, also for an offset at which no entry
+   * of this log begins; or `IO` if it cannot be read, or holds something else than entries.
    */
   readLogLines(
     id: string,

@@ -221,8 +221,18 @@ impl ExecutionConfig {
             if pattern.contains(['=', '\0']) || pattern.trim_matches('*').trim().is_empty() {
                 return Err(ValidationError::new(
                     format!("secret_env_patterns[{index}]"),
-                    "the name of a variable, in which \"*\" stands for any characters",
-                    format!("{pattern:?}"),
+                    "the name of a variable, or a part of one, in which \"*\" stands for any characters, such as \
+                        \"*TOKEN\"",
+                    match pattern.as_str() {
+                        pattern
+                            if pattern.contains('*') && pattern.trim_matches('*').is_empty() =>
+                        {
+                            format!(
+                                "{pattern:?}, which would make the value of every variable a secret"
+                            )
+                        }
+                        pattern => format!("{pattern:?}"),
+                    },
                 ));
             }
         }

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 /// The result of the engine's verbs.
@@ -23,7 +24,8 @@ pub enum ErrorCode {
     /// No execution or plan of that id is known. It never was, or it has been forgotten; or the id is that of a plan where
     /// that of an execution is due, or the other way round.
     NotFound,
-    /// The execution still runs or waits.
+    /// The execution still runs or waits; or what it has left running, or another host, still writes the log that was to be
+    /// deleted.
     NotFinished,
     /// What was to be cancelled, written to, or given a secret, has ended, or the lease that was to be renewed.
     AlreadyFinished,
@@ -37,7 +39,7 @@ pub enum ErrorCode {
     NotInitialized,
     /// The engine has been shut down.
     ShutDown,
-    /// A log could not be read, or an input not be written to.
+    /// A log could not be read, or an input not be written to; or a subscription was given up, as nothing was taken of it.
     Io,
     /// A defect of the engine.
     Internal,
@@ -89,6 +91,11 @@ pub enum ExecutionError {
     /// The result was asked for, or the removal, of something that still runs or waits. Becomes `NOT_FINISHED`.
     #[error("{0} has not finished")]
     NotFinished(Uuid),
+    /// The log of something that has finished was to be deleted, and is still written. Becomes `NOT_FINISHED`.
+    #[error(
+        "the log or an overflow file of {0} is still written, by what the command has left running or by another host: nothing was deleted"
+    )]
+    LogInUse(Uuid),
     /// What was to be cancelled, written to, or given a secret, has already ended. Becomes `ALREADY_FINISHED`.
     #[error("{0} has already finished")]
     AlreadyFinished(Uuid),
@@ -148,14 +155,16 @@ impl ExecutionError {
         self.kind().as_str()
     }
 
-    fn kind(&self) -> ErrorCode {
+    /// The same as [`ExecutionError::code`], to be matched.
+    #[must_use]
+    pub fn kind(&self) -> ErrorCode {
         match self {
             Self::Validation(_) => ErrorCode::Validation,
             Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
             Self::NotFound(_) | Self::NoLog(_) | Self::IsPlan(_) | Self::IsExecution(_) => {
                 ErrorCode::NotFound
             }
-            Self::NotFinished(_) => ErrorCode::NotFinished,
+            Self::NotFinished(_) | Self::LogInUse(_) => ErrorCode::NotFinished,
             Self::AlreadyFinished(_) | Self::LeaseEnded(_) => ErrorCode::AlreadyFinished,
             Self::DuplicateId { .. } => ErrorCode::DuplicateId,
             Self::ConcurrencyLimitReached { .. } => ErrorCode::ConcurrencyLimitReached,
@@ -186,11 +195,24 @@ impl ExecutionError {
             | Self::IsPlan(id)
             | Self::IsExecution(id)
             | Self::NotFinished(id)
+            | Self::LogInUse(id)
             | Self::AlreadyFinished(id)
             | Self::LeaseEnded(id)
             | Self::DuplicateId { id, .. } => Some(*id),
             _ => None,
         }
+    }
+}
+
+/// In JSON, for who passes it on: `code`, `message`, `field` and `execution_id`, the last two `null` where there is none.
+impl Serialize for ExecutionError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ExecutionError", 4)?;
+        fields.serialize_field("code", &self.kind())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.serialize_field("field", &self.field())?;
+        fields.serialize_field("execution_id", &self.execution_id())?;
+        fields.end()
     }
 }
 

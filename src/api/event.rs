@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::api::plan::PlanExecutionResult;
 use crate::api::request::ExecutionMetadata;
-use crate::api::result::ExecutionResult;
+use crate::api::result::{ExecutionAttempt, ExecutionResult};
 use crate::api::step_key::StepKey;
 
 /// One of the two streams of a command.
@@ -137,6 +137,8 @@ pub enum ExecutionEvent {
         delay_ms: u64,
         /// What went wrong with the last one, in words.
         error: String,
+        /// How the last one ended.
+        ended: ExecutionAttempt,
         /// When the last one ended.
         timestamp: DateTime<Utc>,
     },
@@ -202,6 +204,19 @@ pub struct Ended {
 }
 
 impl ExecutionEvent {
+    /// How an execution ended, if that is what it tells: whatever the status, and also of a step that was skipped.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Ended> {
+        match self {
+            Self::Completed(end)
+            | Self::Failed(end)
+            | Self::Cancelled(end)
+            | Self::Timeout(end)
+            | Self::Skipped(end) => Some(end),
+            _ => None,
+        }
+    }
+
     /// A line that is not finished.
     pub(crate) fn unfinished_line(
         execution_id: Uuid,

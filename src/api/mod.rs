@@ -1,5 +1,7 @@
 //! What users pass and get. It knows nothing of the rest of the crate.
 
+mod checks;
+pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod event;
@@ -16,3 +18,4 @@ pub(crate) mod retry;
 pub(crate) mod stdin;
 pub(crate) mod step;
 pub(crate) mod step_key;
+pub(crate) mod validate;

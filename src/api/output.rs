@@ -15,7 +15,13 @@ pub enum StdoutTarget {
     /// To the null device. Nothing of it is read or counted.
     Ignore,
     /// Into this file alone, which is emptied before the start.
-    File(PathBuf),
+    File(
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "String", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
+        PathBuf,
+    ),
 }
 
 /// Where standard error goes.
@@ -31,7 +37,13 @@ pub enum StderrTarget {
     /// Where standard output goes, through the same pipe: in exactly the order in which it was printed.
     Stdout,
     /// Into this file alone, which is emptied before the start.
-    File(PathBuf),
+    File(
+        #[cfg_attr(
+            feature = "schema",
+            schemars(with = "String", extend("x-kind" = "path", "x-typescript" = "string | URL"))
+        )]
+        PathBuf,
+    ),
 }
 
 impl StdoutTarget {

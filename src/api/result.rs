@@ -73,8 +73,9 @@ pub enum ResultErrorCode {
     LeaseLost,
     /// A queue had given it to a worker that is gone. The engine itself never says so.
     WorkerLost,
-    /// Something was lost on its way to or from a log or overflow file; `error` says what. `status` is that of the command
-    /// all the same. Or what feeds its input has failed, for which it was ended.
+    /// Something was lost on its way to or from a log or overflow file, a callback had not returned by the end and did not
+    /// see all output, or processes could not be ended; `error` says what. `status` is that of the command all the same. Or
+    /// what feeds its input has failed, for which it was ended.
     Io,
     /// The request of a step of a plan could not be made, or is not acceptable; `error` says why.
     InvalidStep,

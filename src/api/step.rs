@@ -76,6 +76,16 @@ impl PlanStep {
         .into()
     }
 
+    /// The same step, whose execution has this id.
+    #[must_use]
+    pub fn with_id(mut self, id: Uuid) -> Self {
+        match &mut self.request {
+            StepRequest::Known(request) => request.id = id,
+            StepRequest::Made { id: its, .. } => *its = id,
+        }
+        self
+    }
+
     /// The same step, which runs at these ends of others.
     #[must_use]
     pub fn when(self, when: When) -> Self {

@@ -1,10 +1,11 @@
 //! Who is told of an execution.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
 use crate::state::execution::Execution;
-use crate::state::listeners::Listeners;
+use crate::state::listeners::{Listener, Listeners, reason_to_give_up};
 
 /// Who is told of an execution: the handler of the engine, its own, and who asked for it later.
 #[derive(Clone, Default)]
@@ -36,7 +37,7 @@ impl Handlers {
     }
 
     /// All who are told at present. Most often nobody listens besides, and nothing is allocated.
-    fn listeners(&self) -> Vec<Arc<dyn EventHandler>> {
+    fn listeners(&self) -> Vec<Arc<dyn Listener>> {
         let execution = self.execution.as_ref();
         execution.map_or_else(Vec::new, |execution| execution.listeners.all())
     }
@@ -102,7 +103,12 @@ impl Handlers {
 
     /// Tells of a line that is not finished.
     pub async fn on_unfinished(&self, stream: OutputStream, event: ExecutionEvent) {
-        for handler in self.own.iter().chain(&self.listeners()) {
+        for listener in self.listeners() {
+            if listener.wants_output(stream) && listener.wants_unfinished() {
+                listener.on_event(event.clone()).await;
+            }
+        }
+        for handler in &self.own {
             if handler.wants_output(stream) && handler.wants_unfinished() {
                 handler.on_event(event.clone()).await;
             }
@@ -114,15 +120,18 @@ impl Handlers {
     }
 
     pub fn wants_unfinished(&self, stream: OutputStream) -> bool {
-        let wants = |handler: &Arc<dyn EventHandler>| {
-            handler.wants_output(stream) && handler.wants_unfinished()
-        };
-        self.own.iter().any(wants) || self.listeners().iter().any(wants)
+        let wants =
+            |handler: &dyn EventHandler| handler.wants_output(stream) && handler.wants_unfinished();
+        self.any(wants)
     }
 
     pub fn wants_output(&self, stream: OutputStream) -> bool {
-        let wants = |handler: &Arc<dyn EventHandler>| handler.wants_output(stream);
-        self.own.iter().any(wants) || self.listeners().iter().any(wants)
+        self.any(|handler| handler.wants_output(stream))
+    }
+
+    fn any(&self, wants: impl Fn(&dyn EventHandler) -> bool) -> bool {
+        self.own.iter().any(|handler| wants(&**handler))
+            || self.listeners().iter().any(|listener| wants(&**listener))
     }
 
     /// Resolves once all of them could have taken what they were told.
@@ -133,6 +142,41 @@ impl Handlers {
         for handler in &self.own {
             handler.reached().await;
         }
+    }
+
+    /// Gives up listeners that have taken nothing for so long since then; returns when to look again.
+    pub async fn give_up_stuck(&self, since: Instant, patience: Duration) -> Instant {
+        let mut next = Instant::now() + patience;
+        for listener in self.listeners() {
+            let due = || Some(listener.behind_since()?.max(since) + patience);
+            let is_due = || due().is_some_and(|due| due <= Instant::now());
+            if is_due() {
+                // One that is busy elsewhere takes something as soon as it is not.
+                listener.has_its_turn().await;
+                if is_due() {
+                    self.give_up(&listener, patience);
+                }
+            }
+            next = due().map_or(next, |due| due.min(next));
+        }
+        next
+    }
+
+    /// Gives up all listeners that have not taken what they were told; returns whether there were any.
+    pub fn give_up_behind(&self, patience: Duration) -> bool {
+        let mut listeners = self.listeners();
+        listeners.retain(|listener| listener.behind_since().is_some());
+        for listener in &listeners {
+            self.give_up(listener, patience);
+        }
+        !listeners.is_empty()
+    }
+
+    fn give_up(&self, listener: &Arc<dyn Listener>, patience: Duration) {
+        if let Some(execution) = &self.execution {
+            execution.listeners.remove(&Arc::downgrade(listener));
+        }
+        listener.give_up(&reason_to_give_up(patience));
     }
 
     pub async fn flush(&self) {

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use tokio::io::ReadBuf;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::stdin::{BoxedReader, Stdin, StdinReader};
 use crate::process::PipeWriter;
 use crate::state::cancellation::Cause;
 use crate::state::execution::Execution;
-use crate::state::input::Order;
+use crate::state::input::{Order, Reply};
 
 /// How much is read from a reader at once: as much as a pipe holds.
 const READ_SIZE: usize = 64 * 1024;
@@ -77,6 +78,50 @@ impl Feed {
             }
         }
     }
+}
+
+/// Writes to the input of an execution; resolves once all of it is in the pipe to the command.
+pub(crate) fn write(
+    execution: &Arc<Execution>,
+    data: Vec<u8>,
+) -> impl Future<Output = Result<()>> + use<> {
+    let id = execution.id();
+    let answer = order(execution, |reply| Order::Write(data, reply));
+    async move {
+        let written = answer?.await.ok_or(ExecutionError::AlreadyFinished(id))?;
+        written.map_err(|source| ExecutionError::Io {
+            context: format!("the input of {id}"),
+            source,
+        })
+    }
+}
+
+/// Ends the input of an execution, behind what was written before.
+pub(crate) fn close(execution: &Arc<Execution>) -> impl Future<Output = Result<()>> + use<> {
+    let answer = order(execution, Order::Close);
+    async move {
+        answer?.await;
+        Ok(())
+    }
+}
+
+/// Has something done to an input; resolves with its answer, or `None` if the execution has ended.
+fn order<O: FnOnce(Reply) -> Order>(
+    execution: &Arc<Execution>,
+    order: O,
+) -> Result<impl Future<Output = Option<io::Result<()>>> + use<O>> {
+    let execution = Arc::clone(execution);
+    let answer = execution.input.order(order).ok_or_else(|| {
+        let expected = "that of a request which left its input open";
+        ValidationError::new("id", expected, execution.id().to_string())
+    })?;
+    Ok(async move {
+        tokio::select! {
+            biased;
+            Ok(answer) = answer => Some(answer),
+            _ = execution.outcome.wait() => None,
+        }
+    })
 }
 
 /// Ends an execution whose input has failed.

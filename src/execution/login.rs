@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use super::handlers::Handlers;
 use super::start::{Decision, Start};
+use crate::api::command::Command;
 use crate::api::config::ExecutionConfig;
 use crate::api::inherit::InheritEnv;
-use crate::api::request::{Command, ExecutionRequest};
+use crate::api::request::ExecutionRequest;
 use crate::process::environment::Environment;
 use crate::process::{pool, program};
 use crate::state::cancellation::Stop;

@@ -5,11 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::api::command::Command;
 use crate::api::error::ValidationError;
 use crate::api::inherit::{InheritEnv, User};
 use crate::api::output::{StderrTarget, StdoutTarget};
-use crate::api::request::{Command, ExecutionRequest, StopSignal};
+use crate::api::request::{ExecutionRequest, StopSignal};
 use crate::api::stdin::Stdin;
+use crate::api::validate::same_target;
 use crate::process::environment::{Assignment, Environment, Variables, is_same_name};
 use crate::process::program::{self, Forms};
 use crate::process::{
@@ -51,7 +53,7 @@ pub(crate) fn resolve(
     // A path from the root leads there from everywhere.
     let is_complete = request.working_dir.is_some() && base.is_absolute();
     let directory = environment.directory().filter(|_| !is_complete);
-    let outlets = outlets(request, &base);
+    let outlets = outlets(request, &base)?;
     let stays = request.working_dir.is_none() && (directory.is_some() || is_at(&base));
     let stdin = input(request, &base)?;
     Ok(Invocation {
@@ -74,7 +76,8 @@ pub(crate) fn resolve(
 }
 
 /// Where the output streams lead. Files are seen from the directory of the child.
-fn outlets(request: &ExecutionRequest, base: &Path) -> [Outlet; 2] {
+fn outlets(request: &ExecutionRequest, base: &Path) -> Result<[Outlet; 2], ValidationError> {
+    check_targets(request, base)?;
     let stdout = match &request.stdout {
         StdoutTarget::Capture => Outlet::Pipe,
         StdoutTarget::Ignore => Outlet::Null,
@@ -86,7 +89,28 @@ fn outlets(request: &ExecutionRequest, base: &Path) -> [Outlet; 2] {
         StderrTarget::Stdout => Outlet::Stdout,
         StderrTarget::File(path) => Outlet::File(base.join(path)),
     };
-    [stdout, stderr]
+    Ok([stdout, stderr])
+}
+
+/// Two streams into one file would each empty it, and overwrite what the other has written there.
+fn check_targets(request: &ExecutionRequest, base: &Path) -> Result<(), ValidationError> {
+    match [request.stdout.file(), request.stderr.file()] {
+        [Some(stdout), Some(stderr)] if is_same_place(&base.join(stdout), &base.join(stderr)) => {
+            Err(same_target())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether two paths lead to one file, which need not be there yet.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let parent = path.parent()?.canonicalize().ok()?;
+            Some(parent.join(path.file_name()?))
+        })
+    };
+    one == other || place(one).is_some_and(|found| place(other) == Some(found))
 }
 
 /// Checks what is refused after a look at the file system, for a request that is resolved only later. Not what it reads:
@@ -97,6 +121,7 @@ pub(crate) fn check_files(
 ) -> Result<(), ValidationError> {
     let base = working_dir(request, environment)?;
     account(request)?;
+    check_targets(request, &base)?;
     // Where a stop came before the `PATH` was read, it is not known what is on it, and nothing is started.
     let has_path = request.inherit_env != InheritEnv::Login || login::is_known();
     if has_path && matches!(request.command, Command::Script { .. }) {
@@ -325,9 +350,10 @@ impl<'a> Search<'a> {
         let shown = program.display();
         if program::is_path(program) {
             let forms = self.forms.of(self.base.join(program));
-            let path = forms.iter().find(|form| form.is_file());
-            let path = path.unwrap_or(&forms[0]);
-            return match path.metadata() {
+            if let Some(path) = forms.iter().find(|form| form.is_file()) {
+                return Ok(path.clone());
+            }
+            return match forms[0].metadata() {
                 Err(error) => Err(format!(
                     "program not started: \"{shown}\": {}",
                     describe(&error)
@@ -335,7 +361,7 @@ impl<'a> Search<'a> {
                 Ok(found) if found.is_dir() => {
                     Err(format!("program not started: \"{shown}\" is a directory"))
                 }
-                Ok(_) => Ok(path.clone()),
+                Ok(_) => Ok(forms[0].clone()),
             };
         }
         let mut unusable = None;

@@ -42,7 +42,7 @@ impl Running {
             let slot = self.next_turn(again, next, delay, &attempted.result).await;
             attempted = match slot {
                 Ok(slot) => {
-                    self.writer.forget_overflow().await;
+                    self.writer.begin_attempt().await;
                     let begun = begin_again(self, again, slot).await;
                     self.attempt(begun).await
                 }
@@ -67,12 +67,15 @@ impl Running {
         let stop = &self.execution.stop;
         stop.begin_again()?;
         let due = Instant::now() + delay;
+        let mut ended = ExecutionAttempt::of(last);
+        ended.error = ended.error.map(|error| self.told(error));
         let retrying = ExecutionEvent::Retrying {
             execution_id: self.execution.id(),
             origin: Arc::clone(self.execution.origin()),
             attempt,
             delay_ms: millis(delay),
-            error: self.told(last.error.clone().unwrap_or_default()),
+            error: ended.error.clone().unwrap_or_default(),
+            ended,
             timestamp: Utc::now(),
         };
         let turn = async {
@@ -188,6 +191,18 @@ fn random() -> f64 {
     f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX)
 }
 
+impl ExecutionAttempt {
+    fn of(result: &ExecutionResult) -> Self {
+        Self {
+            exit_code: result.exit_code,
+            signal: result.signal.clone(),
+            started_at: result.started_at,
+            duration_ms: result.duration_ms,
+            error: result.error.clone(),
+        }
+    }
+}
+
 /// All attempts of an execution, together.
 struct Life {
     attempts: Vec<ExecutionAttempt>,
@@ -225,13 +240,7 @@ impl Life {
             };
             self.first = started.map(|started| (started, start));
         }
-        self.attempts.push(ExecutionAttempt {
-            exit_code: result.exit_code,
-            signal: result.signal.clone(),
-            started_at: result.started_at,
-            duration_ms: result.duration_ms,
-            error: result.error.clone(),
-        });
+        self.attempts.push(ExecutionAttempt::of(result));
     }
 
     /// The result of the last one as that of all.

@@ -104,6 +104,7 @@ impl Running {
             raw: request.output_log_path.clone().map(AppendFile::new),
             overflow: [Kind::StdoutOverflow, Kind::StderrOverflow].map(overflow),
             own: [None, None],
+            attempt: 0,
         };
         Self {
             timeout_ms: request.timeout_ms.unwrap_or(config.default_timeout_ms),
@@ -290,7 +291,7 @@ impl Running {
             readers,
             &self.config,
             output,
-            self.writer.clone(),
+            self.writer.of_last_attempt(),
             self.handlers.clone(),
             self.keep_background,
         );

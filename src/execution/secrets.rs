@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::api::command::Command;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
-use crate::api::request::{Command, ExecutionRequest, check_secrets};
+use crate::api::request::ExecutionRequest;
+use crate::api::validate::check_secrets;
 use crate::execution::resolve::variables;
 use crate::masking::secret::{SHORTEST, Secret};
 use crate::masking::text;
@@ -80,7 +82,7 @@ impl<'a> Collector<'a> {
         config: &ExecutionConfig,
     ) -> Result<Option<Arc<SecretSet>>, ValidationError> {
         let secrets = self.collect(request, |error| error)?;
-        let valid = request.validate(config);
+        let valid = request.validate_openly(config);
         valid.map_err(|error| match &secrets {
             Some(secrets) => secrets.hide_in(error),
             None => error,

@@ -14,6 +14,7 @@ use super::retry::Again;
 use super::running::{Begun, Running};
 use crate::api::event::{Ended, ExecutionEvent};
 use crate::api::result::{ExecutionResult, ExecutionStatus};
+use crate::process::first_poll::leave_to_runtime;
 use crate::state::execution::{Execution, empty_result, ended_with_runtime};
 use crate::state::registry::{Registry, Unit};
 use crate::state::slots::Slot;
@@ -30,6 +31,7 @@ impl Running {
             let (config, handlers) = (Arc::clone(&self.config), self.handlers.clone());
             let lived = unless_it_panics(Box::pin(self.run(begun, again))).await;
             let (result, slot) = lived.unwrap_or_else(|| (panicked(&settling.execution), None));
+            leave_to_runtime(|_| true).await;
             drop(slot);
             settling
                 .conclude(result, handlers, config.drain_max())

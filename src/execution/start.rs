@@ -18,6 +18,7 @@ use crate::execution::retry::Again;
 use crate::execution::running::{Begun, Running, Telling};
 use crate::execution::settle::Settling;
 use crate::process::environment::Environment;
+use crate::process::first_poll::poll_then_spawn;
 use crate::state::cancellation::{Cause, Reason};
 use crate::state::execution::{Execution, empty_result};
 use crate::state::plan::PlanDeadline;
@@ -91,7 +92,10 @@ impl Start {
                 Err(unresolved @ Unresolved::Invalid(_)) if turn.is_made => {
                     // With the error the slot is given back: who is told of it may want it at once.
                     drop(slot);
-                    Begun::Invalid(in_words(unresolved))
+                    Begun::Invalid(format!(
+                        "its request could not be made: the function returned what is not acceptable: {}",
+                        in_words(unresolved)
+                    ))
                 }
                 resolved => {
                     let resolved = resolved.map_err(in_words);
@@ -158,7 +162,7 @@ impl Start {
                 slots: self.slots,
             })
         });
-        self.runtime.spawn(running.live(begun, again));
+        poll_then_spawn(&self.runtime, running.live(begun, again));
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the start of a process until nothing of it is left: watch, end, drain.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
@@ -84,12 +85,13 @@ impl Supervisor<'_> {
     pub async fn run(&self, mut child: Child, work: Work<'_>) -> Ending {
         let mut streams = Streams { work, done: false };
         let cause = self.watch(&mut child, &mut streams).await;
+        let watched = Instant::now();
         let is_forced = cause.is_some();
         let mut ending = match cause {
             None => self.clear_up(child, &mut streams).await,
             Some(cause) => self.end(cause, child, &mut streams).await,
         };
-        self.deliver_rest(&mut streams, is_forced).await;
+        self.deliver_rest(&mut streams, is_forced, watched).await;
         ending.delivered = streams.done;
         ending
     }
@@ -253,8 +255,9 @@ impl Supervisor<'_> {
     }
 
     /// Ends reading, and waits for the consumer to take the rest. One that takes nothing is given up: after a forced end,
-    /// or past the deadline, or when a stop is asked for, once nothing has moved for as long as a drain may take.
-    async fn deliver_rest(&self, streams: &mut Streams<'_>, is_forced: bool) {
+    /// or past the deadline, or when a stop is asked for, once nothing has moved for as long as a drain may take. A listener
+    /// that takes nothing is given up for itself, and in any case.
+    async fn deliver_rest(&self, streams: &mut Streams<'_>, is_forced: bool, watched: Instant) {
         if streams.done {
             return;
         }
@@ -264,6 +267,15 @@ impl Supervisor<'_> {
             biased;
             () = streams.finished() => {}
             () = self.consumer_is_stuck(is_forced) => {}
+            never = self.give_up_listeners(watched) => match never {},
+        }
+    }
+
+    async fn give_up_listeners(&self, since: Instant) -> Infallible {
+        let patience = self.config.drain_max();
+        loop {
+            let next = self.handlers.give_up_stuck(since.into_std(), patience);
+            sleep_until(next.await.into()).await;
         }
     }
 
@@ -292,6 +304,7 @@ impl Supervisor<'_> {
             if timeout(Duration::ZERO, self.handlers.reached())
                 .await
                 .is_ok()
+                && !self.handlers.give_up_behind(patience)
             {
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use napi::bindgen_prelude::{Function, Uint8Array};
 use napi::threadsafe_function::{
@@ -20,6 +20,7 @@ use crate::api::error::ExecutionError;
 use crate::api::request::ExecutionRequest;
 use crate::execution::subscription::Listening;
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::execution::Execution;
 
 /// Weak: an idle engine does not keep the event loop alive. `hold` makes it strong.
 type Queue = ThreadsafeFunction<Message, UnknownReturnValue, Args, Status, false, true>;
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     queue: OnceLock<Queue>,
     closed: AtomicBool,
     live: Mutex<HashMap<u32, Live>>,
+    /// What may be fed from JavaScript, by its token: an id may be that of another execution by then.
+    fed: Mutex<HashMap<u32, Weak<Execution>>>,
     questions: Mutex<Questions>,
 }
 
@@ -105,6 +108,28 @@ impl Shared {
         }
     }
 
+    fn fed(&self) -> MutexGuard<'_, HashMap<u32, Weak<Execution>>> {
+        self.fed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets an execution be fed until it is forgotten.
+    pub fn feeds(&self, token: u32, execution: &Arc<Execution>) {
+        self.fed().insert(token, Arc::downgrade(execution));
+    }
+
+    /// The same for what may be over already.
+    pub fn feeds_if_live(&self, token: u32, execution: &Arc<Execution>) {
+        self.feeds(token, execution);
+        if !self.live().contains_key(&token) {
+            self.fed().remove(&token);
+        }
+    }
+
+    /// What was submitted with that token, while it may be fed.
+    pub fn fed_by(&self, token: u32) -> Option<Arc<Execution>> {
+        self.fed().get(&token)?.upgrade()
+    }
+
     /// Keeps a subscription until it is forgotten.
     pub fn keep(&self, token: u32, listening: Listening) {
         let unknown = match self.live().get_mut(&token) {
@@ -118,6 +143,7 @@ impl Shared {
     /// Returns whether it was known.
     pub fn forget(&self, token: u32) -> bool {
         // Dropped without the lock: with a subscription goes its handler, which looks here again.
+        self.fed().remove(&token);
         let forgotten = self.live().remove(&token);
         forgotten.is_some()
     }

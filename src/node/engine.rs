@@ -25,13 +25,16 @@ use crate::api::config::ExecutionConfig;
 use crate::api::error::{ExecutionError, Result, ValidationError};
 use crate::api::event::{EventHandler, Origin};
 use crate::api::request::ExecutionRequest;
-use crate::api::step::RequestFn;
+use crate::api::stdin::Stdin;
+use crate::api::step::{PlanStep, RequestFn};
 use crate::engine::{ExecuteOptions, ExecutionEngine, RemoveOptions, check_added};
+use crate::execution::input;
 use crate::masking::secret::Secret;
 use crate::plan::check::{CheckOptions, check_plan, check_request, hide};
 use crate::process::environment::{Environment, Taken};
 use crate::process::pool;
 use crate::state::cancellation::Stop;
+use crate::state::plan::Plan;
 
 /// What a question is answered with: one of the two.
 #[napi(object)]
@@ -405,11 +408,43 @@ impl NativeEngine {
         });
     }
 
-    /// Ends an execution because what feeds its input has failed.
+    /// Settles `question` once all of it is in the pipe to what was submitted with `token`.
     #[napi(catch_unwind)]
-    pub fn fail_stdin(&self, id: String, problem: String) {
-        // One that is not known any more has ended.
-        let _ = parse_id(&id).and_then(|id| self.engine.fail_stdin(id, problem));
+    pub fn feed(&self, question: u32, token: u32, data: Either<String, Uint8Array>) {
+        let (channel, data) = (Arc::clone(&self.channel), bytes(data));
+        answer_to(&self.channel, question, move || {
+            let fed = channel.fed_by(token).map(|fed| input::write(&fed, data));
+            async move {
+                match fed {
+                    Some(written) => written.await.map(|()| Value::Undefined),
+                    None => Err(is_over()),
+                }
+            }
+        });
+    }
+
+    /// Settles `question` once the input of what was submitted with `token` has ended.
+    #[napi(catch_unwind)]
+    pub fn end_feed(&self, question: u32, token: u32) {
+        let channel = Arc::clone(&self.channel);
+        answer_to(&self.channel, question, move || {
+            let fed = channel.fed_by(token).map(|fed| input::close(&fed));
+            async move {
+                match fed {
+                    Some(closed) => closed.await.map(|()| Value::Undefined),
+                    None => Err(is_over()),
+                }
+            }
+        });
+    }
+
+    /// Ends what was submitted with `token`, because what feeds its input has failed.
+    #[napi(catch_unwind)]
+    pub fn fail_feed(&self, token: u32, problem: String) {
+        // What is not known any more has ended.
+        if let Some(fed) = self.channel.fed_by(token) {
+            input::fail(&fed, problem);
+        }
     }
 
     /// Says that an execution is still wanted, for that many milliseconds from now.
@@ -509,6 +544,11 @@ fn whole(number: f64) -> u64 {
     number
 }
 
+/// Of what is fed, and was refused or has ended. JavaScript looks at the code alone: that it is over is told apart.
+fn is_over() -> ExecutionError {
+    ExecutionError::NotFound(Uuid::nil())
+}
+
 /// An execution on its way to the engine.
 struct Submission {
     engine: ExecutionEngine,
@@ -540,11 +580,16 @@ impl Submission {
     fn enter(self, runtime: &Handle) -> Result<()> {
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let decided = decided(Arc::clone(&channel), token, wants);
-        self.engine
+        let is_fed = self.request.stdin == Some(Stdin::Open);
+        let submitted = self
+            .engine
             .submit(self.request, self.options, runtime, self.stop, decided)
             .inspect_err(|_| {
                 channel.forget(token);
             })?;
+        if let Some(execution) = submitted.filter(|_| is_fed) {
+            channel.feeds_if_live(token, &execution);
+        }
         Ok(())
     }
 }
@@ -600,7 +645,10 @@ impl PlanSubmission {
                 let request = channel.make(token, step).await?;
                 // Here, as the error is to spell fields as JavaScript does.
                 let valid = engine.check_made(&request, &environment, &secrets);
-                valid.map_err(|error| Failure::from(error).message)?;
+                valid.map_err(|error| {
+                    let error = Failure::from(error).message;
+                    format!("the function returned what is not acceptable: {error}")
+                })?;
                 Ok(request)
             })
         })
@@ -620,6 +668,13 @@ impl PlanSubmission {
         })?;
         let (channel, token, wants) = (self.channel, self.token, self.wants);
         let step_wants = self.step_wants;
+        // Of what a function makes nobody knows yet.
+        let may_be_fed = |step: &PlanStep| {
+            step.known()
+                .is_none_or(|known| known.stdin == Some(Stdin::Open))
+        };
+        let may_be_fed: Vec<bool> = plan.steps.iter().map(may_be_fed).collect();
+        let (fed_channel, fed_tokens) = (Arc::clone(&channel), self.tokens.clone());
         let options = ExecuteOptions {
             handler: Some(handler),
             environment: Some(self.environment),
@@ -634,9 +689,22 @@ impl PlanSubmission {
             channel.enter(token, handler.window(), &stop_of_steps);
             Some(handler)
         };
-        self.engine
-            .submit_plan(plan, options, handler_of_step, runtime, stop, decided)
-            .map(drop)
+        let entered = move |plan: &Plan| {
+            let steps = plan.steps.iter().zip(fed_tokens).zip(may_be_fed);
+            for ((step, token), _) in steps.filter(|(_, may_be_fed)| *may_be_fed) {
+                fed_channel.feeds(token, step);
+            }
+        };
+        let engine = self.engine;
+        engine.submit_plan(
+            plan,
+            options,
+            handler_of_step,
+            runtime,
+            stop,
+            (entered, decided),
+        )?;
+        Ok(())
     }
 }
 

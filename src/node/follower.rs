@@ -41,7 +41,7 @@ impl NativeLogFollower {
             let lines = tokio::select! {
                 biased;
                 () = stopped.notified() => return Ok(Value::Undefined),
-                lines = follower.next_lines() => lines?,
+                lines = follower.next_many() => lines?,
             };
             let Some(last) = lines.last() else {
                 return Ok(Value::Undefined);

@@ -1,7 +1,9 @@
 //! One execution, told to JavaScript.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,11 +12,16 @@ use napi_derive::napi;
 use super::channel::Shared;
 use super::message::{Message, millis, wire_plan, wire_result};
 use super::window::Window;
+use crate::api::error::ExecutionError;
 use crate::api::event::{EventHandler, ExecutionEvent, OutputBatch, OutputChunk, OutputStream};
 use crate::api::result::ExecutionResult;
 use crate::process::guardian;
 use crate::state::cancellation::{Cause, Stop};
+use crate::state::listeners::Listener;
 use crate::state::login;
+
+/// How long the rest of a turn of the event loop takes that does nothing else.
+const END_OF_TURN: Duration = Duration::from_millis(20);
 
 /// What JavaScript may want to be told of an execution: one bit each.
 #[napi]
@@ -131,6 +138,37 @@ impl Handler {
     }
 }
 
+#[async_trait]
+impl Listener for Handler {
+    fn behind_since(&self) -> Option<Instant> {
+        self.window.behind_since()
+    }
+
+    async fn has_its_turn(&self) {
+        self.window.send(1);
+        self.channel.send(Message::Turn {
+            token: self.token,
+            window: Arc::clone(&self.window),
+        });
+        self.window.all_received().await;
+        // What was taken in that turn is told at the end of it.
+        tokio::time::sleep(END_OF_TURN).await;
+    }
+
+    fn give_up(&self, reason: &str) {
+        let token = self.token;
+        self.window.close();
+        if self.channel.forget(token) {
+            let outcome = Err(ExecutionError::Io {
+                context: "not all events were taken".into(),
+                source: io::Error::new(io::ErrorKind::TimedOut, reason),
+            });
+            let outcome = outcome.map_err(Into::into);
+            self.channel.send(Message::Settled { token, outcome });
+        }
+    }
+}
+
 impl Drop for Handler {
     fn drop(&mut self) {
         self.channel.abandon(self.token);
@@ -172,12 +210,12 @@ impl EventHandler for Handler {
             ExecutionEvent::Retrying {
                 attempt,
                 delay_ms,
-                error,
+                ended,
                 timestamp,
                 ..
             } if self.wants(Wanted::Started) => {
                 let at = millis(timestamp);
-                let message = Message::retrying(token, attempt, delay_ms, error, at);
+                let message = Message::retrying(token, attempt, delay_ms, &ended, at);
                 self.channel.send(message);
             }
             ExecutionEvent::Completed(ended)

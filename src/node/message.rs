@@ -11,7 +11,7 @@ use super::js_string::Text;
 use super::window::Window;
 use crate::api::event::OutputStream;
 use crate::api::plan::PlanExecutionResult;
-use crate::api::result::ExecutionResult;
+use crate::api::result::{ExecutionAttempt, ExecutionResult};
 use crate::execution::output::buffers;
 
 /// One call of the dispatcher in `lib/channel.js`: what, for whom, and up to five values.
@@ -46,6 +46,8 @@ pub enum Told {
     Unfinished,
     /// That another attempt follows.
     Retrying,
+    /// Nothing: that it comes shows that the thread is not busy with something else.
+    Turn,
 }
 
 /// What is told.
@@ -121,6 +123,10 @@ pub(super) enum Message {
         step: usize,
         question: u32,
     },
+    Turn {
+        token: u32,
+        window: Arc<Window>,
+    },
 }
 
 /// A value of JavaScript.
@@ -176,13 +182,23 @@ impl Message {
         {
             window.receive(*size);
         }
+        if let Self::Turn { window, .. } = &self {
+            window.pass(1);
+        }
         self
     }
 
     /// That another attempt follows, after one that went wrong.
-    pub fn retrying(token: u32, attempt: u64, delay_ms: u64, error: String, at: f64) -> Self {
+    pub fn retrying(
+        token: u32,
+        attempt: u64,
+        delay_ms: u64,
+        ended: &ExecutionAttempt,
+        at: f64,
+    ) -> Self {
         let [attempt, delay_ms] = [attempt, delay_ms].map(|count| Value::Number(number(count)));
-        let values = [attempt, delay_ms, Value::text(error), Value::Number(at)];
+        let ended = serde_json::to_string(ended).unwrap_or_default();
+        let values = [attempt, delay_ms, Value::text(ended), Value::Number(at)];
         Self::Retrying {
             token,
             values: Box::new(values),
@@ -258,6 +274,7 @@ impl Message {
                 let values = result.map_or_else(|| filled_up([]), |result| *result);
                 (Told::Ended, token, values)
             }
+            Self::Turn { token, .. } => (Told::Turn, token, filled_up([])),
             Self::Accepted { token } => (Told::Accepted, token, filled_up([])),
             Self::Settled { token, outcome } => {
                 let values = match outcome {

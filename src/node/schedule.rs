@@ -4,7 +4,8 @@ use napi_derive::napi;
 
 use super::error::Failure;
 use super::request::{StepInput, inputs_by_step, parse_plan};
-use crate::api::request::{Command, ExecutionRequest};
+use crate::api::command::Command;
+use crate::api::request::ExecutionRequest;
 use crate::api::step::RequestFn;
 use crate::plan::schedule::{Outcome, Schedule, Skip};
 

@@ -1,6 +1,8 @@
 //! How much of the output of an execution is on its way to its callbacks: what makes a command wait for them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -18,8 +20,13 @@ pub(super) struct Window {
     taken: AtomicUsize,
     /// Nobody takes anything any more.
     is_closed: AtomicBool,
+    /// When something came to the JavaScript thread last, or was taken there, in milliseconds since `BEGIN`.
+    moved: AtomicU64,
     changed: Notify,
 }
+
+/// What the times of all windows count from.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Window {
     pub fn send(&self, bytes: usize) {
@@ -28,12 +35,36 @@ impl Window {
 
     /// Called on the JavaScript thread.
     pub fn receive(&self, bytes: usize) {
+        self.note_move();
         self.received.fetch_add(bytes, Ordering::AcqRel);
         self.changed.notify_waiters();
     }
 
-    /// The callbacks have returned for that many bytes.
+    fn note_move(&self) {
+        let since = u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(since, Ordering::Release);
+    }
+
+    /// Since when nothing was taken of what has come; `None` if all was taken.
+    pub fn behind_since(&self) -> Option<Instant> {
+        let sent = self.sent.load(Ordering::Acquire);
+        let has_come = self.received.load(Ordering::Acquire) == sent;
+        let is_behind = self.taken.load(Ordering::Acquire) != sent;
+        let is_open = !self.is_closed.load(Ordering::Acquire);
+        let moved = Duration::from_millis(self.moved.load(Ordering::Acquire));
+        (has_come && is_behind && is_open).then(|| *BEGIN + moved)
+    }
+
+    /// What does not go to a callback has come to the JavaScript thread.
+    pub fn pass(&self, bytes: usize) {
+        self.taken.fetch_add(bytes, Ordering::AcqRel);
+        self.received.fetch_add(bytes, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    /// The callbacks have returned for that many bytes, or have taken a part of some.
     pub fn take(&self, bytes: usize) {
+        self.note_move();
         self.taken.fetch_add(bytes, Ordering::AcqRel);
         self.changed.notify_waiters();
     }

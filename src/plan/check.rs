@@ -4,7 +4,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::run::checked_steps;
+use super::enter::checked_steps;
 use crate::api::config::{ExecutionConfig, MAX_MILLIS};
 use crate::api::error::{ExecutionError, Result};
 use crate::api::plan::ExecutionPlan;

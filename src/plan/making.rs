@@ -10,6 +10,9 @@ use crate::api::step::{RequestFn, StepResults};
 use crate::execution::login;
 use crate::process::environment::Environment;
 
+/// How much of an error is kept that the user's own code made.
+const MAX_ERROR_SIZE: usize = 8 * 1024;
+
 /// A request that was made, or why there is none.
 pub(super) type Made = Result<ExecutionRequest, String>;
 
@@ -78,4 +81,15 @@ impl Making {
             abort.abort();
         }
     }
+}
+
+/// An error of the user's own code, short enough for a result.
+pub(super) fn cut(error: String) -> String {
+    if error.len() <= MAX_ERROR_SIZE {
+        return error;
+    }
+    let mut ends = (0..=MAX_ERROR_SIZE).rev();
+    let end = ends.find(|&end| error.is_char_boundary(end));
+    let (kept, left_out) = error.split_at(end.unwrap_or_default());
+    format!("{kept}... ({} more bytes)", left_out.len())
 }

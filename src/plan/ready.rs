@@ -142,7 +142,7 @@ impl Ready {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request::Command;
+    use crate::api::command::Command;
 
     fn request(group: Option<&str>, priority: i64) -> ExecutionRequest {
         ExecutionRequest {

@@ -385,7 +385,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::request::{Command, ExecutionRequest};
+    use crate::api::command::Command;
+    use crate::api::request::ExecutionRequest;
     use crate::api::step::PlanStep;
 
     /// A random plan, in which each step waits for earlier ones.

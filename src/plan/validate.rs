@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::schedule::indices;
+use crate::api::command::Command;
 use crate::api::config::ExecutionConfig;
 use crate::api::error::ValidationError;
 use crate::api::plan::{ExecutionPlan, ExecutionStrategy, PlanSteps};
-use crate::api::request::{Command, check_secrets};
 use crate::api::step::{PlanStep, StepRequest};
 use crate::api::step_key::StepKey;
+use crate::api::validate::check_secrets;
 use crate::execution::resolve::{check_files, check_system};
 use crate::masking::text;
 use crate::process::environment::Environment;

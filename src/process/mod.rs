@@ -12,6 +12,7 @@
 )]
 
 pub(crate) mod environment;
+pub(crate) mod first_poll;
 #[cfg(all(unix, not(target_os = "macos")))]
 mod linux;
 #[cfg(target_os = "macos")]

@@ -79,6 +79,8 @@ impl Pool {
         let mut queue = self.queue();
         queue.jobs.push_back(Box::new(job));
         if queue.jobs.len() <= queue.idle {
+            // Not under the lock, for which the thread would wait as soon as it is awake.
+            drop(queue);
             self.arrived.notify_one();
         } else if queue.threads < (self.most_threads)() {
             if self.thread().spawn(|| self.work()).is_ok() {

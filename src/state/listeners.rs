@@ -4,13 +4,39 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
 use crate::api::event::EventHandler;
+
+/// Somebody who was not there from the start. What such a one does not take holds the command back while it runs, and
+/// nothing for ever once it has exited.
+#[async_trait]
+pub(crate) trait Listener: EventHandler {
+    /// Since when it has taken nothing of what has reached it; `None` if it has taken all.
+    fn behind_since(&self) -> Option<Instant>;
+
+    /// Returns once it could have taken something just now.
+    async fn has_its_turn(&self) {}
+
+    /// Is told nothing more, for a reason that it may tell.
+    fn give_up(&self, reason: &str);
+}
+
+/// What a listener is told that is given up.
+pub(crate) fn reason_to_give_up(patience: Duration) -> String {
+    let ms = patience.as_millis();
+    format!(
+        "the command had exited, and nothing was taken for {ms} ms: what came after that is lost"
+    )
+}
 
 /// The listeners of one execution. Where there are none, this costs one look at a number.
 #[derive(Default)]
 pub(crate) struct Listeners {
     count: AtomicUsize,
-    all: Mutex<Vec<Arc<dyn EventHandler>>>,
+    all: Mutex<Vec<Arc<dyn Listener>>>,
 }
 
 impl fmt::Debug for Listeners {
@@ -22,7 +48,7 @@ impl fmt::Debug for Listeners {
 }
 
 impl Listeners {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<dyn EventHandler>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<dyn Listener>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -31,7 +57,7 @@ impl Listeners {
     }
 
     /// Adds one, unless it is too late; returns whether it was added.
-    pub fn add_unless(&self, is_late: impl Fn() -> bool, listener: Arc<dyn EventHandler>) -> bool {
+    pub fn add_unless(&self, is_late: impl Fn() -> bool, listener: Arc<dyn Listener>) -> bool {
         let mut all = self.lock();
         // Under the lock: what is not late is among those that are taken at the end.
         if is_late() {
@@ -42,7 +68,7 @@ impl Listeners {
         true
     }
 
-    pub fn remove(&self, listener: &Weak<dyn EventHandler>) {
+    pub fn remove(&self, listener: &Weak<dyn Listener>) {
         let mut all = self.lock();
         let place = all
             .iter()
@@ -54,7 +80,7 @@ impl Listeners {
         drop(removed);
     }
 
-    pub fn all(&self) -> Vec<Arc<dyn EventHandler>> {
+    pub fn all(&self) -> Vec<Arc<dyn Listener>> {
         if self.is_empty() {
             return Vec::new();
         }
@@ -62,7 +88,7 @@ impl Listeners {
     }
 
     /// All of them, who are told the end, and nothing after it.
-    pub fn take_all(&self) -> Vec<Arc<dyn EventHandler>> {
+    pub fn take_all(&self) -> Vec<Arc<dyn Listener>> {
         let mut all = self.lock();
         self.count.store(0, Ordering::Release);
         std::mem::take(&mut all)

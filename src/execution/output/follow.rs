@@ -51,6 +51,8 @@ pub struct LogFollower {
 /// What is begun for it is awaited by whoever asks next, where the one who asked has gone.
 #[derive(Debug)]
 enum Source {
+    /// What is said once, instead of an entry.
+    Refused(ExecutionError),
     Unopened,
     Opening(oneshot::Receiver<Result<Option<Open>>>),
     Open(Open),
@@ -71,14 +73,18 @@ impl LogFollower {
         id: Uuid,
         path: PathBuf,
         from: u64,
-        execution: Option<Arc<Execution>>,
+        execution: Result<Option<Arc<Execution>>>,
     ) -> Self {
+        let (execution, source) = match execution {
+            Ok(execution) => (execution, Source::Unopened),
+            Err(error) => (None, Source::Refused(error)),
+        };
         Self {
             id,
             path,
             execution,
             next: from,
-            source: Source::Unopened,
+            source,
             lines: VecDeque::new(),
         }
     }
@@ -89,17 +95,26 @@ impl LogFollower {
     /// # Errors
     ///
     /// [`ExecutionError::NoLog`] when there is no log, and none to come from an execution of this process;
+    /// [`ExecutionError::IsPlan`], as only the steps of a plan have logs;
     /// [`ExecutionError::Validation`] for an offset at which no entry of this log begins; [`ExecutionError::Io`] when it
     /// cannot be read, or when something else than an entry is found in it.
     pub async fn next(&mut self) -> Result<Option<LogLine>> {
         if self.lines.is_empty() {
-            self.lines = self.next_lines().await?.into();
+            self.lines = self.next_many().await?.into();
         }
         Ok(self.lines.pop_front())
     }
 
-    /// The next entries, once there is one. None when there is none to come.
-    pub(crate) async fn next_lines(&mut self) -> Result<Vec<LogLine>> {
+    /// The next entries, once there is one: those that are there already, at most 1000 and some 256 KiB. Empty when there is
+    /// none to come.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogFollower::next`].
+    pub async fn next_many(&mut self) -> Result<Vec<LogLine>> {
+        if !self.lines.is_empty() {
+            return Ok(std::mem::take(&mut self.lines).into());
+        }
         self.open().await?;
         loop {
             let Source::Open(open) = &mut self.source else {
@@ -132,6 +147,11 @@ impl LogFollower {
 
     /// Opens the log, once there is one.
     async fn open(&mut self) -> Result<()> {
+        if matches!(self.source, Source::Refused(_))
+            && let Source::Refused(error) = std::mem::replace(&mut self.source, Source::Over)
+        {
+            return Err(error);
+        }
         if matches!(self.source, Source::Unopened) {
             if let Some(execution) = &self.execution {
                 tokio::select! {

@@ -269,6 +269,17 @@ impl Log {
     }
 }
 
+/// What is to be written.
+pub(super) struct Chunk {
+    pub stream: OutputStream,
+    pub bytes: Vec<u8>,
+    /// The same with its escape sequences, where they were left out and are wanted.
+    pub unstripped: Option<Vec<u8>>,
+    /// What of it is not kept in memory.
+    pub excess: Excess,
+    pub at: DateTime<Utc>,
+}
+
 /// All files of one execution.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
@@ -278,31 +289,32 @@ pub(crate) struct Files {
     pub overflow: [Option<AppendFile>; 2],
     /// Those that the request names for a stream, which then goes nowhere else.
     pub own: [Option<AppendFile>; 2],
+    /// How many attempts were begun after the first.
+    pub attempt: u64,
 }
 
 impl Files {
-    /// Appends what was read from a stream, of which that exceeds what is kept in memory; `unstripped` is the same with
-    /// its escape sequences, where they were left out.
-    pub fn append(
-        &mut self,
-        stream: OutputStream,
-        chunk: &[u8],
-        unstripped: Option<&[u8]>,
-        excess: &Excess,
-        at: DateTime<Utc>,
-    ) {
-        if let Some(own) = &mut self.own[stream as usize] {
-            return own.append(chunk);
+    /// Appends what was read from a stream of that attempt. The log and the raw file are those of all attempts; the others
+    /// have what the last one prints.
+    pub(super) fn append(&mut self, chunk: &Chunk, attempt: u64) {
+        let is_of_last = attempt == self.attempt;
+        if let Some(own) = &mut self.own[chunk.stream as usize] {
+            if is_of_last {
+                own.append(&chunk.bytes);
+            }
+            return;
         }
         if let Some(log) = &mut self.log {
-            log.push(stream, chunk, at);
+            log.push(chunk.stream, &chunk.bytes, chunk.at);
         }
         if let Some(raw) = &mut self.raw {
-            raw.append(unstripped.unwrap_or(chunk));
+            raw.append(chunk.unstripped.as_ref().unwrap_or(&chunk.bytes));
         }
-        if let Some(overflow) = &mut self.overflow[stream as usize] {
-            overflow.append(&excess.before);
-            overflow.append(&chunk[excess.from..]);
+        if let Some(overflow) = &mut self.overflow[chunk.stream as usize]
+            && is_of_last
+        {
+            overflow.append(&chunk.excess.before);
+            overflow.append(&chunk.bytes[chunk.excess.from..]);
         }
     }
 
@@ -335,7 +347,8 @@ impl Files {
     }
 
     /// Begins what exceeds the limits anew: it is that of the last attempt.
-    pub fn forget_overflow(&mut self) {
+    pub fn begin_attempt(&mut self) {
+        self.attempt += 1;
         for overflow in self.overflow.iter_mut().flatten() {
             overflow.begin_anew();
         }

@@ -1,49 +1,40 @@
 //! Writing to the files of an execution, on a thread that may block, alongside reading and delivery.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::capture::Excess;
 use super::entries::PATIENCE;
-use super::log::{AppendFile, Files, FilesState};
-use crate::api::event::OutputStream;
+use super::log::{AppendFile, Chunk, Files, FilesState};
 use crate::execution::output::buffers;
 use crate::process::pool;
 
 /// How many bytes may wait to be written: beyond that, reading waits, and so does the command in the end.
 const MOST_WAITING: usize = 1024 * 1024;
 
-/// What is to be written.
-pub(super) struct Chunk {
-    pub stream: OutputStream,
-    pub bytes: Vec<u8>,
-    /// The same with its escape sequences, where they were left out and are wanted.
-    pub unstripped: Option<Vec<u8>>,
-    /// What of it is not kept in memory.
-    pub excess: Excess,
-    pub at: DateTime<Utc>,
-}
-
 /// What is to be done with the files.
 enum Work {
-    Write(Chunk),
+    Write(Chunk, u64),
     /// Lines that nobody has finished for a while are written as far as they go.
     WritePieces,
-    /// What exceeds the limits begins anew.
-    ForgetOverflow,
+    /// What exceeds the limits begins anew, and what an earlier attempt has left running prints only where all do.
+    BeginAttempt,
     /// What is held back is written; `goes_on`: whether more may come.
     Finish {
         goes_on: bool,
     },
 }
 
-/// The files of one execution, for all its attempts. While there is something to write, a job holds them, and a thread.
+/// The files of one execution, for all its attempts, in the hands of one of them. While there is something to write, a job
+/// holds them, and a thread.
 #[derive(Clone)]
-pub(crate) struct Writer(Arc<Owner>);
+pub(crate) struct Writer {
+    owner: Arc<Owner>,
+    attempt: u64,
+}
 
 /// Closes the files once nobody writes to them any more.
 struct Owner {
@@ -52,6 +43,8 @@ struct Owner {
     writes: bool,
     writes_raw: bool,
     overflows: bool,
+    /// How many attempts were begun after the first.
+    attempts: AtomicU64,
 }
 
 struct Shared {
@@ -115,10 +108,11 @@ impl Shared {
 
 impl Writer {
     pub fn new(files: Files) -> Self {
-        Self(Arc::new(Owner {
+        let owner = Arc::new(Owner {
             writes: files.log.is_some() || files.raw.is_some(),
             writes_raw: files.raw.is_some(),
             overflows: files.overflow[0].is_some(),
+            attempts: AtomicU64::new(0),
             shared: Arc::new(Shared {
                 has_log: files.log.is_some(),
                 state: Mutex::new(State {
@@ -130,19 +124,28 @@ impl Writer {
                 }),
                 changed: Notify::new(),
             }),
-        }))
+        });
+        Self { owner, attempt: 0 }
+    }
+
+    /// The same, in the hands of the attempt that was begun last.
+    pub fn of_last_attempt(&self) -> Self {
+        Self {
+            owner: Arc::clone(&self.owner),
+            attempt: self.owner.attempts.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn writes(&self) -> bool {
-        self.0.writes
+        self.owner.writes
     }
 
     pub(super) fn writes_raw(&self) -> bool {
-        self.0.writes_raw
+        self.owner.writes_raw
     }
 
     pub(super) fn overflows(&self) -> bool {
-        self.0.overflows
+        self.owner.overflows
     }
 
     /// Takes the files that the request names for the streams, opened for an attempt.
@@ -150,27 +153,26 @@ impl Writer {
         if own.iter().all(Option::is_none) {
             return;
         }
-        let shared = &self.0.shared;
+        let shared = &self.owner.shared;
         shared.until_idle().await;
         if let Some(files) = &mut shared.state().files {
             files.own = own;
         }
     }
 
-    /// Begins what exceeds the limits anew, once everything has been written.
-    pub async fn forget_overflow(&self) {
-        if !self.0.overflows {
-            return;
-        }
-        let shared = &self.0.shared;
+    /// Begins another attempt, once everything has been written: what exceeds the limits begins anew. What an earlier one
+    /// has left running goes on to print, but only where the output of all attempts goes.
+    pub async fn begin_attempt(&self) {
+        let shared = &self.owner.shared;
         shared.until_idle().await;
-        let files = shared.state().enter(Work::ForgetOverflow);
+        self.owner.attempts.fetch_add(1, Ordering::Relaxed);
+        let files = shared.state().enter(Work::BeginAttempt);
         shared.start(files);
     }
 
     /// Hands over what is to be written, once not too much of it waits.
     pub(super) async fn write(&self, chunk: Chunk) {
-        let shared = &self.0.shared;
+        let shared = &self.owner.shared;
         let lacks_its_end = chunk.bytes.last().is_some_and(|byte| *byte != b'\n');
         let mut chunk = Some(chunk);
         let entered = shared.until(|state| {
@@ -182,7 +184,7 @@ impl Writer {
                 chunk.bytes.len() + chunk.unstripped.as_ref().map_or(0, Vec::len);
             let is_unwatched = lacks_its_end && shared.has_log && !state.is_watched;
             state.is_watched |= is_unwatched;
-            Some((state.enter(Work::Write(chunk)), is_unwatched))
+            Some((state.enter(Work::Write(chunk, self.attempt)), is_unwatched))
         });
         let (files, is_unwatched) = entered.await;
         shared.start(files);
@@ -193,7 +195,7 @@ impl Writer {
 
     /// Waits until everything has been written, also what was held back; `goes_on`: whether more may come.
     pub async fn finish(&self, goes_on: bool) {
-        let shared = &self.0.shared;
+        let shared = &self.owner.shared;
         shared.until_idle().await;
         let files = {
             let mut state = shared.state();
@@ -208,7 +210,7 @@ impl Writer {
 
     /// What became of the files so far, unless a write has not returned.
     pub fn files_state(&self) -> Option<FilesState> {
-        self.0.shared.state().files.as_ref().map(Files::state)
+        self.owner.shared.state().files.as_ref().map(Files::state)
     }
 }
 
@@ -259,17 +261,15 @@ fn work_off(shared: Arc<Shared>, mut files: Files) {
     let written = catch_unwind(AssertUnwindSafe(|| {
         for work in waiting {
             match work {
-                Work::Write(chunk) => {
-                    let unstripped = chunk.unstripped.as_deref();
-                    let Chunk { stream, at, .. } = chunk;
-                    files.append(stream, &chunk.bytes, unstripped, &chunk.excess, at);
+                Work::Write(chunk, attempt) => {
+                    files.append(&chunk, attempt);
                     buffers::give(chunk.bytes);
                     if let Some(unstripped) = chunk.unstripped {
                         buffers::give(unstripped);
                     }
                 }
                 Work::WritePieces => files.write_pieces(Instant::now()),
-                Work::ForgetOverflow => files.forget_overflow(),
+                Work::BeginAttempt => files.begin_attempt(),
                 Work::Finish { goes_on } => files.finish(goes_on),
             }
         }

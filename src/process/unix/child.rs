@@ -17,6 +17,7 @@ use super::signal::{number_is_taken, signal_group};
 use super::tree::Tree;
 use super::{Entry, Spawned, now, reap_with_time};
 use crate::process::Exit;
+use crate::process::first_poll::leave_to_runtime;
 use crate::process::scarcity::Share;
 
 /// The leader of a tree. As long as it is not reaped, its number and that of its group are its own.
@@ -164,6 +165,7 @@ impl Child {
         match &mut self.exit {
             ExitWatch::Thread(exited) => drop(exited.await),
             ExitWatch::Pidfd(pidfd) => loop {
+                leave_to_runtime(|context| pidfd.poll_read_ready(context).is_ready()).await;
                 // A kernel queue does not tell of a death that was before, or while, the watch began.
                 if cfg!(target_os = "macos") && is_dead(self.held.leader.pid) {
                     break;

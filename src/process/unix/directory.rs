@@ -4,13 +4,20 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+#[cfg(feature = "node")]
+use std::sync::OnceLock;
 
 use super::check;
 use super::pipe::above_stdio;
 
 /// A directory that is held: no other can get its identity meanwhile.
 #[derive(Debug)]
-pub(crate) struct Directory(File);
+pub(crate) struct Directory {
+    file: File,
+    /// Device and number, once they were asked for.
+    #[cfg(feature = "node")]
+    identity: OnceLock<Option<(u64, u64)>>,
+}
 
 impl Directory {
     /// That of this process, now. `None` where it cannot be opened: it may not be searched, or no descriptor is left.
@@ -23,8 +30,11 @@ impl Directory {
         let flags = kind | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path is NUL-terminated; the descriptor is open and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(check(libc::open(c".".as_ptr(), flags)).ok()?) };
-        let file = File::from(above_stdio(fd).ok()?);
-        Some(Self(file))
+        Some(Self {
+            file: File::from(above_stdio(fd).ok()?),
+            #[cfg(feature = "node")]
+            identity: OnceLock::new(),
+        })
     }
 
     /// Whether this process is still in it.
@@ -33,13 +43,15 @@ impl Directory {
         use std::os::unix::fs::MetadataExt;
 
         let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
-        let held = self.0.metadata().map(identity);
-        let now = std::fs::metadata(".").map(identity);
-        held.is_ok_and(|held| now.is_ok_and(|now| now == held))
+        let held = self
+            .identity
+            .get_or_init(|| self.file.metadata().map(identity).ok());
+        let now = std::fs::metadata(".").map(identity).ok();
+        held.is_some() && *held == now
     }
 
     pub fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.file.as_raw_fd()
     }
 }
 

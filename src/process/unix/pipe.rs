@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::check;
+use crate::process::first_poll::leave_to_runtime;
 
 pub(in crate::process) struct Pipe {
     pub read: OwnedFd,
@@ -62,6 +63,7 @@ impl PipeReader {
 
     /// Resolves when there is something to read, or the end.
     pub async fn readable(&self) {
+        leave_to_runtime(|context| self.0.poll_read_ready(context).is_ready()).await;
         // An error means that the runtime shuts down; the read that follows finds out.
         drop(
             self.0
@@ -120,6 +122,7 @@ impl PipeWriter {
 
     /// Writes all of it. The pipe is closed when this is dropped.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        leave_to_runtime(|context| self.0.poll_write_ready(context).is_ready()).await;
         while !bytes.is_empty() {
             let written = self
                 .0

@@ -1,0 +1,5 @@
+//! Checks `tauri.conf.json`, and puts the icon into the program on Windows.
+
+fn main() {
+    tauri_build::build();
+}
