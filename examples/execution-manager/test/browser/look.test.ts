@@ -110,6 +110,13 @@ describe('the page', () => {
     await expect.poll(() => page.locator('.node', { hasText: 'deploy-us' }).textContent()).toContain('45.3 s')
   })
 
+  it('reckons with the clock of the service, not with its own', async () => {
+    stage = await startStage(scene(), new Date(NOW))
+    opened = await open(browser, `${stage.url}/#/runs/${SCENE_RUN}`, {}, NOW - 3_600_000)
+    const { page } = opened
+    await expect.poll(() => page.locator('.node', { hasText: 'deploy-us' }).textContent()).toMatch(/3[45]\.\d s/)
+  })
+
   it('filters and searches the runs', async () => {
     const page = await show()
     await settled(page)

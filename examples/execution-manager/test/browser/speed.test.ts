@@ -107,6 +107,13 @@ describe('the page at 10 000 lines a second', () => {
     await page.keyboard.press('Enter')
     await page.locator('.row.current', { hasText: 'line 4321 of' }).waitFor()
     await expect.poll(() => page.locator('.matches').textContent()).toBe('1 of 1')
+
+    // After a reload, the service tells the newest; what is before them can be had all the same.
+    await page.reload()
+    await expect.poll(() => page.locator('.figures').textContent()).toContain(LINES.toLocaleString('en-GB'))
+    await page.locator('.log').focus()
+    await page.keyboard.press('Home')
+    await expect.poll(async () => (await rows(page))[0]).toEqual([1, expect.stringContaining('line 1 of')])
     await opened.close()
     opened.expectNoFaults()
   })

@@ -46,13 +46,16 @@ export interface Stage {
   close(): Promise<void>
 }
 
-export async function startStage(script: Script): Promise<Stage> {
+/** @param date is the one of its clock; it has none if that is not given. */
+export async function startStage(script: Script, date?: Date): Promise<Stage> {
   const told: RunEvent[] = [...script.events]
   const open = new Set<ServerResponse>()
   const requests: string[] = []
   let broken = false
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    response.sendDate = date !== undefined
+    if (date !== undefined) response.setHeader('date', date.toUTCString())
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
     if (!pathname.startsWith('/api/')) {
       await file(pathname, response)

@@ -1,5 +1,6 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 
+import { serviceNow } from './clock.js'
 import { send, ServiceError } from './service.js'
 
 export type Connection =
@@ -64,7 +65,7 @@ export class Events {
         return
       }
       const pause = wait * (0.75 + Math.random() / 2)
-      this.listener.connection({ state: 'waiting', at: Date.now() + pause, reason: outcome.message })
+      this.listener.connection({ state: 'waiting', at: serviceNow() + pause, reason: outcome.message })
       await this.#sleep(pause)
     }
   }

@@ -11,6 +11,7 @@ import {
   type StartRequest,
 } from '../../../src/api.js'
 import type { Line } from '../log/lines.js'
+import { learnClock } from './clock.js'
 
 const Refusal = Type.Object({
   error: Type.Object({ code: Type.String(), message: Type.String(), field: Type.Optional(Type.String()) }),
@@ -38,6 +39,7 @@ export async function send(path: string, init?: RequestInit): Promise<Response> 
     if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw new ServiceError('The service cannot be reached', 0)
   }
+  learnClock(response)
   if (response.ok) return response
   const told: unknown = await response.json().catch(() => undefined)
   if (Check(Refusal, told)) throw new ServiceError(told.error.message, response.status, told.error.field)

@@ -5,6 +5,7 @@ import { Check } from 'typebox/value'
 import { GapEvent, LinesEvent, RetryingEvent, Run, Step } from '../../../src/api.js'
 import { Lines } from '../log/lines.js'
 import { AllSteps, OneStep, type Source } from '../log/source.js'
+import { serviceNow } from './clock.js'
 import { Events, type Connection } from './events.js'
 import { eventsPath, linesOf } from './service.js'
 import { Signal } from './signal.js'
@@ -101,7 +102,7 @@ export class Watch {
         break
       case 'retrying':
         if (this.#understood(RetryingEvent, value, event))
-          this.retrying.set(value.step, { ...value, at: Date.now() + value.delayMs })
+          this.retrying.set(value.step, { ...value, at: serviceNow() + value.delayMs })
         this.changed.tell()
         break
       case 'gap':

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 
+import { serviceNow } from '../run/clock.js'
 import type { Signal } from '../run/signal.js'
 
 /** Draws the component again when the signal tells. */
@@ -14,14 +15,14 @@ export function useSignal(signal: Signal | undefined): void {
   )
 }
 
-/** The time, which goes on while `active`. */
+/** The time at the service, which goes on while `active`. */
 export function useNow(active: boolean, everyMs = 100): number {
-  const [now, set] = useState(() => Date.now())
+  const [now, set] = useState(serviceNow)
   useEffect(() => {
-    set(Date.now())
+    set(serviceNow())
     if (!active) return undefined
     const timer = setInterval(() => {
-      set(Date.now())
+      set(serviceNow())
     }, everyMs)
     return () => {
       clearInterval(timer)
