@@ -1,25 +1,20 @@
 // The same service, with the steps run by the workers of a queue.
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { LogPage } from '../src/api.js'
 import { redisProgram } from './redis.js'
 import { Client, folder, isAlive, Play, playbook, write } from './support.js'
 
-/** The processes whose parent is one of these, directly or not. */
+const numbers = (text: string): number[] => text.trim().split(' ').filter(Boolean).map(Number)
+
+/** What the threads of a process have started, and so on. */
 function descendants(pid: number): number[] {
-  const children = (of: number): number[] => {
-    try {
-      return readFileSync(`/proc/${String(of)}/task/${String(of)}/children`, 'utf8')
-        .trim()
-        .split(' ')
-        .filter(Boolean)
-        .map(Number)
-    } catch {
-      return []
-    }
-  }
-  return children(pid).flatMap((child) => [child, ...descendants(child)])
+  const threads = `/proc/${String(pid)}/task`
+  const children = readdirSync(threads).flatMap((thread) =>
+    numbers(readFileSync(`${threads}/${thread}/children`, 'utf8')),
+  )
+  return children.concat(...children.map(descendants))
 }
 
 const steps = {
