@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { GapEvent, LinesEvent, RetryingEvent, Run, Started, Step } from '../src/api.js'
 import { type Service, startService } from '../src/service.js'
 
@@ -48,6 +48,13 @@ export function write(directory: string, content: Record<string, unknown> | stri
   return file
 }
 
+/** What is expected somewhere in a text. */
+export const containing = (text: string): unknown => expect.stringContaining(text)
+
+/** What a program has printed as JSON. */
+export const json = <Schema extends TSchema>(schema: Schema, text: string): Static<Schema> =>
+  Value.Parse(schema, JSON.parse(text))
+
 export class Client {
   constructor(
     readonly url: string,
@@ -55,14 +62,16 @@ export class Client {
   ) {}
 
   async request(path: string, init: RequestInit = {}): Promise<{ status: number; text: string }> {
-    const response = await fetch(this.url + path, { ...init, headers: { ...this.headers, ...init.headers } })
+    const headers = new Headers(init.headers)
+    for (const [name, value] of Object.entries(this.headers)) headers.set(name, value)
+    const response = await fetch(this.url + path, { ...init, headers })
     return { status: response.status, text: await response.text() }
   }
 
   async get<Schema extends TSchema>(path: string, schema: Schema): Promise<Static<Schema>> {
     const { status, text } = await this.request(path)
     if (status !== 200) throw new Error(`GET ${path}: ${String(status)} ${text}`)
-    return Value.Parse(schema, JSON.parse(text))
+    return json(schema, text)
   }
 
   async post(path: string, body: unknown): Promise<{ status: number; text: string }> {
@@ -77,7 +86,7 @@ export class Client {
   async start(name: string, parameters: Record<string, unknown> = {}): Promise<string> {
     const { status, text } = await this.post('/api/runs', { playbook: name, parameters })
     if (status !== 201) throw new Error(`expected a run, found ${String(status)} ${text}`)
-    return Value.Parse(Started, JSON.parse(text)).id
+    return json(Started, text).id
   }
 
   async run(id: string): Promise<Run> {
@@ -95,7 +104,8 @@ export class Client {
     try {
       const texts = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
       for await (const { event, data, id: at = '' } of texts) {
-        yield { ...Value.Parse(Received, { event, data: JSON.parse(data) }), id: at }
+        const parsed: unknown = JSON.parse(data)
+        yield { ...Value.Parse(Received, { event, data: parsed }), id: at }
       }
     } finally {
       leave.abort()

@@ -3,8 +3,13 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import Type from 'typebox'
 import { expect, test } from 'vitest'
-import { folder, isAlive, Play, play, playbook, write } from './support.js'
+import { RunSummary } from '../src/api.js'
+import { loadPlaybook } from '../src/playbook/load.js'
+import { readTexts, readValues } from '../src/playbook/parameters.js'
+import { fromEnvironment, pairs } from '../src/terminal/options.js'
+import { folder, isAlive, json, Play, play, playbook, write } from './support.js'
 
 const program = fileURLToPath(new URL('../dist/play.js', import.meta.url))
 
@@ -60,40 +65,54 @@ const asked = { parameters: { n: { type: 'integer' } } }
 
 test.each([
   ['a file that is not there', () => ['run', '/nowhere/playbook.json'], /play: .*no such file/],
-  [
-    'a file that is no playbook',
-    () => ['run', write(folder(), '{ "name": "x" }')],
-    /playbook\.json:1:1: steps: is missing/,
-  ],
   ['a parameter that is missing', () => ['run', one('true', asked)], /parameters\.n: is required/],
-  [
-    'a parameter of another type',
-    () => ['run', one('true', asked), '-p', 'n=three'],
-    /parameters\.n: expected a whole number/,
-  ],
-  [
-    'a parameter that there is none of',
-    () => ['run', one('true'), '-p', 'm=1'],
-    /parameters\.m: one has no such parameter/,
-  ],
-  ['a parameter without a value', () => ['run', one('true'), '-p', 'm'], /expected NAME=VALUE/],
-  [
-    'a variable that is not there',
-    () => ['run', one('true'), '--param-env', 'm=NOBODY_HAS_THIS'],
-    /there is no variable NOBODY_HAS_THIS/,
-  ],
   ['an option that there is none of', () => ['run', one('true'), '--bogus'], /unknown option '--bogus'/],
-  ['a command that there is none of', () => ['jump'], /unknown command 'jump'/],
-  ['no file', () => ['run'], /missing required argument/],
-  ['a number that is none', () => ['run', one('true'), '--concurrency', '0'], /expected a whole number/],
   ['a run that there is none of', () => ['logs', 'abc'], /there is no run abc/],
   ['an address without a token', () => ['serve', '--host', '0.0.0.0'], /expected a token/],
-  ['a file that is no playbook, to validate', () => ['validate', write(folder(), '{}')], /name: is missing/],
+  ['a queue that is none', () => ['runs', '--queue', 'http://host'], /--queue: expected redis:/],
+  ['a file that is no playbook', () => ['validate', write(folder(), '{}')], /playbook\.json:1:1: name: is missing/],
 ])('%s is bad input: 2', async (_what, args, expected) => {
   const { code, stdout, stderr } = await play(folder(), ...args())
   expect(stderr).toMatch(expected)
   expect(stdout).toBe('')
   expect(code).toBe(2)
+})
+
+test('what is typed for parameters is read by their types, and refused by name', async () => {
+  const parameters = {
+    s: { type: 'string', default: 'x' },
+    n: { type: 'number', default: 1 },
+    i: { type: 'integer', default: 1 },
+    b: { type: 'boolean', default: true },
+    l: { type: 'list', default: [] },
+    e: { type: 'string', enum: ['a', 'b'], default: 'a' },
+    p: { type: 'string', pattern: '^x+$', default: 'x' },
+  }
+  const loaded = await loadPlaybook(one('true', { parameters }))
+  const read = (...texts: string[]): Record<string, unknown> =>
+    Object.fromEntries(readValues(loaded.playbook, readTexts(loaded.playbook, pairs(texts, '--param'))))
+  expect(read('s=1', 'n=1.5', 'i=-3', 'b=false', 'l=a', 'l=b=c', 'e=b', 'p=xx')).toEqual({
+    s: '1',
+    n: 1.5,
+    i: -3,
+    b: false,
+    l: ['a', 'b=c'],
+    e: 'b',
+    p: 'xx',
+  })
+  const refused = [
+    ['m=1', 'parameters.m: one has no such parameter: it has s, n, i, b, l, e, p'],
+    ['n=three', 'parameters.n: expected a number'],
+    ['n=', 'parameters.n: expected a number, found ""'],
+    ['i=1.5', 'parameters.i: expected a whole number, found 1.5'],
+    ['b=yes', 'parameters.b: expected true or false, found "yes"'],
+    ['e=c', 'parameters.e: expected one of "a", "b", found "c"'],
+    ['p=y', 'parameters.p: expected what matches ^x+$, found "y"'],
+    ['s', '--param: expected NAME=VALUE, found "s"'],
+  ] as const
+  for (const [text, message] of refused) expect(() => read(text)).toThrow(message)
+  expect(() => read('s=1', 's=2')).toThrow('parameters.s: was given more than once')
+  expect(() => fromEnvironment(['s=NOBODY_HAS_THIS'])).toThrow('there is no variable NOBODY_HAS_THIS')
 })
 
 test('validate says what it has read', async () => {
@@ -190,8 +209,8 @@ test('logs -f follows the run of another program to its end, and misses nothing'
     ),
   ])
   await running.says(/\] first/)
-  const [{ id }] = JSON.parse((await play(data, 'runs', '--json')).stdout)
-  const following = new Play(data, ['logs', '-f', String(id)])
+  const [{ id } = { id: '' }] = json(Type.Array(RunSummary), (await play(data, 'runs', '--json')).stdout)
+  const following = new Play(data, ['logs', '-f', id])
   await following.says(/\[a\] first/)
   execFileSync('touch', [go])
   expect(await running.exit).toBe(0)

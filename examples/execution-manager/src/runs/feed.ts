@@ -4,7 +4,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { ExecutionError, type Executor, type LogLine } from '@escher-dbai/execution-engine'
 import type { LinesEvent, RunEvent, Step } from '../api.js'
-import { asStarted, isOver, runItself } from './record.js'
+import { asStarted, hasBegun, isOver, runItself } from './record.js'
 import type { WatchedRun } from './watched.js'
 
 /** Who is further behind than so many entries of a log is told of a gap. */
@@ -158,7 +158,8 @@ class Feed {
     let told = false
     const { run, changes } = this.watched.recorded
     for (const [i, step] of run.steps.entries()) {
-      if (step.name !== ending && (changes[step.name] ?? 0) > this.#position.version) continue
+      const isTold = (changes[step.name] ?? 0) <= this.#position.version
+      if (!hasBegun(step.status) || (step.name !== ending && !isTold)) continue
       for await (const event of this.#linesOf(step, this.#position.at(i))) {
         told = true
         yield this.#told(event)

@@ -163,6 +163,9 @@ export function withEvent(recorded: Recorded, event: ExecutionEvent | PlanEvent,
 export const isOver = (status: Run['status'] | Step['status']): boolean =>
   !['waiting', 'pending', 'running'].includes(status)
 
+/** Whether a step has a log, as far as it has printed anything. */
+export const hasBegun = (status: Step['status']): boolean => !['waiting', 'pending', 'skipped'].includes(status)
+
 /** The record of a run whose program is dead. What it ran is dead as well: the engine sees to that. */
 export function interrupted(recorded: Recorded): Recorded {
   let next = recorded

@@ -1,16 +1,13 @@
 // A run as it is watched: its record, and how far the logs of its steps are.
 
 import type { Executor, LogLine } from '@escher-dbai/execution-engine'
-import type { Run, Step } from '../api.js'
+import type { Run } from '../api.js'
 import { Bell } from './bell.js'
 import type { Recorded } from './history.js'
 import { LogIndex } from './log-index.js'
-import { isOver } from './record.js'
+import { hasBegun, isOver } from './record.js'
 
 type LineSeen = (entry: LogLine) => void
-
-/** Steps in these states have no log. */
-const unstarted: readonly Step['status'][] = ['waiting', 'pending', 'skipped']
 
 export class WatchedRun {
   readonly bell = new Bell()
@@ -82,7 +79,7 @@ export class WatchedRun {
 
   #followLogs(): void {
     for (const { name, executionId, status } of this.#recorded.run.steps) {
-      if (executionId === null || unstarted.includes(status) || this.#logs.has(name)) continue
+      if (executionId === null || !hasBegun(status) || this.#logs.has(name)) continue
       const log = new LogIndex(this.#engine, executionId)
       this.#logs.set(name, log)
       const over = (): boolean => this.#recorded.run.steps.some((step) => step.name === name && isOver(step.status))

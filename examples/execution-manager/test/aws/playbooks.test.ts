@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ExecutionEngine } from '@escher-dbai/execution-engine'
+import Type from 'typebox'
 import { afterAll, beforeAll, beforeEach, expect, inject, test, vi } from 'vitest'
 import { LogPage, type Run } from '../../src/api.js'
 import { type Service, startService } from '../../src/service.js'
-import { Client } from '../support.js'
+import { Client, containing, json } from '../support.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -104,8 +105,8 @@ afterAll(async () => {
 
 test('the audit finds the open group in its region, and fails as long as it is not allowed', async () => {
   const made = await cli('us-east-1', 'ec2', 'create-security-group', '--group-name', 'web', '--description', 'web')
-  const { GroupId: group } = JSON.parse(made)
-  const open = ['--group-id', String(group), '--protocol', 'tcp', '--port', '22', '--cidr', '0.0.0.0/0']
+  const { GroupId: group } = json(Type.Object({ GroupId: Type.String() }), made)
+  const open = ['--group-id', group, '--protocol', 'tcp', '--port', '22', '--cidr', '0.0.0.0/0']
   await cli('us-east-1', 'ec2', 'authorize-security-group-ingress', ...open)
 
   const found = await run('audit-regions')
@@ -149,14 +150,14 @@ test('a deployment that is not well is taken back and cleaned up; one that is we
   })
   try {
     const parameters = { application: 'shop', artifact, bucket: 'releases', healthUrl, healthToken: 'correct horse' }
-    const version = async (): Promise<unknown> => {
+    const version = async (): Promise<string> => {
       const read = await cli('eu-west-1', 'ssm', 'get-parameter', '--name', '/shop/version')
-      return JSON.parse(read).Parameter.Value
+      return json(Type.Object({ Parameter: Type.Object({ Value: Type.String() }) }), read).Parameter.Value
     }
     const releases = async (): Promise<string> => await cli('eu-west-1', 's3', 'ls', 's3://releases', '--recursive')
 
     const bad = await run('deploy', { ...parameters, version: '1.0.0' })
-    expect(bad).toMatchObject({ status: 'failed', error: expect.stringMatching(/^check: exited with code 22/) })
+    expect(bad).toMatchObject({ status: 'failed', error: containing('check: exited with code 22') })
     expect(ends(bad)).toMatchObject({
       check: 'failed',
       announce: 'skipped',
