@@ -40,9 +40,11 @@ export function drawingOf(steps: readonly { readonly name: string; readonly depe
   const { width, height } = Check(Type.Object({ width: Type.Number(), height: Type.Number() }), size)
     ? size
     : { width: 0, height: 0 }
+  // Of those side by side, dagre draws the last one at the top.
+  const upright = ({ x, y }: Point): Point => ({ x, y: height - y })
   const middle = (name: string): Point => {
     const node: unknown = graph.node(name)
-    return Check(Point, node) ? node : { x: 0, y: 0 }
+    return upright(Check(Point, node) ? node : { x: 0, y: 0 })
   }
   return {
     width,
@@ -53,7 +55,7 @@ export function drawingOf(steps: readonly { readonly name: string; readonly depe
     }),
     arrows: graph.edges().map((edge) => {
       const way: unknown = graph.edge(edge)
-      const points = Check(Way, way) ? way.points : []
+      const points = Check(Way, way) ? way.points.map(upright) : []
       const from = middle(edge.v)
       const to = middle(edge.w)
       // From the middle of a side to the middle of a side. What lies between is the way around other boxes.

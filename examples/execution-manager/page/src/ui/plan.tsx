@@ -33,9 +33,13 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
   const scale = useScale(room, drawing.width, drawing.height, fit)
   const entry = selected ?? drawing.boxes[0]?.name
 
+  // What is chosen is brought into sight; at first, what goes on.
+  const inSight = selected ?? steps.find(({ status }) => status === 'running')?.name
+  const isKnown = selected !== undefined || inSight !== undefined
   useEffect(() => {
-    if (selected !== undefined) buttons.current.get(selected)?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
-  }, [selected])
+    const box = drawing.boxes.find(({ name }) => name === inSight)
+    if (box && room.current) bring(room.current, box, scale)
+  }, [drawing, scale, selected, isKnown])
   const onKeyDown = (event: KeyboardEvent, from: Box): void => {
     const next = neighbour(drawing.boxes, from, event.key)
     if (!next) return
@@ -150,6 +154,18 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
       </div>
     </div>
   )
+}
+
+/** Scrolls the room, and nothing around it, so that the box is seen. */
+function bring(room: HTMLElement, box: Box, scale: number): void {
+  const [x, y] = [box.x * scale, box.y * scale]
+  const isSeen =
+    x >= room.scrollLeft &&
+    y >= room.scrollTop &&
+    x + BOX.width * scale <= room.scrollLeft + room.clientWidth &&
+    y + BOX.height * scale <= room.scrollTop + room.clientHeight
+  if (isSeen) return
+  room.scrollTo(x - (room.clientWidth - BOX.width * scale) / 2, y - (room.clientHeight - BOX.height * scale) / 2)
 }
 
 function stateOf(step: Step, retrying: Retry | undefined, now: number): string {
