@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -43,14 +43,14 @@ describe('the page', () => {
   it('starts a playbook with parameters, and shows its lines as they arrive', async () => {
     opened = await open(browser, service.url)
     const { page } = opened
-    await start(page, 'Ticks', { count: '60' })
+    await start(page, 'Ticks', { count: '30' })
     await outputOf(page, 'count')
     await printed(page, 3)
     expect(await page.locator('.run-title .badge').textContent()).toBe('Running')
     expect(await page.locator('.connection').textContent()).toBe('Live')
 
     await ended(page, 'Completed')
-    expect([...(await readAll(page))]).toEqual(ticks(60))
+    expect([...(await readAll(page))]).toEqual(ticks(30))
     await page.getByRole('button', { name: /^count Completed/ }).waitFor()
     expect(await page.locator('.connection').textContent()).toBe('All received')
     await page.getByRole('link', { name: /^ticks .*Completed/ }).waitFor()
@@ -111,7 +111,11 @@ describe('the page', () => {
   it('shows what is tried again, what failed, and what was skipped for it', async () => {
     opened = await open(browser, service.url)
     const { page } = opened
-    await start(page, 'Flaky', { mark: join(tmpdir(), `manager-flaky-${randomUUID()}`) })
+    const folder = await mkdtemp(join(tmpdir(), 'manager-flaky-'))
+    const mark = join(folder, 'mark')
+    await start(page, 'Flaky', { mark })
+    await page.getByRole('button', { name: /^try Running/ }).waitFor()
+    await writeFile(mark, '')
     await page.locator('.node', { hasText: 'Retry in' }).waitFor()
     await page.getByRole('button', { name: /^try 2 tries Completed/ }).waitFor()
     await ended(page, 'Failed')
@@ -128,26 +132,27 @@ describe('the page', () => {
     expect(await page.getByRole('complementary', { name: 'Step fail' }).textContent()).toContain('Exit code7')
     await page.getByRole('tab', { name: 'Timeline' }).click()
     expect(await page.locator('.lane').first().locator('.bar:not(.queued)').count()).toBe(2)
+    await rm(folder, { recursive: true })
   })
 
   it('is reloaded in the middle, and misses nothing', async () => {
     opened = await open(browser, service.url)
     const { page } = opened
-    await start(page, 'Ticks', { count: '120' })
+    await start(page, 'Ticks', { count: '60' })
     await outputOf(page, 'count')
     await printed(page, 20)
     await page.reload()
     await page.locator('.row').first().waitFor()
     expect(await page.locator('.run-title .badge').textContent()).toBe('Running')
     await ended(page, 'Completed')
-    expect([...(await readAll(page))]).toEqual(ticks(120))
+    expect([...(await readAll(page))]).toEqual(ticks(60))
   })
 
   it('says that the connection was lost, and goes on without a gap or a double', async () => {
     const proxy = await startProxy(service.url)
     opened = await open(browser, proxy.url)
     const { page } = opened
-    await start(page, 'Ticks', { count: '200', pause: '0.01' })
+    await start(page, 'Ticks', { count: '120', pause: '0.01' })
     await outputOf(page, 'count')
     await printed(page, 20)
     proxy.cut()
@@ -158,9 +163,9 @@ describe('the page', () => {
     await ended(page, 'Completed')
     const all = await readAll(page)
     expect(last).toBeLessThan(all.size)
-    expect([...all]).toEqual(ticks(200))
+    expect([...all]).toEqual(ticks(120))
     await outputOf(page, '')
-    expect(await page.locator('.figures').textContent()).toContain('202 lines')
+    expect(await page.locator('.figures').textContent()).toContain('122 lines')
     await proxy.close()
   })
 
