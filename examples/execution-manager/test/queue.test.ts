@@ -1,10 +1,14 @@
 // The same service, with the steps run by the workers of a queue.
 
 import { readdirSync, readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { fileURLToPath } from 'node:url'
+import { ExecutionEngine } from '@escher-dbai/execution-engine'
+import { expect, onTestFinished, test } from 'vitest'
 import { LogPage } from '../src/api.js'
 import { redisProgram } from './redis.js'
 import { Client, folder, isAlive, Play, playbook, write } from './support.js'
+
+const workerProgram = fileURLToPath(new URL('../../../queue/dist/cli/main.js', import.meta.url))
 
 const numbers = (text: string): number[] => text.trim().split(' ').filter(Boolean).map(Number)
 
@@ -85,5 +89,52 @@ test(
     demo.child.kill('SIGINT')
     expect(await demo.exit).toBe(0)
     await expect.poll(() => all.filter(isAlive)).toEqual([])
+  },
+)
+
+test(
+  'killed, the service leaves nothing on the workers that the next one does not end',
+  { timeout: 60_000 },
+  async () => {
+    const machines = new ExecutionEngine({ logDir: `${folder()}/logs` })
+    onTestFinished(() => machines.shutdown())
+    const socket = `${folder()}/redis.sock`
+    const heard = async (program: string, args: string[], ready: RegExp): Promise<void> => {
+      await new Promise<void>((resolve, reject) => {
+        const hear = (line: string): void => {
+          if (ready.test(line)) resolve()
+        }
+        const command = { type: 'exec', program, args } as const
+        machines.run({ command }, { onStdout: hear, onStderr: hear }).then((result) => {
+          reject(new Error(result.all))
+        }, reject)
+      })
+    }
+    const settings = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no']
+    await heard(await redisProgram(), settings, /ready to accept connections/i)
+    await heard(process.execPath, [workerProgram, '--redis', `unix://${socket}`], /taking work/)
+
+    const playbooks = folder()
+    const long = { command: { type: 'shell', command: 'echo $$; sleep 300' }, dependsOn: ['first'] }
+    write(
+      playbooks,
+      playbook('long', { first: steps.first, long, second: { ...steps.second, dependsOn: ['long', 'first'] } }),
+    )
+    const args = ['serve', '--playbooks', playbooks, '--queue', `unix://${socket}`]
+    const data = folder()
+    const first = new Play(data, [...args, '--run', 'long'])
+    const [, url = '', id = ''] = await first.says(/watch (http:\S+)\/#\/runs\/(\S+)\n/)
+    const client = new Client(url)
+    await client.until(id, ({ steps: all }) => (all[1]?.lines ?? 0) > 0)
+    const { lines } = await client.get(`/api/runs/${id}/steps/long/log`, LogPage)
+    const pid = Number(lines[0]?.line)
+    first.child.kill('SIGKILL')
+    await first.exit
+    expect(isAlive(pid)).toBe(true)
+
+    const second = new Play(data, args)
+    const [, next = ''] = await second.says(/listening on (\S+)/)
+    await expect.poll(async () => (await new Client(next).run(id)).status, { timeout: 10_000 }).toBe('interrupted')
+    expect(isAlive(pid)).toBe(false)
   },
 )

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { FakeEngine } from '@escher-dbai/execution-engine/testing'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { type LoadedPlaybook, loadPlaybook } from '../src/playbook/load.js'
+import { planOf } from '../src/playbook/plan.js'
 import { feed } from '../src/runs/feed.js'
 import { History } from '../src/runs/history.js'
 import { newRecord, withStep } from '../src/runs/record.js'
@@ -106,12 +107,17 @@ test('the end of a step is told behind its last line, and that of the run behind
 })
 
 test('what a dead program has left in a queue is cancelled before its run is told to be interrupted', async () => {
+  // The workers of a queue go on when the program that asked them is killed.
   const engine = new FakeEngine().otherwise({ hangs: true })
-  const left = await engine.execute({ command: { type: 'exec', program: 'left' } })
+  const loaded = await load(
+    playbook('lost', { a: 'x', b: { command: { type: 'shell', command: 'y' }, dependsOn: ['a'] } }),
+  )
+  const id = randomUUID()
+  await engine.executePlan(planOf(loaded.playbook, '/', new Map(), id))
+  await expect.poll(async () => await engine.listExecutions({ status: 'running' })).toHaveLength(1)
+  const [left] = await engine.listExecutions({ status: 'running' })
   const data = folder()
-  const { playbook: content } = await load(playbook('lost', { a: 'x', b: 'y' }))
-  const record = withStep(newRecord(randomUUID(), content, {}), 'a', {
-    executionId: left,
+  const record = withStep(newRecord(id, loaded.playbook, {}), 'a', {
     status: 'running',
     startedAt: new Date().toISOString(),
   })
@@ -121,8 +127,8 @@ test('what a dead program has left in a queue is cancelled before its run is tol
 
   const runs = runsOf(engine, data)
   expect(await runs.recover()).toBe(1)
-  expect(await engine.getStatus(left)).toBe('cancelled')
-  expect(runs.find(record.run.id).run).toMatchObject({
+  expect(await engine.getStatus(left?.id ?? '')).toBe('cancelled')
+  expect(runs.find(id).run).toMatchObject({
     status: 'interrupted',
     steps: [{ status: 'interrupted' }, { status: 'skipped' }],
   })

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 import { ExecutionError, type Executor, type LogLine, type LogPage } from '@escher-dbai/execution-engine'
 import type { RunFilter, RunSummary, Step } from '../api.js'
 import type { LoadedPlaybook } from '../playbook/load.js'
@@ -38,6 +39,9 @@ export class RunError extends Error {
   }
 }
 
+/** For so many milliseconds the start waits for what is left of interrupted runs. */
+const recoverMs = 1000
+
 /** So many runs that are not this program's are kept open for who watches them again. */
 const keptOpen = 20
 
@@ -49,6 +53,7 @@ export class Runs {
   readonly #history: History
   readonly #owner: Owner
   readonly #watcher: FSWatcher
+  #isClosed = false
 
   /** `directory` holds the history. */
   constructor(
@@ -65,21 +70,15 @@ export class Runs {
   }
 
   /**
-   * Tells the truth about runs whose program is dead, and ends what a queue still has of them.
+   * Tells the truth about runs whose program is dead: they are interrupted, once nothing of them is left. Where a queue
+   * takes its time for that, it goes on when this has resolved.
    *
-   * @returns how many there were.
+   * @returns how many there are.
    */
   async recover(): Promise<number> {
     const lost = this.#history.unfinished().filter(({ owner }) => !this.#owner.isAlive(owner))
-    for (const { id } of lost) {
-      const recorded = this.#history.find(id)
-      if (recorded === undefined) continue
-      const ids = recorded.run.steps.flatMap(({ executionId, status }) =>
-        executionId === null || isOver(status) ? [] : [executionId],
-      )
-      for (const left of [id, ...ids]) await this.#endLost(left)
-      this.#history.save(interrupted(recorded), this.#owner.id)
-    }
+    const recovered = Promise.all(lost.map(({ id }) => this.#recover(id)))
+    await Promise.race([recovered, setTimeout(recoverMs, undefined, { ref: false })])
     return lost.length
   }
 
@@ -184,6 +183,7 @@ export class Runs {
   async close(reason: string): Promise<void> {
     await Promise.all([...this.#live.keys()].map((id) => this.#cancelQuietly(id, reason)))
     await Promise.all(this.#ends.values())
+    this.#isClosed = true
     await this.engine.shutdown()
     this.#watcher.close()
     for (const other of this.#others.values()) other.close()
@@ -239,15 +239,29 @@ export class Runs {
     }
   }
 
-  async #endLost(id: string): Promise<void> {
+  async #recover(id: string): Promise<void> {
     try {
-      await this.engine.cancel(id, 'the program that ran it was killed')
+      await this.#endLost(id)
     } catch (error) {
-      // What this engine does not know, or has ended by itself, is what is wanted.
-      if (!(error instanceof ExecutionError)) throw error
+      // Another program will do it.
+      if (this.#isClosed) return
+      process.emitWarning(`run ${id}: what is left of it could not be ended: ${String(error)}`, 'ExecutionManager')
     }
+    const recorded = this.#history.find(id)
+    if (!this.#isClosed && recorded !== undefined) this.#history.save(interrupted(recorded), this.#owner.id)
   }
 
+  /** On this machine nothing is left; the workers of a queue do not know of it. */
+  async #endLost(id: string): Promise<void> {
+    const reason = 'the program that ran it was killed'
+    // Nobody may be left who drives the plan, and would say that it has ended; its steps are what counts.
+    void this.#cancelQuietly(id, reason)
+    const executions = await this.engine.listExecutions()
+    const left = executions.filter(({ planId, status }) => planId === id && !isOver(status))
+    await Promise.all(left.map((execution) => this.#cancelQuietly(execution.id, reason)))
+  }
+
+  /** What is not known, or has ended by itself, is what is wanted. */
   async #cancelQuietly(id: string, reason: string): Promise<void> {
     try {
       await this.engine.cancel(id, reason)

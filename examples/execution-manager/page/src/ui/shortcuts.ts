@@ -52,7 +52,7 @@ addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.repeat) return
   const { target } = event
   const typing =
-    target instanceof HTMLElement && target.closest('input:not([type=checkbox]), textarea, select, dialog') !== null
+    target instanceof HTMLElement && target.closest('input:not([type=checkbox]), textarea, select') !== null
   if (typing || document.querySelector('dialog[open]')) return
   if (event.key !== '?' && !shortcutsOn()) return
   const action = actions.get(event.key)
