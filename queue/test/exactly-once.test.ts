@@ -148,8 +148,12 @@ test('a worker that is run again says so, and its lines go on behind those of th
     { onEvent: (event) => void events.push(event.eventType === 'stdout' ? event.line : event.eventType) },
   )
   await until(() => events.includes('1'), 'the first line')
-  await Promise.all([first.close({ drain: false }), place.worker(SHORT)])
+  await place.worker(SHORT)
+  const since = Date.now()
+  await first.close({ drain: false })
   expect(await running).toMatchObject({ status: 'completed', stdout: '2\n', error: null })
+  // What was given back is taken at once, and not when the other looks again.
+  expect(Date.now() - since).toBeLessThan(3000)
   expect(events).toEqual(['pending', 'started', '1', 'retrying', 'started', '2', 'completed'])
 })
 

@@ -453,9 +453,12 @@ describe.concurrent('what happens', () => {
     const queue = place.queue()
     const first = await place.worker()
     const mark = newMark()
-    const plan = { steps: { a: shell('echo a'), b: { ...shell(`exec sleep ${mark}`), dependsOn: ['a'] } } }
+    const id = randomUUID()
+    const plan = { steps: { a: { ...shell('echo a'), id }, b: { ...shell(`exec sleep ${mark}`), dependsOn: ['a'] } } }
     const planId = await queue.executePlan(plan)
     await untilThere(mark, 1)
+    // The second may begin before it is known everywhere how the first has ended.
+    expect(await queue.waitForCompletion(id)).toMatchObject({ status: 'completed' })
     await first.kill()
     await untilThere(mark, 0, 2000)
     await place.worker()

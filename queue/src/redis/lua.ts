@@ -41,13 +41,14 @@ local function settle(about, lines, result, base, id, run, json, status, duratio
         redis.call('EXPIRE', base .. ':x:' .. step .. ':result', keep)
       end
     end
-    local now = tonumber(redis.call('TIME')[1])
-    redis.call('ZADD', base .. ':finished', now, id)
+    local time = redis.call('TIME')
+    local now = time[1] * 1000000 + time[2]
+    redis.call('ZADD', base .. ':finished', string.format('%.0f', now), id)
     local over = redis.call('ZCARD', base .. ':finished') - most
     if over > 0 then
       for _, old in ipairs(redis.call('ZRANGE', base .. ':finished', 0, math.min(over, 100) - 1)) do forget(base, old) end
     end
-    for _, old in ipairs(redis.call('ZRANGEBYSCORE', base .. ':finished', '-inf', now - keep, 'LIMIT', 0, 100)) do
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', base .. ':finished', '-inf', string.format('%.0f', now - keep * 1000000), 'LIMIT', 0, 100)) do
       forget(base, old)
     end
   end
@@ -68,7 +69,7 @@ if not digest then
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('HSET', KEYS[1], 'digest', ARGV[2], 'status', 'pending', 'submittedAt', now, unpack(ARGV, 5))
   redis.call('EXPIRE', KEYS[1], 3600)
-  redis.call('ZADD', KEYS[3], now, ARGV[1])
+  redis.call('ZADD', KEYS[3], string.format('%.0f', time[1] * 1000000 + time[2]), ARGV[1])
   state = 'new'
 elseif digest ~= ARGV[2] then
   state = 'other'
