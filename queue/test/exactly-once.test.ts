@@ -96,7 +96,7 @@ test('a cancel and a claim at the same time: one of them is first', async () => 
   // What was cancelled before it was started has left nothing; and nothing was started twice.
   const ran = lines()
   expect(new Set(ran).size).toBe(ran.length)
-  const unstarted = new Set(ends.filter(({ started }) => !started).map(({ id }) => id))
+  const unstarted = new Set<string>(ends.filter(({ started }) => !started).map(({ id }) => id))
   expect(ran.filter((id) => unstarted.has(id))).toEqual([])
 })
 
