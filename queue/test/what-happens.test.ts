@@ -258,7 +258,7 @@ describe.concurrent('what happens', () => {
   test('the worker is cut off for less than the lease', async ({ onTestFinished: atEnd }) => {
     const place = newPlace(atEnd)
     const [queue, proxy] = [place.queue(), await newProxy(atEnd)]
-    await place.worker({}, proxy)
+    await place.worker({ lockDurationMs: 10_000 }, proxy)
     const lines: string[] = []
     const result = await queue.run(shell('i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo $i; sleep 0.05; done'), {
       onStdout: (line) => {
