@@ -8,7 +8,7 @@ import type { WatchedRun } from '../runs/watched.js'
 import { findStep } from '../service/logs.js'
 import { InputError } from './exit-codes.js'
 import type { CommonOptions } from './options.js'
-import { Signals } from './signals.js'
+import { onSignals } from './signals.js'
 import { duration, table } from './words.js'
 
 const row = ({ id, playbook, status, startedAt, durationMs, error }: RunSummary): string[] => [
@@ -65,15 +65,11 @@ export async function showLogs(beginning: string, step: string | undefined, opti
       )
     }
     const leave = new AbortController()
-    const signals = new Signals(() => {
+    const exitCode = onSignals(() => {
       leave.abort()
     })
-    try {
-      await (options.follow === true ? follow(runs, watched, step, leave.signal) : printAll(runs, watched, step))
-    } finally {
-      signals.release()
-    }
-    return signals.exitCode ?? 0
+    await (options.follow === true ? follow(runs, watched, step, leave.signal) : printAll(runs, watched, step))
+    return exitCode() ?? 0
   })
 }
 

@@ -7,7 +7,7 @@ import { feed } from '../runs/feed.js'
 import { Runs } from '../runs/runs.js'
 import { exitCodeOf } from './exit.js'
 import { type CommonOptions, fromEnvironment, pairs } from './options.js'
-import { Signals } from './signals.js'
+import { onSignals } from './signals.js'
 import { LiveView, PlainView } from './view.js'
 
 export interface RunOptions extends CommonOptions {
@@ -30,12 +30,12 @@ export async function run(file: string, options: RunOptions): Promise<number> {
   const stop = (): void => {
     if (started !== undefined) void runs.stop(started, 'interrupted by a signal')
   }
-  const signals = new Signals(stop)
+  const exitCode = onSignals(stop)
   try {
     await runs.recover()
     started = await runs.start(loaded, given)
     // Whatever came while it was not started yet.
-    if (signals.exitCode !== undefined) stop()
+    if (exitCode() !== undefined) stop()
     const view = isLive(process.stdout, options) ? new LiveView(process.stdout) : new PlainView(process.stdout)
     const watched = runs.find(started)
     for await (const { event } of feed(runs.engine, watched, new AbortController().signal, { replayed: Infinity })) {
@@ -44,9 +44,8 @@ export async function run(file: string, options: RunOptions): Promise<number> {
     await runs.ended(started)
     view.end(watched.run)
     const { status } = watched.run
-    return status === 'cancelled' && signals.exitCode !== undefined ? signals.exitCode : exitCodeOf(status)
+    return (status === 'cancelled' ? exitCode() : undefined) ?? exitCodeOf(status)
   } finally {
     await runs.close('play has ended')
-    signals.release()
   }
 }

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { type Service, type ServiceOptions, startService } from '../service.js'
 import { loadLibrary } from '../playbook/load.js'
 import { InputError } from './exit-codes.js'
-import { Signals } from './signals.js'
+import { onSignals } from './signals.js'
 
 export interface ServeOptions extends ServiceOptions {
   /** A playbook that is run at once, with its defaults. */
@@ -23,29 +23,23 @@ async function runFirst(service: Service, directory: string, name: string): Prom
 export async function serve(options: ServeOptions): Promise<number> {
   let stopped = (): void => undefined
   const asked = new Promise<void>((done) => (stopped = done))
-  const signals = new Signals(() => {
+  onSignals(() => {
     stopped()
   })
-  let service: Service
-  try {
-    const playbooks = resolve(options.playbooks)
-    const { problems } = await loadLibrary(playbooks)
-    for (const problem of problems) process.stderr.write(`play: ${problem}\n`)
-    service = await startService({ ...options, playbooks })
-  } catch (error) {
-    signals.release()
-    throw error
-  }
+  const playbooks = resolve(options.playbooks)
+  const { problems } = await loadLibrary(playbooks)
+  for (const problem of problems) process.stderr.write(`play: ${problem}\n`)
+  const service = await startService({ ...options, playbooks })
   try {
     if (service.recovered > 0) process.stdout.write(`${String(service.recovered)} runs were interrupted before\n`)
     process.stdout.write(`listening on ${service.url}${options.token === undefined ? '' : '/login?token=…'}\n`)
-    if (options.run !== undefined)
-      process.stdout.write(`watch ${await runFirst(service, options.playbooks, options.run)}\n`)
+    if (options.run !== undefined) {
+      process.stdout.write(`watch ${await runFirst(service, playbooks, options.run)}\n`)
+    }
     await asked
     process.stdout.write('stopping: what runs is cancelled\n')
   } finally {
     await service.close()
-    signals.release()
   }
   return 0
 }
