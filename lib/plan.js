@@ -124,18 +124,13 @@ function maker(functions, runs, isNamed, { check, takeInput, feed }) {
 function acceptable(check, made) {
   try {
     const request = check(made)
-    expectNoId(request)
-    return request
+    const { id } = request
+    if (id === undefined) return request
+    const message = `id: expected none, as the step has one already, found "${id}"`
+    throw new ExecutionError('VALIDATION', message, { field: 'id' })
   } catch (error) {
     throw new Error(`the function returned what is not acceptable: ${messageOf(error)}`, { cause: error })
   }
-}
-
-/** Refuses the id of a request that was made for a step. @param {{ id?: string }} request */
-function expectNoId({ id }) {
-  if (id === undefined) return
-  const message = `id: expected none, as the step has one already, found "${id}"`
-  throw new ExecutionError('VALIDATION', message, { field: 'id' })
 }
 
 /** @param {any} results @param {any} key @param {() => any} get */
@@ -148,4 +143,4 @@ function once(make) {
   return () => (made ??= { value: make() }).value
 }
 
-module.exports = { expectNoId, keyedSteps, requestOf, stepsOf, submissionOf }
+module.exports = { acceptable, keyedSteps, requestOf, stepsOf, submissionOf }

@@ -9,7 +9,7 @@ const { checkRequest, defaultPatterns, hide, preparedPlan } = require('../checke
 const { describe } = require('../checkers')
 const { ExecutionError, messageOf, seenFrom } = require('../error')
 const { call } = require('../lines')
-const { expectNoId, keyedSteps, requestOf } = require('../plan')
+const { acceptable, keyedSteps, requestOf } = require('../plan')
 const { withMembers } = require('../result')
 const { valueOf } = require('../shape')
 const { iso } = require('../time')
@@ -194,8 +194,7 @@ class PlanRun {
   async #make(step, results) {
     try {
       const made = snapshot(await step.make?.(results))
-      const checked = check.madeRequest(made, this.#plan, defaultPatterns)
-      expectNoId(checked)
+      const checked = acceptable((request) => check.madeRequest(request, this.#plan, defaultPatterns), made)
       const request = { ...this.#withSecrets(made), id: step.id }
       const { command } = checkRequest(request)
       Object.assign(step, { request, command, metadata: checked.metadata })

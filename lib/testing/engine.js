@@ -10,7 +10,7 @@ const { onAbort, reasonOf } = require('../abort')
 const check = require('../check')
 const { whileChecking } = require('../checkers')
 const { ExecutionError, ExecutionFailedError, makeAsync, messageOf, seenFrom } = require('../error')
-const { expectNoId, keyedSteps, requestOf } = require('../plan')
+const { acceptable, keyedSteps, requestOf } = require('../plan')
 const { pathOf } = require('../plans/path')
 const { snapshot } = require('../plans/snapshot')
 const { toConfig } = require('../result')
@@ -261,8 +261,8 @@ class FakeEngine {
     let secrets = this.#secretsOf({}, plan)
     try {
       const made = snapshot(await make(results))
-      const checked = check.madeRequest(made, { secrets: plan.secrets, secret_env: plan.secretEnv })
-      expectNoId(checked)
+      const shared = { secrets: plan.secrets, secret_env: plan.secretEnv }
+      acceptable((request) => check.madeRequest(request, shared), made)
       const request = { ...made, id: execution.id }
       secrets = this.#secretsOf(request, plan)
       execution.setRequest(request, secrets, this.#scriptOf(run, request, secrets))
