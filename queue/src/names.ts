@@ -52,6 +52,10 @@ export class Names {
   /** The queue of BullMQ for what needs these labels, which are in order. */
   readonly queueOf = (labels: readonly string[]): string => [this.queue, ...labels].join('+')
 
+  /** Where a queue of BullMQ keeps the jobs that are completed, those that have failed, and one of them. */
+  readonly jobKeys = (queue: string, id: string): readonly string[] =>
+    ['completed', 'failed', id].map((key) => `${this.bullmq}:${queue}:${key}`)
+
   /** The queue of BullMQ for what drives plans whose steps are spread. */
   get plans(): string {
     return `${this.queue}.plans`

@@ -3,6 +3,7 @@ import type { ExecutionPlan } from '@escher-dbai/execution-engine'
 import { PlanDriver } from '../plan/driver'
 import type { DriverParts } from '../plan/driver'
 import type { Connections } from '../redis/connections'
+import { insist } from '../redis/errors'
 import type { WaitingPlan } from '../request/wire'
 
 /** Drives the plans whose steps this process has to make: functions cannot be sent. */
@@ -10,24 +11,30 @@ export class Driving {
   readonly #parts: DriverParts
   readonly #connections: Connections
   readonly #drivers = new Set<PlanDriver>()
+  readonly #closed = new AbortController()
 
   constructor(parts: DriverParts, connections: Connections) {
     this.#parts = parts
     this.#connections = connections
   }
 
-  /** Drives a plan to its end. Whoever drove it before, drives it no longer. */
+  /**
+   * Drives a plan to its end. Whoever drove it before, drives it no longer. Rejects if it cannot go on, but not when it was
+   * closed: whoever submits the plan again goes on with it.
+   */
   async drive(data: WaitingPlan, plan: ExecutionPlan): Promise<void> {
     const release = this.#connections.hold()
     let driver: PlanDriver | undefined
     try {
-      const claim = await this.#parts.source.store.claim(data.id, randomUUID())
+      const { signal } = this.#closed
+      const token = randomUUID()
+      const claim = await insist(signal, () => this.#parts.source.store.claim(data.id, token))
       if (claim.state === 'finished' || claim.state === 'unknown') return
       driver = new PlanDriver(this.#parts, { data, plan, claim })
       this.#drivers.add(driver)
       await driver.run()
-    } catch {
-      // It was shut down. Whoever submits the plan again goes on with it.
+    } catch (error) {
+      if (!this.#closed.signal.aborted) throw error
     } finally {
       if (driver !== undefined) this.#drivers.delete(driver)
       release()
@@ -35,6 +42,7 @@ export class Driving {
   }
 
   close(): void {
+    this.#closed.abort()
     for (const driver of this.#drivers) driver.stop()
   }
 }

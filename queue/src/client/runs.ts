@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionFailedError } from '@escher-dbai/execution-engine'
 import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Connections } from '../redis/connections'
-import { notFound, shutDown } from '../errors'
+import { messageOf, notFound, shutDown } from '../errors'
 import type { JobData } from '../request/wire'
 import type { Prepared, PreparedPlan } from '../request/prepare'
 import { onAbort, reasonOf } from './abort'
@@ -78,20 +78,23 @@ export class Runs {
 
   async executePlan(prepared: PreparedPlan, options: CheckedOptions): Promise<string> {
     const id = await this.execute(prepared, options)
-    this.#drive(prepared)
+    this.#drive(prepared).catch((error: unknown) => {
+      process.emitWarning(`the plan ${id} is driven no longer: ${messageOf(error)}`, 'ExecutionQueueWarning')
+    })
     return id
   }
 
   /** A plan with functions is driven here. */
-  #drive({ data, toDrive }: PreparedPlan): void {
-    if (toDrive !== undefined) void this.#parts.driving.drive(data, toDrive)
+  async #drive({ data, toDrive }: PreparedPlan): Promise<void> {
+    if (toDrive !== undefined) await this.#parts.driving.drive(data, toDrive)
   }
 
   async runPlan(prepared: PreparedPlan, options: CheckedOptions): Promise<PlanExecutionResult> {
     const run = await this.#start(prepared, options)
-    this.#drive(prepared)
+    const driven = this.#drive(prepared)
     return this.#held(async () => {
-      await run.ended()
+      // Where it cannot be driven on, nobody else makes its end.
+      await Promise.race([run.ended(), driven.then(() => run.ended())])
       return (await run.reading.planEnd()).result
     })
   }
@@ -112,10 +115,11 @@ export class Runs {
     const delivery = isTold === undefined ? undefined : new Delivery(callbacks)
     const about = aboutData(data)
     const reading = this.#read(about, data.kind, delivery !== undefined)
+    let first: ExecutionEvent | undefined
     try {
       const { state, submittedAt } = await this.#submit(prepared, reading, signal)
-      if (state === 'new' && data.kind === 'execution' && signal?.aborted !== true)
-        await delivery?.event(pendingOf(about, submittedAt))
+      const isWaiting = state === 'new' && data.kind === 'execution' && signal?.aborted !== true
+      if (isWaiting) first = pendingOf(about, submittedAt)
     } catch (error) {
       this.#forget(reading)
       throw error
@@ -124,7 +128,8 @@ export class Runs {
     const release = this.#parts.connections.hold()
     const ended = async (): Promise<void> => {
       try {
-        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery, this.#impatience(data)))
+        const impatience = this.#impatience(data)
+        await (delivery === undefined ? reading.untilEnd() : tellAll({ reading, data, first }, delivery, impatience))
       } catch (error) {
         if (this.#parts.answers.isShutDown) throw shutDown()
         throw error
@@ -348,8 +353,7 @@ interface Run {
  * end of what was stopped.
  */
 async function tellAll(
-  reading: Reading,
-  data: JobData,
+  { reading, data, first }: { reading: Reading; data: JobData; first: ExecutionEvent | undefined },
   delivery: Delivery,
   impatience: () => Promise<void>,
 ): Promise<void> {
@@ -361,6 +365,8 @@ async function tellAll(
     impatient ??= impatience().then(() => true)
     return Promise.race([lanes.empty().then(() => false), impatient])
   }
+  // Nobody waits for it: who has submitted gets the id, and may cancel.
+  if (first !== undefined) lanes.run(data.id, () => delivery.event(first))
   for (;;) {
     const step = await batches.next()
     if (step.done === true) {

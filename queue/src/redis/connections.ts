@@ -1,6 +1,7 @@
 import { Cluster, Redis } from 'ioredis'
 import type { Connection } from '../options'
 import { describe, refused } from '../errors'
+import { watchPulse } from './pulse'
 
 export type Client = Redis | Cluster
 
@@ -18,7 +19,8 @@ const isClient = (connection: unknown): connection is Client =>
  * process alive.
  */
 export class Connections {
-  readonly #clients = new Set<Client>()
+  /** Each with what ends the watch over it. */
+  readonly #clients = new Map<Client, () => void>()
   readonly #connection: Connection
   #holds = 0
   #lastError: Error | undefined
@@ -35,7 +37,7 @@ export class Connections {
   /** Another connection. */
   open(): Client {
     const client = this.#make()
-    this.#clients.add(client)
+    this.#clients.set(client, watchPulse(client))
     // What cannot be reached now is tried again; who waits is told of the last error when time is over.
     client.on('error', (error: Error) => (this.#lastError = error))
     client.on('ready', () => (this.#lastError = undefined))
@@ -69,7 +71,7 @@ export class Connections {
   }
 
   #applyHolds(): void {
-    for (const client of this.#clients) this.#applyHold(client)
+    for (const client of this.#clients.keys()) this.#applyHold(client)
   }
 
   #applyHold(client: Client): void {
@@ -82,7 +84,10 @@ export class Connections {
 
   /** Ends all connections at once; what is under way is rejected. */
   close(): void {
-    for (const client of this.#clients) client.disconnect()
+    for (const [client, endWatch] of this.#clients) {
+      endWatch()
+      client.disconnect()
+    }
     this.#clients.clear()
   }
 }

@@ -56,7 +56,8 @@ end
 `
 
 /**
- * KEYS about result index labels; ARGV id, digest, set of labels, channel of news, then the fields.
+ * KEYS about result index labels, and for what has a job the completed ones, the failed ones and its own; ARGV id, digest,
+ * set of labels, channel of news, then the fields.
  * Answers with what is known of that id: new | known | running | finished | other, and when it was submitted.
  */
 export const SUBMIT = `
@@ -77,6 +78,11 @@ elseif redis.call('EXISTS', KEYS[2]) == 1 then
 elseif redis.call('HEXISTS', KEYS[1], 'run') == 1 then
   state = 'running'
 end
+if KEYS[5] and (state == 'new' or state == 'known') then
+  -- BullMQ adds no job beside that of an earlier submission, which it may keep for longer than the result was kept.
+  local completed = redis.call('ZREM', KEYS[5], ARGV[1])
+  if completed + redis.call('ZREM', KEYS[6], ARGV[1]) > 0 then redis.call('UNLINK', KEYS[7], KEYS[7] .. ':logs') end
+end
 if ARGV[3] ~= '' and redis.call('SADD', KEYS[4], ARGV[3]) == 1 then redis.call('PUBLISH', ARGV[4], 'labels') end
 return {state, tonumber(redis.call('HGET', KEYS[1], 'submittedAt') or 0)}
 `
@@ -92,6 +98,7 @@ return 1
 /**
  * KEYS about result; ARGV token.
  * Answers: unknown | finished, result | run, number, count of lines, submittedAt, now, cancel, loss | lost, the same.
+ * The number of a run is given once.
  */
 export const CLAIM = `
 local result = redis.call('GET', KEYS[2])
@@ -103,7 +110,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local run = tonumber(known[2] or '0')
 local lost = known[8] == '1' and 1 or 0
 if known[3] ~= ARGV[1] then
-  lost = run > 0 and 1 or 0
+  -- What was given back was not lost by that.
+  if known[3] ~= '' then lost = run > 0 and 1 or 0 end
   run = run + 1
   redis.call('HSET', KEYS[1], 'run', run, 'owner', ARGV[1], 'lost', lost)
   redis.call('PERSIST', KEYS[1])
@@ -111,12 +119,10 @@ end
 return {lost == 1 and 'lost' or 'run', run, tonumber(known[4] or '0'), tonumber(known[5] or '0'), now, known[6] or '', known[7] or 'fail'}
 `
 
-/** KEYS about; ARGV run. Gives a claim back of which nothing has come. */
+/** KEYS about; ARGV token. Gives a claim back of which nothing has come. */
 export const UNCLAIM = `
-if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return 0 end
-if ARGV[1] == '1' then redis.call('HDEL', KEYS[1], 'run', 'owner')
--- A later run has told that it is one, so its number is not used again.
-else redis.call('HSET', KEYS[1], 'owner', '') end
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'owner', '')
 return 1
 `
 
@@ -177,19 +183,19 @@ return {'settled'}
 `
 
 /**
- * KEYS about lines result; ARGV base, id, reason, result if it was never claimed, its status, then pairs of a step of the plan and its
- * result. Answers: finished | unknown | settled | asked.
+ * KEYS about lines result; ARGV base, id, reason, result if nobody has claimed it, its status, then pairs of a step of the plan and
+ * its result. Answers: finished | unknown | settled | asked.
  */
 export const CANCEL = `${SETTLE}
 if redis.call('EXISTS', KEYS[3]) == 1 then return 'finished' end
-local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in')
+local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in', 'owner', 'n')
 if not known[1] then return 'unknown' end
-if not known[2] and not known[3] then
+if (not known[4] or known[4] == '') and not known[3] then
   for i = 6, #ARGV, 2 do
     local step = ARGV[1] .. ':x:' .. ARGV[i]
     settle(step, step .. ':lines', step .. ':result', ARGV[1], ARGV[i], '1', ARGV[i + 1], ARGV[5], '0', 0)
   end
-  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], '1', ARGV[4], ARGV[5], '0', 0)
+  settle(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], known[2] or '1', ARGV[4], ARGV[5], '0', known[5] or '0')
   return 'settled'
 end
 redis.call('HSETNX', KEYS[1], 'cancel', ARGV[3])

@@ -67,7 +67,8 @@ export class Store {
   async submit(id: string, digest: string, labels: string | undefined, fields: Fields): Promise<Submitted> {
     const { about, result, index, labels: sets, news } = this.names
     const flat = Object.entries(fields).flat()
-    const keys = [about(id), result(id), index, sets]
+    const { queue = '' } = fields
+    const keys = [about(id), result(id), index, sets, ...(queue === '' ? [] : this.names.jobKeys(queue, id))]
     const answer = listOf(await script(this.client, 'SUBMIT', keys, [id, digest, labels ?? '', news, ...flat]))
     return { state: textOf(answer[0]) as Submitted['state'], submittedAt: numberOf(answer[1]) }
   }
@@ -89,8 +90,8 @@ export class Store {
     return { state, run, lines, submittedAt, now, cancel: textOf(answer[5]), loss: textOf(answer[6]) }
   }
 
-  async unclaim(id: string, run: number): Promise<void> {
-    await script(this.client, 'UNCLAIM', [this.names.about(id)], [run])
+  async unclaim(id: string, token: string): Promise<void> {
+    await script(this.client, 'UNCLAIM', [this.names.about(id)], [token])
   }
 
   /** The steps of a plan are run again with it. */

@@ -1,12 +1,15 @@
+import { messageOf } from '../errors'
+import { insist } from '../redis/errors'
 import { fieldsOf, stepsToSubmit } from '../request/prepare'
 import type { Claim, Claimed } from '../redis/store'
 import type { Stored } from '../request/results'
+import { isJobData } from '../request/wire'
 import { ExecutionRun } from './execution-run'
 import type { Taken } from './job-source'
 import { PlanRun } from './plan-run'
 import type { Outcome, Runner } from './run'
 import { SpreadRun } from './spread-run'
-import { count, insist, leaseOf, renewalOf } from './workshop'
+import { count, leaseOf, renewalOf } from './workshop'
 import type { Workshop } from './workshop'
 
 /** Does what a job asks for: from the moment it was taken until it is done, in BullMQ as well. */
@@ -18,7 +21,7 @@ export class Handler {
   }
 
   async handle(job: Taken): Promise<void> {
-    const { locks, running, lockDurationMs, engine } = this.#shop
+    const { locks, running, lockDurationMs, engine, closed, warn } = this.#shop
     const leaseMs = leaseOf(lockDurationMs, engine.config.terminationGraceMs)
     let run: Runner | undefined
     const lock = {
@@ -32,19 +35,36 @@ export class Handler {
     }
     locks.hold(lock, job.takenAt)
     try {
+      if (!isJobData(job.data, { id: job.id, queue: job.source.name })) {
+        return await job.fail('not a request of this queue, as it was submitted to it')
+      }
       // A worker that was stopped gets its own job again; what it had started may not be gone yet.
       await running.get(job.id)?.over
       const claim = await this.#claim(job)
       if (claim.state === 'finished') return await this.#finish(job, JSON.parse(claim.result) as Stored)
+      if (this.#isEnding(job)) return await this.#giveBack(job)
       run = this.#runOf(job, claim)
       running.set(job.id, run)
       await this.#done(job, await run.whole())
-    } catch {
-      // The connections were closed before it was done. The job is found when it has stalled.
+    } catch (error) {
+      // Else the connections were closed before it was done. The job is found when it has stalled.
+      if (!closed.aborted) warn(`the job ${job.id} could not be done, and is left to stall: ${messageOf(error)}`)
     } finally {
       if (run !== undefined && running.get(job.id) === run) running.delete(job.id)
       locks.release(job.token)
     }
+  }
+
+  /** Nothing new is begun by a worker that ends what it has. What drives a plan goes on elsewhere in any case. */
+  #isEnding({ data }: Taken): boolean {
+    const { closing, abandoned } = this.#shop
+    return data.kind === 'plan' && data.spread ? closing.aborted : abandoned.aborted
+  }
+
+  async #giveBack(job: Taken): Promise<void> {
+    const { store, closed } = this.#shop
+    await insist(closed, () => store.unclaim(job.id, job.token))
+    await job.giveBack()
   }
 
   #runOf(job: Taken, claim: Claimed): Runner {

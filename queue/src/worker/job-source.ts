@@ -101,7 +101,10 @@ export class JobSource extends Worker<JobData> {
     const [data, id, limitMs, delayUntil] = (await this.backend.moveToActive(token, this.opts.name)) as Found
     const job = await this.nextJobFromJobData(data, id, token)
     if (job?.id !== undefined) {
-      void this.#onJob(this.#taken(job, job.id, token, takenAt)).finally(slot)
+      const taken = this.#taken(job, job.id, token, takenAt)
+      // What has come since it was stopped is for others.
+      const done = this.#stop.signal.aborted ? taken.giveBack().catch(() => {}) : this.#onJob(taken)
+      void done.finally(slot)
       return [0, 0]
     }
     slot()

@@ -7,6 +7,7 @@ import type {
 } from '@escher-dbai/execution-engine'
 import { unrunOf } from '../client/canceller'
 import { messageOf } from '../errors'
+import { insist } from '../redis/errors'
 import type { Claimed } from '../redis/store'
 import { decodePlan } from '../request/decode'
 import { stepsOf } from '../request/encode'
@@ -18,7 +19,6 @@ import { CLOSED, graceOf, LOST } from './execution-run'
 import type { Taken } from './job-source'
 import { Run } from './run'
 import type { Outcome } from './run'
-import { insist } from './workshop'
 import type { Workshop } from './workshop'
 
 type Terminal = Extract<ExecutionEvent, { result: ExecutionResult }>
@@ -56,6 +56,7 @@ export class PlanRun extends Run {
     const leaseMs = this.lease()
     if (leaseMs === undefined || this.isAbandoned) return this.giveBackUnstarted()
     const ended = this.shop.engine.runPlan({ ...decoded, leaseMs }, { onEvent: (event) => this.#event(event) })
+    this.inEngine = ended
     this.isStarted = true
     // Steps can be cancelled from now on; what was asked before is asked of the engine again.
     const asked = this.asked(undefined)
