@@ -77,7 +77,7 @@ export class Tail {
       this.#isRung = false
       const mayBeGone = this.#mayBeGone
       this.#mayBeGone = false
-      const isOver = mayBeGone && (await this.#store.result(this.#options.id)) !== undefined
+      const isOver = mayBeGone && (await this.#store.isOver(this.#options.id))
       const entries = await this.#read()
       if (this.#isClosed) return 'closed'
       if (entries.length > 0) {
@@ -102,7 +102,7 @@ export class Tail {
         return false
       }
       this.#isRung = false
-      if ((await this.#store.result(this.#options.id)) !== undefined) return true
+      if (await this.#store.isOver(this.#options.id)) return true
       if (!this.#isRung) await new Promise<void>((resolve) => (this.#ring = resolve))
     }
   }

@@ -79,7 +79,7 @@ export class Proxy {
   slow(ms) {
     for (const [client, upstream] of this.#pairs) {
       upstream.unpipe(client)
-      upstream.on('data', (chunk) => setTimeout(() => client.write(chunk), ms))
+      upstream.on('data', (chunk) => setTimeout(() => client.write(chunk), ms)).resume()
     }
   }
 
