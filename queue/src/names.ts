@@ -52,9 +52,8 @@ export class Names {
   /** The queue of BullMQ for what needs these labels, which are in order. */
   readonly queueOf = (labels: readonly string[]): string => [this.queue, ...labels].join('+')
 
-  /** Where a queue of BullMQ keeps the jobs that are completed, those that have failed, and one of them. */
-  readonly jobKeys = (queue: string, id: string): readonly string[] =>
-    ['completed', 'failed', id].map((key) => `${this.bullmq}:${queue}:${key}`)
+  /** What the keys of a queue of BullMQ begin with. */
+  readonly jobs = (queue: string): string => `${this.bullmq}:${queue}:`
 
   /** The queue of BullMQ for what drives plans whose steps are spread. */
   get plans(): string {

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
+import { Redis, type Command, type RedisOptions } from 'ioredis'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { newMark, survivors, until, untilThere } from './support/processes'
 import { cleanUp, exec, newPlace, shell } from './support/place'
@@ -195,4 +195,37 @@ test('a worker that Redis refuses at its start says so, and takes work once it m
   await redis.acl('SETUSER', 'narrow', '+smembers')
   await starting
   expect(await place.queue().run(exec('true'))).toMatchObject({ status: 'completed' })
+})
+
+test('a plan with functions comes to its end though Redis refuses each command of its driver once', async () => {
+  const own = await newServer()
+  const place = newPlace(own.port)
+  await place.worker()
+  let isRefusing = false
+  const refused = new Set<unknown>()
+  /** A connection whose scripts are refused once each, as by a server that has no memory for the moment. */
+  class Refusing extends Redis {
+    override duplicate(options?: Partial<RedisOptions>): Redis {
+      return new Refusing({ ...this.options, ...options })
+    }
+    override sendCommand(command: Command, ...more: never[]): unknown {
+      const [digest] = command.args
+      if (!isRefusing || command.name !== 'evalsha' || refused.has(digest)) return super.sendCommand(command, ...more)
+      refused.add(digest)
+      const error = new Error("OOM command not allowed when used memory > 'maxmemory'.")
+      command.reject(Object.defineProperty(error, 'name', { value: 'ReplyError' }))
+      return command.promise
+    }
+  }
+  const connection = new Refusing(own.port, '127.0.0.1', { lazyConnect: true })
+  cleanUp(() => connection.disconnect())
+  const queue = place.queue({ connection, placement: 'spread' })
+  const request = (): typeof command => {
+    isRefusing = true
+    return command
+  }
+  const command = exec('echo', 'made')
+  const result = await queue.runPlan({ strategy: { type: 'serial' }, commands: [{ request }] })
+  expect(result).toMatchObject({ status: 'completed', results: [{ stdout: 'made\n' }] })
+  expect(refused.size).toBeGreaterThan(2)
 })

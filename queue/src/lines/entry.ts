@@ -59,7 +59,7 @@ export interface Line {
 /** What an entry costs in Redis besides what it says, about. */
 const OVERHEAD = 100
 /** What a field costs besides its name and its value. */
-const FIELD_OVERHEAD = 16
+const FIELD_OVERHEAD = 4
 
 /** How much is put into one entry, in bytes, unless one line is longer. */
 export const ENTRY_BYTES = 65_536

@@ -6,11 +6,17 @@ import { listOf, numberOf, script, textOf } from './scripts'
 /** What is known of an execution or a plan, as it is stored. */
 export type Fields = Readonly<Record<string, string>>
 
-/** What became of a submission. */
-export interface Submitted {
-  readonly state: 'new' | 'known' | 'running' | 'finished' | 'other'
-  readonly submittedAt: number
+/** An execution, a plan or a step of one, to be submitted. */
+export interface Submission {
+  readonly id: string
+  readonly digest: string
+  readonly fields: Fields
 }
+
+/** What became of a submission. */
+export type Submitted =
+  | { readonly state: 'new' | 'known' | 'running' | 'finished'; readonly submittedAt: number }
+  | { readonly state: 'other'; readonly id: string }
 
 /** A job that a worker has taken. */
 export type Claim = { readonly state: 'unknown' } | { readonly state: 'finished'; readonly result: string } | Claimed
@@ -64,13 +70,18 @@ export class Store {
     readonly names: Names,
   ) {}
 
-  async submit(id: string, digest: string, labels: string | undefined, fields: Fields): Promise<Submitted> {
-    const { about, result, index, labels: sets, news } = this.names
-    const flat = Object.entries(fields).flat()
-    const { queue = '' } = fields
-    const keys = [about(id), result(id), index, sets, ...(queue === '' ? [] : this.names.jobKeys(queue, id))]
-    const answer = listOf(await script(this.client, 'SUBMIT', keys, [id, digest, labels ?? '', news, ...flat]))
-    return { state: textOf(answer[0]) as Submitted['state'], submittedAt: numberOf(answer[1]) }
+  /** Nothing is submitted if one of the ids, of which it answers, is another's. */
+  async submit(given: Submission, steps: readonly Submission[] = [], labels = ''): Promise<Submitted> {
+    const { about, result, index, labels: sets, news, base } = this.names
+    const keys = [about(given.id), result(given.id), index, sets]
+    const all = [given, ...steps].flatMap(({ id, digest, fields }) => {
+      const { queue = '' } = fields
+      const words = Object.entries(fields).flat()
+      return [id, digest, queue === '' ? '' : this.names.jobs(queue), words.length, ...words]
+    })
+    const [state, more] = listOf(await script(this.client, 'SUBMIT', keys, [base, labels, news, ...all]))
+    if (state === 'other') return { state, id: textOf(more) }
+    return { state: textOf(state) as 'new', submittedAt: numberOf(more) }
   }
 
   async accept(ids: readonly string[]): Promise<void> {

@@ -1,5 +1,6 @@
 import type { ExecutionRequest, Result } from '@escher-dbai/execution-engine'
 import type { WorkerLoss } from '../options'
+import { isObject } from './encode'
 import type { QueueOptions } from './submission'
 
 // What waits in Redis: plain data, as JSON.
@@ -83,6 +84,3 @@ export function isJobData(data: unknown, { id, queue }: { readonly id: string; r
   if (data['kind'] === 'execution') return isObject(data['request']) && isObject(data['request']['command'])
   return data['kind'] === 'plan' && isObject(data['plan']) && isObject(data['options']) && Array.isArray(data['steps'])
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null

@@ -1,6 +1,6 @@
 import { messageOf } from '../errors'
 import { insist } from '../redis/errors'
-import { fieldsOf, stepsToSubmit } from '../request/prepare'
+import { submissionsOf } from '../request/prepare'
 import type { Claim, Claimed } from '../redis/store'
 import type { Stored } from '../request/results'
 import { isJobData } from '../request/wire'
@@ -11,6 +11,9 @@ import type { Outcome, Runner } from './run'
 import { SpreadRun } from './spread-run'
 import { count, leaseOf, renewalOf } from './workshop'
 import type { Workshop } from './workshop'
+
+/** Why a job fails that nobody has submitted as it is. */
+const FOREIGN = 'not a request of this queue, as it was submitted to it'
 
 /** Does what a job asks for: from the moment it was taken until it is done, in BullMQ as well. */
 export class Handler {
@@ -36,11 +39,12 @@ export class Handler {
     locks.hold(lock, job.takenAt)
     try {
       if (!isJobData(job.data, { id: job.id, queue: job.source.name })) {
-        return await job.fail('not a request of this queue, as it was submitted to it')
+        return await job.fail(FOREIGN)
       }
       // A worker that was stopped gets its own job again; what it had started may not be gone yet.
       await running.get(job.id)?.over
       const claim = await this.#claim(job)
+      if (claim === undefined) return await job.fail(FOREIGN)
       if (claim.state === 'finished') return await this.#finish(job, JSON.parse(claim.result) as Stored)
       if (this.#isEnding(job)) return await this.#giveBack(job)
       run = this.#runOf(job, claim)
@@ -74,22 +78,21 @@ export class Handler {
     return new PlanRun(this.#shop, job, claim, data)
   }
 
-  async #claim(job: Taken): Promise<Exclude<Claim, { state: 'unknown' }>> {
+  /** Nothing: what waits under one of its ids is not of this job. */
+  async #claim(job: Taken): Promise<Exclude<Claim, { state: 'unknown' }> | undefined> {
     const { store, closed } = this.#shop
+    const { data } = job
     for (;;) {
       const claim = await insist(closed, () => store.claim(job.id, job.token))
-      if (claim.state !== 'unknown') return claim
-      // Whoever submitted it has died before it was accepted, or Redis has lost what it knew last.
-      await insist(closed, () => this.#submitAgain(job))
-    }
-  }
-
-  async #submitAgain({ id, data }: Taken): Promise<void> {
-    const { store } = this.#shop
-    await store.submit(id, data.digest, undefined, fieldsOf(data))
-    if (data.kind !== 'plan') return
-    for (const step of stepsToSubmit(data, store.names)) {
-      await store.submit(step.id, step.digest, undefined, step.fields)
+      if (claim.state === 'unknown') {
+        // Whoever submitted it has died before it was accepted, or Redis has lost what it knew last.
+        const again = await insist(closed, () => store.submit(...submissionsOf(data, store.names)))
+        if (again.state === 'other') return undefined
+        continue
+      }
+      // What is run is kept, though whoever submitted it has died before it was accepted.
+      if (data.kind === 'plan') await insist(closed, () => store.accept(data.steps.map(({ id }) => id)))
+      return claim
     }
   }
 

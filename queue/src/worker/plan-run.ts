@@ -8,7 +8,7 @@ import type {
 import { unrunOf } from '../client/canceller'
 import { messageOf } from '../errors'
 import { insist } from '../redis/errors'
-import type { Claimed } from '../redis/store'
+import type { Claimed, Fields } from '../redis/store'
 import { decodePlan } from '../request/decode'
 import { stepsOf } from '../request/encode'
 import { endedResult, storedOf, storedPlanOf, unstarted } from '../request/results'
@@ -161,7 +161,7 @@ export class PlanRun extends Run {
   async #end(ending: Ending): Promise<Outcome> {
     const ended: StoredResult[] = []
     for (const { id, step, command, metadata } of this.#waiting.steps) {
-      const fields = { command, ...(await this.shop.store.about(id)) }
+      const fields: Fields = { command, ...(await this.shop.store.about(id)) }
       const about = { ...unrunOf(id, fields), metadata, planId: this.job.id, step }
       const outcome = await this.settle(
         id,
@@ -169,8 +169,11 @@ export class PlanRun extends Run {
         this.job.id,
       )
       if (outcome.kind !== 'ended') return outcome
+      // The end of one that ran was told by the worker that was lost, if that came to it.
+      if (fields['told'] !== 'end') this.writer.end(id, async () => {})
       if (isExecution(outcome.stored)) ended.push(outcome.stored)
     }
+    await this.writer.flush()
     return this.settle(this.job.id, storedPlanOf(this.#about, ending.status, ended, this.writer.lines))
   }
 }
