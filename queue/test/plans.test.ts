@@ -7,7 +7,7 @@ import { Names } from '../src/names'
 import { defineScripts } from '../src/redis/scripts'
 import { Store } from '../src/redis/store'
 import { newMark, until, untilThere } from './support/processes'
-import { cleanUp, exec, newPlace, shell } from './support/place'
+import { cleanUp, exec, newPlace } from './support/place'
 import { startServer, type Server } from './support/server.mjs'
 import { startWorker } from './support/workers.mjs'
 
@@ -112,18 +112,7 @@ test('a claim that is given back twice is taken from nobody else', async () => {
   const end = { id: 'job', result: '{}', status: 'completed', durationMs: 1, lines: 0 } as const
   expect(await store.claim('job', 'C')).toMatchObject({ state: 'lost' })
   expect(await store.settle({ ...end, run: claim.state === 'run' ? claim.run : 0 })).toEqual({ state: 'lost' })
-})
-
-test('what was given back waits again, and is cancelled at once', async () => {
-  const place = newPlace(server.port)
-  const queue = place.queue()
-  const engine = { logOutput: false, maxConcurrentExecutions: 1 }
-  const worker = await place.worker({ engine })
-  const mark = newMark()
-  await queue.execute(exec('sleep', mark))
-  await untilThere(mark, 1)
-  const id = await queue.execute(shell('echo never'))
-  await worker.close({ drain: false })
-  await queue.cancel(id, 'not needed')
-  expect(await queue.getResult(id)).toMatchObject({ status: 'cancelled', cancelReason: 'not needed' })
+  // What nobody has waits, and is cancelled at once.
+  await store.unclaim('job', 'C')
+  expect(await store.cancel('job', {}, { status: 'cancelled', own: '{}', steps: [] })).toBe('settled')
 })

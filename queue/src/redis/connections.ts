@@ -6,7 +6,9 @@ import { watchPulse } from './pulse'
 export type Client = Redis | Cluster
 
 /** BullMQ, and whatever must survive a reconnection, waits until there is one. */
-const PATIENT = { maxRetriesPerRequest: null } as const
+const PATIENT = { maxRetriesPerRequest: null, lazyConnect: false } as const
+/** What listens cannot be asked whether it is ready once it does. */
+const LISTENING = { ...PATIENT, enableReadyCheck: false } as const
 
 const isClient = (connection: unknown): connection is Client =>
   connection instanceof Redis ||
@@ -34,9 +36,9 @@ export class Connections {
     this.#connection = connection
   }
 
-  /** Another connection. */
-  open(): Client {
-    const client = this.#make()
+  /** Another connection, for commands or to listen. */
+  open(use: 'commands' | 'listening' = 'commands'): Client {
+    const client = this.#make(use === 'listening' ? LISTENING : PATIENT)
     this.#clients.set(client, watchPulse(client))
     // What cannot be reached now is tried again; who waits is told of the last error when time is over.
     client.on('error', (error: Error) => (this.#lastError = error))
@@ -45,10 +47,10 @@ export class Connections {
     return client
   }
 
-  #make(): Client {
+  #make(own: typeof PATIENT | typeof LISTENING): Client {
     const connection = this.#connection
-    if (!isClient(connection)) return new Redis({ ...connection, ...PATIENT })
-    if (connection instanceof Redis) return connection.duplicate(PATIENT)
+    if (!isClient(connection)) return new Redis({ ...connection, ...own })
+    if (connection instanceof Redis) return connection.duplicate(own)
     return connection.duplicate([], { redisOptions: { ...connection.options.redisOptions, ...PATIENT } })
   }
 

@@ -106,7 +106,7 @@ export class ExecutionWorker implements AsyncDisposable {
     defineScripts(client)
     const lines = this.#connections.open()
     defineScripts(lines)
-    const bells = new Bells(this.#connections.open())
+    const bells = new Bells(this.#connections.open('listening'))
     const store = new Store(client, names)
     this.#submitter = new Submitter(store, options.telemetry)
     const canceller = new Canceller(store, this.#submitter)
