@@ -1,12 +1,14 @@
 // What the queue itself tells of plans and their steps: those that are refused, cancelled, lost, or left by who drove them.
 
+import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { Names } from '../src/names'
 import { defineScripts } from '../src/redis/scripts'
 import { Store } from '../src/redis/store'
-import { newMark, until, untilThere } from './support/processes'
+import { newMark, survivors, until, untilThere } from './support/processes'
 import { cleanUp, exec, newPlace } from './support/place'
 import { startServer, type Server } from './support/server.mjs'
 import { startWorker } from './support/workers.mjs'
@@ -94,6 +96,29 @@ test('each step of a plan whose worker was lost has one terminal event', async (
     ['failed', 2],
     ['plan_completed', null],
   ])
+})
+
+test('a plan whose submitter drove it, and died, is cancelled from anywhere', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  await place.worker()
+  const [id, mark] = [randomUUID(), newMark()]
+  const options = { connection: server.connection, name: place.name, placement: 'spread' }
+  const program = `const { QueueEngine } = require('@escher-dbai/execution-queue')
+    const queue = new QueueEngine(${JSON.stringify(options)})
+    const request = () => ({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } })
+    const done = { command: { type: 'exec', program: 'true' } }
+    void queue.runPlan({ id: '${id}', strategy: { type: 'serial' }, commands: [done, { request }, { request }] })`
+  const child = spawn(process.execPath, ['-e', program], { cwd: new URL('..', import.meta.url), stdio: 'inherit' })
+  cleanUp(() => child.kill('SIGKILL'))
+  // Its own command line has the mark, too.
+  await untilThere(mark, 2)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await queue.cancel(id, 'left')
+  expect(survivors(mark)).toEqual([])
+  const result = await queue.waitForPlan(id)
+  expect(result).toMatchObject({ status: 'cancelled', stats: { total: 3, completed: 1, cancelled: 2 } })
 })
 
 test('a claim that is given back twice is taken from nobody else', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ExecutionFailedError } from '@escher-dbai/execution-engine'
+import { ExecutionError, ExecutionFailedError } from '@escher-dbai/execution-engine'
 import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Connections } from '../redis/connections'
 import { messageOf, notFound, shutDown } from '../errors'
@@ -17,10 +17,14 @@ import type { CheckedOptions } from './options'
 import { aboutOf, Reading } from './reading'
 import type { Source } from './reading'
 import { Lanes } from './lanes'
+import { endLeft } from './left'
 import type { Submitter } from './submitter'
 
 /** How long a callback may take to return after the end of what was stopped, in milliseconds. */
 const PATIENCE_MS = 2000
+
+/** How long after a cancel it is looked again whether who drives the plan is there, in milliseconds. */
+const LOOK_MS = 5000
 
 /** The parts of an engine that work on its runs. */
 export interface Parts {
@@ -318,8 +322,30 @@ export class Runs {
 
   /** Resolves once nothing of it is left running. */
   async cancel(id: string, reason: string | undefined): Promise<void> {
-    const { answers, canceller } = this.#parts
-    if (await answers.of(() => canceller.cancel(id, { reason }), { id })) await this.untilEnd(id)
+    const { answers, canceller, source } = this.#parts
+    const state = await answers.of(() => canceller.cancel(id, { reason }), { id })
+    if (state === 'asked') await this.untilEnd(id)
+    if (state === 'left') await endLeft(source.store, id, (step) => this.#cancelUnlessEnded(step, reason))
+    if (state === 'driven') await this.#cancelDriven(id, reason)
+  }
+
+  /** Who drives the plan may die before it has heard of it: then it is asked again, and found to be left. */
+  async #cancelDriven(id: string, reason: string | undefined): Promise<void> {
+    const ended = this.untilEnd(id).then(() => true)
+    const isEnded = await Promise.race([ended, delay(LOOK_MS, false, { ref: false })])
+    if (isEnded) return
+    await this.#cancelUnlessEnded(id, reason)
+    await ended
+  }
+
+  /** The same of what may have ended meanwhile. */
+  async #cancelUnlessEnded(id: string, reason: string | undefined): Promise<void> {
+    try {
+      await this.cancel(id, reason)
+    } catch (error) {
+      const hasEnded = error instanceof ExecutionError && ['ALREADY_FINISHED', 'NOT_FOUND'].includes(error.code)
+      if (!hasEnded) throw error
+    }
   }
 
   /** Waits for the end of an execution or a plan. */

@@ -113,7 +113,7 @@ return 1
 `
 
 /**
- * KEYS about result; ARGV token.
+ * KEYS about result; ARGV token, and for how long who drives a plan is present in milliseconds, if no worker does.
  * Answers: unknown | finished, result | run, number, count of lines, submittedAt, now, cancel, loss | lost, the same.
  * The number of a run is given once.
  */
@@ -133,7 +133,16 @@ if known[3] ~= ARGV[1] then
   redis.call('HSET', KEYS[1], 'run', run, 'owner', ARGV[1], 'lost', lost)
   redis.call('PERSIST', KEYS[1])
 end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'till', now + ARGV[2]) end
 return {lost == 1 and 'lost' or 'run', run, tonumber(known[4] or '0'), tonumber(known[5] or '0'), now, known[6] or '', known[7] or 'fail'}
+`
+
+/** KEYS about; ARGV token, for how long in milliseconds. Who drives a plan is there. Answers 0 if somebody else drives it. */
+export const PRESENT = `
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'till', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2])
+return 1
 `
 
 /** KEYS about; ARGV token. Gives a claim back of which nothing has come. */
@@ -201,11 +210,12 @@ return {'settled'}
 
 /**
  * KEYS about lines result; ARGV base, id, reason, result if nobody has claimed it, its status, then pairs of a step of the plan and
- * its result. Answers: finished | unknown | settled | asked.
+ * its result. Answers: finished | unknown | settled | asked | driven, if a submitter drives it |
+ * left, if that is there no more.
  */
 export const CANCEL = `${SETTLE}
 if redis.call('EXISTS', KEYS[3]) == 1 then return 'finished' end
-local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in', 'owner', 'n')
+local known = redis.call('HMGET', KEYS[1], 'digest', 'run', 'in', 'owner', 'n', 'till')
 if not known[1] then return 'unknown' end
 if (not known[4] or known[4] == '') and not known[3] then
   local ends = {}
@@ -230,7 +240,9 @@ redis.call('HSETNX', KEYS[1], 'cancel', ARGV[3])
 local owner = known[3] and (ARGV[1] .. ':x:' .. known[3]) or KEYS[1]
 redis.call('HINCRBY', owner, 'asks', 1)
 redis.call('PUBLISH', owner .. ':ctl', 'cancel ' .. ARGV[2])
-return 'asked'
+if not known[6] then return 'asked' end
+local time = redis.call('TIME')
+return tonumber(known[6]) < time[1] * 1000 + time[2] / 1000 and 'left' or 'driven'
 `
 
 /**

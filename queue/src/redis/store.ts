@@ -92,13 +92,20 @@ export class Store {
     }
   }
 
-  async claim(id: string, token: string): Promise<Claim> {
-    const answer = listOf(await script(this.client, 'CLAIM', [this.names.about(id), this.names.result(id)], [token]))
+  /** `presentMs`: no lock says that the caller is there, but {@link Store.present}. */
+  async claim(id: string, token: string, presentMs?: number): Promise<Claim> {
+    const keys = [this.names.about(id), this.names.result(id)]
+    const answer = listOf(await script(this.client, 'CLAIM', keys, [token, presentMs ?? '']))
     const state = textOf(answer[0])
     if (state === 'finished') return { state, result: textOf(answer[1]) }
     if (state !== 'run' && state !== 'lost') return { state: 'unknown' }
     const [run, lines, submittedAt, now] = answer.slice(1, 5).map(numberOf) as [number, number, number, number]
     return { state, run, lines, submittedAt, now, cancel: textOf(answer[5]), loss: textOf(answer[6]) }
+  }
+
+  /** Whoever drives a plan says that it is there. */
+  async present(id: string, token: string, presentMs: number): Promise<void> {
+    await script(this.client, 'PRESENT', [this.names.about(id)], [token, presentMs])
   }
 
   async unclaim(id: string, token: string): Promise<void> {
@@ -151,7 +158,7 @@ export class Store {
     id: string,
     asked: Cancellation,
     results: Results,
-  ): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
+  ): Promise<'finished' | 'unknown' | 'settled' | 'asked' | 'driven' | 'left'> {
     const { about, lines, result: resultKey, base } = this.names
     const keys = [about(id), lines(id), resultKey(id)]
     const args = [base, id, JSON.stringify(asked), results.own, results.status, ...results.steps.flat()]
