@@ -141,11 +141,11 @@ const table = [
 console.log(`\n${table}`)
 if (process.argv.includes('--readme')) {
   const file = new URL('../README.md', import.meta.url)
-  const marks = /(<!-- bench\/run\.mjs writes from here -->\n\n)[\s\S]*(\n\n<!-- bench: to here -->)/
+  const marks = /(<!-- bench\/run\.mjs writes from here -->\n)[\s\S]*(\n<!-- bench: to here -->)/
   const readme = readFileSync(file, 'utf8')
   if (!marks.test(readme)) throw new Error('the README has no place for the table')
   writeFileSync(
     file,
-    readme.replace(marks, (_, before, after) => before + table + after),
+    readme.replace(marks, (_, before, after) => `${before}\n${table}\n${after}`),
   )
 }

@@ -14,6 +14,9 @@ export const notFound = (id: string, what = 'execution or plan'): ExecutionError
 
 export const shutDown = (): ExecutionError => new ExecutionError('SHUT_DOWN', 'the queue engine has been shut down')
 
+/** Tells the operator of what nobody else is told. */
+export const emitWarning = (message: string): void => process.emitWarning(message, 'ExecutionQueueWarning')
+
 /** Lines that were to be read, and were no longer kept. */
 export const linesLost = (count: number): string =>
   `${count} ${count === 1 ? 'line was' : 'lines were'} no longer kept when they were to be read`

@@ -3,8 +3,9 @@ import type { RateLimiterOptions, Telemetry } from 'bullmq'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 
 /**
- * How Redis is reached: the options of an `ioredis` client, or a client. A client that is passed is not closed; it is
- * used for commands, and copies of it for what needs a connection of its own. It must not have a `keyPrefix`.
+ * How Redis (6.2 or later, or Valkey) is reached: the options of an `ioredis` client, or a client, of which only the options
+ * are used: it is left to its owner. It must not have a `keyPrefix`. An engine opens two connections, a worker three, and one
+ * more for each set of labels.
  */
 export type Connection = RedisOptions | Redis | Cluster
 
@@ -29,7 +30,7 @@ export interface QueueEngineOptions extends QueuePlace {
   readonly placement?: 'worker' | 'spread' | undefined
   /** How long the result of a finished execution is kept, in seconds. Default: 3600. */
   readonly retentionSecs?: number | undefined
-  /** How many finished executions are kept. Default: 10 000. */
+  /** How many finished executions are kept; a plan counts as one, with its steps. Default: 10 000. */
   readonly maxFinished?: number | undefined
   /**
    * How long Redis may take to acknowledge a request, and to answer a question, in milliseconds. Default: 30 000.
@@ -88,7 +89,10 @@ export interface ExecutionWorkerOptions extends QueuePlace {
    * execution; `undefined` means that it does not know the name. Default: the environment of the worker.
    */
   readonly resolveSecret?: ((name: string) => Promise<string | undefined> | string | undefined) | undefined
-  /** No more executions than this are taken from each queue of labels in a time, by all workers that say the same. */
+  /**
+   * No more executions than `max` are taken in `duration` milliseconds from the queue of each set of labels, by all workers
+   * that say the same. Default: no limit.
+   */
   readonly limiter?: RateLimiterOptions | undefined
   /** Called with what an operator should know, such as a Redis that may forget. Default: `process.emitWarning`. */
   readonly onWarning?: ((message: string) => void) | undefined

@@ -51,15 +51,15 @@ test('each line comes once and in order, whatever connections are killed', async
   const command = shell('i=0; while [ $i -lt 300 ]; do i=$((i+1)); seq $((i*100-99)) $((i*100)); sleep 0.01; done')
   const [own, followed]: [string[], string[]] = [[], []]
   const id = randomUUID()
-  let isOver = false
+  const over = new AbortController()
   const killing = (async () => {
-    for (; !isOver; await sleep(120)) await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes')
+    for (; !over.signal.aborted; await sleep(120)) await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes')
   })()
   const running = queue.run({ ...command, id }, { onStdout: (line) => void own.push(line) })
   await until(() => own.length > 0, 'a line')
   for await (const { line } of place.queue().followLogs(id)) followed.push(line)
   const result = await running
-  isOver = true
+  over.abort()
   await killing
   expect(result).toMatchObject({ status: 'completed', error: null })
   expect(own).toEqual(numbers(30_000))

@@ -1,143 +1,234 @@
-// What the queue itself tells of plans and their steps: those that are refused, cancelled, lost, or left by who drove them.
+// Plans: whole on one worker, and with their steps on any.
 
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { Names } from '../src/names'
-import { defineScripts } from '../src/redis/scripts'
-import { Store } from '../src/redis/store'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { NamedPlan } from '@escher-dbai/execution-engine'
+import { stepId } from '@escher-dbai/execution-engine/plans'
+import { exec, newPlace, shell } from './support/place'
 import { newMark, survivors, until, untilThere } from './support/processes'
-import { cleanUp, exec, newPlace } from './support/place'
 import { startServer, type Server } from './support/server.mjs'
-import { startWorker } from './support/workers.mjs'
 
 vi.setConfig({ testTimeout: 60_000 })
 
+const dir = mkdtempSync(join(tmpdir(), 'queue-plans-'))
 let server: Server
+let redis: Redis
 
 beforeAll(async () => {
   server = await startServer()
+  redis = new Redis(server.port, '127.0.0.1')
 })
 
-afterAll(() => server.close())
-
-const serial = { strategy: { type: 'serial' } } as const
-
-/** Locks that run out soon. */
-const SHORT = {
-  lockDurationMs: 2500,
-  stalledIntervalMs: 500,
-  engine: { terminationGraceMs: 300, logOutput: false },
-}
-
-test('a plan that is refused leaves nothing behind', async () => {
-  const place = newPlace(server.port)
-  const queue = place.queue()
-  const [taken, own, planId] = [randomUUID(), randomUUID(), randomUUID()]
-  await queue.execute({ ...exec('true'), id: taken })
-  const refused = { ...serial, id: planId, commands: [{ ...exec('true'), id: own }, { ...exec('true'), id: taken }] }
-  const error = await queue.executePlan(refused).catch((error: unknown) => error)
-  expect(error).toMatchObject({ code: 'DUPLICATE_ID', executionId: taken })
-  for (const id of [planId, own]) await expect(queue.getStatus(id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
-  expect((await queue.listExecutions()).map(({ id }) => id)).toEqual([taken])
-  await place.worker()
-  const corrected = { ...refused, commands: [{ ...exec('echo', 'other'), id: own }] }
-  expect(await queue.runPlan(corrected)).toMatchObject({ status: 'completed' })
+afterAll(async () => {
+  redis.disconnect()
+  await server.close()
+  rmSync(dir, { recursive: true })
 })
 
-test('each step of a plan that was cancelled before it was taken has one terminal event', async () => {
-  for (const placement of ['worker', 'spread'] as const) {
+const newFile = () => join(dir, randomUUID())
+
+describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
+  test('a step can be followed, listened to, waited for and asked about by its own id', async () => {
     const place = newPlace(server.port)
     const queue = place.queue({ placement })
-    const events: unknown[] = []
-    const id = randomUUID()
-    const running = queue.runPlan(
-      { ...serial, id, commands: [exec('true'), exec('true')] },
-      { onEvent: (event) => void events.push([event.eventType, 'step' in event ? event.step : null]) },
+    const go = newFile()
+    const planId = randomUUID()
+    const steps = {
+      a: shell('echo 1; echo 2 >&2; echo 3'),
+      b: { ...shell(`echo begun; until [ -e ${go} ]; do sleep 0.02; done; echo done`), dependsOn: ['a'] },
+      c: shell('seq 5'),
+    }
+    await queue.executePlan({ id: planId, steps })
+    const [a, b, c] = ['a', 'b', 'c'].map((step) => stepId(planId, step)) as [string, string, string]
+    expect(await Promise.all([a, b, c].map((id) => queue.getStatus(id)))).toEqual(['pending', 'pending', 'pending'])
+    await place.worker()
+    await until(async () => (await queue.readLogLines(b)).lines.length === 1, 'b to have begun')
+    const listening = queue.subscribe(b)
+    await until(
+      async () => (await redis.keys(`*${placement === 'worker' ? planId : b}:readers`)).length === 1,
+      'a reader',
     )
-    const isKnown = () =>
-      queue.getStatus(id).then(
-        () => true,
-        () => false,
-      )
-    await until(isKnown, 'it to be known')
-    await queue.cancel(id)
-    await running
-    expect(events).toEqual([
-      ['cancelled', 0],
-      ['cancelled', 1],
-      ['plan_completed', null],
+    writeFileSync(go, '')
+    const told: string[] = []
+    for await (const event of listening) told.push('line' in event ? event.line : `${event.eventType} ${event.step}`)
+    expect(told).toEqual(['done', 'completed b'])
+    expect(await queue.waitForCompletion(b)).toMatchObject({ stdout: 'begun\ndone\n', planId, step: 'b' })
+    const followed: string[] = []
+    for await (const { stream, line } of queue.followLogs(a)) followed.push(`${stream} ${line}`)
+    expect(followed.sort()).toEqual(['stderr 2', 'stdout 1', 'stdout 3'])
+    const lines: string[] = []
+    for (let page, from = 0; page?.ended !== true; from = page.next) {
+      page = await queue.readLogLines(c, { from, limit: 2 })
+      lines.push(...page.lines.map(({ line }) => line))
+    }
+    expect(lines).toEqual(['1', '2', '3', '4', '5'])
+    expect(await queue.waitForPlan(planId)).toMatchObject({ status: 'completed', stats: { completed: 3 } })
+    const listed = await queue.listExecutions({ status: 'completed' })
+    expect(listed.map(({ step }) => step).sort()).toEqual(['a', 'b', 'c'])
+    await expect(queue.getResult(planId)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(queue.getPlanResult(a)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  test('a plan that waits is cancelled with all of its steps, and never starts', async () => {
+    const place = newPlace(server.port)
+    const queue = place.queue({ placement })
+    const file = newFile()
+    const planId = await queue.executePlan({
+      steps: { a: shell(`echo > ${file}`), b: { ...exec('true'), dependsOn: ['a'] } },
+    })
+    await queue.cancel(planId, 'not needed')
+    const result = await queue.getPlanResult(planId)
+    expect(result).toMatchObject({ status: 'cancelled', stats: { total: 2, cancelled: 2 } })
+    expect(result.results.map(({ status, cancelReason }) => [status, cancelReason])).toEqual([
+      ['cancelled', 'not needed'],
+      ['cancelled', 'not needed'],
     ])
-  }
+    await place.worker()
+    await queue.run(exec('true'))
+    expect(existsSync(file)).toBe(false)
+    await expect(queue.cancel(planId)).rejects.toMatchObject({ code: 'ALREADY_FINISHED' })
+  })
+
+  test('a plan and its steps are forgotten together', async () => {
+    const place = newPlace(server.port)
+    const queue = place.queue({ placement, maxFinished: 2 })
+    await place.worker()
+    const plans: string[] = []
+    for (let i = 0; i < 4; i++) {
+      const { planId } = await queue.runPlan({ steps: { a: exec('true'), b: { ...exec('true'), dependsOn: ['a'] } } })
+      plans.push(planId)
+    }
+    const [, old, ...kept] = plans as [string, string, string, string]
+    await expect(queue.getPlanResult(old)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(queue.getStatus(stepId(old, 'a'))).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    for (const id of kept) expect(await queue.getPlanResult(id)).toMatchObject({ stats: { completed: 2 } })
+    expect(await queue.listExecutions()).toHaveLength(4)
+    const keys = (await redis.keys(`{escher:${place.name}}:x:*`)).map((key) => /:x:([^:]*)/.exec(key)?.[1] ?? '')
+    expect([...new Set(keys)].sort()).toEqual(kept.flatMap((id) => [id, stepId(id, 'a'), stepId(id, 'b')]).sort())
+  })
+
+  test('a command with nobody to read it is not held back by its plan', async () => {
+    const place = newPlace(server.port)
+    const queue = place.queue({ placement })
+    await place.worker()
+    const result = await queue.runPlan({ steps: { a: exec('seq', '600000'), b: exec('seq', '600000') } })
+    expect(result).toMatchObject({
+      status: 'completed',
+      results: [{ stdoutBytes: 4_088_895 }, { stdoutBytes: 4_088_895 }],
+    })
+  })
+
+  test('each line of each step is told once, in its order, and before the end of its step', async () => {
+    const place = newPlace(server.port)
+    const queue = place.queue({ placement })
+    await place.worker()
+    const lines: Record<string, string[]> = {}
+    const ended = new Set<string>()
+    const steps = Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, exec('seq', '40000')]))
+    const result = await queue.runPlan(
+      { steps },
+      {
+        onEvent: (event) => {
+          if (event.eventType === 'progress' || event.eventType === 'plan_completed') return
+          const step = String(event.step)
+          if (event.eventType === 'stdout' && !ended.has(step)) (lines[step] ??= []).push(event.line)
+          if ('result' in event) ended.add(step)
+        },
+      },
+    )
+    expect(result.status).toBe('completed')
+    const all = Array.from({ length: 40_000 }, (_, i) => String(i + 1))
+    for (const step of Object.keys(steps)) expect(lines[step]).toEqual(all)
+  })
 })
 
-test('each step of a plan whose worker was lost has one terminal event', async () => {
+test('with functions, whoever submits a plan again goes on where it was', async () => {
   const place = newPlace(server.port)
-  const queue = place.queue()
-  const connection = { host: '127.0.0.1', port: server.port }
-  const first = await startWorker({ connection, name: place.name, ...SHORT })
-  cleanUp(() => first.kill())
-  const mark = newMark()
-  const ends: unknown[] = []
-  const running = queue.runPlan(
-    { ...serial, commands: [exec('true'), exec('sleep', mark), exec('true')] },
-    { onEvent: (event) => void ('result' in event && ends.push([event.eventType, 'step' in event ? event.step : null])) },
-  )
-  await untilThere(mark, 1)
-  await until(() => ends.length === 1, 'the end of the first step')
-  await first.kill()
-  await place.worker(SHORT)
-  await running
-  expect(ends).toEqual([
-    ['completed', 0],
-    ['failed', 1],
-    ['failed', 2],
-    ['plan_completed', null],
+  const [first, second] = [place.queue({ placement: 'spread' }), place.queue({ placement: 'spread' })]
+  await place.worker()
+  const [file, go] = [newFile(), newFile()]
+  const plan = (): NamedPlan & { id: string } => ({
+    id: planId,
+    steps: {
+      a: shell(`echo a >> ${file}; echo from a`),
+      b: { ...shell(`echo b >> ${file}; until [ -e ${go} ]; do sleep 0.02; done; echo from b`), dependsOn: ['a'] },
+      c: { dependsOn: ['b'], request: ({ a, b }) => exec('echo', a!.stdout.trim(), b!.stdout.trim()) },
+    },
+  })
+  const planId = randomUUID()
+  await first.executePlan(plan())
+  await until(() => existsSync(file) && readFileSync(file, 'utf8') === 'a\nb\n', 'the second step')
+  await first.shutdown()
+  writeFileSync(go, '')
+  const told: string[] = []
+  const result = await second.runPlan(plan(), {
+    onEvent: (event) => {
+      if (event.eventType === 'stdout') told.push(`${event.step} ${event.line}`)
+    },
+  })
+  expect(result).toMatchObject({ status: 'completed', results: [{}, {}, { stdout: 'from a from b\n' }] })
+  expect(readFileSync(file, 'utf8')).toBe('a\nb\n')
+  expect(told).toEqual(['a from a', 'b from b', 'c from a from b'])
+})
+
+test('a function that makes what cannot be sent fails its step', async () => {
+  const place = newPlace(server.port)
+  const queue = place.queue({ placement: 'spread' })
+  await place.worker()
+  const command = exec('true')
+  const result = await queue.runPlan({
+    steps: {
+      secret: { request: () => ({ ...command, secrets: ['a-secret-value'] }) },
+      open: { request: () => ({ ...command, stdin: { open: true } as const }) },
+      bad: { request: () => ({ ...command, timeoutMs: -1 }) },
+      good: { request: () => command },
+    },
+  })
+  expect(result.results.map(({ status, errorCode }) => [status, errorCode])).toEqual([
+    ['failed', 'INVALID_STEP'],
+    ['failed', 'INVALID_STEP'],
+    ['failed', 'INVALID_STEP'],
+    ['completed', null],
+  ])
+  expect(result.results.map(({ error }) => error)).toEqual([
+    expect.stringContaining('secrets[0]'),
+    expect.stringContaining('stdin'),
+    expect.stringContaining('timeoutMs'),
+    null,
   ])
 })
 
-test('a plan whose submitter drove it, and died, is cancelled from anywhere', async () => {
+test('steps wait for workers that have their labels, and who only drives takes no slot of one', async () => {
   const place = newPlace(server.port)
-  const queue = place.queue()
-  await place.worker()
-  const [id, mark] = [randomUUID(), newMark()]
-  const options = { connection: server.connection, name: place.name, placement: 'spread' }
-  const program = `const { QueueEngine } = require('@escher-dbai/execution-queue')
-    const queue = new QueueEngine(${JSON.stringify(options)})
-    const request = () => ({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } })
-    const done = { command: { type: 'exec', program: 'true' } }
-    void queue.runPlan({ id: '${id}', strategy: { type: 'serial' }, commands: [done, { request }, { request }] })`
-  const child = spawn(process.execPath, ['-e', program], { cwd: new URL('..', import.meta.url), stdio: 'inherit' })
-  cleanUp(() => child.kill('SIGKILL'))
-  // Its own command line has the mark, too.
-  await untilThere(mark, 2)
-  child.kill('SIGKILL')
-  await once(child, 'exit')
-  await queue.cancel(id, 'left')
-  expect(survivors(mark)).toEqual([])
-  const result = await queue.waitForPlan(id)
-  expect(result).toMatchObject({ status: 'cancelled', stats: { total: 3, completed: 1, cancelled: 2 } })
+  const queue = place.queue({ placement: 'spread' })
+  await place.worker({ concurrency: 1 })
+  const plans = await Promise.all(
+    Array.from({ length: 5 }, () => queue.executePlan({ steps: { a: exec('true') }, labels: ['gpu'] })),
+  )
+  // Five plans are driven, and the only slot is free.
+  expect(await queue.run(exec('echo', 'free'))).toMatchObject({ stdout: 'free\n' })
+  await until(async () => (await queue.listExecutions({ status: 'pending' })).length === 5, 'the steps to wait')
+  await place.worker({ concurrency: 1, labels: ['gpu'] })
+  for (const id of plans) expect(await queue.waitForPlan(id)).toMatchObject({ status: 'completed' })
 })
 
-test('a claim that is given back twice is taken from nobody else', async () => {
+test('a cancel of a plan whose steps are spread ends what runs, wherever it runs', async () => {
   const place = newPlace(server.port)
-  const client = new Redis(server.port, '127.0.0.1')
-  cleanUp(() => client.disconnect())
-  defineScripts(client)
-  const store = new Store(client, new Names('escher', place.name))
-  await store.submit({ id: 'job', digest: 'one', fields: { kind: 'execution' } })
-  await store.claim('job', 'A')
-  await store.unclaim('job', 'A')
-  const claim = await store.claim('job', 'B')
-  expect(claim).toMatchObject({ state: 'run' })
-  // The answer of the first was lost, so it was sent again.
-  await store.unclaim('job', 'A')
-  const end = { id: 'job', result: '{}', status: 'completed', durationMs: 1, lines: 0 } as const
-  expect(await store.claim('job', 'C')).toMatchObject({ state: 'lost' })
-  expect(await store.settle({ ...end, run: claim.state === 'run' ? claim.run : 0 })).toEqual({ state: 'lost' })
-  // What nobody has waits, and is cancelled at once.
-  await store.unclaim('job', 'C')
-  expect(await store.cancel('job', {}, { status: 'cancelled', own: '{}', steps: [] })).toBe('settled')
+  const [queue, other] = [place.queue({ placement: 'spread' }), place.queue()]
+  await Promise.all([place.worker({ concurrency: 1 }), place.worker({ concurrency: 1 })])
+  const mark = newMark()
+  const planId = await queue.executePlan({
+    steps: { a: exec('sleep', mark), b: exec('sleep', mark), c: { ...exec('true'), dependsOn: ['a'] } },
+  })
+  await untilThere(mark, 2)
+  await other.cancel(planId, 'enough')
+  expect(survivors(mark)).toEqual([])
+  expect(await other.getPlanResult(planId)).toMatchObject({
+    status: 'cancelled',
+    results: [{ cancelReason: 'enough' }, { cancelReason: 'enough' }, { status: 'cancelled', startedAt: null }],
+  })
 })

@@ -258,7 +258,7 @@ describe.concurrent('what happens', () => {
   test('the worker is cut off for less than the lease', async ({ onTestFinished: atEnd }) => {
     const place = newPlace(atEnd)
     const [queue, proxy] = [place.queue(), await newProxy(atEnd)]
-    await place.worker({}, proxy)
+    await place.worker({ lockDurationMs: 10_000 }, proxy)
     const lines: string[] = []
     const result = await queue.run(shell('i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo $i; sleep 0.05; done'), {
       onStdout: (line) => {
@@ -453,9 +453,12 @@ describe.concurrent('what happens', () => {
     const queue = place.queue()
     const first = await place.worker()
     const mark = newMark()
-    const plan = { steps: { a: shell('echo a'), b: { ...shell(`exec sleep ${mark}`), dependsOn: ['a'] } } }
+    const id = randomUUID()
+    const plan = { steps: { a: { ...shell('echo a'), id }, b: { ...shell(`exec sleep ${mark}`), dependsOn: ['a'] } } }
     const planId = await queue.executePlan(plan)
     await untilThere(mark, 1)
+    // The second may begin before it is known everywhere how the first has ended.
+    expect(await queue.waitForCompletion(id)).toMatchObject({ status: 'completed' })
     await first.kill()
     await untilThere(mark, 0, 2000)
     await place.worker()

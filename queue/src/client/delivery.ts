@@ -18,8 +18,10 @@ type Pending = Promise<void> | undefined
 /** The events of what was read. */
 export function* eventsOf(about: About, item: Item): Generator<AnyEvent, void, undefined> {
   if (item.kind === 'event') {
-    // It was an event on the worker, and got what it tells of its execution back.
-    yield { ...about, ...item.event } as unknown as AnyEvent
+    // It was an event on the worker, and gets back what it tells of its execution, or of its plan.
+    const { executionId: planId, metadata } = about
+    const own = item.event.eventType === 'progress' ? { planId, metadata } : about
+    yield { ...own, ...item.event } as unknown as AnyEvent
   } else if (item.kind === 'piece') {
     const { stream, text, at, unfinished } = item
     const event = { eventType: stream, ...about, line: text, partial: true, timestamp: new Date(at).toISOString() }

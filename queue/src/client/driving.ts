@@ -33,9 +33,9 @@ export class Driving {
     let driver: PlanDriver | undefined
     let timer: NodeJS.Timeout | undefined
     try {
-      const { signal } = this.#closed
+      const insisting = { closed: this.#closed.signal, warn: this.#parts.warn }
       const token = randomUUID()
-      const claim = await insist(signal, () => store.claim(data.id, token, PRESENT_MS))
+      const claim = await insist(insisting, () => store.claim(data.id, token, PRESENT_MS))
       if (claim.state === 'finished' || claim.state === 'unknown') return
       driver = new PlanDriver(this.#parts, { data, plan, claim })
       this.#drivers.add(driver)

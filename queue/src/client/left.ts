@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { emitWarning } from '../errors'
 import type { Store } from '../redis/store'
 import { storedPlanOf } from '../request/results'
 import type { StoredResult } from '../request/results'
@@ -11,7 +12,7 @@ export async function endLeft(store: Store, id: string, cancel: (step: string) =
   const claim = await store.claim(id, randomUUID(), PRESENT_MS)
   const plan = await store.about(id)
   if (claim.state === 'finished' || claim.state === 'unknown' || plan === undefined) return
-  const writer = new LineWriter(store.client, store.names, { id, run: claim.run, lines: claim.lines })
+  const writer = new LineWriter(store.client, store.names, { id, run: claim.run, lines: claim.lines, warn: emitWarning })
   const ended: StoredResult[] = []
   try {
     for (const step of plan['steps']?.split(',') ?? []) {

@@ -15,7 +15,7 @@ const PAGE_LINES = 1000
 const PAGE_ENTRIES = 16
 
 /** Whose lines are read. */
-interface Log {
+export interface Log {
   readonly id: string
   /** The execution, or the plan, in whose stream they are. */
   readonly stream: string
@@ -33,8 +33,7 @@ export class LogReader {
   }
 
   async page(id: string, from: number, limit = PAGE_LINES): Promise<LogPage> {
-    const log = await this.#log(id)
-    this.#checkStart(log, from)
+    const log = await this.open(id, from)
     const lines: LogLine[] = []
     let cursor = '-'
     let next = from
@@ -62,9 +61,8 @@ export class LogReader {
   }
 
   /** Each line from one on, until it has ended, or the tail was closed. */
-  async *follow(id: string, from: number, onTail: (tail: Tail) => void): AsyncGenerator<LogLine, void, undefined> {
-    const log = await this.#log(id)
-    this.#checkStart(log, from)
+  async *follow(log: Log, from: number, onTail: (tail: Tail) => void): AsyncGenerator<LogLine, void, undefined> {
+    const { id } = log
     const tail = new Tail(this.#store, { id, stream: log.stream, after: '0-0' })
     onTail(tail)
     try {
@@ -89,10 +87,13 @@ export class LogReader {
     }
   }
 
-  async #log(id: string): Promise<Log> {
+  /** The lines of an execution, to be read from there on. */
+  async open(id: string, from: number): Promise<Log> {
     const fields = await this.#store.about(id)
     if (fields === undefined || fields['kind'] === 'plan') throw notFound(id, 'execution')
-    return { id, stream: fields['in'] ?? id, fields }
+    const log = { id, stream: fields['in'] ?? id, fields }
+    this.#checkStart(log, from)
+    return log
   }
 
   #checkStart({ id, stream, fields }: Log, from: number): void {

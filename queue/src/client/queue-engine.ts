@@ -13,7 +13,7 @@ import type {
   RunOptions,
 } from '@escher-dbai/execution-engine'
 import { ExecutionError } from '@escher-dbai/execution-engine'
-import { describe, notFound, refused, shutDown } from '../errors'
+import { describe, emitWarning, notFound, refused, shutDown } from '../errors'
 import { checkedCount, checkedKeys, checkedLabels, checkedName, Names } from '../names'
 import type { QueueEngineOptions, QueuePlan, QueueRequest } from '../options'
 import { Connections } from '../redis/connections'
@@ -109,7 +109,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
     const source = { store: this.#store, bells }
     const submitter = this.#submitter
     const canceller = new Canceller(this.#store, submitter)
-    this.#driving = new Driving({ source, submitter, canceller, lines: client }, this.#connections)
+    this.#driving = new Driving({ source, submitter, canceller, lines: client, warn: emitWarning }, this.#connections)
     const [connections, answers, driving] = [this.#connections, this.#answers, this.#driving]
     this.#runs = new Runs({ source, connections, answers, submitter, canceller, driving })
   }
@@ -299,7 +299,8 @@ export class QueueEngine implements Executor, AsyncDisposable {
     const forget = signal && onAbort(signal, leave)
     const release = this.#connections.hold()
     try {
-      yield* this.#logs.follow(checked, from, onTail)
+      const log = await this.#answers.of(() => this.#logs.open(checked, from), { id: checked })
+      yield* this.#logs.follow(log, from, onTail)
     } catch (error) {
       throw this.#answers.isShutDown ? shutDown() : error
     } finally {
@@ -320,8 +321,9 @@ export class QueueEngine implements Executor, AsyncDisposable {
     this.#runs.close()
     this.#driving.close()
     for (const tail of this.#tails) tail.close()
-    await this.#submitter.close()
+    // First, as what closes a queue of BullMQ may wait for a Redis that is not there.
     this.#connections.close()
+    await this.#submitter.close()
   }
 
   /** The same as {@link QueueEngine.shutdown}, for `await using`. */

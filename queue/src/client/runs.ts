@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionError, ExecutionFailedError } from '@escher-dbai/execution-engine'
 import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Connections } from '../redis/connections'
-import { messageOf, notFound, shutDown } from '../errors'
+import { emitWarning, messageOf, notFound, shutDown } from '../errors'
 import type { JobData } from '../request/wire'
 import type { Prepared, PreparedPlan } from '../request/prepare'
 import { onAbort, reasonOf } from './abort'
@@ -83,7 +83,7 @@ export class Runs {
   async executePlan(prepared: PreparedPlan, options: CheckedOptions): Promise<string> {
     const id = await this.execute(prepared, options)
     this.#drive(prepared).catch((error: unknown) => {
-      process.emitWarning(`the plan ${id} is driven no longer: ${messageOf(error)}`, 'ExecutionQueueWarning')
+      emitWarning(`the plan ${id} is driven no longer: ${messageOf(error)}`)
     })
     return id
   }

@@ -1,6 +1,7 @@
 import type { Bells } from './bells'
 import type { Store } from '../redis/store'
 import type { Entry } from '../lines/entry'
+import { notFound } from '../errors'
 import { readEntry } from '../lines/entry'
 
 /** How many entries are read at once. Of 64 KiB each, they are a megabyte. */
@@ -77,7 +78,7 @@ export class Tail {
       this.#isRung = false
       const mayBeGone = this.#mayBeGone
       this.#mayBeGone = false
-      const isOver = mayBeGone && (await this.#store.isOver(this.#options.id))
+      const isOver = mayBeGone && (await this.#hasResult())
       const entries = await this.#read()
       if (this.#isClosed) return 'closed'
       if (entries.length > 0) {
@@ -102,9 +103,17 @@ export class Tail {
         return false
       }
       this.#isRung = false
-      if (await this.#store.isOver(this.#options.id)) return true
+      if (await this.#hasResult()) return true
       if (!this.#isRung) await new Promise<void>((resolve) => (this.#ring = resolve))
     }
+  }
+
+  /** Rejects if nothing is known of it any more: then nothing would ever come. */
+  async #hasResult(): Promise<boolean> {
+    const { id } = this.#options
+    if ((await this.#store.result(id)) !== undefined) return true
+    if ((await this.#store.about(id)) === undefined) throw notFound(id)
+    return false
   }
 
   async #read(): Promise<readonly Entry[]> {

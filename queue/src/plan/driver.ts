@@ -16,6 +16,8 @@ export interface DriverParts {
   readonly lines: Client
   readonly submitter: Submitter
   readonly canceller: Canceller
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
 }
 
 /** Drives a plan that was claimed to its end, and writes that. */
@@ -33,7 +35,12 @@ export class PlanDriver {
     this.#parts = parts
     this.#data = data
     this.#claim = claim
-    this.#writer = new LineWriter(lines, source.store.names, { id: data.id, run: claim.run, lines: claim.lines })
+    this.#writer = new LineWriter(lines, source.store.names, {
+      id: data.id,
+      run: claim.run,
+      lines: claim.lines,
+      warn: parts.warn,
+    })
     this.#drive = new SpreadDrive({ ...parts, writer: this.#writer }, about)
   }
 
@@ -41,20 +48,20 @@ export class PlanDriver {
   async run(): Promise<StoredPlanResult | undefined> {
     const { bells, store } = this.#parts.source
     const { id } = this.#data
-    const { signal } = this.#stopped
+    const insisting = { closed: this.#stopped.signal, warn: this.#parts.warn }
     const leave = await bells.listen(store.names.control(id), (message) => {
       if (message === undefined || message === 'ack') this.#writer.look()
       if (message !== 'ack') this.look()
     })
     try {
-      await insist(signal, () => this.#look())
+      await insist(insisting, () => this.#look())
       const stored = await this.#drive.result()
       const { status } = stored.result
       const { run } = this.#claim
       const { totalDurationMs: durationMs } = stored.result
       const json = JSON.stringify(stored)
       const end = { id, run, status, durationMs, result: json, lines: stored.lines }
-      const answer = await insist(signal, () => store.settle(end))
+      const answer = await insist(insisting, () => store.settle(end))
       if (answer.state === 'known') return JSON.parse(answer.result) as StoredPlanResult
       return answer.state === 'settled' ? stored : undefined
     } finally {

@@ -31,6 +31,8 @@ export interface DriveParts {
   readonly submitter: Submitter
   readonly canceller: Canceller
   readonly writer: LineWriter
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
 }
 
 /** The step ended behind its end being told. */
@@ -189,7 +191,7 @@ export class SpreadDrive {
 
   /** Asks until Redis does it, or it was stopped. */
   #insist<T>(question: () => Promise<T>): Promise<T> {
-    return insist(this.#stop.signal, question)
+    return insist({ closed: this.#stop.signal, warn: this.#parts.warn }, question)
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionError } from '@escher-dbai/execution-engine'
+import { messageOf } from '../errors'
 
 /** How long after an error of Redis it is asked again, in milliseconds. */
 export const RETRY_MS = 500
@@ -36,17 +37,26 @@ export function isPassing(error: unknown): boolean {
   return !OWN.some((kind) => error instanceof kind)
 }
 
+/** Who asks until it is done. */
+export interface Insisting {
+  /** It is not to be done any more. */
+  readonly closed: AbortSignal
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
+}
+
 /**
  * Asks until Redis does it, which may have no memory for it now, or be loading. Rejects where asking again is no use, and once
- * `stopped` is aborted.
+ * it is closed.
  */
-export async function insist<T>(stopped: AbortSignal, question: () => Promise<T>): Promise<T> {
-  for (;;) {
+export async function insist<T>({ closed, warn }: Insisting, question: () => Promise<T>): Promise<T> {
+  for (let isWarned = false; ; isWarned = true) {
     try {
       return await question()
     } catch (error) {
-      if (stopped.aborted || !isPassing(error)) throw error
-      await delay(RETRY_MS, undefined, { signal: stopped })
+      if (closed.aborted || !isPassing(error)) throw error
+      if (!isWarned) warn(`Redis does not do what it is asked, and is asked again: ${messageOf(error)}`)
+      await delay(RETRY_MS, undefined, { signal: closed })
     }
   }
 }

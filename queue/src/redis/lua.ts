@@ -42,9 +42,8 @@ local function settle(about, lines, result, base, id, run, json, status, duratio
       end
     end
     local time = redis.call('TIME')
-    -- With its fraction: of those that end in the same second the first is forgotten first.
-    local now = time[1] + time[2] / 1000000
-    redis.call('ZADD', base .. ':finished', now, id)
+    local now = time[1] * 1000000 + time[2]
+    redis.call('ZADD', base .. ':finished', string.format('%.0f', now), id)
     local over = redis.call('ZCARD', base .. ':finished') - most
     if over > 0 then
       for _, old in ipairs(redis.call('ZRANGE', base .. ':finished', 0, math.min(over, 100) - 1)) do forget(base, old) end
@@ -53,7 +52,7 @@ local function settle(about, lines, result, base, id, run, json, status, duratio
     for _, old in ipairs(redis.call('ZRANGE', base .. ':index', 0, 19)) do
       if redis.call('EXISTS', base .. ':x:' .. old) == 0 then redis.call('ZREM', base .. ':index', old) end
     end
-    for _, old in ipairs(redis.call('ZRANGEBYSCORE', base .. ':finished', '-inf', now - keep, 'LIMIT', 0, 100)) do
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', base .. ':finished', '-inf', string.format('%.0f', now - keep * 1000000), 'LIMIT', 0, 100)) do
       forget(base, old)
     end
   end
@@ -91,7 +90,7 @@ for _, one in ipairs(all) do
   if one.state == 'new' then
     redis.call('HSET', one.about, 'digest', one.digest, 'status', 'pending', 'submittedAt', now, unpack(ARGV, one.from, one.to))
     redis.call('EXPIRE', one.about, 3600)
-    redis.call('ZADD', KEYS[3], now, one.id)
+    redis.call('ZADD', KEYS[3], string.format('%.0f', time[1] * 1000000 + time[2]), one.id)
   end
   if one.jobs ~= '' and (one.state == 'new' or one.state == 'known') then
     -- BullMQ adds no job beside that of an earlier submission, which it may keep for longer than the result was kept.

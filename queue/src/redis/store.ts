@@ -177,12 +177,6 @@ export class Store {
     return Object.keys(found).length === 0 ? undefined : found
   }
 
-  /** Whether nothing more will come of it: it has ended, and may have been forgotten since. */
-  async isOver(id: string): Promise<boolean> {
-    const { about, result } = this.names
-    return (await this.client.exists(result(id))) === 1 || (await this.client.exists(about(id))) === 0
-  }
-
   async result(id: string): Promise<string | undefined> {
     return (await this.client.get(this.names.result(id))) ?? undefined
   }

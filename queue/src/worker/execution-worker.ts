@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { ExecutionEngine } from '@escher-dbai/execution-engine'
+import { ExecutionEngine, ExecutionError } from '@escher-dbai/execution-engine'
 import type { ExecutionConfig } from '@escher-dbai/execution-engine'
 import { Bells } from '../client/bells'
 import { Canceller } from '../client/canceller'
 import { Submitter } from '../client/submitter'
-import { describe, messageOf, refused } from '../errors'
+import { describe, emitWarning, messageOf, refused } from '../errors'
 import { checkedCount, checkedKeys, checkedLabels, checkedName, Names } from '../names'
 import type { ExecutionWorkerOptions, WorkerCounts, WorkerHealth } from '../options'
 import { Connections } from '../redis/connections'
@@ -95,7 +95,7 @@ export class ExecutionWorker implements AsyncDisposable {
     const concurrency = checkedCount('concurrency', options.concurrency, Number.MAX_SAFE_INTEGER)
     checkedCallback('resolveSecret', options.resolveSecret)
     checkedCallback('onWarning', options.onWarning)
-    this.#warn = options.onWarning ?? ((message) => process.emitWarning(message, 'ExecutionQueueWarning'))
+    this.#warn = options.onWarning ?? emitWarning
     this.#connections = new Connections(options.connection)
     this.#isOwnEngine = !isEngine(options.engine)
     const engine = isEngine(options.engine) ? options.engine : engineOf(options.engine)
@@ -116,7 +116,7 @@ export class ExecutionWorker implements AsyncDisposable {
       lines,
       bells,
       store,
-      driving: { source: { store, bells }, lines, submitter: this.#submitter, canceller },
+      driving: { source: { store, bells }, lines, submitter: this.#submitter, canceller, warn: this.#warn },
       locks: new Locks(lockDurationMs),
       resolve: options.resolveSecret,
       lockDurationMs,
@@ -153,7 +153,12 @@ export class ExecutionWorker implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    await insist(this.#closingBegun.signal, () => this.#begin())
+    const { closed } = this.#shop
+    const early = new Promise<never>((_, reject) => {
+      const refuse = () => reject(new ExecutionError('SHUT_DOWN', 'the worker was closed before it took work'))
+      closed.addEventListener('abort', refuse, { once: true })
+    })
+    await Promise.race([this.#begin(), early])
     try {
       for (const warning of await warningsOf(this.#shop.store.client)) this.#warn(warning)
     } catch {
@@ -161,19 +166,23 @@ export class ExecutionWorker implements AsyncDisposable {
     }
   }
 
+  /** Asks for work until it may: what it needs of Redis may be missing for now. */
   async #begin(): Promise<void> {
-    try {
-      await this.#sources.start()
-      this.#problem = undefined
-    } catch (error) {
-      const problem = `the worker cannot take work: ${messageOf(error)}`
-      if (problem !== this.#problem && !this.#closingBegun.signal.aborted) this.#warn(problem)
-      this.#problem = problem
-      throw error
-    }
+    const warn = (): void => {}
+    await insist({ closed: this.#closed.signal, warn }, async () => {
+      try {
+        await this.#sources.start()
+        this.#problem = undefined
+      } catch (error) {
+        const problem = `the worker cannot take work: ${messageOf(error)}`
+        if (problem !== this.#problem) this.#warn(problem)
+        this.#problem = problem
+        throw error
+      }
+    })
   }
 
-  /** Resolves once it takes work. Rejects if it was closed before. */
+  /** Resolves once it takes work. Rejects with `SHUT_DOWN` if it was closed before. */
   ready(): Promise<void> {
     return this.#ready
   }
@@ -225,7 +234,8 @@ export class ExecutionWorker implements AsyncDisposable {
    * cancelled, and counts as lost with its worker: it has failed, with `WORKER_LOST`, or is run again elsewhere, as its request
    * says. Calling it again with `drain: false` ends what the first call waits for.
    *
-   * With `drain: false` it resolves though Redis does not answer: a few seconds after the last command has ended.
+   * Where Redis cannot be reached, it waits until it can; with `drain: false` for a few seconds after the last command has
+   * ended. What could not be written then has been lost with its worker.
    */
   async close({ drain = true }: { readonly drain?: boolean | undefined } = {}): Promise<void> {
     this.#closing ??= this.#close()
@@ -240,32 +250,29 @@ export class ExecutionWorker implements AsyncDisposable {
     this.#closingBegun.abort()
     this.#slots.close()
     this.#drives.close()
-    const isDone = await Promise.race([this.#done(), this.#outOfPatience()])
+    await Promise.race([this.#done(), this.#outOfPatience()])
+    // What waits for Redis is rejected.
     this.#closed.abort()
-    // What is asked of a Redis that does not answer would be waited for.
-    if (!isDone) this.#connections.close()
-    await Promise.all([this.#sources.close(), this.#submitter.close()])
     this.#connections.close()
+    await Promise.all([this.#sources.close(), this.#submitter.close()])
     this.#release()
     if (this.#isOwnEngine) await this.#shop.engine.shutdown()
   }
 
   /** Resolves once nothing is left of what was taken. */
-  async #done(): Promise<true> {
+  async #done(): Promise<void> {
     // Another worker goes on with these; their steps may run for long.
     for (const run of this.#shop.running.values()) if (run instanceof SpreadRun) run.abandon()
     await this.#sources.stop()
     await Promise.all([this.#slots.idle(), this.#drives.idle()])
-    return true
   }
 
   /** Resolves once what was abandoned has ended, and Redis had the time to be told. What it was not told, it finds stalled. */
-  async #outOfPatience(): Promise<false> {
+  async #outOfPatience(): Promise<void> {
     const { signal } = this.#abandoned
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
     await Promise.all([...this.#shop.running.values()].map((run) => run.stopped()))
     await delay(PATIENCE_MS, undefined, { ref: false })
-    return false
   }
 
   /** The same as {@link ExecutionWorker.close}, for `await using`. */

@@ -66,8 +66,8 @@ export class Handler {
   }
 
   async #giveBack(job: Taken): Promise<void> {
-    const { store, closed } = this.#shop
-    await insist(closed, () => store.unclaim(job.id, job.token))
+    const { store } = this.#shop
+    await insist(this.#shop, () => store.unclaim(job.id, job.token))
     await job.giveBack()
   }
 
@@ -80,18 +80,18 @@ export class Handler {
 
   /** Nothing: what waits under one of its ids is not of this job. */
   async #claim(job: Taken): Promise<Exclude<Claim, { state: 'unknown' }> | undefined> {
-    const { store, closed } = this.#shop
+    const { store } = this.#shop
     const { data } = job
     for (;;) {
-      const claim = await insist(closed, () => store.claim(job.id, job.token))
+      const claim = await insist(this.#shop, () => store.claim(job.id, job.token))
       if (claim.state === 'unknown') {
         // Whoever submitted it has died before it was accepted, or Redis has lost what it knew last.
-        const again = await insist(closed, () => store.submit(...submissionsOf(data, store.names)))
+        const again = await insist(this.#shop, () => store.submit(...submissionsOf(data, store.names)))
         if (again.state === 'other') return undefined
         continue
       }
       // What is run is kept, though whoever submitted it has died before it was accepted.
-      if (data.kind === 'plan') await insist(closed, () => store.accept(data.steps.map(({ id }) => id)))
+      if (data.kind === 'plan') await insist(this.#shop, () => store.accept(data.steps.map(({ id }) => id)))
       return claim
     }
   }

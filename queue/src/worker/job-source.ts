@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
-import { UnrecoverableError, Worker } from 'bullmq'
+import { SpanKind, UnrecoverableError, Worker } from 'bullmq'
 import type { Job, WorkerOptions } from 'bullmq'
 import type { Client } from '../redis/connections'
 import type { JobData } from '../request/wire'
@@ -9,6 +9,8 @@ import type { Slots } from './slots'
 /** How long it waits for a job before it asks again, in seconds, as BullMQ does. */
 const BLOCK_SECS = 5
 const LONGEST_BLOCK_SECS = 10
+/** How long it waits for a job that is just being taken when it is stopped, in milliseconds. */
+const STOP_MS = 2000
 /** How long after an error it asks again, in milliseconds. */
 const RETRY_MS = 1000
 
@@ -74,7 +76,8 @@ export class JobSource extends Worker<JobData> {
     this.#stop.abort()
     // It may wait for a job, on a connection of its own. One that is not there is not to be waited for.
     this.backend.disconnectBlocking(false).catch(() => {})
-    await this.#looping
+    // A Redis that does not answer is not waited for: a job that it has given to nobody is found when it has stalled.
+    await Promise.race([this.#looping, delay(STOP_MS, undefined, { ref: false })])
   }
 
   async #loop(): Promise<void> {
@@ -102,9 +105,14 @@ export class JobSource extends Worker<JobData> {
     const job = await this.nextJobFromJobData(data, id, token)
     if (job?.id !== undefined) {
       const taken = this.#taken(job, job.id, token, takenAt)
+      const { telemetry } = job.opts
+      const process = (): Promise<void> => this.#onJob(taken)
       // What has come since it was stopped is for others.
-      const done = this.#stop.signal.aborted ? taken.giveBack().catch(() => {}) : this.#onJob(taken)
-      void done.finally(slot)
+      const whole = this.#stop.signal.aborted
+        ? taken.giveBack()
+        : this.trace(SpanKind.CONSUMER, 'process', this.name, process, telemetry?.metadata)
+      // What telemetry throws is its own; a job that cannot be given back is found when it has stalled.
+      void whole.catch(() => {}).finally(slot)
       return [0, 0]
     }
     slot()

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from '../redis/connections'
+import { messageOf } from '../errors'
 import type { Names } from '../names'
 import { listOf, numberOf, script, textOf } from '../redis/scripts'
 import { isPassing, RETRY_MS } from '../redis/errors'
@@ -12,6 +13,15 @@ const GATHER_MS = 50
 const HELD_BYTES = 1_048_576
 /** How much of a stream is kept, in bytes: what is on its way, and what one read adds to it. */
 const KEPT_BYTES = HELD_BYTES + 2 * ENTRY_BYTES
+
+export interface WriterOptions {
+  readonly id: string
+  readonly run: number
+  /** How many lines there are already, of earlier runs. */
+  readonly lines: number
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
+}
 
 interface Written {
   readonly seq: number
@@ -42,6 +52,7 @@ export class LineWriter {
   readonly #names: Names
   readonly #id: string
   readonly #run: number
+  readonly #warn: (message: string) => void
   readonly #builder = new EntryBuilder()
   #marks = new Map<string, string>()
   /** Entries that are complete, and what is to be done between them. */
@@ -71,12 +82,13 @@ export class LineWriter {
   #waiting: Promise<void> | undefined
   #wake: () => void = () => {}
 
-  constructor(client: Client, names: Names, about: { id: string; run: number; lines: number }) {
+  constructor(client: Client, names: Names, about: WriterOptions) {
     this.#client = client
     this.#names = names
     this.#id = about.id
     this.#run = about.run
     this.#lines = about.lines
+    this.#warn = about.warn
   }
 
   /** How many lines were told so far, in all runs. */
@@ -232,15 +244,20 @@ export class LineWriter {
     const start = [started?.startedAt ?? '', started?.command ?? '']
     const told = [...marks].flatMap(([step, entry]) => [about(step), entry])
     const args = [this.#run, seq, least, this.#lines, ...start, marks.size, ...told, 'n', before, ...fields]
-    while (!this.#isOver) {
+    for (let isWarned = false; !this.#isOver; isWarned = true) {
       try {
         const isOurs = numberOf(await script(this.#client, 'APPEND', keys, args)) === 1
         if (!isOurs) this.giveUp()
         return
       } catch (error) {
-        if (!isPassing(error)) return this.#unwritten(seq)
+        if (!isPassing(error)) {
+          this.#warn(`Redis will never take some lines of ${this.#id}: ${messageOf(error)}`)
+          return this.#unwritten(seq)
+        }
         // Redis refuses for now (no memory, loading, a replica), or the connections were closed, and then it is given up.
-        if (!this.#isOver) await delay(RETRY_MS)
+        if (this.#isOver) return
+        if (!isWarned) this.#warn(`Redis does not take lines, and is asked again: ${messageOf(error)}`)
+        await delay(RETRY_MS)
       }
     }
   }

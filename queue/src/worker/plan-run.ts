@@ -44,7 +44,7 @@ export class PlanRun extends Run {
     if (this.claim.state === 'lost') {
       if (policy.loss === 'fail') return this.#end(LOST)
       const ids = steps.map(({ id }) => id)
-      await insist(this.shop.closed, () => this.shop.store.reset(this.job.id, this.claim.run, ids))
+      await insist(this.shop, () => this.shop.store.reset(this.job.id, this.claim.run, ids))
     }
     let decoded: ExecutionPlan
     try {

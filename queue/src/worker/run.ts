@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionError } from '@escher-dbai/execution-engine'
 import { onAbort } from '../client/abort'
+import { messageOf } from '../errors'
 import { insist } from '../redis/errors'
 import type { Cancellation, Claimed } from '../redis/store'
 import type { Stored } from '../request/results'
@@ -8,6 +10,9 @@ import type { Taken } from './job-source'
 import { LineWriter } from './line-writer'
 import { leaseOf, SHORTEST_LEASE_MS } from './workshop'
 import type { Workshop } from './workshop'
+
+/** How long a job is kept for which the engine has no slot, in milliseconds. */
+const GIVE_BACK_MS = 500
 
 /** What became of a job that was taken. */
 export type Outcome =
@@ -55,7 +60,7 @@ export abstract class Run implements Runner {
     graceMs: number,
   ) {
     const { lines, names } = shop
-    this.writer = new LineWriter(lines, names, { id: job.id, run: claim.run, lines: claim.lines })
+    this.writer = new LineWriter(lines, names, { id: job.id, run: claim.run, lines: claim.lines, warn: shop.warn })
     this.leaseMs = leaseOf(shop.lockDurationMs, graceMs)
   }
 
@@ -162,8 +167,8 @@ export abstract class Run implements Runner {
 
   /** Nothing of it was started: another worker takes it as if this one had not. */
   protected async giveBackUnstarted(): Promise<Outcome> {
-    const { store, closed } = this.shop
-    await insist(closed, () => store.unclaim(this.job.id, this.job.token))
+    const { store } = this.shop
+    await insist(this.shop, () => store.unclaim(this.job.id, this.job.token))
     return this.giveBack()
   }
 
@@ -174,24 +179,28 @@ export abstract class Run implements Runner {
   }
 
   /** The engine did not take it. */
-  protected async refusedBy(error: unknown): Promise<Outcome> {
-    const code = error instanceof ExecutionError ? error.code : 'INTERNAL'
+  protected async refusedBy(refusal: unknown): Promise<Outcome> {
+    const code = refusal instanceof ExecutionError ? refusal.code : 'INTERNAL'
     if (code === 'SHUT_DOWN') {
       this.shop.onShutDown()
       return this.giveBackUnstarted()
     }
-    if (code === 'CONCURRENCY_LIMIT_REACHED') return this.giveBackUnstarted()
-    return this.refuse(error instanceof Error ? error.message : String(error))
+    if (code === 'CONCURRENCY_LIMIT_REACHED') {
+      // Somebody else has the slots of the engine. At once, it would be taken again at once.
+      await delay(GIVE_BACK_MS, undefined, { signal: this.shop.closed }).catch(() => {})
+      return this.giveBackUnstarted()
+    }
+    return this.refuse(messageOf(refusal))
   }
 
   protected async settle(id: string, stored: Stored, within?: string): Promise<Outcome> {
-    const { store, closed } = this.shop
+    const { store } = this.shop
     const { result } = stored
     const durationMs = 'durationMs' in result ? result.durationMs : result.totalDurationMs
     const { status } = result
     const { lines } = stored
     const end = { id, run: this.claim.run, result: JSON.stringify(stored), status, durationMs, lines, within }
-    const answer = await insist(closed, () => store.settle(end))
+    const answer = await insist(this.shop, () => store.settle(end))
     if (answer.state === 'known') return { kind: 'ended', stored: JSON.parse(answer.result) as Stored, isOwn: false }
     return answer.state === 'settled' ? { kind: 'ended', stored, isOwn: true } : { kind: 'gone' }
   }

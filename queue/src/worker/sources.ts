@@ -48,7 +48,10 @@ export class Sources {
   }
 
   async #open(name: string, takes: Takes): Promise<void> {
-    const { client, options } = this.#options
+    const { client, drives } = this.#options
+    const { limiter, ...unlimited } = this.#options.options
+    // What limits commands does not limit who only waits for them.
+    const options = takes === drives || limiter === undefined ? unlimited : { ...unlimited, limiter }
     if (this.#isStopped || this.#sources.has(name)) return
     const source = new JobSource(name, client, options, takes)
     this.#sources.set(name, source)

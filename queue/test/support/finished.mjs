@@ -43,7 +43,7 @@ export async function makeFinished({ connection, name, count, maxFinished, outpu
     if (claim.state !== 'run') throw new Error(`expected to run ${id}, found ${claim.state}`)
     const { run } = claim
     const result = { ...fakeResult({ status: 'completed', stdout: `${line}\n` }), id }
-    const writer = new LineWriter(client, names, { id, run, lines: 0 })
+    const writer = new LineWriter(client, names, { id, run, lines: 0, warn: () => {} })
     writer.start({ startedAt: new Date().toISOString(), command: 'printf x' })
     void writer.line(null, { stream: 'stdout', text: line, at: Date.now(), partial: false, unfinished: false })
     await writer.flush()
