@@ -100,6 +100,16 @@ async function soakTest() {
   return { status, count: { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) } }
 }
 
+/** @param {string} name of its tests */
+const managerTest = (name) =>
+  jsTest(`manager-${name}`, (report) => [
+    'examples/execution-manager/scripts/test.mjs',
+    name,
+    '--engine-is-built',
+    '--report',
+    report,
+  ])
+
 /** @type {[title: string, suite: () => Promise<Outcome>][]} */
 const suites = [
   ['the Rust crate and its examples (cargo test)', cargoTest],
@@ -121,6 +131,9 @@ const suites = [
     'the queue, against a real server (Vitest)',
     () => jsTest('queue', (report) => ['queue/scripts/test.mjs', '--engine-is-built', '--report', report]),
   ],
+  ['the Execution Manager (Vitest)', () => managerTest('service')],
+  ['the Execution Manager (Jest)', () => managerTest('jest')],
+  ['the page of the Execution Manager, in a browser', () => managerTest('page')],
 ]
 
 /** @param {Count} count */
