@@ -70,10 +70,11 @@ test('an id whose retention is over runs again', async () => {
   await place.worker()
   const request = { ...exec('date', '+%s%N'), id: randomUUID() }
   const first = await queue.run(request)
-  const isForgotten = () => queue.getStatus(request.id).then(
-    () => false,
-    () => true,
-  )
+  const isForgotten = () =>
+    queue.getStatus(request.id).then(
+      () => false,
+      () => true,
+    )
   await until(isForgotten, 'it to be forgotten')
   const again = await Promise.all([queue.run(request), place.queue({ retentionSecs: 1 }).run(request)])
   expect(again[0]).toMatchObject({ status: 'completed' })

@@ -37,7 +37,14 @@ test('a plan that is refused leaves nothing behind', async () => {
   const queue = place.queue()
   const [taken, own, planId] = [randomUUID(), randomUUID(), randomUUID()]
   await queue.execute({ ...exec('true'), id: taken })
-  const refused = { ...serial, id: planId, commands: [{ ...exec('true'), id: own }, { ...exec('true'), id: taken }] }
+  const refused = {
+    ...serial,
+    id: planId,
+    commands: [
+      { ...exec('true'), id: own },
+      { ...exec('true'), id: taken },
+    ],
+  }
   const error = await queue.executePlan(refused).catch((error: unknown) => error)
   expect(error).toMatchObject({ code: 'DUPLICATE_ID', executionId: taken })
   for (const id of [planId, own]) await expect(queue.getStatus(id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
@@ -83,7 +90,9 @@ test('each step of a plan whose worker was lost has one terminal event', async (
   const ends: unknown[] = []
   const running = queue.runPlan(
     { ...serial, commands: [exec('true'), exec('sleep', mark), exec('true')] },
-    { onEvent: (event) => void ('result' in event && ends.push([event.eventType, 'step' in event ? event.step : null])) },
+    {
+      onEvent: (event) => void ('result' in event && ends.push([event.eventType, 'step' in event ? event.step : null])),
+    },
   )
   await untilThere(mark, 1)
   await until(() => ends.length === 1, 'the end of the first step')

@@ -12,7 +12,12 @@ export async function endLeft(store: Store, id: string, cancel: (step: string) =
   const claim = await store.claim(id, randomUUID(), PRESENT_MS)
   const plan = await store.about(id)
   if (claim.state === 'finished' || claim.state === 'unknown' || plan === undefined) return
-  const writer = new LineWriter(store.client, store.names, { id, run: claim.run, lines: claim.lines, warn: emitWarning })
+  const writer = new LineWriter(store.client, store.names, {
+    id,
+    run: claim.run,
+    lines: claim.lines,
+    warn: emitWarning,
+  })
   const ended: StoredResult[] = []
   try {
     for (const step of plan['steps']?.split(',') ?? []) {

@@ -74,11 +74,12 @@ export class Store {
   async submit(given: Submission, steps: readonly Submission[] = [], labels = ''): Promise<Submitted> {
     const { about, result, index, labels: sets, news, base } = this.names
     const keys = [about(given.id), result(given.id), index, sets]
-    const all = [given, ...steps].flatMap(({ id, digest, fields }) => {
+    const all: (string | number)[] = []
+    for (const { id, digest, fields } of [given, ...steps]) {
       const { queue = '' } = fields
       const words = Object.entries(fields).flat()
-      return [id, digest, queue === '' ? '' : this.names.jobs(queue), words.length, ...words]
-    })
+      all.push(id, digest, queue === '' ? '' : this.names.jobs(queue), words.length, ...words)
+    }
     const [state, more] = listOf(await script(this.client, 'SUBMIT', keys, [base, labels, news, ...all]))
     if (state === 'other') return { state, id: textOf(more) }
     return { state: textOf(state) as 'new', submittedAt: numberOf(more) }
