@@ -52,6 +52,9 @@ export class Names {
   /** The queue of BullMQ for what needs these labels, which are in order. */
   readonly queueOf = (labels: readonly string[]): string => [this.queue, ...labels].join('+')
 
+  /** What the keys of a queue of BullMQ begin with. */
+  readonly jobs = (queue: string): string => `${this.bullmq}:${queue}:`
+
   /** The queue of BullMQ for what drives plans whose steps are spread. */
   get plans(): string {
     return `${this.queue}.plans`

@@ -30,8 +30,11 @@ export class Canceller {
     this.#submitter = submitter
   }
 
-  /** Answers whether its end is still to come. */
-  async cancel(id: string, asked: Cancellation): Promise<boolean> {
+  /**
+   * Answers whether its end is still to come, and who makes that: a worker, a submitter who drives the plan, or nobody, as who
+   * drove it is gone.
+   */
+  async cancel(id: string, asked: Cancellation): Promise<'ended' | 'asked' | 'driven' | 'left'> {
     const fields = await this.#store.about(id)
     if (fields === undefined) throw notFound(id)
     const results = await this.#results(id, fields, asked)
@@ -45,7 +48,7 @@ export class Canceller {
     // A worker that gets the job all the same sees that it has ended.
     const queue = fields['queue']
     if (state === 'settled' && queue !== undefined) await this.#submitter.remove(queue, id).catch(() => {})
-    return state === 'asked'
+    return state === 'settled' ? 'ended' : state
   }
 
   async #results(id: string, fields: Fields, asked: Cancellation): Promise<Results> {

@@ -102,7 +102,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
     const client = this.#connections.open()
     defineScripts(client)
     this.#store = new Store(client, this.#names)
-    const bells = new Bells(this.#connections.open())
+    const bells = new Bells(this.#connections.open('listening'))
     this.#answers = new Answers(this.#connections, acceptTimeoutMs)
     this.#submitter = new Submitter(this.#store, options.telemetry)
     this.#logs = new LogReader(this.#store, bells)

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ExecutionFailedError } from '@escher-dbai/execution-engine'
+import { ExecutionError, ExecutionFailedError } from '@escher-dbai/execution-engine'
 import type { ExecutionEvent, ExecutionResult, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Connections } from '../redis/connections'
-import { notFound, shutDown } from '../errors'
+import { emitWarning, messageOf, notFound, shutDown } from '../errors'
 import type { JobData } from '../request/wire'
 import type { Prepared, PreparedPlan } from '../request/prepare'
 import { onAbort, reasonOf } from './abort'
@@ -17,10 +17,14 @@ import type { CheckedOptions } from './options'
 import { aboutOf, Reading } from './reading'
 import type { Source } from './reading'
 import { Lanes } from './lanes'
+import { endLeft } from './left'
 import type { Submitter } from './submitter'
 
 /** How long a callback may take to return after the end of what was stopped, in milliseconds. */
 const PATIENCE_MS = 2000
+
+/** How long after a cancel it is looked again whether who drives the plan is there, in milliseconds. */
+const LOOK_MS = 5000
 
 /** The parts of an engine that work on its runs. */
 export interface Parts {
@@ -78,20 +82,23 @@ export class Runs {
 
   async executePlan(prepared: PreparedPlan, options: CheckedOptions): Promise<string> {
     const id = await this.execute(prepared, options)
-    this.#drive(prepared)
+    this.#drive(prepared).catch((error: unknown) => {
+      emitWarning(`the plan ${id} is driven no longer: ${messageOf(error)}`)
+    })
     return id
   }
 
   /** A plan with functions is driven here. */
-  #drive({ data, toDrive }: PreparedPlan): void {
-    if (toDrive !== undefined) void this.#parts.driving.drive(data, toDrive)
+  async #drive({ data, toDrive }: PreparedPlan): Promise<void> {
+    if (toDrive !== undefined) await this.#parts.driving.drive(data, toDrive)
   }
 
   async runPlan(prepared: PreparedPlan, options: CheckedOptions): Promise<PlanExecutionResult> {
     const run = await this.#start(prepared, options)
-    this.#drive(prepared)
+    const driven = this.#drive(prepared)
     return this.#held(async () => {
-      await run.ended()
+      // Where it cannot be driven on, nobody else makes its end.
+      await Promise.race([run.ended(), driven.then(() => run.ended())])
       return (await run.reading.planEnd()).result
     })
   }
@@ -112,10 +119,11 @@ export class Runs {
     const delivery = isTold === undefined ? undefined : new Delivery(callbacks)
     const about = aboutData(data)
     const reading = this.#read(about, data.kind, delivery !== undefined)
+    let first: ExecutionEvent | undefined
     try {
       const { state, submittedAt } = await this.#submit(prepared, reading, signal)
-      if (state === 'new' && data.kind === 'execution' && signal?.aborted !== true)
-        await delivery?.event(pendingOf(about, submittedAt))
+      const isWaiting = state === 'new' && data.kind === 'execution' && signal?.aborted !== true
+      if (isWaiting) first = pendingOf(about, submittedAt)
     } catch (error) {
       this.#forget(reading)
       throw error
@@ -124,7 +132,8 @@ export class Runs {
     const release = this.#parts.connections.hold()
     const ended = async (): Promise<void> => {
       try {
-        await (delivery === undefined ? reading.untilEnd() : tellAll(reading, data, delivery, this.#impatience(data)))
+        const impatience = this.#impatience(data)
+        await (delivery === undefined ? reading.untilEnd() : tellAll({ reading, data, first }, delivery, impatience))
       } catch (error) {
         if (this.#parts.answers.isShutDown) throw shutDown()
         throw error
@@ -313,8 +322,30 @@ export class Runs {
 
   /** Resolves once nothing of it is left running. */
   async cancel(id: string, reason: string | undefined): Promise<void> {
-    const { answers, canceller } = this.#parts
-    if (await answers.of(() => canceller.cancel(id, { reason }), { id })) await this.untilEnd(id)
+    const { answers, canceller, source } = this.#parts
+    const state = await answers.of(() => canceller.cancel(id, { reason }), { id })
+    if (state === 'asked') await this.untilEnd(id)
+    if (state === 'left') await endLeft(source.store, id, (step) => this.#cancelUnlessEnded(step, reason))
+    if (state === 'driven') await this.#cancelDriven(id, reason)
+  }
+
+  /** Who drives the plan may die before it has heard of it: then it is asked again, and found to be left. */
+  async #cancelDriven(id: string, reason: string | undefined): Promise<void> {
+    const ended = this.untilEnd(id).then(() => true)
+    const isEnded = await Promise.race([ended, delay(LOOK_MS, false, { ref: false })])
+    if (isEnded) return
+    await this.#cancelUnlessEnded(id, reason)
+    await ended
+  }
+
+  /** The same of what may have ended meanwhile. */
+  async #cancelUnlessEnded(id: string, reason: string | undefined): Promise<void> {
+    try {
+      await this.cancel(id, reason)
+    } catch (error) {
+      const hasEnded = error instanceof ExecutionError && ['ALREADY_FINISHED', 'NOT_FOUND'].includes(error.code)
+      if (!hasEnded) throw error
+    }
   }
 
   /** Waits for the end of an execution or a plan. */
@@ -348,8 +379,7 @@ interface Run {
  * end of what was stopped.
  */
 async function tellAll(
-  reading: Reading,
-  data: JobData,
+  { reading, data, first }: { reading: Reading; data: JobData; first: ExecutionEvent | undefined },
   delivery: Delivery,
   impatience: () => Promise<void>,
 ): Promise<void> {
@@ -361,6 +391,8 @@ async function tellAll(
     impatient ??= impatience().then(() => true)
     return Promise.race([lanes.empty().then(() => false), impatient])
   }
+  // Nobody waits for it: who has submitted gets the id, and may cancel.
+  if (first !== undefined) lanes.run(data.id, () => delivery.event(first))
   for (;;) {
     const step = await batches.next()
     if (step.done === true) {

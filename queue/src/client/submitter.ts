@@ -3,9 +3,9 @@ import { Queue } from 'bullmq'
 import type { QueueOptions, Telemetry } from 'bullmq'
 import type { Store } from '../redis/store'
 import { endedResult, storedPlanOf, unstarted } from '../request/results'
-import { fieldsOf, stepsToSubmit } from '../request/prepare'
+import { submissionsOf } from '../request/prepare'
 import type { Prepared } from '../request/prepare'
-import type { JobData, WaitingPlan } from '../request/wire'
+import type { JobData } from '../request/wire'
 import type { Cancellation, Results, Submitted } from '../redis/store'
 
 /** What became of a submission. */
@@ -13,7 +13,7 @@ export interface Accepted {
   /** When it was submitted first, in milliseconds since 1970. */
   readonly submittedAt: number
   /** What was known of it before. */
-  readonly state: Submitted['state']
+  readonly state: Exclude<Submitted['state'], 'other'>
 }
 
 /** Adds jobs to the queues of BullMQ, and to what is known of executions. */
@@ -40,13 +40,10 @@ export class Submitter {
    */
   async submit(prepared: Prepared, { before, cancelled }: Submission = {}): Promise<Accepted> {
     const { data, labels } = prepared
-    const submitted = await this.#store.submit(data.id, data.digest, labels, fieldsOf(data))
+    const store = this.#store
+    const submitted = await store.submit(...submissionsOf(data, store.names), labels)
+    if (submitted.state === 'other') throw taken(data, submitted.id)
     const { state, submittedAt } = submitted
-    if (state === 'other') {
-      const message = `id: expected one that is not taken, found that of another request, "${data.id}"`
-      throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: data.id })
-    }
-    if (data.kind === 'plan' && state !== 'finished') await this.#submitSteps(data)
     if (cancelled !== undefined && (state === 'new' || state === 'known')) {
       await this.#store.cancel(data.id, cancelled, unrunOf(data, submittedAt, cancelled))
     } else if (state === 'new' || state === 'known') {
@@ -56,17 +53,6 @@ export class Submitter {
     const steps = data.kind === 'plan' ? data.steps.map(({ id }) => id) : []
     await this.#store.accept([data.id, ...steps])
     return { submittedAt, state }
-  }
-
-  async #submitSteps(data: WaitingPlan): Promise<void> {
-    await Promise.all(
-      stepsToSubmit(data, this.#store.names).map(async ({ id, step, digest, fields }) => {
-        const { state } = await this.#store.submit(id, digest, undefined, fields)
-        if (state !== 'other') return
-        const message = `the id of step ${JSON.stringify(step)} is that of another execution, "${id}"`
-        throw new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: id })
-      }),
-    )
   }
 
   /** What waits in no queue is driven by who submits it. */
@@ -102,6 +88,15 @@ export class Submitter {
   async close(): Promise<void> {
     await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()))
   }
+}
+
+function taken(data: JobData, id: string): ExecutionError {
+  const step = data.kind === 'plan' ? data.steps.find((note) => note.id === id) : undefined
+  const message =
+    step === undefined
+      ? `id: expected one that is not taken, found that of another request, "${id}"`
+      : `the id of step ${JSON.stringify(step.step)} is that of another execution, "${id}"`
+  return new ExecutionError('DUPLICATE_ID', message, { field: 'id', executionId: id })
 }
 
 export interface Submission {

@@ -58,6 +58,16 @@ export interface Line {
 
 /** What an entry costs in Redis besides what it says, about. */
 const OVERHEAD = 100
+/** What a field costs besides its name and its value. */
+const FIELD_OVERHEAD = 4
+
+/** How much is put into one entry, in bytes, unless one line is longer. */
+export const ENTRY_BYTES = 65_536
+/**
+ * How many fields are put into one entry. A script of Redis hands no more than about 8000 words on at once, of which a field
+ * is two, and an entry of a step's stream is told as a whole within one of its plan.
+ */
+const ENTRY_FIELDS = 1000
 
 /** Puts an entry together. */
 export class EntryBuilder {
@@ -76,6 +86,11 @@ export class EntryBuilder {
 
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Whether it is as long as an entry is to be. */
+  get isFull(): boolean {
+    return this.#bytes >= ENTRY_BYTES || this.#fields.length >= 2 * ENTRY_FIELDS
   }
 
   /** How many lines it holds. */
@@ -138,12 +153,15 @@ export class EntryBuilder {
   #field(name: string, value: string): void {
     this.#close()
     this.#fields.push(name, value)
-    this.#bytes += name.length + Buffer.byteLength(value)
+    this.#bytes += FIELD_OVERHEAD + Buffer.byteLength(value)
   }
 
   #join(name: string, text: string): void {
-    if (this.#open !== name) this.#close()
-    this.#open = name
+    if (this.#open !== name) {
+      this.#close()
+      this.#open = name
+      this.#bytes += FIELD_OVERHEAD
+    }
     this.#text.push(text, '\n')
     this.#bytes += Buffer.byteLength(text) + 1
   }
@@ -185,7 +203,8 @@ export function readEntry(id: string, fields: readonly string[]): Entry {
     const name = fields[i] ?? ''
     const text = fields[i + 1] ?? ''
     const stream = STREAM_OF[name]
-    bytes += text.length
+    // As the writer counts it, which waits until so much was taken.
+    bytes += FIELD_OVERHEAD + text.length
     if (name === 'n') before = Number(text)
     else if (name === 't') at = Number(text)
     else if (name === 'x') of = text === '' ? null : text

@@ -3,6 +3,7 @@ import type { Canceller } from '../client/canceller'
 import type { Source } from '../client/reading'
 import type { Submitter } from '../client/submitter'
 import type { Client } from '../redis/connections'
+import { insist } from '../redis/errors'
 import type { Claimed } from '../redis/store'
 import type { StoredPlanResult } from '../request/results'
 import type { WaitingPlan } from '../request/wire'
@@ -26,6 +27,7 @@ export class PlanDriver {
   readonly #claim: Claimed
   readonly #writer: LineWriter
   readonly #drive: SpreadDrive
+  readonly #stopped = new AbortController()
 
   constructor(parts: DriverParts, about: { data: WaitingPlan; plan: ExecutionPlan; claim: Claimed }) {
     const { source, lines } = parts
@@ -42,22 +44,24 @@ export class PlanDriver {
     this.#drive = new SpreadDrive({ ...parts, writer: this.#writer }, about)
   }
 
-  /** How it has ended; `undefined`: somebody else drives it now. Rejects when it was stopped. */
+  /** How it has ended; `undefined`: somebody else drives it now. Rejects when it was stopped, or cannot go on. */
   async run(): Promise<StoredPlanResult | undefined> {
     const { bells, store } = this.#parts.source
     const { id } = this.#data
+    const insisting = { closed: this.#stopped.signal, warn: this.#parts.warn }
     const leave = await bells.listen(store.names.control(id), (message) => {
       if (message === undefined || message === 'ack') this.#writer.look()
       if (message !== 'ack') this.look()
     })
     try {
-      await this.#look()
+      await insist(insisting, () => this.#look())
       const stored = await this.#drive.result()
       const { status } = stored.result
       const { run } = this.#claim
       const { totalDurationMs: durationMs } = stored.result
       const json = JSON.stringify(stored)
-      const answer = await store.settle({ id, run, status, durationMs, result: json, lines: stored.lines })
+      const end = { id, run, status, durationMs, result: json, lines: stored.lines }
+      const answer = await insist(insisting, () => store.settle(end))
       if (answer.state === 'known') return JSON.parse(answer.result) as StoredPlanResult
       return answer.state === 'settled' ? stored : undefined
     } finally {
@@ -79,6 +83,7 @@ export class PlanDriver {
 
   /** Drives it no longer. What runs goes on, and somebody else may drive it. */
   stop(): void {
+    this.#stopped.abort()
     this.#writer.giveUp()
     this.#drive.stop()
   }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
 import { PlanRun } from '@escher-dbai/execution-engine/plans'
 import type { PlanRunStep } from '@escher-dbai/execution-engine/plans'
@@ -15,6 +14,7 @@ import type { Canceller } from '../client/canceller'
 import { Reading } from '../client/reading'
 import type { Source } from '../client/reading'
 import type { Submitter } from '../client/submitter'
+import { insist } from '../redis/errors'
 import type { Cancellation, Claimed } from '../redis/store'
 import { metadataOf } from '../request/encode'
 import { prepareStep } from '../request/prepare'
@@ -31,10 +31,9 @@ export interface DriveParts {
   readonly submitter: Submitter
   readonly canceller: Canceller
   readonly writer: LineWriter
+  /** Tells the operator. */
+  readonly warn: (message: string) => void
 }
-
-/** How long after an error of Redis it is asked again, in milliseconds. */
-const RETRY_MS = 500
 
 /** The step ended behind its end being told. */
 const TOLD = 'end'
@@ -191,16 +190,8 @@ export class SpreadDrive {
   }
 
   /** Asks until Redis does it, or it was stopped. */
-  async #insist<T>(question: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await question()
-      } catch (error) {
-        if (this.#stop.signal.aborted) throw error
-        if (error instanceof Error && 'code' in error && error.code !== 'IO') throw error
-        await delay(RETRY_MS, undefined, { signal: this.#stop.signal })
-      }
-    }
+  #insist<T>(question: () => Promise<T>): Promise<T> {
+    return insist({ closed: this.#stop.signal, warn: this.#parts.warn }, question)
   }
 }
 

@@ -1,11 +1,14 @@
 import { Cluster, Redis } from 'ioredis'
 import type { Connection } from '../options'
 import { describe, refused } from '../errors'
+import { watchPulse } from './pulse'
 
 export type Client = Redis | Cluster
 
 /** BullMQ, and whatever must survive a reconnection, waits until there is one. */
-const PATIENT = { maxRetriesPerRequest: null } as const
+const PATIENT = { maxRetriesPerRequest: null, lazyConnect: false } as const
+/** What listens cannot be asked whether it is ready once it does. */
+const LISTENING = { ...PATIENT, enableReadyCheck: false } as const
 
 const isClient = (connection: unknown): connection is Client =>
   connection instanceof Redis ||
@@ -18,7 +21,8 @@ const isClient = (connection: unknown): connection is Client =>
  * process alive.
  */
 export class Connections {
-  readonly #clients = new Set<Client>()
+  /** Each with what ends the watch over it. */
+  readonly #clients = new Map<Client, () => void>()
   readonly #connection: Connection
   #holds = 0
   #lastError: Error | undefined
@@ -32,10 +36,10 @@ export class Connections {
     this.#connection = connection
   }
 
-  /** Another connection. */
-  open(): Client {
-    const client = this.#make()
-    this.#clients.add(client)
+  /** Another connection, for commands or to listen. */
+  open(use: 'commands' | 'listening' = 'commands'): Client {
+    const client = this.#make(use === 'listening' ? LISTENING : PATIENT)
+    this.#clients.set(client, watchPulse(client))
     // What cannot be reached now is tried again; who waits is told of the last error when time is over.
     client.on('error', (error: Error) => (this.#lastError = error))
     client.on('ready', () => (this.#lastError = undefined))
@@ -43,10 +47,10 @@ export class Connections {
     return client
   }
 
-  #make(): Client {
+  #make(own: typeof PATIENT | typeof LISTENING): Client {
     const connection = this.#connection
-    if (!isClient(connection)) return new Redis({ ...connection, ...PATIENT })
-    if (connection instanceof Redis) return connection.duplicate(PATIENT)
+    if (!isClient(connection)) return new Redis({ ...connection, ...own })
+    if (connection instanceof Redis) return connection.duplicate(own)
     return connection.duplicate([], { redisOptions: { ...connection.options.redisOptions, ...PATIENT } })
   }
 
@@ -69,7 +73,7 @@ export class Connections {
   }
 
   #applyHolds(): void {
-    for (const client of this.#clients) this.#applyHold(client)
+    for (const client of this.#clients.keys()) this.#applyHold(client)
   }
 
   #applyHold(client: Client): void {
@@ -82,7 +86,10 @@ export class Connections {
 
   /** Ends all connections at once; what is under way is rejected. */
   close(): void {
-    for (const client of this.#clients) client.disconnect()
+    for (const [client, endWatch] of this.#clients) {
+      endWatch()
+      client.disconnect()
+    }
     this.#clients.clear()
   }
 }

@@ -6,11 +6,17 @@ import { listOf, numberOf, script, textOf } from './scripts'
 /** What is known of an execution or a plan, as it is stored. */
 export type Fields = Readonly<Record<string, string>>
 
-/** What became of a submission. */
-export interface Submitted {
-  readonly state: 'new' | 'known' | 'running' | 'finished' | 'other'
-  readonly submittedAt: number
+/** An execution, a plan or a step of one, to be submitted. */
+export interface Submission {
+  readonly id: string
+  readonly digest: string
+  readonly fields: Fields
 }
+
+/** What became of a submission. */
+export type Submitted =
+  | { readonly state: 'new' | 'known' | 'running' | 'finished'; readonly submittedAt: number }
+  | { readonly state: 'other'; readonly id: string }
 
 /** A job that a worker has taken. */
 export type Claim = { readonly state: 'unknown' } | { readonly state: 'finished'; readonly result: string } | Claimed
@@ -64,12 +70,19 @@ export class Store {
     readonly names: Names,
   ) {}
 
-  async submit(id: string, digest: string, labels: string | undefined, fields: Fields): Promise<Submitted> {
-    const { about, result, index, labels: sets, news } = this.names
-    const flat = Object.entries(fields).flat()
-    const keys = [about(id), result(id), index, sets]
-    const answer = listOf(await script(this.client, 'SUBMIT', keys, [id, digest, labels ?? '', news, ...flat]))
-    return { state: textOf(answer[0]) as Submitted['state'], submittedAt: numberOf(answer[1]) }
+  /** Nothing is submitted if one of the ids, of which it answers, is another's. */
+  async submit(given: Submission, steps: readonly Submission[] = [], labels = ''): Promise<Submitted> {
+    const { about, result, index, labels: sets, news, base } = this.names
+    const keys = [about(given.id), result(given.id), index, sets]
+    const all: (string | number)[] = []
+    for (const { id, digest, fields } of [given, ...steps]) {
+      const { queue = '' } = fields
+      const words = Object.entries(fields).flat()
+      all.push(id, digest, queue === '' ? '' : this.names.jobs(queue), words.length, ...words)
+    }
+    const [state, more] = listOf(await script(this.client, 'SUBMIT', keys, [base, labels, news, ...all]))
+    if (state === 'other') return { state, id: textOf(more) }
+    return { state: textOf(state) as 'new', submittedAt: numberOf(more) }
   }
 
   async accept(ids: readonly string[]): Promise<void> {
@@ -80,8 +93,10 @@ export class Store {
     }
   }
 
-  async claim(id: string, token: string): Promise<Claim> {
-    const answer = listOf(await script(this.client, 'CLAIM', [this.names.about(id), this.names.result(id)], [token]))
+  /** `presentMs`: no lock says that the caller is there, but {@link Store.present}. */
+  async claim(id: string, token: string, presentMs?: number): Promise<Claim> {
+    const keys = [this.names.about(id), this.names.result(id)]
+    const answer = listOf(await script(this.client, 'CLAIM', keys, [token, presentMs ?? '']))
     const state = textOf(answer[0])
     if (state === 'finished') return { state, result: textOf(answer[1]) }
     if (state !== 'run' && state !== 'lost') return { state: 'unknown' }
@@ -89,8 +104,13 @@ export class Store {
     return { state, run, lines, submittedAt, now, cancel: textOf(answer[5]), loss: textOf(answer[6]) }
   }
 
-  async unclaim(id: string, run: number): Promise<void> {
-    await script(this.client, 'UNCLAIM', [this.names.about(id)], [run])
+  /** Whoever drives a plan says that it is there. */
+  async present(id: string, token: string, presentMs: number): Promise<void> {
+    await script(this.client, 'PRESENT', [this.names.about(id)], [token, presentMs])
+  }
+
+  async unclaim(id: string, token: string): Promise<void> {
+    await script(this.client, 'UNCLAIM', [this.names.about(id)], [token])
   }
 
   /** The steps of a plan are run again with it. */
@@ -139,7 +159,7 @@ export class Store {
     id: string,
     asked: Cancellation,
     results: Results,
-  ): Promise<'finished' | 'unknown' | 'settled' | 'asked'> {
+  ): Promise<'finished' | 'unknown' | 'settled' | 'asked' | 'driven' | 'left'> {
     const { about, lines, result: resultKey, base } = this.names
     const keys = [about(id), lines(id), resultKey(id)]
     const args = [base, id, JSON.stringify(asked), results.own, results.status, ...results.steps.flat()]

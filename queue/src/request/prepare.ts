@@ -2,7 +2,7 @@ import { checkPlan, checkRequest } from '@escher-dbai/execution-engine'
 import type { ExecutionPlan } from '@escher-dbai/execution-engine'
 import { refused } from '../errors'
 import type { Names } from '../names'
-import type { Fields } from '../redis/store'
+import type { Fields, Submission } from '../redis/store'
 import { digestOf, encodePlan, encodeRequest, isObject, metadataOf, notesOf, refuseSecrets, stepsOf } from './encode'
 import { priorityOf, splitOf } from './submission'
 import type { QueueOptions } from './submission'
@@ -134,7 +134,7 @@ function refuseFunctions({ steps, commands }: Readonly<Record<string, unknown>>)
 }
 
 /** What is told of an execution or a plan until it has ended, as it is stored. */
-export function fieldsOf(data: JobData): Fields {
+function fieldsOf(data: JobData): Fields {
   const { keep, most, loss } = data.policy
   const common = { queue: data.queue, command: data.command, metadata: JSON.stringify(data.metadata), loss }
   const kept = { ...common, keep: String(keep), most: String(most), kind: data.kind }
@@ -146,14 +146,17 @@ export function fieldsOf(data: JobData): Fields {
   return { ...kept, planId: data.planId, step: JSON.stringify(data.step), part: '1' }
 }
 
-/** The steps of a plan, as they are known before their turn has come. */
-export const stepsToSubmit = (data: WaitingPlan, names: Names): readonly StepToSubmit[] =>
-  data.steps.map((note) => ({ ...note, digest: stepDigestOf(data, note.id), fields: fieldsOfStep(data, note, names) }))
-
-export interface StepToSubmit extends StepNote {
-  readonly digest: string
-  readonly fields: Fields
-}
+/** What is submitted to the store: the execution or plan, and the steps of that, as they are known before their turn has come. */
+export const submissionsOf = (data: JobData, names: Names): [own: Submission, steps: readonly Submission[]] => [
+  { id: data.id, digest: data.digest, fields: fieldsOf(data) },
+  data.kind === 'execution'
+    ? []
+    : data.steps.map((note) => ({
+        id: note.id,
+        digest: stepDigestOf(data, note.id),
+        fields: fieldsOfStep(data, note, names),
+      })),
+]
 
 function fieldsOfStep(data: WaitingPlan, { step, command, metadata }: StepNote, names: Names): Fields {
   const { keep, most, loss } = data.policy

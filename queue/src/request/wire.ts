@@ -1,5 +1,6 @@
 import type { ExecutionRequest, Result } from '@escher-dbai/execution-engine'
 import type { WorkerLoss } from '../options'
+import { isObject } from './encode'
 import type { QueueOptions } from './submission'
 
 // What waits in Redis: plain data, as JSON.
@@ -73,3 +74,13 @@ export interface WaitingPlan extends Waiting {
 
 /** The data of a job. */
 export type JobData = WaitingExecution | WaitingPlan
+
+/** Whether a job is one of this queue: anybody can add others, and copies, to a queue of BullMQ. */
+export function isJobData(data: unknown, { id, queue }: { readonly id: string; readonly queue: string }): boolean {
+  if (!isObject(data) || data['id'] !== id || data['queue'] !== queue) return false
+  const { digest, policy, command, metadata } = data
+  if (typeof digest !== 'string' || typeof command !== 'string' || !isObject(metadata)) return false
+  if (!isObject(policy) || !Number.isInteger(policy['keep']) || !Number.isInteger(policy['most'])) return false
+  if (data['kind'] === 'execution') return isObject(data['request']) && isObject(data['request']['command'])
+  return data['kind'] === 'plan' && isObject(data['plan']) && isObject(data['options']) && Array.isArray(data['steps'])
+}

@@ -47,6 +47,7 @@ export class ExecutionRun extends Run {
     const leaseMs = this.lease()
     if (leaseMs === undefined || this.isAbandoned) return this.giveBackUnstarted()
     const ended = this.shop.engine.run({ ...request, leaseMs }, { onEvent: (event) => this.#event(event) })
+    this.inEngine = ended
     this.isStarted = true
     let result: ExecutionResult
     try {

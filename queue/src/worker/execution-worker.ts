@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionEngine, ExecutionError } from '@escher-dbai/execution-engine'
 import type { ExecutionConfig } from '@escher-dbai/execution-engine'
 import { Bells } from '../client/bells'
@@ -7,6 +8,7 @@ import { describe, emitWarning, messageOf, refused } from '../errors'
 import { checkedCount, checkedKeys, checkedLabels, checkedName, Names } from '../names'
 import type { ExecutionWorkerOptions, WorkerCounts, WorkerHealth } from '../options'
 import { Connections } from '../redis/connections'
+import { insist } from '../redis/errors'
 import { defineScripts } from '../redis/scripts'
 import { Store } from '../redis/store'
 import { Handler } from './handler'
@@ -36,6 +38,9 @@ const OPTIONS = [
 /** How many plans whose steps are spread a worker drives at once: that takes no slot, and little else. */
 const MOST_DRIVEN = 1000
 
+/** How long Redis may take for the ends of what was ended by force, in milliseconds. */
+const PATIENCE_MS = 5000
+
 /** How long a probe waits for Redis, in milliseconds. */
 const PROBE_MS = 2000
 
@@ -62,12 +67,16 @@ export class ExecutionWorker implements AsyncDisposable {
   readonly #submitter: Submitter
   readonly #sources: Sources
   readonly #isOwnEngine: boolean
+  readonly #closingBegun = new AbortController()
+  readonly #abandoned = new AbortController()
   readonly #closed = new AbortController()
   readonly #counts: Counts = { completed: 0, failed: 0, cancelled: 0, timeout: 0, lost: 0 }
   readonly #warn: (message: string) => void
   readonly #ready: Promise<void>
   readonly #release: () => void
   #closing: Promise<void> | undefined
+  /** Why it could not begin to take work. */
+  #problem: string | undefined
 
   /**
    * Connects in the background.
@@ -97,7 +106,7 @@ export class ExecutionWorker implements AsyncDisposable {
     defineScripts(client)
     const lines = this.#connections.open()
     defineScripts(lines)
-    const bells = new Bells(this.#connections.open())
+    const bells = new Bells(this.#connections.open('listening'))
     const store = new Store(client, names)
     this.#submitter = new Submitter(store, options.telemetry)
     const canceller = new Canceller(store, this.#submitter)
@@ -113,8 +122,10 @@ export class ExecutionWorker implements AsyncDisposable {
       lockDurationMs,
       counts: this.#counts,
       running: new Map(),
-      warn: this.#warn,
+      closing: this.#closingBegun.signal,
+      abandoned: this.#abandoned.signal,
       closed: this.#closed.signal,
+      warn: this.#warn,
       onShutDown: () => void this.#engineShutDown(),
     }
     const handler = new Handler(this.#shop)
@@ -147,12 +158,28 @@ export class ExecutionWorker implements AsyncDisposable {
       const refuse = () => reject(new ExecutionError('SHUT_DOWN', 'the worker was closed before it took work'))
       closed.addEventListener('abort', refuse, { once: true })
     })
-    await Promise.race([this.#sources.start(), early])
+    await Promise.race([this.#begin(), early])
     try {
       for (const warning of await warningsOf(this.#shop.store.client)) this.#warn(warning)
     } catch {
       // A Redis that does not tell is none of which something is known.
     }
+  }
+
+  /** Asks for work until it may: what it needs of Redis may be missing for now. */
+  async #begin(): Promise<void> {
+    const warn = (): void => {}
+    await insist({ closed: this.#closed.signal, warn }, async () => {
+      try {
+        await this.#sources.start()
+        this.#problem = undefined
+      } catch (error) {
+        const problem = `the worker cannot take work: ${messageOf(error)}`
+        if (problem !== this.#problem) this.#warn(problem)
+        this.#problem = problem
+        throw error
+      }
+    })
   }
 
   /** Resolves once it takes work. Rejects with `SHUT_DOWN` if it was closed before. */
@@ -179,6 +206,7 @@ export class ExecutionWorker implements AsyncDisposable {
     const wrong = [
       ...(isOpen ? [] : ['the worker was closed']),
       ...(redis ? [] : [problem]),
+      ...(this.#problem === undefined ? [] : [this.#problem]),
       ...(renewals ? [] : ['locks of running executions were not renewed in time']),
     ]
     return { healthy: wrong.length === 0, redis, renewals, problem: wrong.length === 0 ? null : wrong.join('; ') }
@@ -206,38 +234,45 @@ export class ExecutionWorker implements AsyncDisposable {
    * cancelled, and counts as lost with its worker: it has failed, with `WORKER_LOST`, or is run again elsewhere, as its request
    * says. Calling it again with `drain: false` ends what the first call waits for.
    *
-   * Where Redis cannot be reached, it waits until it can; with `drain: false` for `lockDurationMs` at most. What could not be
-   * written then has been lost with its worker.
+   * Where Redis cannot be reached, it waits until it can; with `drain: false` for a few seconds after the last command has
+   * ended. What could not be written then has been lost with its worker.
    */
   async close({ drain = true }: { readonly drain?: boolean | undefined } = {}): Promise<void> {
     this.#closing ??= this.#close()
-    if (drain) return this.#closing
-    for (const run of this.#shop.running.values()) run.abandon()
-    const late = setTimeout(() => this.#disconnect(), this.#shop.lockDurationMs)
-    try {
-      await this.#closing
-    } finally {
-      clearTimeout(late)
+    if (!drain && !this.#abandoned.signal.aborted) {
+      this.#abandoned.abort()
+      for (const run of this.#shop.running.values()) run.abandon()
     }
-  }
-
-  /** What waits for Redis is rejected. */
-  #disconnect(): void {
-    this.#closed.abort()
-    this.#connections.close()
+    await this.#closing
   }
 
   async #close(): Promise<void> {
+    this.#closingBegun.abort()
     this.#slots.close()
     this.#drives.close()
-    await this.#sources.stop()
-    // Another worker goes on with these; their steps may run for long.
-    for (const run of this.#shop.running.values()) if (run instanceof SpreadRun) run.abandon()
-    await Promise.all([this.#slots.idle(), this.#drives.idle()])
-    this.#disconnect()
+    await Promise.race([this.#done(), this.#outOfPatience()])
+    // What waits for Redis is rejected.
+    this.#closed.abort()
+    this.#connections.close()
     await Promise.all([this.#sources.close(), this.#submitter.close()])
     this.#release()
     if (this.#isOwnEngine) await this.#shop.engine.shutdown()
+  }
+
+  /** Resolves once nothing is left of what was taken. */
+  async #done(): Promise<void> {
+    // Another worker goes on with these; their steps may run for long.
+    for (const run of this.#shop.running.values()) if (run instanceof SpreadRun) run.abandon()
+    await this.#sources.stop()
+    await Promise.all([this.#slots.idle(), this.#drives.idle()])
+  }
+
+  /** Resolves once what was abandoned has ended, and Redis had the time to be told. What it was not told, it finds stalled. */
+  async #outOfPatience(): Promise<void> {
+    const { signal } = this.#abandoned
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    await Promise.all([...this.#shop.running.values()].map((run) => run.stopped()))
+    await delay(PATIENCE_MS, undefined, { ref: false })
   }
 
   /** The same as {@link ExecutionWorker.close}, for `await using`. */

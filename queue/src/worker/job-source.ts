@@ -106,8 +106,12 @@ export class JobSource extends Worker<JobData> {
     if (job?.id !== undefined) {
       const taken = this.#taken(job, job.id, token, takenAt)
       const { telemetry } = job.opts
-      const whole = this.trace(SpanKind.CONSUMER, 'process', this.name, () => this.#onJob(taken), telemetry?.metadata)
-      // What telemetry throws is its own.
+      const process = (): Promise<void> => this.#onJob(taken)
+      // What has come since it was stopped is for others.
+      const whole = this.#stop.signal.aborted
+        ? taken.giveBack()
+        : this.trace(SpanKind.CONSUMER, 'process', this.name, process, telemetry?.metadata)
+      // What telemetry throws is its own; a job that cannot be given back is found when it has stalled.
       void whole.catch(() => {}).finally(slot)
       return [0, 0]
     }

@@ -3,19 +3,16 @@ import type { Client } from '../redis/connections'
 import { messageOf } from '../errors'
 import type { Names } from '../names'
 import { listOf, numberOf, script, textOf } from '../redis/scripts'
-import { EntryBuilder } from '../lines/entry'
+import { isPassing, RETRY_MS } from '../redis/errors'
+import { ENTRY_BYTES, EntryBuilder } from '../lines/entry'
 import type { Entry, Line, OtherEvent } from '../lines/entry'
 
-/** How much is put into one entry, in bytes, unless one line is longer. */
-const ENTRY_BYTES = 65_536
 /** How long lines are gathered after those that went at once, in milliseconds. */
 const GATHER_MS = 50
 /** How much may be on its way to readers, in bytes, before the command is held. */
 const HELD_BYTES = 1_048_576
 /** How much of a stream is kept, in bytes: what is on its way, and what one read adds to it. */
 const KEPT_BYTES = HELD_BYTES + 2 * ENTRY_BYTES
-/** How long after an error of Redis an entry is sent again, in milliseconds. */
-const RETRY_MS = 500
 
 export interface WriterOptions {
   readonly id: string
@@ -188,7 +185,7 @@ export class LineWriter {
 
   /** What comes first goes at once, with what comes in the same turn; what follows is gathered. */
   #schedule(): void {
-    if (this.#builder.bytes >= ENTRY_BYTES) {
+    if (this.#builder.isFull) {
       this.#cut()
       this.#send()
     } else if (this.#timer === undefined && this.#sending === undefined) {
@@ -227,7 +224,10 @@ export class LineWriter {
     return this.#append(next)
   }
 
-  /** Sends one entry until Redis has it. */
+  /**
+   * Sends one entry until Redis has it. One that it will never take is given up: as entries say how many lines are before
+   * them, whoever reads is told how many are not kept.
+   */
   async #append({ bytes, lines, fields, marks }: Unsent): Promise<void> {
     const before = this.#lines
     const seq = (this.#seq += 1)
@@ -250,12 +250,25 @@ export class LineWriter {
         if (!isOurs) this.giveUp()
         return
       } catch (error) {
+        if (!isPassing(error)) {
+          this.#warn(`Redis will never take some lines of ${this.#id}: ${messageOf(error)}`)
+          return this.#unwritten(seq)
+        }
         // Redis refuses for now (no memory, loading, a replica), or the connections were closed, and then it is given up.
         if (this.#isOver) return
         if (!isWarned) this.#warn(`Redis does not take lines, and is asked again: ${messageOf(error)}`)
         await delay(RETRY_MS)
       }
     }
+  }
+
+  /** The last entry is not in the stream. */
+  #unwritten(seq: number): void {
+    const last = this.#written.at(-1)
+    if (last?.seq !== seq) return
+    this.#written.pop()
+    this.#writtenBytes -= last.bytes
+    this.#heldBytes -= last.bytes
   }
 
   /** The least entry that is kept, or nothing if all are. */

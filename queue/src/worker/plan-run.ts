@@ -7,7 +7,8 @@ import type {
 } from '@escher-dbai/execution-engine'
 import { unrunOf } from '../client/canceller'
 import { messageOf } from '../errors'
-import type { Claimed } from '../redis/store'
+import { insist } from '../redis/errors'
+import type { Claimed, Fields } from '../redis/store'
 import { decodePlan } from '../request/decode'
 import { stepsOf } from '../request/encode'
 import { endedResult, storedOf, storedPlanOf, unstarted } from '../request/results'
@@ -18,7 +19,6 @@ import { CLOSED, graceOf, LOST } from './execution-run'
 import type { Taken } from './job-source'
 import { Run } from './run'
 import type { Outcome } from './run'
-import { insist } from './workshop'
 import type { Workshop } from './workshop'
 
 type Terminal = Extract<ExecutionEvent, { result: ExecutionResult }>
@@ -56,6 +56,7 @@ export class PlanRun extends Run {
     const leaseMs = this.lease()
     if (leaseMs === undefined || this.isAbandoned) return this.giveBackUnstarted()
     const ended = this.shop.engine.runPlan({ ...decoded, leaseMs }, { onEvent: (event) => this.#event(event) })
+    this.inEngine = ended
     this.isStarted = true
     // Steps can be cancelled from now on; what was asked before is asked of the engine again.
     const asked = this.asked(undefined)
@@ -160,7 +161,7 @@ export class PlanRun extends Run {
   async #end(ending: Ending): Promise<Outcome> {
     const ended: StoredResult[] = []
     for (const { id, step, command, metadata } of this.#waiting.steps) {
-      const fields = { command, ...(await this.shop.store.about(id)) }
+      const fields: Fields = { command, ...(await this.shop.store.about(id)) }
       const about = { ...unrunOf(id, fields), metadata, planId: this.job.id, step }
       const outcome = await this.settle(
         id,
@@ -168,8 +169,11 @@ export class PlanRun extends Run {
         this.job.id,
       )
       if (outcome.kind !== 'ended') return outcome
+      // The end of one that ran was told by the worker that was lost, if that came to it.
+      if (fields['told'] !== 'end') this.writer.end(id, async () => {})
       if (isExecution(outcome.stored)) ended.push(outcome.stored)
     }
+    await this.writer.flush()
     return this.settle(this.job.id, storedPlanOf(this.#about, ending.status, ended, this.writer.lines))
   }
 }

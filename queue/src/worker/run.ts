@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ExecutionError } from '@escher-dbai/execution-engine'
+import { onAbort } from '../client/abort'
 import { messageOf } from '../errors'
+import { insist } from '../redis/errors'
 import type { Cancellation, Claimed } from '../redis/store'
 import type { Stored } from '../request/results'
 import type { JobData } from '../request/wire'
 import type { Taken } from './job-source'
 import { LineWriter } from './line-writer'
-import { insist, leaseOf, SHORTEST_LEASE_MS } from './workshop'
+import { leaseOf, SHORTEST_LEASE_MS } from './workshop'
 import type { Workshop } from './workshop'
 
 /** How long a job is kept for which the engine has no slot, in milliseconds. */
@@ -33,6 +35,8 @@ export interface Runner {
   lost(): void
   /** Ends what runs without waiting for it. */
   abandon(): void
+  /** Resolves once nothing of it runs any more; its end may not be written yet. */
+  stopped(): Promise<unknown>
 }
 
 /** One run of an execution or a plan, from its claim to its end. */
@@ -43,9 +47,9 @@ export abstract class Run implements Runner {
   protected readonly writer: LineWriter
   /** The engine has it. */
   protected isStarted = false
+  /** Settles when the engine has ended it. */
+  protected inEngine: Promise<unknown> | undefined
   protected cancellation: Cancellation | undefined
-  /** The worker is closed, and does not wait for it. */
-  protected isAbandoned = false
   protected readonly leaseMs: number
   #asks = 0
 
@@ -79,12 +83,22 @@ export abstract class Run implements Runner {
     if (this.isStarted) this.shop.engine.renewLease(this.job.id, 1).catch(() => {})
   }
 
+  /** The worker is closed, and does not wait for it. */
+  protected get isAbandoned(): boolean {
+    return this.shop.abandoned.aborted
+  }
+
   abandon(): void {
-    this.isAbandoned = true
     if (this.isStarted) this.cancelInEngine(this.job.id, 'the worker was closed')
   }
 
+  async stopped(): Promise<void> {
+    await this.inEngine?.catch(() => {})
+  }
+
   async whole(): Promise<Outcome> {
+    // Nothing can be written any more.
+    this.#leave.push(onAbort(this.shop.closed, () => this.writer.giveUp()))
     try {
       await this.#attend()
       if (this.leaseMs < SHORTEST_LEASE_MS) return await this.refuse(this.#graceProblem())
@@ -154,7 +168,7 @@ export abstract class Run implements Runner {
   /** Nothing of it was started: another worker takes it as if this one had not. */
   protected async giveBackUnstarted(): Promise<Outcome> {
     const { store } = this.shop
-    await insist(this.shop, () => store.unclaim(this.job.id, this.claim.run))
+    await insist(this.shop, () => store.unclaim(this.job.id, this.job.token))
     return this.giveBack()
   }
 

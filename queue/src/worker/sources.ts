@@ -33,6 +33,7 @@ export class Sources {
     const { bells, names } = this.#options
     const { takes, drives } = this.#options
     await Promise.all([this.#open(names.queueOf([]), takes), this.#open(names.plans, drives)])
+    this.#leave()
     this.#leave = await bells.listen(names.news, () => void this.#look().catch(() => {}))
     await this.#look()
   }
@@ -54,7 +55,14 @@ export class Sources {
     if (this.#isStopped || this.#sources.has(name)) return
     const source = new JobSource(name, client, options, takes)
     this.#sources.set(name, source)
-    await source.start()
+    try {
+      await source.start()
+    } catch (error) {
+      // It may be opened again.
+      this.#sources.delete(name)
+      void source.close(true).catch(() => {})
+      throw error
+    }
   }
 
   /** Takes no more jobs. */

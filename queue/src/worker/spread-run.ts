@@ -30,6 +30,9 @@ export class SpreadRun implements Runner {
     this.#driver.stop()
   }
 
+  /** What runs is others'. */
+  async stopped(): Promise<void> {}
+
   async whole(): Promise<Outcome> {
     try {
       const stored = await this.#driver.run()

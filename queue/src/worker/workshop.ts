@@ -1,7 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { ExecutionEngine, ExecutionResult } from '@escher-dbai/execution-engine'
 import type { Bells } from '../client/bells'
-import { messageOf } from '../errors'
 import type { Names } from '../names'
 import type { Client } from '../redis/connections'
 import type { Store } from '../redis/store'
@@ -26,10 +24,14 @@ export interface Workshop {
   readonly running: Map<string, Runner>
   /** What drives plans whose steps are spread. */
   readonly driving: DriverParts
-  /** Tells the operator. */
-  readonly warn: (message: string) => void
+  /** No more work is taken. */
+  readonly closing: AbortSignal
+  /** What runs is not waited for. */
+  readonly abandoned: AbortSignal
   /** The connections were closed. */
   readonly closed: AbortSignal
+  /** Says what an operator should know. */
+  readonly warn: (message: string) => void
   /** The engine takes nothing any more. */
   readonly onShutDown: () => void
 }
@@ -58,20 +60,4 @@ export const renewalOf = (leaseMs: number): number => Math.floor(leaseMs / 3)
 export function count(counts: Counts, status: ExecutionResult['status'] | 'lost'): void {
   if (status === 'skipped') counts.cancelled += 1
   else counts[status] += 1
-}
-
-/** How long after an error of Redis it is asked again, in milliseconds. */
-const RETRY_MS = 500
-
-/** Asks until Redis does it, which may have no memory for it now, or be loading. */
-export async function insist<T>({ closed, warn }: Workshop, question: () => Promise<T>): Promise<T> {
-  for (let isWarned = false; ; isWarned = true) {
-    try {
-      return await question()
-    } catch (error) {
-      if (closed.aborted) throw error
-      if (!isWarned) warn(`Redis does not do what it is asked, and is asked again: ${messageOf(error)}`)
-      await delay(RETRY_MS, undefined, { signal: closed })
-    }
-  }
 }

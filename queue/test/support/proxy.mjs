@@ -65,6 +65,24 @@ export class Proxy {
     upstream.pipe(client)
   }
 
+  /** Nothing passes the connections that there are any more, and nobody is told; new ones come through. */
+  silence() {
+    for (const [client, upstream] of this.#pairs) {
+      client.unpipe(upstream)
+      upstream.unpipe(client)
+      client.pause()
+      upstream.pause()
+    }
+  }
+
+  /** Each answer takes so much longer on the connections that there are. @param {number} ms */
+  slow(ms) {
+    for (const [client, upstream] of this.#pairs) {
+      upstream.unpipe(client)
+      upstream.on('data', (chunk) => setTimeout(() => client.write(chunk), ms)).resume()
+    }
+  }
+
   /** Ends every connection, and refuses new ones until it is healed. */
   cut() {
     this.#state = 'cut'
@@ -79,12 +97,7 @@ export class Proxy {
   /** Nothing passes any more in either direction, and nobody is told, as when a cable is pulled. */
   stall() {
     this.#state = 'stalled'
-    for (const [client, upstream] of this.#pairs) {
-      client.unpipe(upstream)
-      upstream.unpipe(client)
-      client.pause()
-      upstream.pause()
-    }
+    this.silence()
   }
 
   /** Everything passes again; what waited in a stalled connection comes late, in order. */
