@@ -3,11 +3,12 @@ import type { RateLimiterOptions, Telemetry } from 'bullmq'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 
 /**
- * How Redis (6.2 or later, or Valkey) is reached: the options of an `ioredis` client, or a client, of which only the options
- * are used: it is left to its owner. It must not have a `keyPrefix`. An engine opens two connections, a worker three, and one
- * more for each set of labels.
+ * How Redis (6.2 or later, or Valkey) is reached: an address (`redis://user:password@host:6379/0`, `rediss://…` with TLS,
+ * `unix:///path`), the options of an `ioredis` client, or a client, of which only the options are used: it is left to its
+ * owner. It must not have a `keyPrefix`. An engine opens two connections, a worker three, and one more for each set of
+ * labels.
  */
-export type Connection = RedisOptions | Redis | Cluster
+export type Connection = string | RedisOptions | Redis | Cluster
 
 /** Where the executions are, which submitters and workers must agree on. */
 export interface QueuePlace {

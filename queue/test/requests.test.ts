@@ -48,6 +48,26 @@ async function everything(): Promise<string> {
   return parts.join('\n')
 }
 
+test('a server is reached by its address, and what is none is refused without telling its password', async () => {
+  const place = newPlace(server.port)
+  await place.worker()
+  const connection = `redis://127.0.0.1:${server.port}/0`
+  await using queue = new QueueEngine({ connection, name: place.name })
+  expect((await queue.run(exec('echo', 'reached'))).stdout).toBe('reached\n')
+  const wrong = ['nowhere', 'http://host', 'redis://u:hush-hush@host/first', 'redis://u:hush-hush%zz@host', '']
+  for (const connection of wrong) {
+    expect
+      .soft(() => new QueueEngine({ connection }), connection)
+      .toThrow(
+        expect.objectContaining({
+          code: 'INVALID_CONFIG',
+          field: 'connection',
+          message: expect.not.stringContaining('hush'),
+        }),
+      )
+  }
+})
+
 test('values of secrets are refused, by their field, also in plans', async () => {
   const queue = newPlace(server.port).queue()
   const command = exec('true')

@@ -3,7 +3,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExecutionEngine, type Executor } from '@escher-dbai/execution-engine'
-import type { Connection } from '@escher-dbai/execution-queue'
 
 export interface ExecutorOptions {
   /** The directory of the history, beside which the logs are. */
@@ -14,31 +13,10 @@ export interface ExecutorOptions {
   readonly concurrency?: number | undefined
 }
 
-/** The queue cannot be reached like that. */
-export class QueueAddressError extends Error {}
-
-function connection(text: string): Connection {
-  if (!URL.canParse(text) || !/^(?:rediss?|unix):$/.test(new URL(text).protocol)) {
-    throw new QueueAddressError(
-      '--queue: expected redis://[user[:password]@]host[:port][/database], rediss://, unix://',
-    )
-  }
-  const { protocol, hostname, port, username, password, pathname } = new URL(text)
-  if (protocol === 'unix:') return { path: decodeURIComponent(pathname) }
-  return {
-    host: hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: port === '' ? 6379 : Number(port),
-    ...(username !== '' && { username: decodeURIComponent(username) }),
-    ...(password !== '' && { password: decodeURIComponent(password) }),
-    ...(pathname.length > 1 && { db: Number(pathname.slice(1)) }),
-    ...(protocol === 'rediss:' && { tls: {} }),
-  }
-}
-
 export async function makeExecutor({ data, queue, concurrency }: ExecutorOptions): Promise<Executor> {
   if (queue !== undefined) {
     const { QueueEngine } = await import('@escher-dbai/execution-queue')
-    return new QueueEngine({ connection: connection(queue), placement: 'spread' })
+    return new QueueEngine({ connection: queue, placement: 'spread' })
   }
   mkdirSync(data, { recursive: true, mode: 0o700 })
   return new ExecutionEngine({

@@ -69,7 +69,7 @@ test.each([
   ['an option that there is none of', () => ['run', one('true'), '--bogus'], /unknown option '--bogus'/],
   ['a run that there is none of', () => ['logs', 'abc'], /there is no run abc/],
   ['an address without a token', () => ['serve', '--host', '0.0.0.0'], /expected a token/],
-  ['a queue that is none', () => ['runs', '--queue', 'http://host'], /--queue: expected redis:/],
+  ['a queue that is none', () => ['runs', '--queue', 'http://host'], /connection: expected redis:/],
   ['a file that is no playbook', () => ['validate', write(folder(), '{}')], /playbook\.json:1:1: name: is missing/],
 ])('%s is bad input: 2', async (_what, args, expected) => {
   const { code, stdout, stderr } = await play(folder(), ...args())

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { ExecutionConfig } from '@escher-dbai/execution-engine'
 import type { RedisOptions } from 'ioredis'
-import { redisOptions } from './redis-url'
+import { redisOptions } from '../redis/address'
 
 /** What was typed cannot be accepted. */
 export class UsageError extends Error {

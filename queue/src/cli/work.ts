@@ -7,7 +7,7 @@ import type { Arguments } from './arguments'
 import { startProbe, type Probe } from './health'
 import type { Log } from './log'
 import { reachRedis } from './reach'
-import { shownAddress } from './redis-url'
+import { shownAddress } from '../redis/address'
 
 const FAILED = 1
 const BAD_INPUT = 2

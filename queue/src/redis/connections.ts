@@ -1,6 +1,9 @@
+import { ExecutionError } from '@escher-dbai/execution-engine'
 import { Cluster, Redis } from 'ioredis'
+import type { RedisOptions } from 'ioredis'
 import type { Connection } from '../options'
 import { describe, refused } from '../errors'
+import { redisOptions } from './address'
 import { watchPulse } from './pulse'
 
 export type Client = Redis | Cluster
@@ -16,6 +19,12 @@ const isClient = (connection: unknown): connection is Client =>
   // A client of another copy of the library.
   (typeof connection === 'object' && connection !== null && 'duplicate' in connection && 'defineCommand' in connection)
 
+function addressed(address: string): RedisOptions {
+  const options = redisOptions(address)
+  if (typeof options === 'object') return options
+  throw new ExecutionError('INVALID_CONFIG', `connection: ${options}`, { field: 'connection' })
+}
+
 /**
  * Makes the connections of one engine or worker, and closes them. While none of them is held, they do not keep the
  * process alive.
@@ -23,13 +32,15 @@ const isClient = (connection: unknown): connection is Client =>
 export class Connections {
   /** Each with what ends the watch over it. */
   readonly #clients = new Map<Client, () => void>()
-  readonly #connection: Connection
+  readonly #connection: Exclude<Connection, string>
   #holds = 0
   #lastError: Error | undefined
 
-  constructor(connection: Connection) {
+  constructor(given: Connection) {
+    const connection = typeof given === 'string' ? addressed(given) : given
     if (typeof connection !== 'object' || connection === null) {
-      throw refused('connection', 'options of ioredis, or a client', describe(connection), 'INVALID_CONFIG')
+      const expected = 'an address, options of ioredis, or a client'
+      throw refused('connection', expected, describe(connection), 'INVALID_CONFIG')
     }
     const prefix = isClient(connection) ? connection.options.keyPrefix : connection.keyPrefix
     if (prefix) throw refused('connection', 'one without a keyPrefix', describe(prefix), 'INVALID_CONFIG')

@@ -2,7 +2,6 @@
 
 import { ExecutionError } from '@escher-dbai/execution-engine'
 import type { RunStatus } from '../api.js'
-import { QueueAddressError } from '../executor.js'
 import { PlaybookError } from '../playbook/faults.js'
 import { ParameterError } from '../playbook/parameters.js'
 import { RunError } from '../runs/runs.js'
@@ -26,7 +25,6 @@ export function failure(error: unknown): { readonly code: number; readonly messa
     error instanceof RunError ||
     error instanceof InputError ||
     error instanceof TokenError ||
-    error instanceof QueueAddressError ||
     (error instanceof ExecutionError && (error.code === 'VALIDATION' || error.code === 'INVALID_CONFIG')) ||
     (isSystemError(error) && error.syscall === 'open')
   const message = error instanceof Error ? error.message : String(error)

@@ -12,9 +12,14 @@ export function redisOptions(text: string): RedisOptions | string {
   } catch {
     return `${EXPECTED}, found what is no URL`
   }
-  const credentials = {
-    ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
-    ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
+  let credentials: RedisOptions
+  try {
+    credentials = {
+      ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
+      ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
+    }
+  } catch {
+    return `${EXPECTED}, found a user or a password that is not percent-encoded`
   }
   if (url.protocol === 'unix:') return { path: decodeURIComponent(url.pathname), ...credentials }
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:') return `${EXPECTED}, found ${url.protocol}//`
