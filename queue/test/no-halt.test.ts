@@ -230,3 +230,18 @@ test('a plan with functions comes to its end though Redis refuses each command o
   expect(result).toMatchObject({ status: 'completed', results: [{ stdout: 'made\n' }] })
   expect(refused.size).toBeGreaterThan(2)
 })
+
+test('lines that Redis will never take are given up, which is said, and the command has its result', async () => {
+  const redis = new Redis(server.port, '127.0.0.1')
+  cleanUp(() => redis.disconnect())
+  const place = newPlace(server.port)
+  const queue = place.queue()
+  const warnings: string[] = []
+  const worker = await place.worker({ onWarning: (message) => void warnings.push(message) })
+  const id = randomUUID()
+  await redis.set(`{escher:${place.name}}:x:${id}:lines`, 'no stream')
+  await queue.execute({ ...exec('echo', 'printed'), id })
+  expect(await queue.waitForCompletion(id)).toMatchObject({ status: 'completed', stdout: 'printed\n' })
+  expect(warnings).toEqual(expect.arrayContaining([expect.stringMatching(/will never take some lines.*WRONGTYPE/)]))
+  await worker.close()
+})

@@ -8,8 +8,11 @@ import { watchPulse } from './pulse'
 
 export type Client = Redis | Cluster
 
-/** BullMQ, and whatever must survive a reconnection, waits until there is one. */
-const PATIENT = { maxRetriesPerRequest: null, lazyConnect: false } as const
+/**
+ * BullMQ, and whatever must survive a reconnection, waits until there is one. A connection that is closed twice keeps the
+ * process for `disconnectTimeout` milliseconds, and by then nothing is on its way.
+ */
+const PATIENT = { maxRetriesPerRequest: null, lazyConnect: false, disconnectTimeout: 200 } as const
 /** What listens cannot be asked whether it is ready once it does. */
 const LISTENING = { ...PATIENT, enableReadyCheck: false } as const
 
