@@ -8,13 +8,16 @@ import { join } from 'node:path'
 /** @typedef {import('@escher-dbai/execution-queue').QueueRequest} QueueRequest */
 /** @typedef {import('@escher-dbai/execution-engine').ExecutionResult} ExecutionResult */
 
+/** How a command ends that another run of itself was in the way of. Whether that may be says the end of the soak. */
+export const BESIDE = 99
+
 /**
  * The lock is one that the system lets go when all who have inherited it are dead, and it is named after the execution:
  * who does not get it runs beside another run of the same.
  */
 const COMMAND = `
 exec 9>> "$SOAK_DIR/$ESCHER_EXECUTION_ID.lock"
-flock -n 9 || { echo "$ESCHER_EXECUTION_ID" >> "$SOAK_DIR/twice"; exit 99; }
+flock -n 9 || { echo "$ESCHER_EXECUTION_ID" >> "$SOAK_DIR/twice"; exit ${BESIDE}; }
 echo $$ >> "$SOAK_DIR/$ESCHER_EXECUTION_ID.runs"
 i=0
 while [ $i -lt $SOAK_LINES ]; do i=$((i+1)); echo "$$ $i"; [ $((i % 10)) -ne 5 ] || sleep $SOAK_PAUSE; done

@@ -10,7 +10,7 @@ import { percentile, random } from '../../../__test__/soak/processes.mjs'
 import { startProxy } from '../support/proxy.mjs'
 import { startServer } from '../support/server.mjs'
 import { startWorkers } from './chaos.mjs'
-import { faultOf, newRequest, runsOf, startedTwice } from './requests.mjs'
+import { BESIDE, faultOf, newRequest, runsOf, startedTwice } from './requests.mjs'
 
 /** @typedef {import('./requests.mjs').Asked} Asked */
 /** @typedef {import('@escher-dbai/execution-engine').ExecutionResult} ExecutionResult */
@@ -142,7 +142,7 @@ class Soak {
     this.ends.set(end, (this.ends.get(end) ?? 0) + 1)
     const runs = runsOf(this.dir, asked.id)
     if (runs > 1) this.reruns.push(runs)
-    const fault = faultOf(asked, result, told, runs)
+    const fault = result.exitCode === BESIDE ? undefined : faultOf(asked, result, told, runs)
     if (fault !== undefined) this.#fault(`${asked.id}: ${fault}`)
     if (terminal.join() !== result.status) this.#fault(`${asked.id}: ${result.status}, and was told ${terminal.join()}`)
     if (again !== undefined && again.completedAt !== result.completedAt) this.#fault(`${asked.id}: has two results`)
@@ -163,7 +163,7 @@ class Soak {
       for (const [i, asked] of steps.entries()) {
         const step = result.results[i]
         if (step === undefined) this.#fault(`a plan has no result of step ${i}`)
-        else if (step.exitCode !== asked.exitCode) {
+        else if (step.exitCode !== asked.exitCode && step.exitCode !== BESIDE) {
           this.#fault(`${asked.id}: step ${i} of a plan: ${step.status}, ${step.exitCode}, ${step.error}`)
         }
       }
