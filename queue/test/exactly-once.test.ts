@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import type { ExecutionEvent } from '@escher-dbai/execution-engine'
 import { until, untilThere, newMark, survivors } from './support/processes'
 import { cleanUp, exec, newPlace, shell } from './support/place'
 import { startServer, type Server } from './support/server.mjs'
@@ -142,10 +143,16 @@ test('a worker that is run again says so, and its lines go on behind those of th
   const first = await place.worker(SHORT)
   const { file } = newFile()
   const events: string[] = []
+  const retrying: ExecutionEvent[] = []
   const request = { ...shell(`echo run >> ${file}; wc -l < ${file}; [ $(wc -l < ${file}) -gt 1 ] || sleep 60`) }
   const running = queue.run(
     { ...request, onWorkerLoss: 'rerun' },
-    { onEvent: (event) => void events.push(event.eventType === 'stdout' ? event.line : event.eventType) },
+    {
+      onEvent: (event) => {
+        events.push(event.eventType === 'stdout' ? event.line : event.eventType)
+        if (event.eventType === 'retrying') retrying.push(event)
+      },
+    },
   )
   await until(() => events.includes('1'), 'the first line')
   await place.worker(SHORT)
@@ -155,6 +162,9 @@ test('a worker that is run again says so, and its lines go on behind those of th
   // What was given back is taken at once, and not when the other looks again.
   expect(Date.now() - since).toBeLessThan(3000)
   expect(events).toEqual(['pending', 'started', '1', 'retrying', 'started', '2', 'completed'])
+  const error = 'the worker that ran it was lost'
+  const ended = { exitCode: null, signal: null, startedAt: null, durationMs: 0, error }
+  expect(retrying).toEqual([expect.objectContaining({ attempt: 2, delayMs: 0, error, ended })])
 })
 
 test('a plan that is run again has the results of its last run', async () => {

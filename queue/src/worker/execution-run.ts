@@ -1,4 +1,4 @@
-import type { ExecutionEvent, ExecutionRequest, ExecutionResult } from '@escher-dbai/execution-engine'
+import type { ExecutionEvent, ExecutionRequest, ExecutionResult, RetryingEvent } from '@escher-dbai/execution-engine'
 import { messageOf } from '../errors'
 import type { Claimed } from '../redis/store'
 import { unrunOf } from '../client/canceller'
@@ -19,6 +19,20 @@ export const CLOSED = { status: 'failed', errorCode: 'WORKER_LOST', error: 'the 
 export const graceOf = (request: { readonly terminationGraceMs?: number | undefined }, shop: Workshop): number =>
   request.terminationGraceMs ?? shop.engine.config.terminationGraceMs
 
+/** That another run follows one whose worker was lost: how its process ended nobody knows. */
+function runAgain(attempt: number) {
+  const { error } = LOST
+  const event: Omit<RetryingEvent, 'executionId' | 'metadata' | 'planId' | 'step'> = {
+    eventType: 'retrying',
+    attempt,
+    delayMs: 0,
+    error,
+    ended: { exitCode: null, signal: null, startedAt: null, durationMs: 0, error },
+    timestamp: new Date().toISOString(),
+  }
+  return { ...event }
+}
+
 /** One run of an execution. */
 export class ExecutionRun extends Run {
   readonly #waiting: WaitingExecution
@@ -33,9 +47,7 @@ export class ExecutionRun extends Run {
     if (this.claim.state === 'lost') {
       if (this.cancellation !== undefined) return this.#end(unstarted(this.cancellation))
       if (this.#waiting.policy.loss === 'fail') return this.#end(LOST)
-      const error = LOST.error
-      const again = { attempt: this.claim.run, delayMs: 0, error, timestamp: new Date().toISOString() }
-      void this.writer.event(null, { eventType: 'retrying', ...again })
+      void this.writer.event(null, runAgain(this.claim.run))
     }
     let request: ExecutionRequest
     try {
