@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 /**
- * `onOutput` is given standard output too; `quiet` shows none of it. `as` is the user who runs the program, and what
- * differs in the environment of that.
+ * `onOutput` is given standard output too, `onErrors` standard error; `quiet` shows none of the former. `as` is the user
+ * who runs the program, and what differs in the environment of that.
  *
  * @typedef {{ uid: number, gid: number, env: Record<string, string> }} User
- * @typedef {{ cwd?: string, onOutput?: (text: string) => void, quiet?: boolean, as?: User }} Options
+ * @typedef {{ cwd?: string, onOutput?: (text: string) => void, onErrors?: (text: string) => void, quiet?: boolean, as?: User }} Options
  */
 
 /**
@@ -22,16 +22,20 @@ export const root = fileURLToPath(new URL('..', import.meta.url))
  * @param {Options} [options]
  * @returns {Promise<number>} its exit code; 128 if a signal ended it
  */
-export function run(program, args, { cwd = root, onOutput, quiet = false, as } = {}) {
+export function run(program, args, { cwd = root, onOutput, onErrors, quiet = false, as } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd,
-      stdio: ['ignore', onOutput ? 'pipe' : 'inherit', 'inherit'],
+      stdio: ['ignore', onOutput ? 'pipe' : 'inherit', onErrors ? 'pipe' : 'inherit'],
       ...(as && { uid: as.uid, gid: as.gid, env: { ...process.env, ...as.env } }),
     })
     child.stdout?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
       if (!quiet) process.stdout.write(text)
       onOutput?.(text)
+    })
+    child.stderr?.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+      process.stderr.write(text)
+      onErrors?.(text)
     })
     child.on('error', (error) => reject(new Error(`${program} could not be started: ${error.message}`)))
     child.on('close', (code) => resolve(code ?? 128))

@@ -1,14 +1,15 @@
-// Installs, builds and runs every test suite, also after one has failed. The last line says how many tests passed and
-// failed, as the runners counted them.
+// Installs, builds and runs every test suite, also after one has failed. In the end it names what failed; the last line
+// says how many tests passed and failed, as the runners counted them.
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { files, otherUser } from './other-user.mjs'
+import { countIn, failure, failuresIn, vitest, words } from './reports.mjs'
 import { root, run } from './run.mjs'
 
-/** @typedef {{ passed: number, failed: number, skipped: number }} Count */
-/** @typedef {{ status: number, count: Count }} Outcome */
+/** @typedef {import('./reports.mjs').Count} Count */
+/** @typedef {{ status: number, count: Count, failures?: string[] }} Outcome */
 
 const reports = mkdtempSync(join(tmpdir(), 'execution-engine-tests-'))
 
@@ -24,12 +25,11 @@ async function cargoTest() {
     count.failed += Number(line[2])
     count.skipped += Number(line[3])
   }
-  return { status, count }
+  const failures = [...output.matchAll(/^test (.*) \.\.\. FAILED$/gm)].map((line) => `failed: ${line[1]}`)
+  return { status, count, failures }
 }
 
 /**
- * Vitest and Jest write the same report.
- *
  * @param {string} name
  * @param {(report: string) => string[]} args
  * @param {{ dir?: string, as?: import('./run.mjs').User | undefined }} [options]
@@ -37,23 +37,16 @@ async function cargoTest() {
  */
 async function jsTest(name, args, { dir = reports, as } = {}) {
   const report = join(dir, `${name}.json`)
-  const status = await run(process.execPath, args(report), { as })
-  const found = JSON.parse(readFileSync(report, 'utf8'))
-  const skipped = found.numPendingTests + found.numTodoTests
-  return { status, count: { passed: found.numPassedTests, failed: found.numFailedTests, skipped } }
+  let errors = ''
+  const status = await run(process.execPath, args(report), { as, onErrors: (text) => (errors += text) })
+  const failures = failuresIn(report)
+  // What no test has caught, as an unhandled rejection, stands in no report.
+  if (status !== 0 && failures.length === 0) {
+    const uncaught = errors.slice(Math.max(errors.search(/Unhandled/), 0))
+    failures.push(...failure(`${name} ended with ${status}, though no test failed`, uncaught))
+  }
+  return { status, count: countIn(report), failures }
 }
-
-/** @param {string[]} more @returns {(report: string) => string[]} */
-const vitest =
-  (...more) =>
-  (report) => [
-    'node_modules/vitest/vitest.mjs',
-    'run',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...more,
-  ]
 
 /**
  * The part of the tests that depends on the user. Where there is no other, it counts as one test that was not run.
@@ -97,7 +90,8 @@ async function soakTest() {
   })
   const [, passed = 0, failed = 0, skipped = 0] =
     output.match(/^soak: (\d+) passed, (\d+) failed, (\d+) not run$/m) ?? []
-  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) } }
+  const failures = [...output.matchAll(/^(?:FAILED| {7}) .*$/gm)].map(([line]) => `failed: ${line}`)
+  return { status, count: { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) }, failures }
 }
 
 /** @param {string} name of its tests */
@@ -136,10 +130,6 @@ const suites = [
   ['the page of the Execution Manager, in a browser', () => managerTest('page')],
 ]
 
-/** @param {Count} count */
-const words = ({ passed, failed, skipped }) =>
-  `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
-
 if ((await run(process.execPath, ['scripts/setup.mjs'])) !== 0) {
   console.error('test: the setup failed, so nothing was tested')
   process.exit(1)
@@ -147,6 +137,7 @@ if ((await run(process.execPath, ['scripts/setup.mjs'])) !== 0) {
 
 const total = { passed: 0, failed: 0, skipped: 0 }
 const summary = []
+const failures = []
 for (const [title, suite] of suites) {
   console.log(`\ntest: ${title}`)
   /** @type {Outcome} */
@@ -154,10 +145,12 @@ for (const [title, suite] of suites) {
   try {
     outcome = await suite()
   } catch (error) {
-    console.error(`test: ${title}: ${/** @type {Error} */ (error).message}`)
-    outcome = { status: 1, count: { passed: 0, failed: 0, skipped: 0 } }
+    const why = /** @type {Error} */ (error).message
+    console.error(`test: ${title}: ${why}`)
+    outcome = { status: 1, count: { passed: 0, failed: 0, skipped: 0 }, failures: failure(title, why) }
   }
   const { status, count } = outcome
+  failures.push(...(outcome.failures ?? []))
   // A suite that fails without a failed test, as when it does not compile, is one failure.
   if (status !== 0 && count.failed === 0) count.failed = 1
   total.passed += count.passed
@@ -167,5 +160,5 @@ for (const [title, suite] of suites) {
 }
 rmSync(reports, { recursive: true })
 
-console.log(`\n${summary.join('\n')}\n${words(total)}`)
+console.log(['', ...failures, ...summary, words(total)].join('\n'))
 process.exitCode = total.failed > 0 ? 1 : 0

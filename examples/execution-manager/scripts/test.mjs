@@ -2,26 +2,15 @@
 // says how many passed and failed. `--report FILE` keeps the report of the one that is named, `--engine-is-built` is for
 // the setup.
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { countIn, vitest, words } from '../../../scripts/reports.mjs'
 import { run } from '../../../scripts/run.mjs'
 
 const dir = fileURLToPath(new URL('..', import.meta.url))
-
-/** @param {string[]} more @returns {(report: string) => string[]} */
-const vitest =
-  (...more) =>
-  (report) => [
-    'node_modules/vitest/vitest.mjs',
-    'run',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...more,
-  ]
 
 /** @type {Record<string, (report: string) => string[]>} */
 const suites = {
@@ -49,19 +38,19 @@ try {
     console.error('test: the setup failed, so nothing was tested')
     process.exit(1)
   }
-  let [passed, failed, skipped] = [0, 0, 0]
+  const total = { passed: 0, failed: 0, skipped: 0 }
   for (const name of names) {
     const suite = suites[name]
     if (suite === undefined) throw new Error(`expected ${Object.keys(suites).join(', ')}, found ${name}`)
     const report = values.report ?? join(own, `${name}.json`)
     const status = await run(process.execPath, suite(report), { cwd: dir })
     if (status !== 0) process.exitCode = 1
-    const found = JSON.parse(readFileSync(report, 'utf8'))
-    passed += found.numPassedTests
-    failed += found.numFailedTests
-    skipped += found.numPendingTests + found.numTodoTests
+    const { passed, failed, skipped } = countIn(report)
+    total.passed += passed
+    total.failed += failed
+    total.skipped += skipped
   }
-  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  console.log(words(total))
 } finally {
   rmSync(own, { recursive: true, force: true })
 }
