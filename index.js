@@ -503,28 +503,28 @@ class ExecutionEngine {
 
   /**
    * @param {string} id
-   * @param {{ from?: number, limit?: number }} [options]
+   * @param {{ from?: number, fromLine?: number, limit?: number }} [options]
    * @returns {Promise<import('./index').LogPage>}
    */
   async readLogLines(id, options = {}) {
     const checked = check.id(id)
-    const { from = 0, limit = 1000 } = check.pageOptions(options)
+    const { from = 0, fromLine, limit = 1000 } = check.pageOptions(options)
     if (this.#entering.has(checked)) await this.#entering.get(checked)
-    return toLogPage(await channel.ask((token) => this.#native.readLogLines(token, checked, from, limit)))
+    return toLogPage(await channel.ask((token) => this.#native.readLogLines(token, checked, from, limit, fromLine)))
   }
 
   /**
    * @param {string} id
-   * @param {{ from?: number, signal?: AbortSignal }} [options]
+   * @param {{ from?: number, wait?: boolean, signal?: AbortSignal }} [options]
    * @returns {AsyncGenerator<import('./index').LogLine, void, undefined>}
    */
   followLogs(id, options = {}) {
     const { LogStream } = require('./lib/follow')
     return new LogStream(async () => {
       const checked = check.id(id)
-      const { from = 0, signal } = check.followOptions(options)
+      const { from = 0, wait = false, signal } = check.followOptions(options)
       if (this.#entering.has(checked)) await this.#entering.get(checked)
-      return { follower: this.#native.followLogs(checked, from), signal }
+      return { follower: this.#native.followLogs(checked, from, wait), signal }
     })
   }
 

@@ -144,8 +144,18 @@ const streamOptions = object(
   ofJavaScript,
 )
 const tailOptions = object({ 'maxBytes?': textSize }, 'an options object', ofJavaScript)
-const pageOptions = object({ 'from?': count, 'limit?': positive }, 'an options object', ofJavaScript)
-const followOptions = object({ 'from?': count, 'signal?': abortSignal }, 'an options object', ofJavaScript)
+const pageShape = object({ 'from?': count, 'fromLine?': count, 'limit?': positive }, 'an options object', ofJavaScript)
+/** @type {Checker} */
+const pageOptions = (value, path, code) => {
+  const options = pageShape(value, path, code)
+  if (options.from === undefined || options.fromLine === undefined) return options
+  return refuse(`${path}.fromLine`, 'either this or "from"', 'both', code)
+}
+const followOptions = object(
+  { 'from?': count, 'wait?': flag, 'signal?': abortSignal },
+  'an options object',
+  ofJavaScript,
+)
 /** What is checked later, as what it is. @type {Checker} */
 const anything = (value) => value
 
@@ -186,9 +196,9 @@ module.exports = {
   streamOptions: (value) => streamOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {{ maxBytes?: number }} */
   tailOptions: (value) => tailOptions(value, 'options', 'VALIDATION'),
-  /** @param {unknown} value @returns {{ from?: number, limit?: number }} */
+  /** @param {unknown} value @returns {{ from?: number, fromLine?: number, limit?: number }} */
   pageOptions: (value) => pageOptions(value, 'options', 'VALIDATION'),
-  /** @param {unknown} value @returns {{ from?: number, signal?: AbortSignal }} */
+  /** @param {unknown} value @returns {{ from?: number, wait?: boolean, signal?: AbortSignal }} */
   followOptions: (value) => followOptions(value, 'options', 'VALIDATION'),
   /** @param {unknown} value @returns {import('../plans').PlanRunOptions} */
   planRunOptions: (value) => planRunOptions(value, 'options', 'VALIDATION'),

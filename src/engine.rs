@@ -25,7 +25,7 @@ use crate::execution::login::{self, Need};
 use crate::execution::output::follow::LogFollower;
 use crate::execution::output::log_dir::{sweep_at_times, sweep_now};
 use crate::execution::output::log_files::{Kind, Limits, delete_files_of};
-use crate::execution::output::page::{LogReader, Most, not_read};
+use crate::execution::output::page::{LogReader, LogStart, Most, not_read};
 use crate::execution::output::tail::read_tail;
 use crate::execution::secrets::{Collector, displayed};
 use crate::execution::start::{Decision, Start};
@@ -693,6 +693,20 @@ impl ExecutionEngine {
     /// deleted; [`ExecutionError::IsPlan`], as only the steps of a plan have logs; [`ExecutionError::Validation`] for an
     /// offset at which no entry of this log begins; [`ExecutionError::Io`] when it cannot be read, or when something else than an entry is found in it.
     pub async fn read_log_lines(&self, id: Uuid, from: u64, limit: usize) -> Result<LogPage> {
+        self.read_page(id, LogStart::Offset(from), limit).await
+    }
+
+    /// The same from the entry with a number on, the first being 0. A page is empty from the last one on. What is before
+    /// them is read as well, to be counted.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ExecutionEngine::read_log_lines`].
+    pub async fn read_log_from_line(&self, id: Uuid, line: u64, limit: usize) -> Result<LogPage> {
+        self.read_page(id, LogStart::Line(line), limit).await
+    }
+
+    async fn read_page(&self, id: Uuid, start: LogStart, limit: usize) -> Result<LogPage> {
         let execution = self.known(id)?;
         let has_ended = || {
             execution
@@ -705,7 +719,7 @@ impl ExecutionEngine {
             let lines = Vec::new();
             return Ok(LogPage {
                 lines,
-                next: from,
+                next: start.offset(),
                 ended,
             });
         }
@@ -714,8 +728,8 @@ impl ExecutionEngine {
             lines: limit,
             bytes: LARGEST_PAGE,
         };
-        let read = on_files(move || match LogReader::open(&path, from)? {
-            Some(reader) => reader.read(from, most).map(Some),
+        let read = on_files(move || match LogReader::open(&path, start.offset())? {
+            Some(reader) => reader.read(start.found_in(&reader)?, most).map(Some),
             None => Ok(None),
         });
         let Some(read) = read.await?? else {

@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ExecutionEngine, type LogLine } from '../../index.js'
-import { exec, host, newEngine, shell, temporary, until } from './support.js'
+import { exec, host, newEngine, shell, temporary, until, wakeUps } from './support.js'
 
 const entries = (path: string): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1)
 const untimed = (path: string): string[] => entries(path).map((entry) => entry.replace(/^\S+ /, ''))
@@ -283,6 +283,9 @@ test('options that are none are refused', async () => {
   const wrong: [() => Promise<unknown>, string][] = [
     [() => engine.readLogLines(id, { from: -1 }), 'options.from'],
     [() => engine.readLogLines(id, { limit: 0 }), 'options.limit'],
+    [() => engine.readLogLines(id, { fromLine: -1 }), 'options.fromLine'],
+    [() => engine.readLogLines(id, { from: 0, fromLine: 0 }), 'options.fromLine'],
+    [() => engine.followLogs(id, { wait: 1 as never }).next(), 'options.wait'],
     [() => engine.readLogLines('x'), 'id'],
     [() => engine.followLogs(id, { from: 1.5 }).next(), 'options.from'],
     [() => engine.followLogs(id, { signal: {} as AbortSignal }).next(), 'options.signal'],
@@ -290,6 +293,26 @@ test('options that are none are refused', async () => {
     [() => engine.removeExecution(id, { logs: 1 as never }), 'options.logs'],
   ]
   for (const [call, field] of wrong) await expect(call()).rejects.toMatchObject({ code: 'VALIDATION', field })
+})
+
+test('a page begins at the entry with a number, wherever that stands in the log', async () => {
+  const engine = newEngine()
+  // Over several of the pieces in which it is counted, and a last entry that is empty.
+  const { id } = await engine.run(shell('seq 1 30500; echo'))
+  const numbers = async (fromLine: number, limit: number): Promise<string[]> =>
+    (await engine.readLogLines(id, { fromLine, limit })).lines.map(({ line }) => line)
+  expect(await numbers(0, 2)).toEqual(['1', '2'])
+  const places = [1, 999, 5432, 29_999, 30_000, 30_499]
+  for (const place of places) expect(await numbers(place, 1)).toEqual([String(place + 1)])
+  expect(await numbers(30_500, 5)).toEqual([''])
+  const page = await engine.readLogLines(id, { fromLine: 20_000, limit: 1 })
+  expect((await engine.readLogLines(id, { from: page.next, limit: 1 })).lines).toMatchObject([{ line: '20002' }])
+  const { size } = statSync(engine.getLogPath(id))
+  for (const fromLine of [30_501, 1_000_000]) {
+    expect(await engine.readLogLines(id, { fromLine })).toEqual({ lines: [], next: size, ended: true })
+  }
+  const silent = await engine.execute(shell('sleep 60'))
+  expect(await engine.readLogLines(silent, { fromLine: 7 })).toEqual({ lines: [], next: 0, ended: false })
 })
 
 // Following
@@ -414,6 +437,77 @@ test('a follower in another process sees each line within 50 ms', async () => {
   expect(late).toHaveLength(100)
   console.log(`a line was seen after ${late[50]} ms (median), ${late[98]} ms (99 %)`)
   expect(late[50]).toBeLessThan(50)
+})
+
+test('a log that is not there yet is waited for where that is asked for, whichever process writes it', async () => {
+  const engine = newEngine({ logDir: logDir() })
+  const ids = Array.from({ length: 100 }, () => randomUUID())
+  const following = ids.map((id) => all(engine.followLogs(id, { wait: true })))
+  // It begins a log and prints much or little, at once or later, or exits in the moment in which it is begun.
+  const { ended } = hostIn(
+    engine.config.logDir,
+    `(async () => {
+      for (const [i, id] of ${JSON.stringify(ids)}.entries()) {
+        const command = ['echo 1', 'seq 3', 'echo 1; sleep 0.2; echo 2', 'sleep 0.1; seq 2000'][i % 4]
+        const run = engine.run({ id, command: { type: 'shell', command } })
+        if (i % 10 === 9) await run
+      }
+    })()`,
+  )
+  const counts = [1, 3, 2, 2000]
+  for (const [i, lines] of (await Promise.all(following)).entries()) {
+    expect(lines.map(({ line }) => line)).toEqual(Array.from({ length: counts[i % 4] ?? 0 }, (_, n) => String(n + 1)))
+  }
+  expect(await ended).toMatchObject({ complained: '' })
+})
+
+test('a log in a directory that is not there yet is waited for as well', async () => {
+  const dir = join(temporary(), 'later')
+  const id = randomUUID()
+  const engine = newEngine({ logDir: dir })
+  rmSync(dir, { recursive: true, force: true })
+  const first = engine.followLogs(id, { wait: true }).next()
+  const { ended: other } = hostIn(dir, `engine.run({ id: '${id}', command: { type: 'shell', command: 'echo hi' } })`)
+  expect(await first).toMatchObject({ value: { line: 'hi' } })
+  expect(await other).toMatchObject({ complained: '' })
+})
+
+test('waiting for a log ends with an abort and with a return, and is not for what this engine knows', async () => {
+  const engine = newEngine()
+  const leave = new AbortController()
+  const aborted = engine.followLogs(randomUUID(), { wait: true, signal: leave.signal })
+  const waiting = aborted.next()
+  leave.abort()
+  expect(await waiting).toEqual({ done: true, value: undefined })
+  const returned = engine.followLogs(randomUUID(), { wait: true })
+  const left = returned.next()
+  expect(await returned.return()).toEqual({ done: true, value: undefined })
+  expect(await left).toEqual({ done: true, value: undefined })
+  const { id: silent } = await engine.run(exec('true'))
+  expect(await all(engine.followLogs(silent, { wait: true }))).toEqual([])
+  const { id: deleted } = await engine.run(exec('echo', 'hi'))
+  rmSync(engine.getLogPath(deleted))
+  await expect(engine.followLogs(deleted, { wait: true }).next()).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})
+
+test('who waits for a log is told of it, and does not look for it again and again', async () => {
+  const dir = logDir()
+  const [id, other] = [randomUUID(), randomUUID()]
+  const { child, said, ended } = hostIn(
+    dir,
+    `{ const seen = async (id) => {
+        for await (const { line } of engine.followLogs(id, { wait: true })) console.log(Date.now() - Number(line))
+        process.exit()
+      }
+      for (const id of ${JSON.stringify([id, other])}) void seen(id)
+      setTimeout(() => console.log('waits'), 1000) }`,
+  )
+  await said('waits')
+  const before = wakeUps(child.pid)
+  await new Promise((resolve) => setTimeout(resolve, 2000))
+  expect(wakeUps(child.pid) - before).toBeLessThanOrEqual(10)
+  await newEngine({ logDir: dir }).run({ id, ...exec(process.execPath, '-p', 'Date.now()') })
+  expect(Number((await ended).printed.split('\n')[1])).toBeLessThan(1000)
 })
 
 test('a follower in another process is not found before there is a log', async () => {

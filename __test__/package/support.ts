@@ -103,3 +103,11 @@ export function hostWith(env: NodeJS.ProcessEnv, source: string, ...execArgv: st
   const said = (text: string) => until(() => printed.includes(text), `the host to print "${text}"`)
   return { child, ended, said }
 }
+
+/** How often threads of the engine in a process have gone to sleep so far. */
+export const wakeUps = (pid: number | undefined): number =>
+  readdirSync(`/proc/${pid}/task`)
+    .map((task) => readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'))
+    .filter((status) => /^Name:\tescher/m.test(status))
+    .map((status) => Number(/^voluntary_ctxt_switches:\t(\d+)/m.exec(status)?.[1]))
+    .reduce((sum, count) => sum + count, 0)

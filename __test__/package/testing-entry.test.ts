@@ -543,9 +543,19 @@ test('several scripts are for one request each, and the last one for all others;
 test('a request without a script is rejected, and the message names it', async () => {
   const engine = new FakeEngine().when({ program: 'git' }, {})
   await expect(engine.run(shell('ls | wc -l'))).rejects.toThrow('there is no script for `ls | wc -l`')
-  const plan = { strategy: { type: 'serial' }, commands: [{ command: sh`git` }, ls] } as const
-  await expect(engine.runPlan(plan)).rejects.toThrow('there is no script for `ls`')
   expect([engine.totalCount, engine.requests]).toEqual([0, []])
+})
+
+test('a plan that comes to a step without a script is rejected, and one that skips it needs none', async () => {
+  const engine = new FakeEngine().when({ program: 'git' }, { exitCode: 1 })
+  const git = { command: sh`git` }
+  const results = (await engine.runPlan({ steps: { git, ls: { ...ls, dependsOn: ['git'] } } })).results
+  expect(results.map(({ status }) => status)).toEqual(['failed', 'skipped'])
+  const plan = { strategy: { type: 'serial', stopOnError: false }, commands: [git, ls] } as const
+  const id = await engine.executePlan(plan)
+  await expect(engine.waitForPlan(id)).rejects.toThrow('there is no script for `ls`')
+  const last = { status: 'failed', errorCode: 'INVALID_STEP', error: expect.stringContaining('no script for `ls`') }
+  expect((await engine.getPlanResult(id)).results[1]).toMatchObject(last)
 })
 
 test.each<[string, FakeScript, string]>([
@@ -866,11 +876,17 @@ test('it reads and follows logs as the engine does', async () => {
         .catch(({ code }: ExecutionError) => code)
       const aborted = await engine.followLogs(id, { signal: AbortSignal.abort() }).next()
       const last = await engine.readLogLines(id, { from })
+      const numbered = []
+      for (const fromLine of [0, 1, 3]) numbered.push((await engine.readLogLines(id, { fromLine, limit: 1 })).lines)
+      const early = '00000000-0000-4000-8000-000000000001'
+      const awaited = engine.followLogs(early, { wait: true }).next()
+      await engine.run({ id: early, ...shell('echo one') })
       await engine.removeExecution(id, { logs: true })
       const text = (line?: { line: string }) => line?.line
       return [
         lines.map(({ stream, line, complete }) => [stream, line, complete]),
         [page.lines.map(text), page.ended, last.lines.map(text), last.ended, unknown, aborted],
+        [numbered.map((page) => page.map(text)), text((await awaited).value ?? undefined)],
       ]
     }),
   )

@@ -15,7 +15,6 @@ const { pathOf } = require('../plans/path')
 const { snapshot } = require('../plans/snapshot')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
-const { display } = require('./command')
 const { FakeExecution } = require('./execution')
 const { expectGroup } = require('./groups')
 const { endOfLog, entriesOf, pageOf } = require('./logs')
@@ -25,6 +24,7 @@ const { Scripts } = require('./scripts')
 const { expectSecret, secretsOf } = require('./secrets')
 const { defaultConfig } = require('../shape')
 const { Slots } = require('./slots')
+const { Moment, untilAborted } = require('./time')
 
 /** Why it cancels by itself. */
 const SHUT_DOWN = 'the engine was shut down'
@@ -55,6 +55,8 @@ class FakeEngine {
   /** @type {Map<string, { plan: FakePlan, steps: string[] }>} */
   #plans = new Map()
   #isShutDown = false
+  /** The next one. */
+  #accepted = new Moment()
 
   /** @param {import('../../index').ExecutionConfig} [config] */
   constructor(config = {}) {
@@ -139,9 +141,10 @@ class FakeEngine {
     const secrets = this.#secretsOf(given)
     const request = this.#recorded(checked, given)
     if (signal?.aborted !== true) this.#slots.expectPlace(request)
-    const execution = this.#scripted(request, secrets, listeners)
+    const execution = this.#executionOf(request, secrets, listeners)
+    this.#script(execution)
     this.requests.push(request)
-    this.#executions.set(request.id, execution)
+    this.#accept(execution)
     this.#watch(signal, execution)
     void execution.live(this.#slots.take(request, false))
     return execution
@@ -181,21 +184,22 @@ class FakeEngine {
    * @param {import('./execution').Listeners} listeners
    * @param {import('./execution').Place} [place]
    */
-  #scripted(request, secrets, listeners, place) {
-    const command = display(request.command, (text) => secrets.hide(text))
-    return this.#executionOf(request, secrets, this.#scripts.for(request, command), listeners, place)
+  #executionOf(request, secrets, listeners, place) {
+    const shared = { config: this.#config, subscribers: this.#subscribers }
+    return new FakeExecution(request, secrets, shared, listeners, place)
   }
 
-  /**
-   * @param {any} request
-   * @param {import('./execution').Secrets} secrets
-   * @param {import('../../testing').FakeScript} script
-   * @param {import('./execution').Listeners} listeners
-   * @param {import('./execution').Place} [place]
-   */
-  #executionOf(request, secrets, script, listeners, place) {
-    const shared = { config: this.#config, subscribers: this.#subscribers }
-    return new FakeExecution(request, secrets, script, shared, listeners, place)
+  /** Looks up what it does, and throws if nobody has said that. @param {FakeExecution} execution */
+  #script(execution) {
+    execution.setScript(this.#scripts.for(execution.request, execution.command))
+  }
+
+  /** @param {FakeExecution[]} executions */
+  #accept(...executions) {
+    for (const execution of executions) this.#executions.set(execution.id, execution)
+    const { reach } = this.#accepted
+    this.#accepted = new Moment()
+    reach()
   }
 
   /** Stops it when the signal says so. @param {AbortSignal | undefined} signal @param {FakeExecution} execution */
@@ -223,20 +227,18 @@ class FakeEngine {
       const place = { planId: plan.id, step: key }
       const own = requestOf(step)
       const request = this.#recorded(isMade ? {} : copy, isMade ? {} : own, `${path}id`)
-      const execution = isMade
-        ? this.#executionOf(request, secrets, {}, listeners, place)
-        : this.#scripted(request, secrets, listeners, place)
+      const execution = this.#executionOf(request, secrets, listeners, place)
       return { key, mayFail: step.allowFailure === true, execution, make: isMade ? step.request : undefined }
     })
     const known = steps.filter(({ make }) => make === undefined)
     this.requests.push(...known.map(({ execution }) => execution.request))
-    for (const { execution } of steps) this.#executions.set(execution.id, execution)
+    this.#accept(...steps.map(({ execution }) => execution))
     this.plans.push(withIds(plan, steps))
     const shared = { config: this.#config, subscribers: this.#subscribers }
-    /** @type {FakePlan} */
     const run = new FakePlan(plan, steps, schedule, shared, listeners.onEvent, {
+      script: (execution) => this.#script(execution),
       take: ({ request }) => this.#slots.take(request, true),
-      make: (index, results) => this.#make(run, plan, /** @type {any} */ (steps[index]), results),
+      make: (index, results) => this.#make(plan, /** @type {any} */ (steps[index]), results),
     })
     this.#plans.set(plan.id, { plan: run, steps: steps.map(({ execution }) => execution.id) })
     const forget = signal ? onAbort(signal, () => run.cancel(reasonOf(signal))) : () => {}
@@ -252,12 +254,11 @@ class FakeEngine {
   /**
    * Makes the request of a step.
    *
-   * @param {FakePlan} run
    * @param {any} plan
    * @param {{ execution: FakeExecution, make: (results: any) => unknown }} step
    * @param {any} results
    */
-  async #make(run, plan, { execution, make }, results) {
+  async #make(plan, { execution, make }, results) {
     let secrets = this.#secretsOf({}, plan)
     try {
       const made = snapshot(await make(results))
@@ -265,24 +266,11 @@ class FakeEngine {
       acceptable((request) => check.madeRequest(request, shared), made)
       const request = { ...made, id: execution.id }
       secrets = this.#secretsOf(request, plan)
-      execution.setRequest(request, secrets, this.#scriptOf(run, request, secrets))
+      execution.setRequest(request, secrets)
       this.requests.push(request)
       return { priority: request.priority ?? 0 }
     } catch (error) {
       throw new Error(secrets.hide(messageOf(error)), { cause: error })
-    }
-  }
-
-  /** @param {FakePlan} run @param {any} request @param {import('./execution').Secrets} secrets */
-  #scriptOf(run, request, secrets) {
-    try {
-      return this.#scripts.for(
-        request,
-        display(request.command, (text) => secrets.hide(text)),
-      )
-    } catch (fault) {
-      run.blame(fault)
-      throw fault
     }
   }
 
@@ -426,13 +414,22 @@ class FakeEngine {
   }
 
   /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
-  async readLogLines(id, options) {
-    return pageOf(this.#execution(check.id(id)), options)
+  async readLogLines(id, options = {}) {
+    return pageOf(this.#execution(check.id(id)), check.pageOptions(options))
   }
 
-  /** @param {string} id @param {{ from?: number, signal?: AbortSignal }} [options] */
+  /** @param {string} id @param {{ from?: number, wait?: boolean, signal?: AbortSignal }} [options] */
   async *followLogs(id, options) {
-    yield* entriesOf(this.#execution(check.id(id)), options)
+    const checked = check.id(id)
+    const { from, wait = false, signal } = check.followOptions(options ?? {})
+    if (wait) await this.#known(checked, signal)
+    if (signal?.aborted !== true) yield* entriesOf(this.#execution(checked), { from, signal })
+  }
+
+  /** Resolves once something has that id, or it is aborted. @param {string} id @param {AbortSignal} [signal] */
+  async #known(id, signal) {
+    const isKnown = () => this.#executions.has(id) || this.#plans.has(id)
+    while (!isKnown() && (await untilAborted(this.#accepted.reached, signal)));
   }
 
   /** @param {string} id */

@@ -50,7 +50,8 @@ class FakeExecution {
   /** What was written to its input. */
   input = ''
   #request
-  #script
+  /** @type {FakeScript} */
+  #script = {}
   #shared
   #listeners
   #place
@@ -74,15 +75,13 @@ class FakeExecution {
   /**
    * @param {any} request
    * @param {Secrets} secrets
-   * @param {FakeScript} script
    * @param {Shared} shared
    * @param {Listeners} listeners
    * @param {Place} [place]
    */
-  constructor(request, secrets, script, shared, listeners, place) {
+  constructor(request, secrets, shared, listeners, place) {
     this.#request = request
     this.#secrets = secrets
-    this.#script = script
     this.#shared = shared
     this.#listeners = listeners
     this.#place = place
@@ -104,11 +103,14 @@ class FakeExecution {
    *
    * @param {any} request
    * @param {Secrets} secrets
-   * @param {FakeScript} script
    */
-  setRequest(request, secrets, script) {
+  setRequest(request, secrets) {
     this.#request = request
     this.#secrets = secrets
+  }
+
+  /** What it does. @param {FakeScript} script */
+  setScript(script) {
     this.#script = script
   }
 

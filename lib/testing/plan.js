@@ -2,6 +2,7 @@
 
 // A plan of scripted executions, which go through it as those of an engine do.
 
+const { messageOf } = require('../error')
 const { call } = require('../lines')
 const { PlanDriver } = require('../plans/driver')
 const { aboutOf } = require('./execution')
@@ -29,6 +30,7 @@ class FakePlan {
    * @param {Shared} shared
    * @param {((event: any) => unknown) | undefined} onEvent
    * @param {object} tools
+   * @param {(execution: FakeExecution) => void} tools.script looks up what a step does, and throws if nobody has said that
    * @param {(execution: FakeExecution) => import('./slots').Place} tools.take takes a place in the line
    * @param {(step: number, results: any) => Promise<{ priority: number }>} tools.make makes the request of a step
    */
@@ -67,7 +69,7 @@ class FakePlan {
   }
 
   /** Notes what is wrong with a script. @param {unknown} fault */
-  blame(fault) {
+  #blame(fault) {
     this.#fault ??= fault
   }
 
@@ -108,11 +110,17 @@ class FakePlan {
 
   /** @param {FakeExecution} execution */
   async #run(execution) {
+    try {
+      this.#tools.script(execution)
+    } catch (fault) {
+      this.#blame(fault)
+      return execution.neverStart({ status: 'failed', error: messageOf(fault), errorCode: 'INVALID_STEP' })
+    }
     void execution.live(this.#tools.take(execution))
     try {
       return await execution.ended()
     } catch (fault) {
-      this.blame(fault)
+      this.#blame(fault)
       return fakeResult({ id: execution.id, status: 'failed' })
     }
   }

@@ -2,6 +2,8 @@
 
 // Waiting, with the timers that a test may have replaced by its own: they are looked up at each call.
 
+const { onAbort } = require('../abort')
+
 /** Longer than this no timer waits. */
 const LONGEST = 2 ** 31 - 1
 
@@ -29,4 +31,13 @@ async function within(promise, ms) {
   clear()
 }
 
-module.exports = { Moment, pause, within }
+/** Waits for a promise, or until it is aborted; answers whether it is not. @param {Promise<unknown>} promise @param {AbortSignal | undefined} signal */
+async function untilAborted(promise, signal) {
+  const aborted = new Moment()
+  const forget = signal && onAbort(signal, aborted.reach)
+  if (signal?.aborted !== true) await Promise.race([promise, aborted.reached])
+  forget?.()
+  return signal?.aborted !== true
+}
+
+module.exports = { Moment, pause, untilAborted, within }

@@ -361,6 +361,26 @@ export function checkRequest(request: unknown, options?: CheckOptions): CheckedR
  */
 export function checkPlan(plan: unknown, options?: CheckOptions): CheckedPlan
 
+/** Which entries {@link ExecutionEngine.readLogLines} reads. */
+export interface LogPageOptions {
+  /** The offset at which they begin. Default: 0. Not together with `fromLine`. */
+  readonly from?: number | undefined
+  /** The number of the first one, that of the log being 0. */
+  readonly fromLine?: number | undefined
+  /** How many at most. Default: 1000. */
+  readonly limit?: number | undefined
+}
+
+/** What {@link ExecutionEngine.followLogs} yields. */
+export interface FollowLogsOptions {
+  /** The offset at which it begins. Default: 0. */
+  readonly from?: number | undefined
+  /** Whether a log that is not there yet is waited for. Default: `false`, it is `NOT_FOUND`. */
+  readonly wait?: boolean | undefined
+  /** Ends the loop. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * What runs commands: {@link ExecutionEngine}, and what stands in for it. Its methods are described there.
  */
@@ -400,15 +420,9 @@ export interface Executor {
   /** See {@link ExecutionEngine.cancel}. */
   cancel(id: string, reason?: string): Promise<void>
   /** See {@link ExecutionEngine.readLogLines}. */
-  readLogLines(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
-  ): Promise<LogPage>
+  readLogLines(id: string, options?: LogPageOptions): Promise<LogPage>
   /** See {@link ExecutionEngine.followLogs}. */
-  followLogs(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<LogLine, void, undefined>
+  followLogs(id: string, options?: FollowLogsOptions): AsyncGenerator<LogLine, void, undefined>
   /** See {@link ExecutionEngine.shutdown}. */
   shutdown(): Promise<void>
 }
@@ -623,13 +637,14 @@ export class ExecutionEngine implements Executor {
    * `from` on: 0, or the `offset` of an entry or the `next` of a page that was read before. A page holds fewer where
    * lines are long, at most some 4 MiB. It is empty for an execution that has logged nothing yet.
    *
+   * `fromLine`, in place of `from`, is the number of the first entry that is wanted, the log's first being 0: to jump to a
+   * place in a long log. What is before it is read too, to be counted. From the last entry on a page is empty, and its
+   * `next` is where the log ends so far.
+   *
    * Rejects with `NOT_FOUND` as {@link ExecutionEngine.readLogs} does; `VALIDATION`, also for an offset at which no entry
    * of this log begins; or `IO` if it cannot be read, or holds something else than entries.
    */
-  readLogLines(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
-  ): Promise<LogPage>
+  readLogLines(id: string, options?: LogPageOptions): Promise<LogPage>
 
   /**
    * Yields the entries of the log of an execution from the offset `from` on, and those that come, each once and in
@@ -637,15 +652,13 @@ export class ExecutionEngine implements Executor {
    * What is not taken yet stays in the file, so a slow loop holds the command up as little as none. After an interruption,
    * also of the host, it goes on from the `offset` of the last entry that was taken.
    *
-   * An execution of this engine that has not printed anything yet is waited for. Aborting `signal` ends the loop, without
+   * An execution of this engine that has not printed anything yet is waited for; with `wait` also the log of one that this
+   * engine does not know, because another process runs it or is going to: without end if it never prints anything. Aborting `signal` ends the loop, without
    * an error. A log that is deleted meanwhile is yielded to its end.
    *
    * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
    */
-  followLogs(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<LogLine, void, undefined>
+  followLogs(id: string, options?: FollowLogsOptions): AsyncGenerator<LogLine, void, undefined>
 
   /**
    * Where the log of an execution is, or would be: the file exists once the command has printed something.

@@ -472,26 +472,43 @@ impl NativeEngine {
         });
     }
 
-    /// Settles `token` with a page of a log, as JSON.
+    /// Settles `token` with a page of a log, as JSON: from an offset on, or from the entry with a number.
     #[napi(catch_unwind)]
-    pub fn read_log_lines(&self, token: u32, id: String, from: f64, limit: f64) {
+    pub fn read_log_lines(
+        &self,
+        token: u32,
+        id: String,
+        from: f64,
+        limit: f64,
+        from_line: Option<f64>,
+    ) {
         let engine = self.engine.clone();
         let [from, limit] = [from, limit].map(whole);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.answer(token, async move {
-            let page = engine.read_log_lines(parse_id(&id)?, from, limit).await?;
+            let id = parse_id(&id)?;
+            let page = match from_line.map(whole) {
+                Some(line) => engine.read_log_from_line(id, line, limit).await?,
+                None => engine.read_log_lines(id, from, limit).await?,
+            };
             serde_json::to_string(&page)
                 .map(Value::text)
                 .map_err(internal)
         });
     }
 
-    /// Follows a log from an offset on.
+    /// Follows a log from an offset on; one that is not there yet, if that is to be waited for.
     #[napi(catch_unwind)]
-    pub fn follow_logs(&self, id: String, from: f64) -> napi::Result<NativeLogFollower> {
+    pub fn follow_logs(
+        &self,
+        id: String,
+        from: f64,
+        wait: bool,
+    ) -> napi::Result<NativeLogFollower> {
         let id =
             Uuid::try_parse(&id).map_err(|error| napi::Error::from_reason(error.to_string()))?;
         let follower = self.engine.follow_logs(id, whole(from));
+        let follower = if wait { follower.waiting() } else { follower };
         Ok(NativeLogFollower::new(follower, Arc::clone(&self.channel)))
     }
 

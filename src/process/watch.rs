@@ -29,16 +29,26 @@ const AFTER_NOTHING: Duration = Duration::from_millis(20);
 static WATCHER: Mutex<Option<RecommendedWatcher>> = Mutex::new(None);
 
 /// Apart from the watcher, whose thread locks this while others may wait for it with the watcher in hand.
-static WATCHED: Mutex<Option<HashMap<PathBuf, Vec<Weak<Notify>>>>> = Mutex::new(None);
+static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+
+#[derive(Default)]
+struct Watched {
+    /// Who is told of changes, by the file.
+    files: HashMap<PathBuf, Vec<Weak<Notify>>>,
+    /// How many watches the system has been asked for, by what it was asked to watch.
+    targets: HashMap<PathBuf, usize>,
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Watches one file, which is there.
+/// Watches one file.
 #[derive(Debug)]
 pub(crate) struct Watch {
     path: PathBuf,
+    /// What the system watches for it: the file, or the directory in which it will be.
+    target: PathBuf,
     changed: Arc<Notify>,
     /// Whether the system tells of changes.
     is_told: bool,
@@ -47,18 +57,30 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Blocks for a moment. Where the system refuses, what waits looks again by the clock.
+    /// Watches a file that is there. Blocks for a moment. Where the system refuses, what waits looks again by the clock.
     pub fn new(path: &Path) -> Self {
+        Self::at(path, path)
+    }
+
+    /// Watches for a file that is not there yet, as [`Watch::new`].
+    pub fn for_creation(path: &Path) -> Self {
+        Self::at(path, path.parent().unwrap_or(path))
+    }
+
+    fn at(path: &Path, target: &Path) -> Self {
         let changed = Arc::new(Notify::new());
         let mut watcher = lock(&WATCHER);
-        lock(&WATCHED)
-            .get_or_insert_default()
-            .entry(path.to_owned())
-            .or_default()
-            .push(Arc::downgrade(&changed));
-        let is_told = begin(&mut watcher, path).is_ok();
+        {
+            let mut watched = lock(&WATCHED);
+            let watched = watched.get_or_insert_default();
+            let told = watched.files.entry(path.to_owned()).or_default();
+            told.push(Arc::downgrade(&changed));
+            *watched.targets.entry(target.to_owned()).or_default() += 1;
+        }
+        let is_told = begin(&mut watcher, target).is_ok();
         Self {
             path: path.to_owned(),
+            target: target.to_owned(),
             changed,
             is_told,
             was_told: false,
@@ -78,13 +100,13 @@ impl Watch {
     }
 }
 
-fn begin(watcher: &mut Option<RecommendedWatcher>, path: &Path) -> notify::Result<()> {
+fn begin(watcher: &mut Option<RecommendedWatcher>, target: &Path) -> notify::Result<()> {
     if watcher.is_none() {
         *watcher = Some(notify::recommended_watcher(tell)?);
     }
-    // Also a path that is watched: there may be another file now.
+    // Also what is watched: there may be another file now.
     watcher.as_mut().map_or(Ok(()), |watcher| {
-        watcher.watch(path, RecursiveMode::NonRecursive)
+        watcher.watch(target, RecursiveMode::NonRecursive)
     })
 }
 
@@ -102,44 +124,49 @@ fn tell(event: notify::Result<Event>) {
         Ok(event) if !event.need_rescan() && !event.paths.is_empty() => event
             .paths
             .iter()
-            .filter_map(|path| watched.get(path))
+            .filter_map(|path| watched.files.get(path))
             .flatten()
             .for_each(wake),
         // Some were lost.
-        _ => watched.values().flatten().for_each(wake),
+        _ => watched.files.values().flatten().for_each(wake),
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let path = std::mem::take(&mut self.path);
+        let target = std::mem::take(&mut self.target);
         // The watcher answers in its own time.
         pool::FILES.submit(move || {
             let mut watcher = lock(&WATCHER);
-            if !forget_dropped(&path) {
-                return;
-            }
-            if let Some(watcher) = watcher.as_mut() {
-                // A file that is gone is not watched any more.
-                drop(watcher.unwatch(&path));
+            let is_unwatched = lock(&WATCHED)
+                .as_mut()
+                .is_some_and(|watched| watched.forget(&path, &target));
+            if is_unwatched && let Some(watcher) = watcher.as_mut() {
+                // What is gone is not watched any more.
+                drop(watcher.unwatch(&target));
             }
         });
     }
 }
 
-/// Returns whether nobody watches that path any more.
-fn forget_dropped(path: &Path) -> bool {
-    let mut watched = lock(&WATCHED);
-    let Some(paths) = watched.as_mut() else {
-        return false;
-    };
-    let Some(changed) = paths.get_mut(path) else {
-        return false;
-    };
-    changed.retain(|changed| changed.strong_count() > 0);
-    let is_unwatched = changed.is_empty();
-    if is_unwatched {
-        paths.remove(path);
+impl Watched {
+    /// Forgets a watch that was dropped. Returns whether it was the last one of its target.
+    fn forget(&mut self, path: &Path, target: &Path) -> bool {
+        if let Some(told) = self.files.get_mut(path) {
+            told.retain(|changed| changed.strong_count() > 0);
+            if told.is_empty() {
+                self.files.remove(path);
+            }
+        }
+        let Some(count) = self.targets.get_mut(target) else {
+            return false;
+        };
+        *count -= 1;
+        let is_last = *count == 0;
+        if is_last {
+            self.targets.remove(target);
+        }
+        is_last
     }
-    is_unwatched
 }

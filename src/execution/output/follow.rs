@@ -45,6 +45,8 @@ pub struct LogFollower {
     /// Where the next entry begins.
     next: u64,
     source: Source,
+    /// Whether a log that is not there is waited for.
+    waits: bool,
     lines: VecDeque<LogLine>,
 }
 
@@ -54,9 +56,20 @@ enum Source {
     /// What is said once, instead of an entry.
     Refused(ExecutionError),
     Unopened,
-    Opening(oneshot::Receiver<Result<Option<Open>>>),
+    Opening(oneshot::Receiver<Result<Looked>>),
+    /// It is not there yet.
+    Absent(Watch),
     Open(Open),
     Over,
+}
+
+/// What a look for the log has found.
+#[derive(Debug)]
+enum Looked {
+    Open(Open),
+    /// It is waited for.
+    Absent(Watch),
+    Missing,
 }
 
 #[derive(Debug)]
@@ -85,8 +98,17 @@ impl LogFollower {
             execution,
             next: from,
             source,
+            waits: false,
             lines: VecDeque::new(),
         }
+    }
+
+    /// Waits for a log that is not there yet, as that of an execution which another process is going to start, instead of
+    /// [`ExecutionError::NoLog`]. One that never prints anything is waited for until the follower is dropped.
+    #[must_use]
+    pub fn waiting(mut self) -> Self {
+        self.waits = true;
+        self
     }
 
     /// The next entry, once it is there. `None` when the execution has ended and all was read; of an execution of another
@@ -153,28 +175,72 @@ impl LogFollower {
             return Err(error);
         }
         if matches!(self.source, Source::Unopened) {
-            if let Some(execution) = &self.execution {
-                tokio::select! {
-                    biased;
-                    _ = execution.log_opened.wait() => {}
-                    _ = execution.outcome.wait() => {
-                        // It has printed nothing. What is there under its name is the log of an earlier execution.
-                        self.source = Source::Over;
+            self.begin().await;
+        }
+        loop {
+            match &mut self.source {
+                Source::Opening(opening) => {
+                    let looked = opening.await;
+                    self.source = Source::Unopened;
+                    self.source = match looked.map_err(|_| panicked())?? {
+                        Looked::Open(open) => Source::Open(open),
+                        Looked::Absent(watch) => Source::Absent(watch),
+                        Looked::Missing => return Err(ExecutionError::NoLog(self.id)),
+                    };
+                }
+                Source::Absent(watch) => {
+                    // The next look, short after one that was told of and found nothing, is for a log that was not locked.
+                    watch.changed(false).await;
+                    if let Source::Absent(watch) = std::mem::replace(&mut self.source, Source::Over)
+                    {
+                        self.look(Some(watch));
                     }
                 }
-            }
-            if matches!(self.source, Source::Unopened) {
-                let (path, from) = (self.path.clone(), self.next);
-                self.source = Source::Opening(pool::FILES.begin(move || Open::at(&path, from)));
+                _ => return Ok(()),
             }
         }
-        if let Source::Opening(opening) = &mut self.source {
-            let opened = opening.await;
-            self.source = Source::Unopened;
-            let opened = opened.map_err(|_| panicked())??;
-            self.source = Source::Open(opened.ok_or(ExecutionError::NoLog(self.id))?);
+    }
+
+    /// Waits until an execution of this process has logged something, and begins to open its log.
+    async fn begin(&mut self) {
+        if let Some(execution) = &self.execution {
+            tokio::select! {
+                biased;
+                _ = execution.log_opened.wait() => {}
+                _ = execution.outcome.wait() => {
+                    // It has printed nothing. What is there under its name is the log of an earlier execution.
+                    self.source = Source::Over;
+                    return;
+                }
+            }
         }
-        Ok(())
+        self.look(None);
+    }
+
+    fn look(&mut self, watch: Option<Watch>) {
+        let (path, from) = (self.path.clone(), self.next);
+        // One of this process has been begun: where it is not there, it was deleted.
+        let waits = self.waits && self.execution.is_none();
+        self.source = Source::Opening(pool::FILES.begin(move || {
+            if waits {
+                Looked::awaited(&path, from, watch)
+            } else {
+                Ok(Open::at(&path, from)?.map_or(Looked::Missing, Looked::Open))
+            }
+        }));
+    }
+}
+
+impl Looked {
+    /// Looks for a log that may not be there yet, and is watched for before it is looked for the last time.
+    fn awaited(path: &Path, from: u64, watch: Option<Watch>) -> Result<Self> {
+        if watch.is_none()
+            && let Some(open) = Open::begun(path, from)?
+        {
+            return Ok(Self::Open(open));
+        }
+        let watch = watch.unwrap_or_else(|| Watch::for_creation(path));
+        Ok(Open::begun(path, from)?.map_or(Self::Absent(watch), Self::Open))
     }
 }
 
@@ -188,6 +254,15 @@ impl Open {
             reading: None,
             found: false,
         }))
+    }
+
+    /// `None` also where somebody is just about to begin one: it is there before it is locked.
+    fn begun(path: &Path, from: u64) -> Result<Option<Self>> {
+        let open = Self::at(path, from)?;
+        match open {
+            Some(open) if open.reader.is_begun()? => Ok(Some(open)),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::process::files::{is_locked, open_to_read};
 /// How much is read at once, in bytes.
 const READ_SIZE: u64 = 64 * 1024;
 
+/// How much is read at once to count entries, in bytes.
+const COUNTED_AT_ONCE: usize = 256 * 1024;
+
 /// The largest entry that is waited for, in bytes: far more than the engine writes.
 const LARGEST_ENTRY: usize = 16 * 1024 * 1024;
 
@@ -28,6 +31,31 @@ pub(crate) struct LogReader {
 pub(crate) struct Most {
     pub lines: usize,
     pub bytes: usize,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LogStart {
+    Offset(u64),
+    /// The number of an entry.
+    Line(u64),
+}
+
+impl LogStart {
+    /// The offset, as far as it is known without the log.
+    pub fn offset(self) -> u64 {
+        match self {
+            Self::Offset(offset) => offset,
+            Self::Line(_) => 0,
+        }
+    }
+
+    pub fn found_in(self, log: &LogReader) -> Result<u64> {
+        match self {
+            Self::Offset(offset) => Ok(offset),
+            Self::Line(line) => log.offset_of(line),
+        }
+    }
 }
 
 /// What was read of a log.
@@ -53,6 +81,22 @@ impl LogReader {
             path: path.to_owned(),
             file: Mutex::new(file),
         }))
+    }
+
+    /// Whether it is written, or something was.
+    pub fn is_begun(&self) -> Result<bool> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_begun = is_locked(&file).and_then(|locked| Ok(locked || file.metadata()?.len() > 0));
+        is_begun.map_err(not_read(&self.path))
+    }
+
+    /// Where the entry with that number begins, the first being 0; where the last one ends, if there are fewer.
+    pub fn offset_of(&self, line: u64) -> Result<u64> {
+        if line == 0 {
+            return Ok(0);
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        offset_of(&mut file, line).map_err(not_read(&self.path))
     }
 
     /// Reads the entries from an offset on that are there, so many of them at most.
@@ -124,6 +168,33 @@ fn regular(file: File) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::other("expected a regular file, found another"))
+}
+
+/// Where a line begins; where the last one ends, if there are fewer.
+fn offset_of(file: &mut File, line: u64) -> io::Result<u64> {
+    let mut left = line;
+    // Of the bytes that are looked at, and of the line behind those that were counted.
+    let (mut at, mut offset) = (0, 0);
+    file.rewind()?;
+    let mut bytes = vec![0; COUNTED_AT_ONCE];
+    while left > 0 {
+        let read = file.read(&mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        let ends = || memchr::memchr_iter(b'\n', &bytes[..read]);
+        let count = ends().count() as u64;
+        let last = match usize::try_from(left) {
+            Ok(nth) if left <= count => ends().nth(nth - 1),
+            _ => memchr::memrchr(b'\n', &bytes[..read]),
+        };
+        if let Some(last) = last {
+            offset = at + last as u64 + 1;
+        }
+        left = left.saturating_sub(count);
+        at += read as u64;
+    }
+    Ok(offset)
 }
 
 /// Checks that an entry begins there, or that the log ends there.
