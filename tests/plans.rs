@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::{Recorder, engine, engine_with, mark, shell, survivors};
 use execution_engine::{
-    Command, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError, ExecutionEvent,
-    ExecutionPlan, ExecutionRequest, ExecutionStatus, ExecutionStrategy, PlanExecutionResult,
-    PlanStep, PlanSteps, ResultErrorCode, StepKey, StepResults, When,
+    Command, EventHandler, ExecuteOptions, ExecutionConfig, ExecutionEngine, ExecutionError,
+    ExecutionEvent, ExecutionPlan, ExecutionRequest, ExecutionStatus, ExecutionStrategy,
+    PlanExecutionResult, PlanStep, PlanSteps, ResultErrorCode, Retry, StepKey, StepResults, When,
 };
 use proptest::prelude::*;
 use tokio::sync::Notify;
@@ -974,4 +974,61 @@ fn random_plans_keep_order_limit_and_truth() {
         Ok(())
     });
     outcome.expect("every plan keeps the promises");
+}
+
+/// Takes its time over the end of each step.
+struct Slow;
+
+#[async_trait::async_trait]
+impl EventHandler for Slow {
+    async fn on_event(&self, event: ExecutionEvent) {
+        if matches!(event, ExecutionEvent::Failed(_)) {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failure_that_stops_all_its_slot_starts_nothing_however_long_its_end_is_told() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let lines = ["exit 1", "true", "true"];
+    let plan = ExecutionPlan::new(parallel(None, true), lines.map(shell));
+    let options = ExecuteOptions {
+        handler: Some(Arc::new(Slow)),
+        ..ExecuteOptions::default()
+    };
+    let id = engine.execute_plan_with(plan, options).await;
+    let result = engine.wait_for_plan(id.expect("accepted")).await;
+    assert_eq!(
+        statuses(&result.expect("known")),
+        [Failed, Skipped, Skipped]
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_waits_for_another_attempt_keeps_no_other_from_its_slot() {
+    let (engine, _dir) = engine_with(ExecutionConfig {
+        max_concurrent_executions: 1,
+        ..ExecutionConfig::default()
+    });
+    let again = |command| ExecutionRequest {
+        retry: Some(Retry {
+            delay_ms: 200,
+            ..Retry::new(2)
+        }),
+        ..ExecutionRequest::new(command)
+    };
+    for command in [
+        Command::shell("exit 1"),
+        Command::exec("/no/such/program", [""; 0]),
+    ] {
+        let plan = ExecutionPlan::new(parallel(None, true), [again(command), shell("echo beside")]);
+        let result = run(&engine, plan).await;
+        assert_eq!(statuses(&result), [Failed, Completed]);
+        assert_eq!(result.results[0].attempts.len(), 2);
+        assert!(result.results[1].completed_at < result.results[0].completed_at);
+    }
 }

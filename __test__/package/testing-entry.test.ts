@@ -436,6 +436,30 @@ test('a step is cancelled before its turn as in the engine', async () => {
   expect(fake).toEqual(real)
 })
 
+test('after a failure that stops all, what waits for its slot is skipped as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const events: unknown[] = []
+    const onEvent = (event: ExecutionEvent | PlanEvent): void => {
+      if (event.eventType === 'failed' || event.eventType === 'started') events.push([event.eventType, event.step])
+    }
+    const steps = {
+      tolerated: { ...exec('false'), allowFailure: true },
+      fails: exec('false'),
+      waits: exec('true'),
+      cleans: { ...exec('true'), when: 'always' },
+    } as const
+    const { results } = await engine.runPlan({ steps, stopOnError: true }, { onEvent })
+    const { results: parallel } = await engine.runPlan({
+      strategy: { type: 'parallel', stopOnError: true },
+      commands: [exec('false'), exec('true'), exec('true')],
+    })
+    return [events, told([...results, ...parallel].map(({ status, error, step }) => [status, error, step]))]
+  }
+  const config = { maxConcurrentExecutions: 1 }
+  const fake = new FakeEngine(config).when({ program: 'false' }, { exitCode: 1 }).otherwise({})
+  expect(await on(fake)).toEqual(await on(newEngine(config)))
+})
+
 test('groups and priorities decide who runs, as in the engine', async () => {
   const on = async (engine: ExecutionEngine): Promise<unknown> => {
     const order: string[] = []

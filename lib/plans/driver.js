@@ -245,9 +245,7 @@ class PlanDriver {
     const skips = this.#schedule.end(step, isSuccess ? 'success' : status === 'skipped' ? 'skipped' : 'failure')
     this.#tellProgress()
     const { key } = /** @type {Step} */ (this.#steps[step])
-    // The error of what was skipped says why by itself.
-    const colon = status === 'skipped' ? '' : ':'
-    this.#skip(skips, `${pathOf(key)} ${VERBS[status] ?? 'failed'}${colon} ${result.error ?? 'for an unknown reason'}`)
+    this.#skip(skips, causeOf(key, result))
   }
 
   /** @param {Skip[]} skips @param {string} cause */
@@ -364,6 +362,13 @@ class PlanDriver {
   }
 }
 
+/** Why others are skipped because of a step. @param {string | number} key @param {ExecutionResult} result of the step */
+function causeOf(key, { status, error }) {
+  // The error of what was skipped says why by itself.
+  const colon = status === 'skipped' ? '' : ':'
+  return `${pathOf(key)} ${VERBS[status] ?? 'failed'}${colon} ${error ?? 'for an unknown reason'}`
+}
+
 /** An error of the user's own code, short enough for a result. @param {string} error */
 function cut(error) {
   const size = Buffer.byteLength(error)
@@ -375,4 +380,4 @@ function cut(error) {
   return `${bytes.toString('utf8', 0, end)}... (${size - end} more bytes)`
 }
 
-module.exports = { PlanDriver }
+module.exports = { PlanDriver, causeOf }

@@ -228,7 +228,8 @@ class FakeEngine {
       const own = requestOf(step)
       const request = this.#recorded(isMade ? {} : copy, isMade ? {} : own, `${path}id`)
       const execution = this.#executionOf(request, secrets, listeners, place)
-      return { key, mayFail: step.allowFailure === true, execution, make: isMade ? step.request : undefined }
+      const { allowFailure: mayFail = false, when = 'success' } = step
+      return { key, mayFail, when, execution, make: isMade ? step.request : undefined }
     })
     const known = steps.filter(({ make }) => make === undefined)
     this.requests.push(...known.map(({ execution }) => execution.request))

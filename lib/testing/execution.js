@@ -29,7 +29,7 @@ const { Moment, pause, within } = require('./time')
 
 /** What all executions of an engine have. @typedef {{ config: any, subscribers: Set<(event: any) => unknown> }} Shared */
 
-/** Why one is stopped. @typedef {{ status: 'cancelled' | 'timeout', error: string, reason?: string | undefined }} Cause */
+/** Why one is stopped. @typedef {{ status: 'cancelled' | 'timeout' | 'skipped', error: string, reason?: string | undefined }} Cause */
 
 /** Where an execution belongs, if it is a step of a plan. @typedef {{ planId: string, step: string | number }} Place */
 
@@ -171,7 +171,7 @@ class FakeExecution {
   /**
    * Ends it before its time; the first cause counts.
    *
-   * @param {'cancelled' | 'timeout'} status
+   * @param {'cancelled' | 'timeout' | 'skipped'} status
    * @param {string} error
    * @param {string} [reason]
    */
@@ -185,12 +185,12 @@ class FakeExecution {
   async live({ turn, leave }) {
     await Promise.race([turn, this.#stopped.reached])
     const end = this.#cause === undefined ? await this.#perform() : this.#beforeStart(this.#cause)
-    leave()
-    this.#finish(end)
+    this.#finish(end, leave)
   }
 
   /** @param {Cause} cause @returns {Record<string, unknown>} */
   #beforeStart(cause) {
+    if (cause.status === 'skipped') return this.#stoppedBy(cause)
     const comma = cause.status === 'cancelled' ? '' : ','
     return { ...this.#stoppedBy(cause), error: `${cause.error}${comma} before it was started` }
   }
@@ -317,16 +317,22 @@ class FakeExecution {
     return { status: successCodes.includes(exitCode) ? 'completed' : 'failed', exitCode }
   }
 
-  /** @param {Record<string, unknown>} end */
-  #finish(end) {
+  /**
+   * Its place is free before its end is told.
+   *
+   * @param {Record<string, unknown>} end
+   * @param {() => void} [leave]
+   */
+  #finish(end, leave = () => {}) {
     try {
       this.result = this.#resultOf(end)
       this.status = this.result.status
-      this.#tellEnd(this.result, this.#allListeners)
     } catch (fault) {
       this.status = 'failed'
       this.#fault = fault
     }
+    leave()
+    if (this.result !== undefined) this.#tellEnd(this.result, this.#allListeners)
     this.#ended.reach()
     this.#hasChanged()
   }

@@ -4,7 +4,7 @@
 
 const { messageOf } = require('../error')
 const { call } = require('../lines')
-const { PlanDriver } = require('../plans/driver')
+const { PlanDriver, causeOf } = require('../plans/driver')
 const { aboutOf } = require('./execution')
 const { fakeResult } = require('./result')
 const { eventOf } = require('../shape')
@@ -12,7 +12,7 @@ const { eventOf } = require('../shape')
 /** @typedef {import('./execution').FakeExecution} FakeExecution */
 /** @typedef {import('./execution').Shared} Shared */
 
-/** @typedef {{ key: string | number, mayFail: boolean, execution: FakeExecution }} FakeStep */
+/** @typedef {{ key: string | number, mayFail: boolean, when: string, execution: FakeExecution }} FakeStep */
 
 class FakePlan {
   #steps
@@ -20,6 +20,9 @@ class FakePlan {
   #onEvent
   #tools
   #driver
+  #stopsOnError
+  /** Those that have started, or wait for their slots. @type {Set<FakeExecution>} */
+  #begun = new Set()
   /** What is wrong with a script. @type {unknown} */
   #fault
 
@@ -39,6 +42,7 @@ class FakePlan {
     this.#shared = shared
     this.#onEvent = onEvent
     this.#tools = tools
+    this.#stopsOnError = (plan.strategy ?? plan).stopOnError === true
     const { id, description = '', timeoutMs } = plan
     const about = { id, description, timeoutMs, metadata: aboutOf(plan).metadata, isNamed: plan.steps !== undefined }
     this.#driver = new PlanDriver(about, steps, schedule, this.#host())
@@ -108,6 +112,16 @@ class FakePlan {
     }
   }
 
+  /** Nothing starts after a failure, not even what waits for its turn. @param {FakeExecution} failed */
+  #skipBehind(failed) {
+    const step = this.#steps.find(({ execution }) => execution === failed)
+    if (step === undefined || step.mayFail || failed.result === undefined || failed.result.success) return
+    for (const { execution, when } of this.#steps) {
+      if (when !== 'success' || execution.hasStarted || !this.#begun.has(execution)) continue
+      execution.stop('skipped', `skipped because ${causeOf(step.key, failed.result)}`)
+    }
+  }
+
   /** @param {FakeExecution} execution */
   async #run(execution) {
     try {
@@ -116,7 +130,13 @@ class FakePlan {
       this.#blame(fault)
       return execution.neverStart({ status: 'failed', error: messageOf(fault), errorCode: 'INVALID_STEP' })
     }
-    void execution.live(this.#tools.take(execution))
+    this.#begun.add(execution)
+    const { turn, leave } = this.#tools.take(execution)
+    const skipAndLeave = () => {
+      if (this.#stopsOnError) this.#skipBehind(execution)
+      leave()
+    }
+    void execution.live({ turn, leave: skipAndLeave })
     try {
       return await execution.ended()
     } catch (fault) {

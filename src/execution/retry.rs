@@ -66,6 +66,7 @@ impl Running {
     ) -> Result<Slot, Cause> {
         let stop = &self.execution.stop;
         stop.begin_again()?;
+        self.execution.waits_again();
         let due = Instant::now() + delay;
         let mut ended = ExecutionAttempt::of(last);
         ended.error = ended.error.map(|error| self.told(error));
@@ -98,7 +99,10 @@ impl Running {
                 stop.ask(Cause::PlanDeadline(plan.map_or(0, |plan| plan.timeout_ms)));
                 Err(stop.asked().await)
             }
-            slot = turn => slot.ok_or(Cause::Cancel(None)),
+            slot = turn => match slot {
+                Some(slot) => Ok(slot.of(&self.execution)),
+                None => Err(Cause::Cancel(None)),
+            },
         }
     }
 }

@@ -285,6 +285,11 @@ impl Schedule {
         skips.into_iter().map(|skip| skip.step).collect()
     }
 
+    /// Whether nothing more starts after a failure, whatever it depends on.
+    pub fn stops_on_error(&self) -> bool {
+        self.stop_on_error
+    }
+
     pub fn ended(&self) -> usize {
         self.ended
     }

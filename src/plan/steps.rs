@@ -1,6 +1,7 @@
 //! The steps of a plan that runs: it lets begin what may, and reacts to what happens.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::ready;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -38,6 +39,10 @@ pub(super) struct Steps {
     news: UnboundedReceiver<StepNews>,
     context: PlanContext,
     turns: Turns,
+    /// A slot, and the lane whose turn it is.
+    granted: Option<(usize, Option<Slot>)>,
+    /// Those that have given their slots back, and of whose ends nothing is known yet.
+    ending: HashSet<usize>,
     /// Those that were told that they wait for their slots.
     pending: HashMap<usize, Told>,
     pub(super) making: Making,
@@ -94,6 +99,8 @@ impl Steps {
             news,
             context,
             turns: Turns::default(),
+            granted: None,
+            ending: HashSet::new(),
             pending: HashMap::new(),
             made: HashSet::new(),
             running: BTreeMap::new(),
@@ -110,20 +117,39 @@ impl Steps {
 
     pub(super) async fn next(&mut self) -> Happening {
         self.make_requests();
-        self.turns.hold(&self.context.slots, self.schedule.next());
+        let granted = self.granted.as_ref().map(|(lane, _)| *lane);
+        let wanted = self.schedule.next();
+        let wanted = wanted.filter(|next| Some(next.lane) != granted);
+        self.turns.hold(&self.context.slots, wanted);
         self.tell_pending();
-        tokio::select! {
-            biased;
-            _ = self.plan.stop.asked(), if self.asked == Asked::Nothing => {
-                Happening::Stop(Asked::ToEnd)
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.plan.stop.asked(), if self.asked == Asked::Nothing => {
+                    return Happening::Stop(Asked::ToEnd);
+                }
+                () = self.plan.stop.urgent(), if self.asked == Asked::ToEnd => {
+                    return Happening::Stop(Asked::ToEndAtOnce);
+                }
+                Some(news) = self.news.recv() => return Happening::News(news),
+                (step, made) = self.making.next() => {
+                    return Happening::Made(step, Box::new(made));
+                }
+                // What gave the slot back may be a step that has failed: its news came first, and is heard first.
+                turn = self.turns.next(), if self.granted.is_none() => self.granted = Some(turn),
+                () = ready(()), if self.may_start() => {
+                    if let Some((lane, slot)) = self.granted.take() {
+                        return Happening::Turn(lane, slot);
+                    }
+                }
             }
-            () = self.plan.stop.urgent(), if self.asked == Asked::ToEnd => {
-                Happening::Stop(Asked::ToEndAtOnce)
-            }
-            Some(news) = self.news.recv() => Happening::News(news),
-            (step, made) = self.making.next() => Happening::Made(step, Box::new(made)),
-            (lane, slot) = self.turns.next() => Happening::Turn(lane, slot),
         }
+    }
+
+    /// Whether a granted slot may be used now: not while a step ends whose failure would keep all others from starting.
+    fn may_start(&self) -> bool {
+        let waits = self.schedule.stops_on_error() && !self.ending.is_empty();
+        self.granted.is_some() && !waits
     }
 
     /// Lets requests be made whose turn has come. They take no slot meanwhile: what makes them may run executions of its
@@ -153,7 +179,16 @@ impl Steps {
                     self.stop_before_start(step, cause);
                 }
             }
+            Happening::News(StepNews::GivesSlotBack(step)) => {
+                if self.running.contains_key(&self.starts[step]) {
+                    self.ending.insert(step);
+                }
+            }
+            Happening::News(StepNews::WaitsAgain(step)) => {
+                self.ending.remove(&step);
+            }
             Happening::News(StepNews::Ended(step)) => {
+                self.ending.remove(&step);
                 self.end(step);
                 return true;
             }
@@ -239,6 +274,7 @@ impl Steps {
             pending: telling,
             is_made: self.made.remove(&step),
         };
+        let slot = slot.of(&self.plan.steps[step]);
         pool::STARTS.submit(move || start.start_step(*request, environment, slot, turn));
     }
 

@@ -126,6 +126,10 @@ pub(crate) struct Step {
 pub(crate) enum StepNews {
     /// It was cancelled under its own id, or its lease has ended.
     Stopped(usize),
+    /// It gives its slot back, and its end comes next, or `WaitsAgain`.
+    GivesSlotBack(usize),
+    /// It waits for another attempt.
+    WaitsAgain(usize),
     /// It has ended, and its end was told.
     Ended(usize),
 }
@@ -301,6 +305,19 @@ impl Execution {
 
     pub fn set_running(&self, started_at: DateTime<Utc>) {
         let _ = self.started_at.set(started_at);
+    }
+
+    /// Says, before its slot is given back, that it will be.
+    pub fn gives_slot_back(&self) {
+        if let Some(step) = &self.step {
+            step.report(StepNews::GivesSlotBack);
+        }
+    }
+
+    pub fn waits_again(&self) {
+        if let Some(step) = &self.step {
+            step.report(StepNews::WaitsAgain);
+        }
     }
 
     /// Wakes who waits for it.

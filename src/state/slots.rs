@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::api::error::ExecutionError;
+use crate::state::execution::Execution;
 
 /// The slots of one engine.
 #[derive(Debug)]
@@ -65,6 +66,24 @@ pub(crate) struct Slot {
     /// `None` once it was passed on.
     slots: Option<Arc<Slots>>,
     line: usize,
+    /// The step of a plan that has it.
+    step: Option<Arc<Execution>>,
+}
+
+impl Slot {
+    fn new(slots: &Arc<Slots>, line: usize) -> Self {
+        Self {
+            slots: Some(Arc::clone(slots)),
+            line,
+            step: None,
+        }
+    }
+
+    /// For an execution, which tells its plan, if it has one, before the slot is given back.
+    pub fn of(mut self, execution: &Arc<Execution>) -> Self {
+        self.step = execution.is_step().then(|| Arc::clone(execution));
+        self
+    }
 }
 
 /// A place in the waiting line, left when it is dropped.
@@ -90,6 +109,7 @@ impl MaybeSlot {
             Self::Slot(slot) => slot.slots.take().map(|slots| Slot {
                 slots: Some(slots),
                 line: slot.line,
+                step: slot.step.take(),
             }),
             Self::Waiting(place) => (&mut place.turn).await.ok(),
         }
@@ -211,10 +231,7 @@ impl Slots {
         if state.running < self.max_running && line.room() > 0 {
             state.running += 1;
             line.running += 1;
-            return MaybeSlot::Slot(Slot {
-                slots: Some(Arc::clone(self)),
-                line: index,
-            });
+            return MaybeSlot::Slot(Slot::new(self, index));
         }
         let rank = Rank {
             priority: Reverse(priority),
@@ -268,16 +285,16 @@ impl Drop for Slot {
         let Some(slots) = self.slots.take() else {
             return;
         };
+        if let Some(step) = self.step.take() {
+            step.gives_slot_back();
+        }
         let mut state = slots.state();
         state.running -= 1;
         state.lines[self.line].running -= 1;
         while state.running < slots.max_running
             && let Some((line, waiter)) = state.next()
         {
-            let slot = Slot {
-                slots: Some(Arc::clone(&slots)),
-                line,
-            };
+            let slot = Slot::new(&slots, line);
             match waiter.turn.send(slot) {
                 Ok(()) => {
                     state.running += 1;
