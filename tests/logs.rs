@@ -91,6 +91,37 @@ async fn another_engine_reads_pages_and_follows_without_a_gap_or_a_double() {
 }
 
 #[tokio::test]
+async fn a_page_begins_at_the_entry_with_a_number() {
+    let (engine, _dir) = engine();
+    let result = run(&engine, shell("seq 1 30000")).await;
+    for (line, first) in [(0, Some("1")), (12_345, Some("12346")), (30_000, None)] {
+        let page = engine.read_log_from_line(result.id, line, 3).await;
+        let page = page.expect("a page");
+        assert_eq!(page.lines.first().map(|entry| entry.line.as_str()), first);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_there_yet_is_waited_for_and_waiting_may_be_dropped() {
+    let (engine, _dir) = engine();
+    let other = ExecutionEngine::new(engine.config()).expect("a valid configuration");
+    let id = Uuid::new_v4();
+    let mut follower = other.follow_logs(id, 0).waiting();
+    for _ in 0..3 {
+        let waiting = tokio::time::timeout(Duration::from_millis(20), follower.next());
+        assert!(waiting.await.is_err());
+    }
+    let request = ExecutionRequest {
+        id,
+        ..shell("seq 1 3")
+    };
+    let result = run(&engine, request).await;
+    assert_eq!(all(follower).await.len(), 3);
+    let page = other.read_log_lines(result.id, 0, 10).await;
+    assert_eq!(page.expect("a page").lines.len(), 3);
+}
+
+#[tokio::test]
 async fn what_has_no_log_is_not_found() {
     let (engine, _dir) = engine();
     let unknown = Uuid::new_v4();

@@ -71,11 +71,11 @@ impl Watch {
         let changed = Arc::new(Notify::new());
         let mut watcher = lock(&WATCHER);
         {
-            let mut watched = lock(&WATCHED);
-            let watched = watched.get_or_insert_default();
-            let told = watched.files.entry(path.to_owned()).or_default();
+            let mut state = lock(&WATCHED);
+            let state = state.get_or_insert_default();
+            let told = state.files.entry(path.to_owned()).or_default();
             told.push(Arc::downgrade(&changed));
-            *watched.targets.entry(target.to_owned()).or_default() += 1;
+            *state.targets.entry(target.to_owned()).or_default() += 1;
         }
         let is_told = begin(&mut watcher, target).is_ok();
         Self {
