@@ -3,14 +3,14 @@
 import { setImmediate } from 'node:timers/promises'
 import { whileWatchingLoop } from './observe.mjs'
 
-/** @typedef {{ contender: string, atOnce: number, starts: number, seconds: number, ballast?: number }} Spec */
+/** @typedef {{ contender: string, atOnce: number, starts: number, seconds: number, before?: number, ballast?: number }} Spec */
 
-/** @param {Spec} spec `ballast`: what the host holds in buffers, in MiB */
+/** @param {Spec} spec `before`: how many are started before it is measured; `ballast`: what the host holds in buffers, in MiB */
 export async function measure(spec) {
   const { open } = await import(`../contenders/${spec.contender}.mjs`)
   const { start } = open(spec)
   const ballast = Array.from({ length: spec.ballast ?? 0 }, () => Buffer.alloc(2 ** 20, 1))
-  await many(start, { ...spec, starts: spec.atOnce })
+  await many(start, { ...spec, starts: spec.before ?? spec.atOnce })
   const measured = await whileWatchingLoop(() => many(start, spec))
   return { ...measured, ballast: ballast.length }
 }
