@@ -39,6 +39,7 @@ use crate::plan::run::Run;
 use crate::process::environment::Environment;
 use crate::process::{escapees, guardian, pool};
 use crate::state::cancellation::{Cause, Reason, Stop};
+use crate::state::completion::Completion;
 use crate::state::execution::Execution;
 use crate::state::execution::keep_to_lease;
 #[cfg(feature = "node")]
@@ -74,7 +75,7 @@ struct Inner {
     slots: Arc<Slots>,
     secret_sets: Arc<SecretSets>,
     /// Shared, as the executions are, with the same engine under another handler.
-    shut_down: Arc<AtomicBool>,
+    shut_down: Arc<Completion<()>>,
     cleaning: AtomicBool,
 }
 
@@ -307,7 +308,7 @@ impl ExecutionEngine {
     }
 
     fn refuse_after_shutdown(&self) -> Result<()> {
-        if self.0.shut_down.load(Ordering::Acquire) {
+        if self.0.shut_down.get().is_some() {
             return Err(ExecutionError::ShutDown);
         }
         Ok(())
@@ -744,10 +745,16 @@ impl ExecutionEngine {
     }
 
     /// Follows the log of an execution, also of another process, from an offset on: 0, or that of an entry that was read
-    /// before. Errors come with the first entry.
+    /// before. Errors come with the first entry. Once the engine was shut down, it does not wait for another process.
     #[must_use]
     pub fn follow_logs(&self, id: Uuid, from: u64) -> LogFollower {
-        LogFollower::new(id, self.get_log_path(id), from, self.known(id))
+        LogFollower::new(
+            id,
+            self.get_log_path(id),
+            from,
+            self.known(id),
+            Arc::clone(&self.0.shut_down),
+        )
     }
 
     /// The execution, if this engine remembers it. The id of a plan is refused.
@@ -878,7 +885,8 @@ impl ExecutionEngine {
 
     /// Cancels all executions and accepts no more; returns once nothing is left running.
     pub async fn shutdown(&self) {
-        self.0.shut_down.store(true, Ordering::Release);
+        self.0.shut_down.set(Arc::new(()));
+        self.0.shut_down.announce();
         let units = self.0.registry.all();
         let (plans, executions): (Vec<_>, Vec<_>) = units
             .into_iter()

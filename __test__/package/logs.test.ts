@@ -490,6 +490,22 @@ test('waiting for a log ends with an abort and with a return, and is not for wha
   await expect(engine.followLogs(deleted, { wait: true }).next()).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
+test('after a shutdown nobody waits for another process, and what is there is read to its end', async () => {
+  const dir = logDir()
+  const other = newEngine({ logDir: dir })
+  const id = await other.execute(shell('echo one; sleep 60'))
+  const engine = newEngine({ logDir: dir })
+  const running = engine.followLogs(id, { wait: true })
+  expect(await running.next()).toMatchObject({ value: { line: 'one' } })
+  const waiting = [running.next(), engine.followLogs(randomUUID(), { wait: true }).next()]
+  const told = Promise.allSettled(waiting)
+  await engine.shutdown()
+  const refused = { status: 'rejected', reason: { code: 'SHUT_DOWN' } }
+  expect(await told).toMatchObject([refused, refused])
+  await other.cancel(id)
+  expect((await all(engine.followLogs(id))).map(({ line }) => line)).toEqual(['one'])
+})
+
 test('who waits for a log is told of it, and does not look for it again and again', async () => {
   const dir = logDir()
   const [id, other] = [randomUUID(), randomUUID()]

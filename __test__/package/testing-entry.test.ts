@@ -905,7 +905,11 @@ test('it reads and follows logs as the engine does', async () => {
       const early = '00000000-0000-4000-8000-000000000001'
       const awaited = engine.followLogs(early, { wait: true }).next()
       await engine.run({ id: early, ...shell('echo one') })
+      const late = engine.followLogs('00000000-0000-4000-8000-000000000002', { wait: true }).next()
+      const told = late.catch(({ code }: ExecutionError) => code)
       await engine.removeExecution(id, { logs: true })
+      await engine.shutdown()
+      expect(await told).toBe('SHUT_DOWN')
       const text = (line?: { line: string }) => line?.line
       return [
         lines.map(({ stream, line, complete }) => [stream, line, complete]),

@@ -194,7 +194,7 @@ class FakeEngine {
     execution.setScript(this.#scripts.for(execution.request, execution.command))
   }
 
-  /** @param {FakeExecution[]} executions */
+  /** Tells who waits for one that is not there yet. @param {FakeExecution[]} executions */
   #accept(...executions) {
     for (const execution of executions) this.#executions.set(execution.id, execution)
     const { reach } = this.#accepted
@@ -430,7 +430,10 @@ class FakeEngine {
   /** Resolves once something has that id, or it is aborted. @param {string} id @param {AbortSignal} [signal] */
   async #known(id, signal) {
     const isKnown = () => this.#executions.has(id) || this.#plans.has(id)
-    while (!isKnown() && (await untilAborted(this.#accepted.reached, signal)));
+    do {
+      if (isKnown()) return
+      this.#expectOpen()
+    } while (await untilAborted(this.#accepted.reached, signal))
   }
 
   /** @param {string} id */
@@ -474,6 +477,7 @@ class FakeEngine {
 
   async shutdown() {
     this.#isShutDown = true
+    this.#accept()
     for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel(SHUT_DOWN)
     const running = [...this.#executions.values()]
     for (const execution of running) execution.stop('cancelled', 'cancelled', SHUT_DOWN)

@@ -656,7 +656,8 @@ export class ExecutionEngine implements Executor {
    * engine does not know, because another process runs it or is going to: without end if it never prints anything. Aborting `signal` ends the loop, without
    * an error. A log that is deleted meanwhile is yielded to its end.
    *
-   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}.
+   * The loop throws an {@link ExecutionError}, as {@link ExecutionEngine.readLogLines}; and `SHUT_DOWN` where it would wait
+   * for another process after this engine was shut down.
    */
   followLogs(id: string, options?: FollowLogsOptions): AsyncGenerator<LogLine, void, undefined>
 

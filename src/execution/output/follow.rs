@@ -12,6 +12,7 @@ use crate::api::error::{ExecutionError, Result};
 use crate::api::log::LogLine;
 use crate::process::pool;
 use crate::process::watch::Watch;
+use crate::state::completion::Completion;
 use crate::state::execution::Execution;
 
 /// How much is read at once.
@@ -42,6 +43,8 @@ pub struct LogFollower {
     path: PathBuf,
     /// Of this process; it may not have logged anything yet.
     execution: Option<Arc<Execution>>,
+    /// Ends the waiting for another process.
+    shut_down: Arc<Completion<()>>,
     /// Where the next entry begins.
     next: u64,
     source: Source,
@@ -87,6 +90,7 @@ impl LogFollower {
         path: PathBuf,
         from: u64,
         execution: Result<Option<Arc<Execution>>>,
+        shut_down: Arc<Completion<()>>,
     ) -> Self {
         let (execution, source) = match execution {
             Ok(execution) => (execution, Source::Unopened),
@@ -96,6 +100,7 @@ impl LogFollower {
             id,
             path,
             execution,
+            shut_down,
             next: from,
             source,
             waits: false,
@@ -119,7 +124,8 @@ impl LogFollower {
     /// [`ExecutionError::NoLog`] when there is no log, and none to come from an execution of this process;
     /// [`ExecutionError::IsPlan`], as only the steps of a plan have logs;
     /// [`ExecutionError::Validation`] for an offset at which no entry of this log begins; [`ExecutionError::Io`] when it
-    /// cannot be read, or when something else than an entry is found in it.
+    /// cannot be read, or when something else than an entry is found in it; [`ExecutionError::ShutDown`] where it would wait
+    /// for another process after the engine was shut down.
     pub async fn next(&mut self) -> Result<Option<LogLine>> {
         if self.lines.is_empty() {
             self.lines = self.next_many().await?.into();
@@ -162,7 +168,13 @@ impl LogFollower {
                 self.source = Source::Over;
             } else {
                 let found = std::mem::take(&mut open.found);
-                open.watch.changed(found).await;
+                tokio::select! {
+                    biased;
+                    _ = self.shut_down.wait(), if self.execution.is_none() => {
+                        return Err(ExecutionError::ShutDown);
+                    }
+                    () = open.watch.changed(found) => {}
+                }
             }
         }
     }
@@ -190,7 +202,11 @@ impl LogFollower {
                 }
                 Source::Absent(watch) => {
                     // The next look, short after one that was told of and found nothing, is for a log that was not locked.
-                    watch.changed(false).await;
+                    tokio::select! {
+                        biased;
+                        _ = self.shut_down.wait() => return Err(ExecutionError::ShutDown),
+                        () = watch.changed(false) => {}
+                    }
                     if let Source::Absent(watch) = std::mem::replace(&mut self.source, Source::Over)
                     {
                         self.look(Some(watch));
