@@ -4,7 +4,6 @@ import { spawn } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
@@ -219,9 +218,25 @@ function mirrorOfProc(special: (pid: string, dir: string) => boolean | 'later') 
     symlinkSync(String(host), join(root, 'self'))
     mirror()
     const mirroring = setInterval(mirror, 5)
-    return () => clearInterval(mirroring)
+    const stop = () => clearInterval(mirroring)
+    onTestFinished(stop)
+    return stop
   }
   return { root, start }
+}
+
+/**
+ * Whether a process is a copy of a shell whose line holds that, or in the middle of executing a program, and not the shell
+ * that the host has started.
+ */
+function isForkedFor(line: string, pid: string, host = 0): boolean {
+  try {
+    const parent = / \S (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\)/s, ''))?.[1]
+    const found = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
+    return Number(pid) > host && Number(parent) !== host && (found === '' || found.includes(line))
+  } catch {
+    return false
+  }
 }
 
 /** What of a process stays as it is, besides what `files` names of its one thread. @returns the directory of the thread */
@@ -282,24 +297,17 @@ test('processes whose files hang do not keep any execution from settling', async
 test('an orphan that is seen in the middle of executing its program is looked at again', async () => {
   const mark = newMark()
   endAfterTest(mark)
-  let looks = 0
-  // As while it executes, it shows no variables the first times that it is asked for them; then all it has.
+  const shown: (() => void)[] = []
+  // As while it executes, it shows no variables at first; then all it has.
   const { root, start } = mirrorOfProc((pid, dir) => {
-    if (!survivors(mark).includes(Number(pid))) return false
+    // Also what is forked for it, and has not executed anything yet.
+    if (!survivors(mark).includes(Number(pid))) return isForkedFor('setsid sleep', pid, child.pid) ? 'later' : false
     if (!isSleep(Number(pid))) return 'later'
     const task = dirOfThread(pid, dir)
-    const fifo = join(task, 'environ')
-    symlinkSync(`/proc/${pid}/environ`, join(task, 'real'))
-    execFileSync('mkfifo', [fifo])
-    void (async () => {
-      while (looks < 4) {
-        const writer = await open(fifo, 'w')
-        looks += 1
-        // Before the last reader goes on, so that no other waits for a writer.
-        if (looks === 4) renameSync(join(task, 'real'), fifo)
-        await writer.close()
-      }
-    })()
+    const [variables, real] = ['environ', 'real'].map((name) => join(task, name)) as [string, string]
+    symlinkSync(`/proc/${pid}/environ`, real)
+    writeFileSync(variables, '')
+    shown.push(() => renameSync(real, variables))
     return true
   })
   const { child, said, ended } = hostWith(
@@ -323,9 +331,12 @@ test('an orphan that is seen in the middle of executing its program is looked at
   await said('there')
   await until(() => survivors(mark).some((pid) => existsSync(join(root, String(pid), 'task'))), 'the orphan')
   child.kill('SIGUSR2')
+  // Long enough for many looks, and far less than the grace, and than what any program takes to be executed.
+  await sleep(200)
+  for (const show of shown) show()
   await said('cancelled false')
   stop()
-  expect(looks).toBe(4)
+  expect(shown).toHaveLength(1)
   expect(survivors(mark)).toEqual([])
   child.kill('SIGKILL')
   await ended

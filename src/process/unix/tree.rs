@@ -1,6 +1,7 @@
 //! Ending all that an execution has started.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::process::{KILL_TIMEOUT, StopSignal, TreeEnd};
 /// Between two looks where nothing tells of an end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// How often is looked for whom to ask to end, where something was missed.
-const MOST_ASKS: usize = 5;
+/// The longest time between two looks for whom to ask to end, where something was missed.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long asking a tree to end waits for a look at it.
 const LOOK_FIRST: Duration = Duration::from_millis(100);
@@ -134,41 +135,54 @@ impl Tree {
         }
     }
 
-    /// Asks all of it to end, once, as many programs take a second request for impatience, and end without putting
-    /// anything in order. Stopped processes are continued, so that they can.
-    async fn ask(&self) {
+    /// Asks all of it to end, as far as it is found by a first look. Returns who was asked.
+    async fn ask(&self) -> Asked {
         let look = self.look();
         tokio::pin!(look);
         // Members that have nothing but their parents to be known by are found as long as these live. But nobody waits
         // for a look that hangs.
         let early = timeout(LOOK_FIRST, &mut look).await;
-        let stop = number_of(self.stop_signal);
-        self.signal_group(stop);
+        let mut asked = Asked::now(number_of(self.stop_signal));
+        self.signal_group(asked.stop);
         self.signal_group(libc::SIGCONT);
         let found = match early {
             Ok(found) => found,
             Err(_) => look.await,
         };
-        let at = now();
-        let mut asked = HashSet::new();
-        let mut ask_others = |found: Found| {
-            for member in found.members {
-                if !member.is_in_group && member.started <= at && asked.insert(member.pid) {
-                    member.signal(stop);
-                    member.signal(libc::SIGCONT);
-                }
-            }
-        };
-        ask_others(found);
-        // Some may have left the group between the look and the signal to it, or not have shown yet whose they are.
-        for _ in 0..MOST_ASKS {
+        asked.others(&found);
+        asked
+    }
+
+    /// Asks all of it to end, also who is found later: some leave the group between a look and the signal to it, or have
+    /// not shown yet whose they are. Resolves once none is left, or none that may be signalled: to wait for those would
+    /// help nobody. Returns whether none is left.
+    async fn end_by_itself(&self, exited: impl Future<Output = ()>) -> bool {
+        let mut asked = self.ask().await;
+        let mut has_exited = false;
+        let mut pause = LOOK_AGAIN;
+        tokio::pin!(exited);
+        loop {
             let found = self.look().await;
-            let has_missed = found.has_missed;
-            ask_others(found);
-            if !has_missed {
-                break;
+            asked.others(&found);
+            if has_exited && found.is_out_of_reach() {
+                return found.is_nothing();
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            let has_missed = found.has_missed;
+            let gone = async {
+                if has_exited {
+                    all_gone(found.members).await;
+                } else {
+                    exited.as_mut().await;
+                    has_exited = true;
+                }
+            };
+            if has_missed {
+                drop(timeout(pause, gone).await);
+                pause = (2 * pause).min(LONGEST_PAUSE);
+            } else {
+                gone.await;
+                pause = LOOK_AGAIN;
+            }
         }
     }
 
@@ -199,16 +213,6 @@ impl Tree {
         }
     }
 
-    /// Resolves once none is left, or none that may be signalled: to wait for those would help nobody. Returns whether
-    /// none is left.
-    async fn gone(&self, mut found: Found) -> bool {
-        while !found.is_out_of_reach() {
-            all_gone(found.members).await;
-            found = self.look().await;
-        }
-        found.is_nothing()
-    }
-
     async fn end(
         &self,
         exited: impl Future<Output = ()>,
@@ -216,14 +220,9 @@ impl Tree {
         hurry: impl Future<Output = ()>,
     ) -> TreeEnd {
         let mut end = TreeEnd::default();
-        let end_by_itself = async {
-            self.ask().await;
-            exited.await;
-            self.gone(self.look().await).await
-        };
         tokio::select! {
             biased;
-            gone = end_by_itself => if gone { return end },
+            gone = self.end_by_itself(exited) => if gone { return end },
             () = tokio::time::sleep_until(kill_at) => {}
             () = hurry => {}
         }
@@ -274,6 +273,35 @@ impl Tree {
             }
             self.signal(&found.members, libc::SIGKILL);
             std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+/// Who was asked to end: each once, as many programs take a second request for impatience, and end without putting anything
+/// in order.
+struct Asked {
+    stop: c_int,
+    /// What is started later may be there to put something in order, and is not asked.
+    at: u64,
+    others: HashSet<i32>,
+}
+
+impl Asked {
+    fn now(stop: c_int) -> Self {
+        Self {
+            stop,
+            at: now(),
+            others: HashSet::new(),
+        }
+    }
+
+    /// Asks who is not in the group, which is asked as a whole. Stopped processes are continued, so that they can.
+    fn others(&mut self, found: &Found) {
+        for member in &found.members {
+            if !member.is_in_group && member.started <= self.at && self.others.insert(member.pid) {
+                member.signal(self.stop);
+                member.signal(libc::SIGCONT);
+            }
         }
     }
 }
