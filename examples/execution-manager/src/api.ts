@@ -138,6 +138,10 @@ export type PlaybookInfo = Static<typeof PlaybookInfo>
 export const PlaybookList = Type.Object({ playbooks: Type.Array(PlaybookInfo), problems: Type.Array(Type.String()) })
 export type PlaybookList = Static<typeof PlaybookList>
 
+/** POST /login: whoever has the token is given a cookie. */
+export const SignIn = Type.Object({ token: Type.String() }, { additionalProperties: false })
+export type SignIn = Static<typeof SignIn>
+
 /** POST /api/runs */
 export const StartRequest = Type.Object(
   { playbook: Type.String(), parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },

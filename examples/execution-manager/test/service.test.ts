@@ -355,18 +355,31 @@ test('with a token nothing but the health is told without it', async () => {
   const token = 'correct horse'
   const { client, service } = await serve([greeting], { token, host: '0.0.0.0' })
   const stranger = new Client(service.url.replace('0.0.0.0', '127.0.0.1'))
-  for (const path of ['/api/playbooks', '/api/runs', '/metrics', '/', '/api/runs/x/events', '/login?token=wrong']) {
+  for (const path of ['/api/playbooks', '/api/runs', '/metrics', '/api/runs/x/events']) {
     expect(await stranger.request(path), path).toMatchObject({ status: 401 })
   }
   expect(await stranger.request('/healthz')).toMatchObject({ status: 200 })
+  expect(await stranger.post('/login', { token: 'wrong horse' })).toMatchObject({ status: 401 })
+  for (const wrong of ['?token=wrong', '']) {
+    const refused = await fetch(`${stranger.url}/login${wrong}`, { redirect: 'manual' })
+    expect(refused.headers.get('set-cookie')).toBe(null)
+  }
   expect((await stranger.post('/api/runs', { playbook: 'greeting' })).status).toBe(401)
   expect((await client.request('/api/playbooks')).status).toBe(200)
-  const login = await fetch(`${stranger.url}/login?token=${encodeURIComponent(token)}`, { redirect: 'manual' })
-  expect(login.status).toBe(302)
-  const cookie = login.headers.get('set-cookie') ?? ''
-  expect(cookie).toMatch(/HttpOnly; SameSite=Strict/)
-  const browser = new Client(stranger.url, { cookie: cookie.split(';', 1)[0] ?? '' })
-  expect((await browser.request('/api/runs')).status).toBe(200)
+  const link = await fetch(`${stranger.url}/login?token=${encodeURIComponent(token)}`, { redirect: 'manual' })
+  expect(link.status).toBe(302)
+  const form = await fetch(`${stranger.url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token }),
+  })
+  expect(form.status).toBe(204)
+  for (const signedIn of [link, form]) {
+    const cookie = signedIn.headers.get('set-cookie') ?? ''
+    expect(cookie).toMatch(/HttpOnly; SameSite=Strict/)
+    const browser = new Client(stranger.url, { cookie: cookie.split(';', 1)[0] ?? '' })
+    expect((await browser.request('/api/runs')).status).toBe(200)
+  }
 })
 
 /** `fetch` says the host itself. */
