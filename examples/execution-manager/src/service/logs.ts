@@ -56,8 +56,7 @@ export async function* followLog(
   while (log !== undefined && !signal.aborted) {
     const { turn } = watched.bell
     const { end, ended } = log
-    const page =
-      next < end ? await engine.readLogLines(log.executionId, { from: next, limit: pageSize }) : undefined
+    const page = next < end ? await engine.readLogLines(log.executionId, { from: next, limit: pageSize }) : undefined
     if (page !== undefined && page.lines.length > 0) {
       yield { id: String(page.next), event: 'entries', data: entriesOf(page) }
       next = page.next

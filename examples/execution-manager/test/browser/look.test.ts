@@ -341,9 +341,28 @@ describe('the page', () => {
     expect(await sideways()).toBe(0)
   })
 
+  /** What is not seen as a whole, though there is room for it. */
+  const cutIn = (page: Page): Promise<string[]> =>
+    page.evaluate(() => {
+      const texts = [...document.querySelectorAll('.node .name, .node .state, .run-list span, .run-title *')]
+      const [log, details, first] = ['.log', '.details', '.row'].map((one) => document.querySelector(one))
+      if (!log || !details || !first) return ['what was looked for is not there']
+      const above = log.getBoundingClientRect().top - first.getBoundingClientRect().top
+      return [
+        ...texts
+          .filter((one) => one.scrollWidth > one.clientWidth && getComputedStyle(one).display !== 'inline')
+          .map((one) => `${one.className}: ${one.textContent}`),
+        ...(above > 0 && above < 19 ? [`the first row: ${String(above)}`] : []),
+        ...(details.scrollHeight > details.clientHeight
+          ? [`the details: ${String(details.scrollHeight - details.clientHeight)}`]
+          : []),
+      ]
+    })
+
   it('looks as in the documents', async () => {
-    const page = await show({ colorScheme: 'light', deviceScaleFactor: 1.5 })
+    const page = await show({ colorScheme: 'light', deviceScaleFactor: 1.5, viewport: { width: 1_600, height: 1_079 } })
     await settled(page)
+    expect(await cutIn(page)).toEqual([])
     const whole = await page.screenshot()
     expect(whole.length).toBeGreaterThan(20_000)
     const plan = page.locator('.pane')
