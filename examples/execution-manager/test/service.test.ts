@@ -1,6 +1,6 @@
 // The service as its clients see it: through HTTP.
 
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import Type from 'typebox'
@@ -125,21 +125,31 @@ test('after a failure the step for failures runs, and what depends on it is skip
   expect(run.steps[1]?.error).toContain('deploy')
 })
 
-/** A step that succeeds when it is tried for the third time. */
+/** A step that succeeds when it is tried for the third time, and there is a file `go`. */
 const flaky = (directory: string, delayMs: number): Record<string, unknown> =>
   playbook('flaky', {
     a: {
-      command: { type: 'shell', command: 'echo x >> tries; [ $(wc -l < tries) -ge 3 ] || { echo no >&2; exit 7; }' },
+      command: {
+        type: 'shell',
+        command:
+          'echo x >> tries; [ $(wc -l < tries) -ge 3 ] || { echo no >&2; exit 7; }; until [ -e go ]; do sleep 0.02; done',
+      },
       workingDir: directory,
       retry: { attempts: 3, delayMs, backoff: 1, jitter: false },
     },
   })
 
 test('each attempt is told, and the result has all of them', async () => {
-  const { client } = await serve([flaky(folder(), 500)])
+  const directory = folder()
+  const { client } = await serve([flaky(directory, 1000)])
   const id = await client.start('flaky')
   const told: Step[] = []
-  for await (const event of client.events(id)) if (event.event === 'step') told.push(event.data)
+  for await (const event of client.events(id)) {
+    if (event.event !== 'step') continue
+    told.push(event.data)
+    if (event.data.attempts.length === 2 && event.data.attemptStartedAt !== null)
+      writeFileSync(join(directory, 'go'), '')
+  }
   const retries = told.filter(({ retrying }) => retrying !== null)
   expect(retries).toMatchObject([
     { status: 'running', attempts: [{ exitCode: 7, error: 'exited with code 7' }], retrying: { attempt: 2 } },
