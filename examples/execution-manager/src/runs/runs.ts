@@ -226,16 +226,16 @@ export class Runs {
   }
 
   async #recover(id: string): Promise<void> {
+    const recorded = this.#history.find(id)
+    if (recorded === undefined) return
     try {
-      const recorded = this.#history.find(id)
-      if (recorded !== undefined) await this.#endLost(recorded.run)
+      await this.#endLost(recorded.run)
     } catch (error) {
       // Another program will do it.
       if (this.#isClosed) return
       process.emitWarning(`run ${id}: what is left of it could not be ended: ${String(error)}`, 'ExecutionManager')
     }
-    const recorded = this.#history.find(id)
-    if (!this.#isClosed && recorded !== undefined) this.#history.save(interrupted(recorded), this.#owner.id)
+    if (!this.#isClosed) this.#history.save(interrupted(recorded), this.#owner.id)
   }
 
   /** On this machine nothing is left; the workers of a queue do not know of it. */
