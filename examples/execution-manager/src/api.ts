@@ -35,10 +35,18 @@ export const Attempt = Type.Object({
 })
 export type Attempt = Static<typeof Attempt>
 
+/** The attempt with the number `attempt`, from 2 on, follows. */
+export const Retrying = Type.Object({
+  attempt: Type.Number(),
+  /** ISO 8601, UTC: when its delay is over, and it waits only for its turn. */
+  at: Type.String(),
+})
+export type Retrying = Static<typeof Retrying>
+
 export const Step = Type.Object({
   name: Type.String(),
-  /** The id of its execution; `null` until its turn has come. */
-  executionId: Nullable(Type.String()),
+  /** The id of its execution. */
+  executionId: Type.String(),
   status: StepStatus,
   dependsOn: Type.Array(Type.String()),
   when: When,
@@ -57,6 +65,10 @@ export const Step = Type.Object({
   command: Nullable(Type.String()),
   /** Of a step that is tried again: the attempts that have ended. */
   attempts: Type.Array(Attempt),
+  /** When the attempt began that runs now; `null` while none does. */
+  attemptStartedAt: Nullable(Type.String()),
+  /** What it waits for after an attempt that did not succeed, or `null`. */
+  retrying: Nullable(Retrying),
   /** What was read from its output; `null` until it has completed. */
   outputs: Nullable(Type.Record(Type.String(), Type.Unknown())),
   /** How many entries its log has so far. */
@@ -125,6 +137,10 @@ export type PlaybookInfo = Static<typeof PlaybookInfo>
 /** GET /api/playbooks. `problems` are of files that are none. */
 export const PlaybookList = Type.Object({ playbooks: Type.Array(PlaybookInfo), problems: Type.Array(Type.String()) })
 export type PlaybookList = Static<typeof PlaybookList>
+
+/** POST /login: whoever has the token is given a cookie. */
+export const SignIn = Type.Object({ token: Type.String() }, { additionalProperties: false })
+export type SignIn = Static<typeof SignIn>
 
 /** POST /api/runs */
 export const StartRequest = Type.Object(
@@ -203,15 +219,6 @@ export const LinesEvent = Type.Object({
 })
 export type LinesEvent = Static<typeof LinesEvent>
 
-/** An attempt of a step did not succeed; after `delayMs` follows the one with the number `attempt`. */
-export const RetryingEvent = Type.Object({
-  step: Type.String(),
-  attempt: Type.Number(),
-  delayMs: Type.Number(),
-  error: Type.String(),
-})
-export type RetryingEvent = Static<typeof RetryingEvent>
-
 /** Entries `from` to before `to` of a step are left out here: they are in its log. */
 export const GapEvent = Type.Object({ step: Type.String(), from: Type.Number(), to: Type.Number() })
 export type GapEvent = Static<typeof GapEvent>
@@ -221,7 +228,6 @@ export type RunEvent =
   | { readonly event: 'run'; readonly data: Run }
   | { readonly event: 'step'; readonly data: Step }
   | { readonly event: 'lines'; readonly data: LinesEvent }
-  | { readonly event: 'retrying'; readonly data: RetryingEvent }
   | { readonly event: 'gap'; readonly data: GapEvent }
   | { readonly event: 'end'; readonly data: Run }
 

@@ -74,6 +74,8 @@ test(
     })
     const said = await client.get(`/api/runs/${id}/steps/second/log`, LogPage)
     expect(said).toMatchObject({ lines: [{ line: 'n is 7' }], ended: true })
+    const jumped = await client.get(`/api/runs/${id}/steps/lines/log?line=2998`, LogPage)
+    expect(jumped).toMatchObject({ first: 2998, lines: [{ line: '2999' }, { line: '3000' }], ended: true })
 
     const long = await client.start('long')
     await client.until(long, ({ steps: [a] }) => (a?.lines ?? 0) > 0)

@@ -1,6 +1,5 @@
 // Runs with an engine that runs nothing: what is scripted happens.
 
-import { randomUUID } from 'node:crypto'
 import { FakeEngine } from '@escher-dbai/execution-engine/testing'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { type LoadedPlaybook, loadPlaybook } from '../src/playbook/load.js'
@@ -112,15 +111,13 @@ test('what a dead program has left in a queue is cancelled before its run is tol
   const loaded = await load(
     playbook('lost', { a: 'x', b: { command: { type: 'shell', command: 'y' }, dependsOn: ['a'] } }),
   )
-  const id = randomUUID()
-  await engine.executePlan(planOf(loaded.playbook, '/', new Map(), id))
+  const fresh = newRecord(loaded.playbook, {})
+  const { id } = fresh.run
+  await engine.executePlan(planOf(loaded.playbook, '/', new Map(), fresh.run))
   await expect.poll(async () => await engine.listExecutions({ status: 'running' })).toHaveLength(1)
   const [left] = await engine.listExecutions({ status: 'running' })
   const data = folder()
-  const record = withStep(newRecord(id, loaded.playbook, {}), 'a', {
-    status: 'running',
-    startedAt: new Date().toISOString(),
-  })
+  const record = withStep(fresh, 'a', { status: 'running', startedAt: new Date().toISOString() })
   const history = new History(data)
   history.save(record, 'a program that is no more')
   history.close()

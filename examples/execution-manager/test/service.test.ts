@@ -1,11 +1,11 @@
 // The service as its clients see it: through HTTP.
 
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import Type from 'typebox'
 import { expect, test } from 'vitest'
-import { LogPage, PlaybookList, RunList } from '../src/api.js'
+import { LogPage, PlaybookList, RunList, type Step } from '../src/api.js'
 import { startService } from '../src/service.js'
 import { Client, containing, folder, isAlive, playbook, type ReceivedEvent, serve, write } from './support.js'
 
@@ -125,26 +125,85 @@ test('after a failure the step for failures runs, and what depends on it is skip
   expect(run.steps[1]?.error).toContain('deploy')
 })
 
+/** A step that succeeds when it is tried for the third time, and there is a file `go`. */
+const flaky = (directory: string, delayMs: number): Record<string, unknown> =>
+  playbook('flaky', {
+    a: {
+      command: {
+        type: 'shell',
+        command:
+          'echo x >> tries; [ $(wc -l < tries) -ge 3 ] || { echo no >&2; exit 7; }; until [ -e go ]; do sleep 0.02; done',
+      },
+      workingDir: directory,
+      retry: { attempts: 3, delayMs, backoff: 1, jitter: false },
+    },
+  })
+
 test('each attempt is told, and the result has all of them', async () => {
   const directory = folder()
-  const { client } = await serve([
-    playbook('flaky', {
-      a: {
-        command: { type: 'shell', command: 'echo x >> tries; [ $(wc -l < tries) -ge 3 ] || { echo no >&2; exit 7; }' },
-        workingDir: directory,
-        retry: { attempts: 3, delayMs: 1 },
-      },
-    }),
-  ])
+  const { client } = await serve([flaky(directory, 1000)])
   const id = await client.start('flaky')
-  const told: ReceivedEvent[] = []
-  for await (const event of client.events(id)) if (event.event === 'retrying') told.push(event)
-  expect(told.map(({ data }) => data)).toMatchObject([
-    { step: 'a', attempt: 2, error: 'exited with code 7' },
-    { step: 'a', attempt: 3, error: 'exited with code 7' },
+  const told: Step[] = []
+  for await (const event of client.events(id)) {
+    if (event.event !== 'step') continue
+    told.push(event.data)
+    if (event.data.attempts.length === 2 && event.data.attemptStartedAt !== null)
+      writeFileSync(join(directory, 'go'), '')
+  }
+  const retries = told.filter(({ retrying }) => retrying !== null)
+  expect(retries).toMatchObject([
+    { status: 'running', attempts: [{ exitCode: 7, error: 'exited with code 7' }], retrying: { attempt: 2 } },
+    { status: 'running', attempts: [{ exitCode: 7 }, { exitCode: 7 }], retrying: { attempt: 3 } },
   ])
+  const last = told.findLast(({ attemptStartedAt }) => attemptStartedAt !== null)
   const run = await client.run(id)
-  expect(run.steps[0]?.attempts.map(({ exitCode }) => exitCode)).toEqual([7, 7, 0])
+  expect(run.steps).toMatchObject([
+    { attempts: [{ exitCode: 7 }, { exitCode: 7 }, { exitCode: 0 }], retrying: null, attemptStartedAt: null },
+  ])
+  // The attempt that ran told when it had begun, and those that ended told the same.
+  expect(last).toMatchObject({ attempts: [{}, {}], retrying: null })
+  const began = Date.parse(run.steps[0]?.attempts[2]?.startedAt ?? '')
+  expect(Math.abs(Date.parse(last?.attemptStartedAt ?? '') - began)).toBeLessThan(100)
+})
+
+test('who comes while a step waits for its next attempt is told which it is, and until when', async () => {
+  const { client } = await serve([flaky(folder(), 300_000)])
+  const id = await client.start('flaky')
+  const waiting = await client.until(id, ({ steps: [a] }) => a?.retrying !== null)
+  const [a] = waiting.steps
+  expect(a).toMatchObject({ status: 'running', attemptStartedAt: null, attempts: [{ exitCode: 7 }] })
+  expect(a?.retrying?.attempt).toBe(2)
+  const [attempt] = a?.attempts ?? []
+  const ended = Date.parse(attempt?.startedAt ?? '') + (attempt?.durationMs ?? 0)
+  expect(Math.abs(Date.parse(a?.retrying?.at ?? '') - ended - 300_000)).toBeLessThan(1000)
+  for await (const event of client.events(id)) {
+    expect(event).toMatchObject({ event: 'run', data: { steps: [{ retrying: a?.retrying }] } })
+    break
+  }
+  await client.post(`/api/runs/${id}/cancel`, {})
+  expect((await client.run(id)).steps).toMatchObject([{ status: 'cancelled', retrying: null }])
+})
+
+test('a step that has printed nothing has an empty log, also when the service was started anew', async () => {
+  const data = folder()
+  const { client, service, playbooks } = await serve([playbook('silent', { a: 'true' })], { data })
+  const id = await client.start('silent')
+  await client.ended(id)
+  const path = `/api/runs/${id}/steps/a/log`
+  const empty = { lines: [], next: 0, ended: true, first: 0 }
+  expect(await client.get(path, LogPage)).toEqual(empty)
+  await service.close()
+  const next = await startService({ playbooks, data })
+  try {
+    const other = new Client(next.url)
+    expect(await other.get(path, LogPage)).toEqual(empty)
+    expect((await other.request(`${path}/follow`)).text).toMatch(/^:\n\nid: 0\nevent: end\n/)
+    const events: string[] = []
+    for await (const { event } of other.events(id)) events.push(event)
+    expect(events).toEqual(['run', 'end'])
+  } finally {
+    await next.close()
+  }
 })
 
 test('a cancel is answered once nothing is left, and is told with its reason', async () => {
@@ -219,6 +278,12 @@ test('who comes late gets the end of a long log, and is told what is left out', 
   expect(events[2]?.data).toMatchObject({ from: 7000, lines: numbers(12_000).slice(7000, 8000).map(String) })
   const page = await client.get(`/api/runs/${id}/steps/a/log?line=6543&limit=2`, LogPage)
   expect(page).toMatchObject({ first: 6543, lines: [{ line: '6544' }, { line: '6545' }] })
+  const behind = await client.get(`/api/runs/${id}/steps/a/log?line=12000`, LogPage)
+  expect(behind).toMatchObject({ first: 12_000, lines: [], ended: true })
+  expect(await client.request(`/api/runs/${id}/steps/a/log?line=1&from=0`)).toMatchObject({
+    status: 400,
+    text: containing('either from or line'),
+  })
   const next = await client.get(`/api/runs/${id}/steps/a/log?from=${String(page.next)}&limit=1`, LogPage)
   expect(next).toMatchObject({ first: null, lines: [{ line: '6546' }] })
   const followed = await client.request(`/api/runs/${id}/steps/a/log/follow?from=${String(page.next)}`)
@@ -265,6 +330,10 @@ test('lines that are not kept any more are told as a gap', async () => {
       { step: 'facts', from: 0, to: 1 },
       { step: 'greet', from: 0, to: 1 },
     ])
+    expect(await new Client(next.url).request(`/api/runs/${id}/steps/greet/log`)).toMatchObject({
+      status: 404,
+      text: containing('not kept any more'),
+    })
   } finally {
     await next.close()
   }
@@ -296,18 +365,31 @@ test('with a token nothing but the health is told without it', async () => {
   const token = 'correct horse'
   const { client, service } = await serve([greeting], { token, host: '0.0.0.0' })
   const stranger = new Client(service.url.replace('0.0.0.0', '127.0.0.1'))
-  for (const path of ['/api/playbooks', '/api/runs', '/metrics', '/', '/api/runs/x/events', '/login?token=wrong']) {
+  for (const path of ['/api/playbooks', '/api/runs', '/metrics', '/api/runs/x/events']) {
     expect(await stranger.request(path), path).toMatchObject({ status: 401 })
   }
   expect(await stranger.request('/healthz')).toMatchObject({ status: 200 })
+  expect(await stranger.post('/login', { token: 'wrong horse' })).toMatchObject({ status: 401 })
+  for (const wrong of ['?token=wrong', '']) {
+    const refused = await fetch(`${stranger.url}/login${wrong}`, { redirect: 'manual' })
+    expect(refused.headers.get('set-cookie')).toBe(null)
+  }
   expect((await stranger.post('/api/runs', { playbook: 'greeting' })).status).toBe(401)
   expect((await client.request('/api/playbooks')).status).toBe(200)
-  const login = await fetch(`${stranger.url}/login?token=${encodeURIComponent(token)}`, { redirect: 'manual' })
-  expect(login.status).toBe(302)
-  const cookie = login.headers.get('set-cookie') ?? ''
-  expect(cookie).toMatch(/HttpOnly; SameSite=Strict/)
-  const browser = new Client(stranger.url, { cookie: cookie.split(';', 1)[0] ?? '' })
-  expect((await browser.request('/api/runs')).status).toBe(200)
+  const link = await fetch(`${stranger.url}/login?token=${encodeURIComponent(token)}`, { redirect: 'manual' })
+  expect(link.status).toBe(302)
+  const form = await fetch(`${stranger.url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token }),
+  })
+  expect(form.status).toBe(204)
+  for (const signedIn of [link, form]) {
+    const cookie = signedIn.headers.get('set-cookie') ?? ''
+    expect(cookie).toMatch(/HttpOnly; SameSite=Strict/)
+    const browser = new Client(stranger.url, { cookie: cookie.split(';', 1)[0] ?? '' })
+    expect((await browser.request('/api/runs')).status).toBe(200)
+  }
 })
 
 /** `fetch` says the host itself. */

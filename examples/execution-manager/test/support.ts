@@ -10,7 +10,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { expect, onTestFinished } from 'vitest'
-import { GapEvent, LinesEvent, RetryingEvent, Run, Started, Step } from '../src/api.js'
+import { GapEvent, LinesEvent, Run, Started, Step } from '../src/api.js'
 import { type Service, startService } from '../src/service.js'
 
 const program = fileURLToPath(new URL('../dist/play.js', import.meta.url))
@@ -132,7 +132,6 @@ const Received = Type.Union([
   Type.Object({ event: Type.Literal('run'), data: Run }),
   Type.Object({ event: Type.Literal('step'), data: Step }),
   Type.Object({ event: Type.Literal('lines'), data: LinesEvent }),
-  Type.Object({ event: Type.Literal('retrying'), data: RetryingEvent }),
   Type.Object({ event: Type.Literal('gap'), data: GapEvent }),
   Type.Object({ event: Type.Literal('end'), data: Run }),
 ])

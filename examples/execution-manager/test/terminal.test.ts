@@ -48,6 +48,18 @@ test('run prints plain lines where there is no terminal, and ends with 0', async
   expect(code).toBe(0)
 })
 
+test('run says of each attempt that another one follows', async () => {
+  const command = 'echo x >> tries; [ $(wc -l < tries) -ge 3 ] || exit 7'
+  const a = { command: { type: 'shell', command }, workingDir: folder(), retry: { attempts: 3, delayMs: 1 } }
+  const { code, stdout } = await play(folder(), 'run', write(folder(), playbook('flaky', { a })))
+  expect(stdout.match(/.*follows.*/g)).toEqual([
+    '[a] exited with code 7; attempt 2 follows',
+    '[a] exited with code 7; attempt 3 follows',
+  ])
+  expect(stdout).toContain('flaky: completed')
+  expect(code).toBe(0)
+})
+
 test('run ends with 1 where the run has failed', async () => {
   const { code, stdout } = await play(folder(), 'run', one('exit 7'))
   expect(stdout).toContain('one: failed')
@@ -201,14 +213,15 @@ test('logs shows what a run has printed, each stream where it was printed to', a
 test('logs -f follows the run of another program to its end, and misses nothing', async () => {
   const data = folder()
   const go = `${folder()}/go`
-  const command = `echo first; until [ -e '${go}' ]; do sleep 0.02; done; seq 3000; echo last`
-  const running = new Play(data, [
-    'run',
-    write(
-      folder(),
-      playbook('two', { a: command, b: { command: { type: 'shell', command: 'echo behind' }, dependsOn: ['a'] } }),
-    ),
-  ])
+  const wait = `until [ -e '${go}' ]; do sleep 0.02; done`
+  const steps = {
+    a: `echo first; ${wait}; seq 3000; echo last`,
+    b: { command: { type: 'shell', command: 'echo behind' }, dependsOn: ['a'] },
+    // Neither has a log when it is followed, and one of them never has.
+    late: `${wait}; echo late`,
+    silent: wait,
+  }
+  const running = new Play(data, ['run', write(folder(), playbook('several', steps))])
   await running.says(/\] first/)
   const [{ id } = { id: '' }] = json(Type.Array(RunSummary), (await play(data, 'runs', '--json')).stdout)
   const following = new Play(data, ['logs', '-f', id])
@@ -217,7 +230,9 @@ test('logs -f follows the run of another program to its end, and misses nothing'
   expect(await running.exit).toBe(0)
   expect(await following.exit).toBe(0)
   const numbers = Array.from({ length: 3000 }, (_, i) => String(i + 1))
-  expect(following.stdout.trim().split('\n')).toEqual(
+  const lines = following.stdout.trim().split('\n')
+  expect(lines.filter((line) => line.startsWith('[late]'))).toEqual(['[late] late'])
+  expect(lines.filter((line) => !line.startsWith('[late]'))).toEqual(
     ['first', ...numbers, 'last'].map((line) => `[a] ${line}`).concat('[b] behind'),
   )
 })

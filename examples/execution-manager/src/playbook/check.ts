@@ -1,7 +1,6 @@
 // Whether a value is a playbook: by the schema of playbooks, which refers to that of the engine, by the rules that no
 // schema says, and by the engine itself.
 
-import { randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { checkPlan, ExecutionError } from '@escher-dbai/execution-engine'
 import { type AnySchemaObject, Ajv2020 } from 'ajv/dist/2020.js'
@@ -38,7 +37,7 @@ const pathOf = (field: string): Path =>
 function refused(playbook: Playbook): Broken | undefined {
   const values: Values = new Map(Object.entries(playbook.parameters ?? {}).map(([name, one]) => [name, sample(one)]))
   try {
-    checkPlan(planOf(playbook, process.cwd(), values, randomUUID()))
+    checkPlan(planOf(playbook, process.cwd(), values))
     return undefined
   } catch (error) {
     if (!(error instanceof ExecutionError)) throw error

@@ -9,6 +9,7 @@ import type {
   NamedPlan,
   NamedStep,
 } from '@escher-dbai/execution-engine'
+import type { Run } from '../api.js'
 import { asText, type Outputs, readOutputs } from './outputs.js'
 import type { Value, Values } from './parameters.js'
 import { names, parts, places } from './references.js'
@@ -111,9 +112,9 @@ function outputsOf(
   return found
 }
 
-function stepOf(playbook: Playbook, directory: string, step: PlaybookStep, values: Values): NamedStep {
+function stepOf(playbook: Playbook, directory: string, step: PlaybookStep, values: Values, id?: string): NamedStep {
   const { dependsOn, when, allowFailure } = step
-  const about = { dependsOn, when, allowFailure }
+  const about = { id, dependsOn, when, allowFailure }
   if (usesOutputs(step)) {
     return {
       ...about,
@@ -121,20 +122,26 @@ function stepOf(playbook: Playbook, directory: string, step: PlaybookStep, value
         requestOf(playbook, directory, step, { values, outputs: outputsOf(playbook, results, step) }),
     }
   }
-  return { ...about, ...requestOf(playbook, directory, step, { values, outputs: new Map() }) }
+  return { ...requestOf(playbook, directory, step, { values, outputs: new Map() }), ...about }
 }
 
 const isSecret = (playbook: Playbook, name: string, value: Value): value is string =>
   playbook.parameters?.[name]?.secret === true && typeof value === 'string'
 
-/** The plan of a run. `directory` is that of the playbook. */
-export function planOf(playbook: Playbook, directory: string, values: Values, id: string): NamedPlan {
+/** The plan of a run, which names the ids. `directory` is that of the playbook. */
+export function planOf(
+  playbook: Playbook,
+  directory: string,
+  values: Values,
+  run?: Pick<Run, 'id' | 'steps'>,
+): NamedPlan {
   const { name, description, steps, maxConcurrency, stopOnError, timeoutMs } = playbook
+  const ids = new Map(run?.steps.map((step) => [step.name, step.executionId]))
   return {
-    id,
+    id: run?.id,
     description,
     steps: Object.fromEntries(
-      Object.entries(steps).map(([key, step]) => [key, stepOf(playbook, directory, step, values)]),
+      Object.entries(steps).map(([key, step]) => [key, stepOf(playbook, directory, step, values, ids.get(key))]),
     ),
     maxConcurrency,
     stopOnError,

@@ -123,11 +123,8 @@ class Feed {
 
   /** @returns the step whose end is not told yet, as its lines come first; what came after that waits as well. */
   *#changes(): Generator<Told, string | undefined> {
-    const { run, changes, starts, retries } = this.watched.recorded
-    const found: { version: number; event: RunEvent }[] = retries.map(({ version, event }) => ({
-      version,
-      event: { event: 'retrying', data: event },
-    }))
+    const { run, changes, starts } = this.watched.recorded
+    const found: { version: number; event: RunEvent }[] = []
     for (const step of run.steps) {
       found.push({ version: changes[step.name] ?? 0, event: { event: 'step', data: step } })
       // Also what has ended since: its lines come behind its start.
@@ -174,7 +171,11 @@ class Feed {
     // Steps take turns: of each only what is there now.
     const { count, end, ended } = log
     try {
-      if (count - place.index > this.replayed) yield this.#gap(step, place, await log.offsetOf(count - this.replayed))
+      if (count - place.index > this.replayed) {
+        const index = count - this.replayed
+        const { next } = await this.engine.readLogLines(log.executionId, { fromLine: index - 1, limit: 1 })
+        yield this.#gap(step, place, { index, offset: next })
+      }
       while (place.index < count) {
         const limit = Math.min(count - place.index, batch)
         const page = await this.engine.readLogLines(log.executionId, { from: place.offset, limit })
@@ -190,14 +191,14 @@ class Feed {
     }
     // What was counted may not be kept any more.
     const all = ended ? Math.max(count, step.lines) : count
-    if (place.index < all) yield this.#gap(step, place, { line: all, offset: end })
+    if (place.index < all) yield this.#gap(step, place, { index: all, offset: end })
   }
 
-  #gap(step: Step, place: Place, to: { readonly line: number; readonly offset: number }): RunEvent {
+  #gap(step: Step, place: Place, to: Place): RunEvent {
     const from = place.index
-    place.index = to.line
+    place.index = to.index
     place.offset = to.offset
-    return { event: 'gap', data: { step: step.name, from, to: to.line } }
+    return { event: 'gap', data: { step: step.name, from, to: to.index } }
   }
 }
 

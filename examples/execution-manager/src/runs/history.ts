@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import Database from 'libsql'
 import Type, { type Static } from 'typebox'
 import { Value } from 'typebox/value'
-import { RetryingEvent, Run, type RunFilter, RunSummary } from '../api.js'
+import { Run, type RunFilter, RunSummary } from '../api.js'
 
 /** A run with what a watcher needs to go on where it was. */
 export const Recorded = Type.Object({
@@ -17,7 +17,6 @@ export const Recorded = Type.Object({
   changes: Type.Record(Type.String(), Type.Integer()),
   /** By the name of a step: the change with which it began to run. */
   starts: Type.Record(Type.String(), Type.Integer()),
-  retries: Type.Array(Type.Object({ version: Type.Integer(), event: RetryingEvent })),
 })
 export type Recorded = Static<typeof Recorded>
 

@@ -1,5 +1,6 @@
 // What becomes of a run when the engine tells of something.
 
+import { randomUUID } from 'node:crypto'
 import type { ExecutionEvent, ExecutionResult, PlanEvent, PlanExecutionResult } from '@escher-dbai/execution-engine'
 import type { Run, RunStatus, Step } from '../api.js'
 import { readOutputs } from '../playbook/outputs.js'
@@ -8,7 +9,7 @@ import type { Recorded } from './history.js'
 
 const newStep = (name: string, { dependsOn = [], when = 'success' }: Partial<PlaybookStep>): Step => ({
   name,
-  executionId: null,
+  executionId: randomUUID(),
   status: 'waiting',
   dependsOn: [...dependsOn],
   when,
@@ -21,16 +22,18 @@ const newStep = (name: string, { dependsOn = [], when = 'success' }: Partial<Pla
   errorCode: null,
   command: null,
   attempts: [],
+  attemptStartedAt: null,
+  retrying: null,
   outputs: null,
   lines: 0,
   truncated: false,
 })
 
-/** A run that begins now. */
-export function newRecord(id: string, playbook: Playbook, parameters: Run['parameters']): Recorded {
+/** A run that begins now. It and its steps have the ids that the engine is to give them. */
+export function newRecord(playbook: Playbook, parameters: Run['parameters']): Recorded {
   return {
     run: {
-      id,
+      id: randomUUID(),
       playbook: playbook.name,
       description: playbook.description ?? '',
       status: 'pending',
@@ -44,12 +47,8 @@ export function newRecord(id: string, playbook: Playbook, parameters: Run['param
     version: 1,
     changes: {},
     starts: {},
-    retries: [],
   }
 }
-
-/** More retries of one run are not replayed to who comes back. */
-const keptRetries = 200
 
 /** The names under which `version` counts changes of the run itself. */
 export const runItself = ''
@@ -78,6 +77,7 @@ export const asStarted = (step: Step): Step => ({
   executionId: step.executionId,
   status: 'running',
   startedAt: step.startedAt,
+  attemptStartedAt: step.startedAt,
   command: step.command,
 })
 
@@ -91,8 +91,11 @@ function outputsOf(paths: Readonly<Record<string, string>> | undefined, result: 
   }
 }
 
+/** What is true of a step only while it runs. */
+const ofRunning = { attemptStartedAt: null, retrying: null } as const
+
 const endedStep = (result: ExecutionResult, paths: Readonly<Record<string, string>> | undefined): Partial<Step> => ({
-  executionId: result.id,
+  ...ofRunning,
   status: result.status,
   startedAt: result.startedAt,
   durationMs: result.durationMs,
@@ -137,23 +140,25 @@ export function withEvent(recorded: Recorded, event: ExecutionEvent | PlanEvent,
     case 'stderr':
       return recorded
     case 'pending':
-      return withStep(recorded, name, { executionId: event.executionId, status: 'pending' })
+      return withStep(recorded, name, { status: 'pending' })
     case 'started': {
       const running = recorded.run.status === 'pending' ? withRun(recorded, { status: 'running' }) : recorded
       const next = withStep(running, name, {
-        executionId: event.executionId,
         status: 'running',
         command: event.command,
         startedAt: step?.startedAt ?? event.timestamp,
+        attemptStartedAt: event.timestamp,
+        retrying: null,
       })
       return { ...next, starts: { [name]: next.version, ...next.starts } }
     }
     case 'retrying': {
-      const attempt = { exitCode: null, signal: null, startedAt: null, durationMs: 0, error: event.error }
-      const next = withStep(recorded, name, { attempts: [...(step?.attempts ?? []), attempt] })
-      const told = { step: name, attempt: event.attempt, delayMs: event.delayMs, error: event.error }
-      const version = next.version + 1
-      return { ...next, version, retries: [...next.retries, { version, event: told }].slice(-keptRetries) }
+      const at = new Date(Date.parse(event.timestamp) + event.delayMs).toISOString()
+      return withStep(recorded, name, {
+        attempts: [...(step?.attempts ?? []), event.ended],
+        attemptStartedAt: null,
+        retrying: { attempt: event.attempt, at },
+      })
     }
     default:
       return withStep(recorded, name, endedStep(event.result, playbook.steps[name]?.outputs))
@@ -176,7 +181,7 @@ export function interrupted(recorded: Recorded): Recorded {
       step.name,
       step.startedAt === null
         ? { status: 'skipped', error: 'skipped: the run was interrupted' }
-        : { status: 'interrupted' },
+        : { ...ofRunning, status: 'interrupted' },
     )
   }
   return withRun(next, { status: 'interrupted', error: 'the program that ran it was killed' })

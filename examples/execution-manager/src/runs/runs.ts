@@ -1,10 +1,9 @@
 // All runs: those of this program, those of others that share the history, and those that have ended.
 
-import { randomUUID } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { ExecutionError, type Executor, type LogLine, type LogPage } from '@escher-dbai/execution-engine'
-import type { RunFilter, RunSummary, Step } from '../api.js'
+import { ExecutionError, type Executor, type LogLine } from '@escher-dbai/execution-engine'
+import type { Run, RunFilter, RunSummary, Step } from '../api.js'
 import type { LoadedPlaybook } from '../playbook/load.js'
 import { readValues, shownValues } from '../playbook/parameters.js'
 import { planOf } from '../playbook/plan.js'
@@ -84,16 +83,13 @@ export class Runs {
 
   /** Resolves with the id once the engine has accepted the plan. @throws ParameterError, ExecutionError */
   async start({ playbook, directory }: LoadedPlaybook, given: Readonly<Record<string, unknown>>): Promise<string> {
-    const id = randomUUID()
     const values = readValues(playbook, given)
-    const plan = planOf(playbook, directory, values, id)
-    const watched = new WatchedRun(
-      this.engine,
-      newRecord(id, playbook, shownValues(playbook, values)),
-      ({ stream }) => {
-        this.observer.line(stream)
-      },
-    )
+    const recorded = newRecord(playbook, shownValues(playbook, values))
+    const { id } = recorded.run
+    const plan = planOf(playbook, directory, values, recorded.run)
+    const watched = new WatchedRun(this.engine, recorded, ({ stream }) => {
+      this.observer.line(stream)
+    })
     let ended = (): void => undefined
     const end = new Promise<void>((resolve) => (ended = resolve))
     this.#live.set(id, watched)
@@ -158,16 +154,6 @@ export class Runs {
   /** Cancels a run of this program; a second time does not wait for it to end by itself. */
   async stop(id: string, reason: string): Promise<void> {
     await this.#cancelQuietly(id, reason)
-  }
-
-  /** Some entries of a log from an offset on; undefined where there is none. */
-  async page(executionId: string, from: number): Promise<LogPage | undefined> {
-    try {
-      return await this.engine.readLogLines(executionId, { from })
-    } catch (error) {
-      if (error instanceof ExecutionError && error.code === 'NOT_FOUND') return undefined
-      throw error
-    }
   }
 
   /** Resolves once a run of this program has ended and is written; at once for any other. */
@@ -240,25 +226,24 @@ export class Runs {
   }
 
   async #recover(id: string): Promise<void> {
+    const recorded = this.#history.find(id)
+    if (recorded === undefined) return
     try {
-      await this.#endLost(id)
+      await this.#endLost(recorded.run)
     } catch (error) {
       // Another program will do it.
       if (this.#isClosed) return
       process.emitWarning(`run ${id}: what is left of it could not be ended: ${String(error)}`, 'ExecutionManager')
     }
-    const recorded = this.#history.find(id)
-    if (!this.#isClosed && recorded !== undefined) this.#history.save(interrupted(recorded), this.#owner.id)
+    if (!this.#isClosed) this.#history.save(interrupted(recorded), this.#owner.id)
   }
 
   /** On this machine nothing is left; the workers of a queue do not know of it. */
-  async #endLost(id: string): Promise<void> {
+  async #endLost({ id, steps }: Run): Promise<void> {
     const reason = 'the program that ran it was killed'
     // Nobody may be left who drives the plan, and would say that it has ended; its steps are what counts.
     void this.#cancelQuietly(id, reason)
-    const executions = await this.engine.listExecutions()
-    const left = executions.filter(({ planId, status }) => planId === id && !isOver(status))
-    await Promise.all(left.map((execution) => this.#cancelQuietly(execution.id, reason)))
+    await Promise.all(steps.map(({ executionId }) => this.#cancelQuietly(executionId, reason)))
   }
 
   /** What is not known, or has ended by itself, is what is wanted. */

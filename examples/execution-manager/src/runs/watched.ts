@@ -4,15 +4,17 @@ import type { Executor, LogLine } from '@escher-dbai/execution-engine'
 import type { Run } from '../api.js'
 import { Bell } from './bell.js'
 import type { Recorded } from './history.js'
-import { LogIndex } from './log-index.js'
 import { hasBegun, isOver } from './record.js'
+import { StepLog } from './step-log.js'
 
 type LineSeen = (entry: LogLine) => void
 
 export class WatchedRun {
   readonly bell = new Bell()
   readonly #engine: Executor
-  readonly #logs = new Map<string, LogIndex>()
+  readonly #logs = new Map<string, StepLog>()
+  /** By the name of a step: aborted once it has ended. */
+  readonly #overs = new Map<string, AbortController>()
   readonly #following = new Set<Promise<void>>()
   readonly #stop = new AbortController()
   readonly #seen: LineSeen
@@ -46,7 +48,7 @@ export class WatchedRun {
     this.bell.ring()
   }
 
-  log(step: string): LogIndex | undefined {
+  log(step: string): StepLog | undefined {
     return this.#logs.get(step)
   }
 
@@ -79,13 +81,19 @@ export class WatchedRun {
 
   #followLogs(): void {
     for (const { name, executionId, status } of this.#recorded.run.steps) {
-      if (executionId === null || !hasBegun(status) || this.#logs.has(name)) continue
-      const log = new LogIndex(this.#engine, executionId)
-      this.#logs.set(name, log)
-      const over = (): boolean => this.#recorded.run.steps.some((step) => step.name === name && isOver(step.status))
-      const following = log.follow(this.bell, this.#stop.signal, over, this.#seen)
-      this.#following.add(following)
-      void following.finally(() => this.#following.delete(following))
+      if (!hasBegun(status)) continue
+      if (!this.#logs.has(name)) this.#follow(name, executionId)
+      if (isOver(status)) this.#overs.get(name)?.abort()
     }
+  }
+
+  #follow(name: string, executionId: string): void {
+    const log = new StepLog(this.#engine, executionId)
+    const over = new AbortController()
+    this.#logs.set(name, log)
+    this.#overs.set(name, over)
+    const following = log.follow(this.bell, over.signal, this.#stop.signal, this.#seen)
+    this.#following.add(following)
+    void following.finally(() => this.#following.delete(following))
   }
 }

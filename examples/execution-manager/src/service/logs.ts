@@ -1,8 +1,9 @@
 // The log of a step, by page and as it grows.
 
-import type { Executor } from '@escher-dbai/execution-engine'
-import type { LogPage, LogQuery, Step } from '../api.js'
-import { isOver } from '../runs/record.js'
+import type { Executor, LogLine } from '@escher-dbai/execution-engine'
+import type { Entry, LogPage, LogQuery, Step } from '../api.js'
+import { hasBegun, isOver } from '../runs/record.js'
+import { pageOf } from '../runs/step-log.js'
 import type { WatchedRun } from '../runs/watched.js'
 import { Refusal } from './security.js'
 import type { ServerEvent } from './sse.js'
@@ -19,25 +20,23 @@ export function findStep(watched: WatchedRun, name: string): Step {
   return step
 }
 
-const nothing = (step: Step): LogPage => ({ lines: [], next: 0, ended: isOver(step.status), first: 0 })
+const entriesOf = ({ lines }: { readonly lines: readonly LogLine[] }): Entry[] =>
+  lines.map(({ stream, line, timestamp, offset }) => ({ stream, line, timestamp, offset }))
 
-async function start(
-  watched: WatchedRun,
-  step: Step,
-  { from, line }: LogQuery,
-): Promise<{ from: number; first: number | null }> {
-  if (line === undefined) return { from: from ?? 0, first: (from ?? 0) === 0 ? 0 : null }
-  if (from !== undefined) throw new Refusal(400, 'VALIDATION', 'expected either from or line', 'line')
-  const found = await watched.log(step.name)?.offsetOf(line)
-  return { from: found?.offset ?? 0, first: found?.line ?? 0 }
-}
-
-export async function logPage(engine: Executor, watched: WatchedRun, step: Step, query: LogQuery): Promise<LogPage> {
-  if (step.executionId === null || watched.log(step.name) === undefined) return nothing(step)
-  const { from, first } = await start(watched, step, query)
-  const page = await engine.readLogLines(step.executionId, { from, limit: query.limit ?? pageSize })
-  const lines = page.lines.map(({ stream, line, timestamp, offset }) => ({ stream, line, timestamp, offset }))
-  return { lines, next: page.next, ended: page.ended, first }
+/** @param step of a run that is watched. */
+export async function logPage(engine: Executor, step: Step, query: LogQuery): Promise<LogPage> {
+  const { from = 0, line, limit = pageSize } = query
+  if (line !== undefined && query.from !== undefined) {
+    throw new Refusal(400, 'VALIDATION', 'expected either from or line', 'line')
+  }
+  const start = line === undefined ? { from } : { fromLine: line }
+  const page = hasBegun(step.status) ? await pageOf(engine, step.executionId, { ...start, limit }) : undefined
+  if (page !== undefined) {
+    const first = line ?? (from === 0 ? 0 : null)
+    return { lines: entriesOf(page), next: page.next, ended: page.ended, first }
+  }
+  if (step.lines > 0) throw new Refusal(404, 'NOT_FOUND', `what ${step.name} has printed is not kept any more`)
+  return { lines: [], next: 0, ended: isOver(step.status), first: 0 }
 }
 
 /** The entries as they come, and then `end`. */
@@ -56,11 +55,10 @@ export async function* followLog(
   let next = from
   while (log !== undefined && !signal.aborted) {
     const { turn } = watched.bell
-    const { ended } = log
-    const page = await engine.readLogLines(log.executionId, { from: next, limit: pageSize })
-    if (page.lines.length > 0) {
-      const data = page.lines.map(({ stream, line, timestamp, offset }) => ({ stream, line, timestamp, offset }))
-      yield { id: String(page.next), event: 'entries', data }
+    const { end, ended } = log
+    const page = next < end ? await engine.readLogLines(log.executionId, { from: next, limit: pageSize }) : undefined
+    if (page !== undefined && page.lines.length > 0) {
+      yield { id: String(page.next), event: 'entries', data: entriesOf(page) }
       next = page.next
     } else if (ended) {
       break

@@ -3,7 +3,10 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import { SignIn } from '../api.js'
 
 const cookieName = 'execution_manager'
 
@@ -52,7 +55,8 @@ function isStranger({ headers }: FastifyRequest, token: string | undefined): boo
   return !URL.canParse(origin) || new URL(origin).host !== host
 }
 
-const open = new Set(['/healthz', '/login'])
+/** The routes that need no token. The last one is of the files of the page, which asks for it. */
+const open = new Set<string | undefined>(['/healthz', '/login', '/*'])
 
 export class Refusal extends Error {
   constructor(
@@ -68,8 +72,7 @@ export class Refusal extends Error {
 export function guard(server: FastifyInstance, token: string | undefined): void {
   server.addHook('onRequest', async (request) => {
     if (isStranger(request, token)) throw new Refusal(403, 'FORBIDDEN', 'a page of another origin may not do that')
-    const path = request.url.split('?', 1)[0] ?? ''
-    if (token === undefined || open.has(path)) return
+    if (token === undefined || open.has(request.routeOptions.url)) return
     if (!givenTokens(request).some((given) => isSame(given, token))) {
       throw new Refusal(
         401,
@@ -83,18 +86,25 @@ export function guard(server: FastifyInstance, token: string | undefined): void 
     reply.header('referrer-policy', 'no-referrer')
     reply.header('content-security-policy', "default-src 'self'; frame-ancestors 'none'; base-uri 'none'")
   })
-  server.get<{ Querystring: { token?: string } }>('/login', async (request, reply) => {
-    const given = request.query.token
-    if (token !== undefined && (given === undefined || !isSame(given, token))) {
-      throw new Refusal(401, 'UNAUTHORIZED', 'expected /login?token=TOKEN')
-    }
-    if (token !== undefined) {
-      const secure = request.protocol === 'https' ? '; Secure' : ''
-      reply.header(
-        'set-cookie',
-        `${cookieName}=${encodeURIComponent(token)}; Path=/; HttpOnly; SameSite=Strict${secure}`,
-      )
-    }
-    return reply.redirect('/')
+  signIn(server, token)
+}
+
+function signIn(server: FastifyInstance, token: string | undefined): void {
+  const routes = server.withTypeProvider<TypeBoxTypeProvider>()
+  const accept = (given: string | undefined, request: FastifyRequest, reply: FastifyReply): boolean => {
+    if (token === undefined) return true
+    if (given === undefined || !isSame(given, token)) return false
+    const secure = request.protocol === 'https' ? '; Secure' : ''
+    reply.header('set-cookie', `${cookieName}=${encodeURIComponent(token)}; Path=/; HttpOnly; SameSite=Strict${secure}`)
+    return true
+  }
+  routes.post('/login', { schema: { body: SignIn } }, (request, reply) => {
+    if (!accept(request.body.token, request, reply)) throw new Refusal(401, 'UNAUTHORIZED', 'that is not the token')
+    reply.code(204).send()
+  })
+  // A link that signs in: the browser keeps what is behind its `#`. Whoever comes with a wrong one is asked by the page.
+  routes.get('/login', { schema: { querystring: Type.Partial(SignIn) } }, (request, reply) => {
+    accept(request.query.token, request, reply)
+    reply.redirect('/')
   })
 }

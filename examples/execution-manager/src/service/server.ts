@@ -126,8 +126,7 @@ function routes(server: FastifyInstance, { runs, metrics, playbooks }: ServerOpt
     '/api/runs/:id/steps/:step/log',
     { schema: { params: StepParams, querystring: LogQuery } },
     async ({ params, query }) => {
-      const watched = runs.find(params.id)
-      return logPage(runs.engine, watched, findStep(watched, params.step), query)
+      return logPage(runs.engine, findStep(runs.find(params.id), params.step), query)
     },
   )
 

@@ -4,6 +4,7 @@ import type { RunFilter, RunSummary } from '../api.js'
 import { makeExecutor } from '../executor.js'
 import { feed } from '../runs/feed.js'
 import { Runs } from '../runs/runs.js'
+import { pageOf } from '../runs/step-log.js'
 import type { WatchedRun } from '../runs/watched.js'
 import { findStep } from '../service/logs.js'
 import { InputError } from './exit-codes.js'
@@ -91,11 +92,11 @@ async function follow(runs: Runs, watched: WatchedRun, step: string | undefined,
 async function printAll(runs: Runs, watched: WatchedRun, step: string | undefined): Promise<void> {
   const steps = step === undefined ? watched.run.steps : [findStep(watched, step)]
   for (const { name, executionId, lines } of steps) {
-    if (executionId === null || watched.log(name) === undefined) continue
+    if (watched.log(name) === undefined) continue
     let from = 0
     let printed = 0
     for (;;) {
-      const page = await runs.page(executionId, from)
+      const page = await pageOf(runs.engine, executionId, { from })
       for (const entry of page?.lines ?? []) print(step, name, entry.stream, entry.line)
       printed += page?.lines.length ?? 0
       if (page === undefined || page.lines.length === 0) break

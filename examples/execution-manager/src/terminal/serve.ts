@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const service = await startService({ ...options, playbooks })
   try {
     if (service.recovered > 0) process.stdout.write(`${String(service.recovered)} runs were interrupted before\n`)
-    process.stdout.write(`listening on ${service.url}${options.token === undefined ? '' : '/login?token=…'}\n`)
+    process.stdout.write(`listening on ${service.url}${options.token === undefined ? '' : ' (asks for the token)'}\n`)
     if (options.run !== undefined) {
       process.stdout.write(`watch ${await runFirst(service, playbooks, options.run)}\n`)
     }

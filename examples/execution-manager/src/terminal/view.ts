@@ -3,6 +3,7 @@
 import { styleText } from 'node:util'
 import { createLogUpdate } from 'log-update'
 import type { Run, RunEvent, Step } from '../api.js'
+import { isOver } from '../runs/record.js'
 import { duration, harmless } from './words.js'
 
 export interface View {
@@ -16,6 +17,10 @@ const shownLines = 10
 
 const failed: readonly Step['status'][] = ['failed', 'timeout']
 
+/** What is said of an attempt that another one follows. */
+const retryWords = (error: string | null, attempt: number): string =>
+  `${error ?? 'failed'}; attempt ${String(attempt)} follows`
+
 const stepWords = (step: Step): string => {
   const time = step.durationMs === null || step.startedAt === null ? '' : ` after ${duration(step.durationMs)}`
   return `${step.status}${time}${step.error === null ? '' : `: ${step.error}`}`
@@ -28,6 +33,8 @@ const runWords = (run: Run): string =>
 /** One line for each thing that happens. */
 export class PlainView implements View {
   readonly #said = new Map<string, string>()
+  /** By the name of a step: how many of its attempts were told that another one followed. */
+  readonly #retries = new Map<string, number>()
 
   constructor(private readonly out: NodeJS.WritableStream) {}
 
@@ -43,11 +50,6 @@ export class PlainView implements View {
       case 'lines':
         for (const line of event.data.lines) this.#say(event.data.step, line)
         break
-      case 'retrying': {
-        const { step, attempt, delayMs, error } = event.data
-        this.#say(step, `${error}; attempt ${String(attempt)} follows in ${duration(delayMs)}`)
-        break
-      }
       case 'gap':
         this.#say(event.data.step, `${String(event.data.to - event.data.from)} lines are not kept any more`)
     }
@@ -58,6 +60,11 @@ export class PlainView implements View {
   }
 
   #step(step: Step): void {
+    const followed = isOver(step.status) ? step.attempts.slice(0, -1) : step.attempts
+    for (const [i, { error }] of followed.entries()) {
+      if (i >= (this.#retries.get(step.name) ?? 0)) this.#say(step.name, retryWords(error, i + 2))
+    }
+    this.#retries.set(step.name, followed.length)
     if (step.status === 'waiting' || this.#said.get(step.name) === step.status) return
     this.#said.set(step.name, step.status)
     this.#say(step.name, step.status === 'running' ? `$ ${step.command ?? ''}` : stepWords(step))
@@ -96,9 +103,6 @@ export class LiveView implements View {
         break
       case 'lines':
         this.#lines(event.data.step, event.data.lines)
-        break
-      case 'retrying':
-        this.#lines(event.data.step, [`${event.data.error}; attempt ${String(event.data.attempt)} follows`])
         break
       case 'gap':
     }
@@ -141,7 +145,8 @@ export class LiveView implements View {
     const words = step.startedAt === null ? step.status : duration(time)
     const start = `${sign(step.status)} ${step.name.padEnd(width)} ${words.padStart(10)}  `
     const room = this.out.columns - width - 16
-    const last = step.error ?? this.#last.get(step.name)?.at(-1) ?? ''
+    const retry = step.retrying && retryWords(step.attempts.at(-1)?.error ?? null, step.retrying.attempt)
+    const last = step.error ?? retry ?? this.#last.get(step.name)?.at(-1) ?? ''
     return start + styleText('dim', harmless(last).slice(0, Math.max(room, 0)))
   }
 }

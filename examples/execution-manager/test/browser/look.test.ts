@@ -6,9 +6,10 @@ import type { AxeResults } from 'axe-core'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterEach, beforeAll, afterAll, describe, expect, it } from 'vitest'
 
+import type { Step } from '../../src/api.js'
 import { launch } from './chromium.js'
 import { NOW, scene, SCENE_RUN } from './scene.js'
-import { linesOf, startStage, type Stage } from './stage.js'
+import { linesOf, startStage, step, type Stage } from './stage.js'
 import { frame, open, rows, type Opened } from './support.js'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
@@ -28,6 +29,11 @@ afterEach(async () => {
   await opened.close()
   await stage.close()
   opened.expectNoFaults()
+})
+
+const retryIn = (ms: number): Partial<Step> => ({
+  attempts: [{ exitCode: 1, signal: null, startedAt: null, durationMs: 0, error: 'exited with code 1' }],
+  retrying: { attempt: 2, at: new Date(NOW + ms).toISOString() },
 })
 
 /** The page with a run that goes on, at a time that stands still. */
@@ -108,6 +114,59 @@ describe('the page', () => {
     expect(await page.locator('.node', { hasText: 'deploy-us' }).textContent()).toContain('35.3 s')
     await page.clock.setFixedTime(NOW + 10_000)
     await expect.poll(() => page.locator('.node', { hasText: 'deploy-us' }).textContent()).toContain('45.3 s')
+  })
+
+  it('writes each state in full in the graph, beside the longest time', async () => {
+    const states = ['running', 'completed', 'failed', 'cancelled', 'timeout', 'skipped'] as const
+    const longest = { startedAt: new Date(NOW - 3_599_000).toISOString(), durationMs: 3_599_000 }
+    const steps = [
+      ...states.map((status) => step(status, [], { ...longest, status })),
+      step('interrupted', [], { ...longest, durationMs: null, status: 'interrupted' }),
+      step('later', [], { ...longest, durationMs: null, status: 'running', ...retryIn(29_900) }),
+      step('due', [], { ...longest, durationMs: null, status: 'running', ...retryIn(-1) }),
+      step('queued', [], { status: 'pending' }),
+    ]
+    const script = scene()
+    const run = { ...script.run, steps }
+    const page = await show({}, undefined, { ...script, run, events: [{ event: 'run', data: run }] })
+    await page.locator('.node', { hasText: 'Retry in 29.9 s' }).waitFor()
+    await page.locator('.node', { hasText: 'Retry queued' }).waitFor()
+    const cut = await page
+      .locator('.node .name, .node .state')
+      .evaluateAll((texts) => texts.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent))
+    expect(cut).toEqual([])
+  })
+
+  it('tells who comes during the delay of a retry until when it is, and when each attempt ran', async () => {
+    const started = (msAgo: number): string => new Date(NOW - msAgo).toISOString()
+    const tried = { exitCode: 3, signal: null, durationMs: 10_000, error: 'exited with code 3' }
+    const waiting = step('fetch', [], {
+      status: 'running',
+      startedAt: started(60_000),
+      attempts: [{ ...tried, startedAt: started(60_000) }],
+      retrying: { attempt: 2, at: new Date(NOW + 12_300).toISOString() },
+    })
+    const script = scene()
+    const run = { ...script.run, startedAt: started(100_000), steps: [waiting] }
+    const page = await show({}, `#/runs/${SCENE_RUN}/fetch`, { ...script, run, events: [{ event: 'run', data: run }] })
+    await page.getByRole('button', { name: /^fetch 2 tries Retry in 12.3 s/ }).waitFor()
+    await page.getByText('Attempt 2 follows in 12.3 s: exited with code 3').waitFor()
+    await page.getByRole('tab', { name: 'Timeline' }).click()
+    /** What each bar shows, and from where to where, in percent of the time so far. */
+    const bars = (): Promise<string[]> =>
+      page
+        .locator('.lane .bar')
+        .evaluateAll((all) =>
+          all.flatMap((bar) =>
+            bar instanceof HTMLElement ? `${bar.className} ${bar.style.left} ${bar.style.width}` : [],
+          ),
+        )
+    await expect.poll(bars).toEqual(['bar is-failed 40% 10%', 'bar queued 50% 50%'])
+
+    const again = { ...waiting, attemptStartedAt: started(20_000), retrying: null }
+    stage.tell({ event: 'step', data: again })
+    await expect.poll(bars).toEqual(['bar is-failed 40% 10%', 'bar is-running 80% 20%', 'bar queued 50% 30%'])
+    expect(await page.getByText('Attempt 2 follows').count()).toBe(0)
   })
 
   it('reckons with the clock of the service, not with its own', async () => {
@@ -282,9 +341,28 @@ describe('the page', () => {
     expect(await sideways()).toBe(0)
   })
 
+  /** What is not seen as a whole, though there is room for it. */
+  const cutIn = (page: Page): Promise<string[]> =>
+    page.evaluate(() => {
+      const texts = [...document.querySelectorAll('.node .name, .node .state, .run-list span, .run-title *')]
+      const [log, details, first] = ['.log', '.details', '.row'].map((one) => document.querySelector(one))
+      if (!log || !details || !first) return ['what was looked for is not there']
+      const above = log.getBoundingClientRect().top - first.getBoundingClientRect().top
+      return [
+        ...texts
+          .filter((one) => one.scrollWidth > one.clientWidth && getComputedStyle(one).display !== 'inline')
+          .map((one) => `${one.className}: ${one.textContent}`),
+        ...(above > 0 && above < 19 ? [`the first row: ${String(above)}`] : []),
+        ...(details.scrollHeight > details.clientHeight
+          ? [`the details: ${String(details.scrollHeight - details.clientHeight)}`]
+          : []),
+      ]
+    })
+
   it('looks as in the documents', async () => {
-    const page = await show({ colorScheme: 'light', deviceScaleFactor: 1.5 })
+    const page = await show({ colorScheme: 'light', deviceScaleFactor: 1.5, viewport: { width: 1_600, height: 1_079 } })
     await settled(page)
+    expect(await cutIn(page)).toEqual([])
     const whole = await page.screenshot()
     expect(whole.length).toBeGreaterThan(20_000)
     const plan = page.locator('.pane')

@@ -117,7 +117,7 @@ const run: Run = {
   endedAt: null,
   durationMs: null,
   error: null,
-  description: 'Tests, builds and scans an image, and deploys it to both regions. A failure rolls back.',
+  description: 'Builds an image and deploys it to both regions.',
   parameters: { revision: '4be19c2', regions: ['eu-west-1', 'us-east-1'], token: '***' },
   steps,
 }

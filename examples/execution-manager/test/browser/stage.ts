@@ -176,7 +176,7 @@ export function linesOf(step: string, lines: readonly string[], from = 0): RunEv
 export function step(name: string, dependsOn: readonly string[], rest: Partial<Step> = {}): Step {
   return {
     name,
-    executionId: null,
+    executionId: '2f1c6c0e-6b0d-4c53-8a43-0d6f9c1b7a55',
     status: 'waiting',
     dependsOn: [...dependsOn],
     when: 'success',
@@ -189,6 +189,8 @@ export function step(name: string, dependsOn: readonly string[], rest: Partial<S
     errorCode: null,
     command: null,
     attempts: [],
+    attemptStartedAt: null,
+    retrying: null,
     outputs: null,
     lines: 0,
     truncated: false,

@@ -15,9 +15,9 @@ export interface Running extends Pick<Service, 'url'> {
 }
 
 /** The service with the playbooks of these tests, and a history of its own. */
-export async function startReal(): Promise<Running> {
+export async function startReal(token?: string): Promise<Running> {
   const data = await mkdtemp(join(tmpdir(), 'manager-browser-'))
-  const service = await startService({ playbooks: PLAYBOOKS, data, host: '127.0.0.1', port: 0 })
+  const service = await startService({ playbooks: PLAYBOOKS, data, token })
   return {
     url: service.url,
     async close() {

@@ -14,7 +14,7 @@ let runs
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'execution-manager-jest-'))
-  engine = new FakeEngine().otherwise({})
+  engine = new FakeEngine()
   runs = new Runs(engine, join(directory, 'data'))
 })
 

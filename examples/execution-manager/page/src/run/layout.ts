@@ -27,12 +27,13 @@ export interface Drawing {
   readonly arrows: readonly Arrow[]
 }
 
-export const BOX = { width: 156, height: 50 }
+/** Wide enough for the longest state beside the longest time. */
+export const BOX = { width: 168, height: 50 }
 
 /** Where the steps of a plan are drawn, from left to right. */
 export function drawingOf(steps: readonly { readonly name: string; readonly dependsOn: readonly string[] }[]): Drawing {
   const graph = new graphlib.Graph()
-  graph.setGraph({ rankdir: 'LR', nodesep: 16, ranksep: 38, marginx: 16, marginy: 12 })
+  graph.setGraph({ rankdir: 'LR', nodesep: 16, ranksep: 30, marginx: 16, marginy: 12 })
   for (const step of steps) graph.setNode(step.name, { ...BOX })
   for (const { name, dependsOn } of steps) for (const before of dependsOn) graph.setEdge(before, name, {})
   layout(graph)

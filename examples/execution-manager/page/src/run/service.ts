@@ -8,6 +8,7 @@ import {
   RunList,
   Started,
   type CancelRequest,
+  type SignIn,
   type StartRequest,
 } from '../../../src/api.js'
 import type { Line } from '../log/lines.js'
@@ -53,7 +54,7 @@ async function ask<Schema extends TSchema>(schema: Schema, path: string, init?: 
   throw new ServiceError('The service gave an answer that this page does not understand: reload it', response.status)
 }
 
-const post = (body: CancelRequest | StartRequest): RequestInit => ({
+const post = (body: CancelRequest | SignIn | StartRequest): RequestInit => ({
   method: 'POST',
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify(body),
@@ -84,6 +85,11 @@ export function runs(query: RunQuery, signal: AbortSignal): Promise<RunList> {
 export const run = (id: string): Promise<Run> => ask(Run, runPath(id))
 
 export const eventsPath = (id: string): string => `${runPath(id)}/events`
+
+/** A token that is none is refused with 401. */
+export async function signIn(token: string): Promise<void> {
+  await send('/login', post({ token }))
+}
 
 export async function cancel(id: string, reason: string): Promise<void> {
   await send(`${runPath(id)}/cancel`, post(reason === '' ? {} : { reason }))

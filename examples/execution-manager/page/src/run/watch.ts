@@ -2,20 +2,14 @@ import type { EventSourceMessage } from 'eventsource-parser'
 import type { Static, TSchema } from 'typebox'
 import { Check } from 'typebox/value'
 
-import { GapEvent, LinesEvent, RetryingEvent, Run, Step } from '../../../src/api.js'
+import { GapEvent, LinesEvent, Run, Step } from '../../../src/api.js'
 import { Lines } from '../log/lines.js'
 import { AllSteps, OneStep, type Source } from '../log/source.js'
-import { serviceNow } from './clock.js'
 import { Events, type Connection } from './events.js'
 import { eventsPath, linesOf } from './service.js'
 import { Signal } from './signal.js'
 
 const RATE_MS = 1_000
-
-export interface Retry extends RetryingEvent {
-  /** In milliseconds since 1970. */
-  readonly at: number
-}
 
 /**
  * A run as it is told: its state, its steps, and their lines. Listeners of `changed` learn of states, those of
@@ -24,8 +18,6 @@ export interface Retry extends RetryingEvent {
 export class Watch {
   run: Run | undefined
   connection: Connection = { state: 'connecting' }
-  /** Of steps that are about to be tried again: what was told, and when that is. */
-  readonly retrying = new Map<string, Retry>()
   readonly lines: Lines
   readonly all = new AllSteps()
   /** What of a message was not understood. */
@@ -100,11 +92,6 @@ export class Watch {
       case 'lines':
         if (this.#understood(LinesEvent, value, event)) this.#lines(value)
         break
-      case 'retrying':
-        if (this.#understood(RetryingEvent, value, event))
-          this.retrying.set(value.step, { ...value, at: serviceNow() + value.delayMs })
-        this.changed.tell()
-        break
       case 'gap':
         if (this.#understood(GapEvent, value, event)) this.#reach(value.step, value.to)
         this.printed.tell()
@@ -125,7 +112,6 @@ export class Watch {
   #step(step: Step): void {
     if (!this.run) return
     this.run = { ...this.run, steps: this.run.steps.map((known) => (known.name === step.name ? step : known)) }
-    this.retrying.delete(step.name)
     this.changed.tell()
   }
 

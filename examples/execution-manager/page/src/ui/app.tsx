@@ -6,10 +6,12 @@ import { playbooks as fetchPlaybooks, ServiceError } from '../run/service.js'
 import { Announcer, announce } from './announce.js'
 import { Help } from './help.js'
 import { IconButton } from './icon.js'
+import { Mark } from './mark.js'
 import { hashOf, useRoute } from './route.js'
 import { RunView } from './run.js'
 import { Runs } from './runs.js'
 import { useShortcut } from './shortcuts.js'
+import { SignIn } from './sign-in.js'
 import { Start, type Draft } from './start.js'
 import type { Status } from './status.js'
 import { nextTheme, setTheme, themeNow, type Theme } from './theme.js'
@@ -47,6 +49,7 @@ export function App(): JSX.Element {
   })
   useShortcut('m', turn)
 
+  if (problem instanceof ServiceError && problem.status === 401) return <SignIn />
   return (
     <div class={route.run === undefined ? 'app' : 'app has-run'}>
       <a
@@ -61,9 +64,7 @@ export function App(): JSX.Element {
       </a>
       <header class="top">
         <a class="brand" href={hashOf({})}>
-          <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
-            <path d="M3 5h5l4 10h5M12 5h5" />
-          </svg>
+          <Mark />
           Execution Manager
         </a>
         <div class="top-tools">
@@ -120,21 +121,7 @@ export function App(): JSX.Element {
   )
 }
 
-/** The service does not answer, or not to us. */
 function Unreached({ problem }: { readonly problem: Error }): JSX.Element {
-  if (problem instanceof ServiceError && problem.status === 401) {
-    return (
-      <form class="fault banner login" method="get" action="/login">
-        <label>
-          <span role="alert">This service asks for its token.</span>
-          <input type="password" name="token" autocomplete="current-password" required />
-        </label>
-        <button type="submit" class="button">
-          Sign in
-        </button>
-      </form>
-    )
-  }
   return (
     <p class="fault banner" role="alert">
       {problem.message}. It is tried again.
@@ -159,6 +146,7 @@ function usePlaybooks(onProblem: (problem: Error | undefined) => void): Playbook
       try {
         const { playbooks, problems } = await fetchPlaybooks()
         set({ list: playbooks, problems })
+        onProblem(undefined)
       } catch (error) {
         onProblem(error instanceof Error ? error : new Error(String(error)))
         timer = setTimeout(() => void look(), AGAIN_MS)

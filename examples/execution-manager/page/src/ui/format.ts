@@ -1,3 +1,6 @@
+import type { Step } from '../../../src/api.js'
+import { spanOf } from '../run/path.js'
+
 /** `840 ms`, `12.4 s`, `3 m 07 s`, `1 h 02 m` */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${String(Math.max(0, Math.round(ms)))} ms`
@@ -17,7 +20,14 @@ export function took(
   return run.status === 'interrupted' ? 'unknown' : rough(now - Date.parse(run.startedAt))
 }
 
-/** The same without fractions, for what changes all the time: `12 s`. */
+/** The same of a step; undefined of one that was not started. */
+export function stepTook(step: Step, now: number): string | undefined {
+  const span = spanOf(step, now)
+  if (span === undefined) return undefined
+  return step.status === 'interrupted' ? 'unknown' : duration(span.to - span.from)
+}
+
+/** A duration without fractions, for what changes all the time: `12 s`. */
 function rough(ms: number): string {
   return ms < 60_000 ? `${String(Math.floor(Math.max(0, ms) / 1_000))} s` : duration(ms)
 }

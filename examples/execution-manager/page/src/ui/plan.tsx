@@ -3,16 +3,13 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 
 import type { Step } from '../../../src/api.js'
 import { BOX, drawingOf, type Arrow, type Box } from '../run/layout.js'
-import { spanOf } from '../run/path.js'
-import type { Retry } from '../run/watch.js'
-import { duration } from './format.js'
+import { duration, stepTook } from './format.js'
 import { Icon } from './icon.js'
 import { Glyph, labelOf } from './status.js'
 
 interface PlanProps {
   readonly steps: readonly Step[]
   readonly critical: ReadonlySet<string>
-  readonly retrying: ReadonlyMap<string, Retry>
   readonly selected: string | undefined
   readonly now: number
   readonly onSelect: (step: string | undefined) => void
@@ -23,7 +20,7 @@ const SMALLEST = 0.7
 const px = (value: number): string => `${String(value)}px`
 
 /** The steps and what they depend on. One of them is in the order of Tab; arrow keys lead to the others. */
-export function Plan({ steps, critical, retrying, selected, now, onSelect }: PlanProps): JSX.Element {
+export function Plan({ steps, critical, selected, now, onSelect }: PlanProps): JSX.Element {
   const shape = JSON.stringify(steps.map(({ name, dependsOn }) => ({ name, dependsOn })))
   const drawing = useMemo(() => drawingOf(steps), [shape])
   const byName = new Map(steps.map((step) => [step.name, step]))
@@ -120,7 +117,7 @@ export function Plan({ steps, critical, retrying, selected, now, onSelect }: Pla
                     <Tries step={step} />
                   </span>
                   <span class="node-row">
-                    <span class="state">{stateOf(step, retrying.get(step.name), now)}</span>
+                    <span class="state">{stateOf(step, now)}</span>
                     {/* What changes all the time is not said again and again. */}
                     <span class="aside" aria-hidden={step.durationMs === null}>
                       {tookOf(step, now)}
@@ -168,8 +165,10 @@ function bring(room: HTMLElement, box: Box, scale: number): void {
   room.scrollTo(x - (room.clientWidth - BOX.width * scale) / 2, y - (room.clientHeight - BOX.height * scale) / 2)
 }
 
-function stateOf(step: Step, retrying: Retry | undefined, now: number): string {
-  return retrying ? `Retry in ${duration(retrying.at - now)}` : labelOf(step.status)
+function stateOf({ status, retrying }: Step, now: number): string {
+  if (retrying === null) return labelOf(status)
+  const left = Date.parse(retrying.at) - now
+  return left > 0 ? `Retry in ${duration(left)}` : 'Retry queued'
 }
 
 function Tries({ step }: { readonly step: Step }): JSX.Element | null {
@@ -183,9 +182,9 @@ function Tries({ step }: { readonly step: Step }): JSX.Element | null {
   )
 }
 
+/** While it waits for its next attempt, the time until then is what counts, and stands alone. */
 function tookOf(step: Step, now: number): string {
-  const span = spanOf(step, now)
-  return span ? duration(span.to - span.from) : ''
+  return (step.retrying === null ? stepTook(step, now) : undefined) ?? ''
 }
 
 /** So that no other arrow is drawn over one of the critical path. */

@@ -160,11 +160,11 @@ export function RunView({ id, step, onAgain, onStatus }: RunViewProps): JSX.Elem
             id="panel"
             aria-labelledby={tab === 'timeline' ? 'tab-timeline' : 'tab-plan'}
           >
-            {tab === 'timeline' ? <Timeline run={run} {...shared} /> : <Plan retrying={watch.retrying} {...shared} />}
+            {tab === 'timeline' ? <Timeline run={run} {...shared} /> : <Plan {...shared} />}
           </div>
         </div>
         {shown ? (
-          <StepDetails step={shown} retrying={watch.retrying.get(shown.name)} now={now} onSelect={select} />
+          <StepDetails step={shown} now={now} onSelect={select} />
         ) : (
           <RunDetails run={run} critical={critical} now={now} onSelect={select} />
         )}

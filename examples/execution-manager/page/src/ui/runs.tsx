@@ -77,34 +77,8 @@ export function Runs({ selected, status: selectedStatus, playbooks, onNew, onRea
             }}
           />
         </label>
-        <select
-          aria-label="Status"
-          value={status}
-          onChange={(event) => {
-            setStatus(event.currentTarget.value)
-          }}
-        >
-          <option value="">Any status</option>
-          {STATUSES.map((name) => (
-            <option key={name} value={name}>
-              {labelOf(name)}
-            </option>
-          ))}
-        </select>
-        <select
-          aria-label="Playbook"
-          value={playbook}
-          onChange={(event) => {
-            setPlaybook(event.currentTarget.value)
-          }}
-        >
-          <option value="">Any playbook</option>
-          {playbooks.map((name) => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
+        <Choice label="Status" all="Any status" of={STATUSES} nameOf={labelOf} value={status} onChange={setStatus} />
+        <Choice label="Playbook" all="Any playbook" of={playbooks} value={playbook} onChange={setPlaybook} />
       </div>
       {runs === undefined && <p class="empty">Loading …</p>}
       {runs?.length === 0 && <p class="empty">{filtered ? 'No run is like that.' : 'Nothing has run yet.'}</p>}
@@ -139,6 +113,37 @@ export function Runs({ selected, status: selectedStatus, playbooks, onNew, onRea
         </div>
       )}
     </nav>
+  )
+}
+
+interface ChoiceProps<Value extends string> {
+  readonly label: string
+  /** What it is called when nothing is chosen. */
+  readonly all: string
+  readonly of: readonly Value[]
+  /** What one of them is called; by default what it is. */
+  readonly nameOf?: (value: Value) => string
+  readonly value: string
+  readonly onChange: (value: string) => void
+}
+
+function Choice<Value extends string>(props: ChoiceProps<Value>): JSX.Element {
+  const { label, all, of, nameOf = String, value, onChange } = props
+  return (
+    <select
+      aria-label={label}
+      value={value}
+      onChange={(event) => {
+        onChange(event.currentTarget.value)
+      }}
+    >
+      <option value="">{all}</option>
+      {of.map((one) => (
+        <option key={one} value={one}>
+          {nameOf(one)}
+        </option>
+      ))}
+    </select>
   )
 }
 

@@ -1,9 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact'
 
 import type { Run, Step } from '../../../src/api.js'
-import { spanOf } from '../run/path.js'
-import type { Retry } from '../run/watch.js'
-import { count, duration, moment, took, value } from './format.js'
+import { count, duration, moment, stepTook, took, value } from './format.js'
 import { IconButton } from './icon.js'
 import { Badge, labelOf } from './status.js'
 
@@ -13,9 +11,9 @@ interface Shown {
 }
 
 /** All that is known of a step. */
-export function StepDetails(props: Shown & { readonly step: Step; readonly retrying: Retry | undefined }): JSX.Element {
-  const { step, retrying, now, onSelect } = props
-  const span = spanOf(step, now)
+export function StepDetails({ step, now, onSelect }: Shown & { readonly step: Step }): JSX.Element {
+  const { retrying } = step
+  const taken = stepTook(step, now)
   return (
     <aside class="details" aria-label={`Step ${step.name}`}>
       <div class="details-head">
@@ -37,13 +35,15 @@ export function StepDetails(props: Shown & { readonly step: Step; readonly retry
       )}
       {retrying && (
         <p class="note">
-          Attempt {retrying.attempt} follows in {duration(retrying.at - now)}: {retrying.error}
+          Attempt {retrying.attempt} follows{' '}
+          {Date.parse(retrying.at) > now ? `in ${duration(Date.parse(retrying.at) - now)}` : 'when its turn comes'}:{' '}
+          {step.attempts.at(-1)?.error}
         </p>
       )}
       {step.command !== null && <pre class="command">{step.command}</pre>}
       <dl>
         {step.startedAt !== null && <Fact name="Started">{moment(step.startedAt)}</Fact>}
-        {span && <Fact name="Took">{duration(span.to - span.from)}</Fact>}
+        {taken !== undefined && <Fact name="Took">{taken}</Fact>}
         {step.queuedMs !== null && step.queuedMs >= 1 && <Fact name="Waited">{duration(step.queuedMs)}</Fact>}
         {step.exitCode !== null && <Fact name="Exit code">{step.exitCode}</Fact>}
         {step.signal !== null && <Fact name="Signal">{step.signal}</Fact>}
@@ -109,16 +109,7 @@ export function RunDetails({
           <ul class="links">
             {failed.map((step) => (
               <li key={step.name}>
-                <button
-                  type="button"
-                  class="link"
-                  onClick={() => {
-                    onSelect(step.name)
-                  }}
-                >
-                  {step.name}
-                </button>{' '}
-                {step.error}
+                <StepLink step={step} onSelect={onSelect} /> {step.error}
               </li>
             ))}
           </ul>
@@ -130,23 +121,12 @@ export function RunDetails({
           <ol class="attempts">
             {run.steps
               .filter(({ name }) => critical.has(name))
-              .map((step) => {
-                const span = spanOf(step, now)
-                return (
-                  <li key={step.name}>
-                    <button
-                      type="button"
-                      class="link"
-                      onClick={() => {
-                        onSelect(step.name)
-                      }}
-                    >
-                      {step.name}
-                    </button>
-                    <span class="took">{span && duration(span.to - span.from)}</span>
-                  </li>
-                )
-              })}
+              .map((step) => (
+                <li key={step.name}>
+                  <StepLink step={step} onSelect={onSelect} />
+                  <span class="took">{stepTook(step, now)}</span>
+                </li>
+              ))}
           </ol>
         </>
       )}
@@ -157,6 +137,20 @@ export function RunDetails({
         </>
       )}
     </aside>
+  )
+}
+
+function StepLink({ step, onSelect }: Pick<Shown, 'onSelect'> & { readonly step: Step }): JSX.Element {
+  return (
+    <button
+      type="button"
+      class="link"
+      onClick={() => {
+        onSelect(step.name)
+      }}
+    >
+      {step.name}
+    </button>
   )
 }
 

@@ -1,8 +1,8 @@
 import type { JSX } from 'preact'
 
 import type { RunSummary, Step } from '../../../src/api.js'
-import { spanOf } from '../run/path.js'
-import { duration } from './format.js'
+import { spanOf, type Span } from '../run/path.js'
+import { duration, stepTook } from './format.js'
 import { Glyph, labelOf } from './status.js'
 
 interface TimelineProps {
@@ -65,16 +65,16 @@ export function Timeline({ run, steps, critical, selected, now, onSelect }: Time
                     />
                   )}
                   {span &&
-                    partsOf(step, span.from, span.to).map((part) => (
+                    partsOf(step, span).map((part) => (
                       <i
-                        key={part.from}
-                        class={`bar is-${part.status}`}
+                        key={`${part.look} ${String(part.from)}`}
+                        class={`bar ${part.look}`}
                         style={{ left: at(part.from), width: wide(part.from, part.to) }}
                       />
                     ))}
                 </span>
                 <span class="lane-took" aria-hidden={step.status === 'running'}>
-                  {span ? duration(span.to - span.from) : labelOf(step.status)}
+                  {stepTook(step, now) ?? labelOf(step.status)}
                 </span>
               </button>
             </li>
@@ -88,19 +88,26 @@ export function Timeline({ run, steps, critical, selected, now, onSelect }: Time
 interface Part {
   readonly from: number
   readonly to: number
-  readonly status: Step['status']
+  readonly look: 'queued' | `is-${Step['status']}`
 }
 
-/** A step as its attempts, if it was tried several times. */
-function partsOf(step: Step, from: number, to: number): Part[] {
+/** A step as its attempts, if it was tried several times, and its waits for them. */
+function partsOf(step: Step, { from, to }: Span): Part[] {
+  const own = `is-${step.status}` as const
   const tried = step.attempts.flatMap(({ startedAt, durationMs }): Part[] => {
     const began = startedAt === null ? undefined : Date.parse(startedAt)
-    return began === undefined ? [] : [{ from: began, to: began + durationMs, status: 'failed' }]
+    return began === undefined ? [] : [{ from: began, to: began + durationMs, look: 'is-failed' }]
   })
   const last = tried.at(-1)
-  if (!last) return [{ from, to, status: step.status }]
-  if (step.durationMs === null) return [...tried, { from: last.to, to, status: step.status }]
-  return [...tried.slice(0, -1), { ...last, status: step.status }]
+  if (!last) return [{ from, to, look: own }]
+  const { attemptStartedAt, retrying } = step
+  if (attemptStartedAt !== null) tried.push({ from: Date.parse(attemptStartedAt), to, look: own })
+  else if (retrying === null) tried.splice(-1, 1, { ...last, look: own })
+  const waits = tried.map((part, i): Part => {
+    const next = tried[i + 1]?.from ?? (retrying === null ? part.to : to)
+    return { from: part.to, to: next, look: 'queued' }
+  })
+  return [...tried, ...waits.filter((wait) => wait.from < wait.to)]
 }
 
 /** What the bar shows, in words. */
