@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, PlanEvent } from '../../index.js'
-import { exec, host, newEngine, newMark, shell, survivors, until } from './support.js'
+import { exec, host, isSleep, newEngine, newMark, shell, survivors, until } from './support.js'
 
 test('what is over the output limit is never completed, also when the command ended at once', async () => {
   const engine = newEngine({ maxOutputSizeBytes: 1000, oversizedOutputStrategy: 'fail_execution', logOutput: false })
@@ -202,14 +202,12 @@ test('what keepBackground leaves running is let go as the command exits, also if
     const patient = new ExecutionEngine({ logOutput: false, drainIdleMs: 60_000, drainMaxMs: 60_000 })
     const command = 'sleep ${mark} & exit 0'
     patient.execute({ command: { type: 'shell', command, shell: 'sh' }, keepBackground: true })`)
-  const kept = () => survivors(mark).filter((pid) => readFileSync(`/proc/${pid}/comm`, 'latin1') === 'sleep\n')
-  const parent = (pid: number) => Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1])
-  let leader = 0
+  const kept = () => survivors(mark).filter(isSleep)
   await until(() => {
     const [pid] = kept()
     if (pid === undefined) return false
-    leader = Number(/\) \S \d+ (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1])
-    return parent(pid) !== leader
+    const [, parent, leader] = /\) \S (\d+) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1')) ?? []
+    return parent !== leader
   }, 'the command to exit')
   await sleep(200)
   child.kill('SIGKILL')

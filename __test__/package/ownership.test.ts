@@ -7,7 +7,19 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSy
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { exec, host, hostWith, newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
+import {
+  exec,
+  host,
+  hostWith,
+  isSleep,
+  newEngine,
+  newMark,
+  shell,
+  survivors,
+  temporary,
+  until,
+  untilThere,
+} from './support.js'
 
 /** Ends what a test has started outside of the engine. */
 function endAfterTest(mark: string): void {
@@ -188,14 +200,6 @@ test('who was found to be a member stays one, also once it has lost its parents,
   expect(survivors(mark)).toEqual([])
   expect(await engine.getResult(id)).toMatchObject({ status: 'cancelled', forced: true, error: 'cancelled' })
 })
-
-function isSleep(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'latin1') === 'sleep\n'
-  } catch {
-    return false
-  }
-}
 
 /**
  * A root of /proc as a host under test sees it: that of the system, but for the processes of which `special` makes

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ExecutionEvent, ExecutionRequest, PlanEvent } from '../../index.js'
-import { exec, newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
+import { exec, isSleep, newEngine, newMark, shell, survivors, temporary, until, untilThere } from './support.js'
 
 /** What counts its attempts in a file, and ends in its own way each time: `$n` is the number of the attempt. */
 function counting(command: string, more: Partial<ExecutionRequest> = {}): ExecutionRequest {
@@ -278,8 +278,7 @@ test('a cancel while the output of an attempt is still read lets no other follow
   const engine = newEngine({ drainIdleMs: 60_000, drainMaxMs: 60_000 })
   const mark = newMark()
   const id = await engine.execute(counting(`sleep ${mark} & exit 3`))
-  const comm = (pid: number) => readFileSync(`/proc/${pid}/comm`, 'latin1')
-  const isAlone = () => survivors(mark).map(comm).join('') === 'sleep\n'
+  const isAlone = () => survivors(mark).map(isSleep).join() === 'true'
   await until(isAlone, 'the command to exit, and what it has left')
   await engine.cancel(id)
   const result = await engine.getResult(id)

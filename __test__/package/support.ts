@@ -68,6 +68,15 @@ export const survivors = (mark: string): number[] =>
       }
     })
 
+/** Whether a process runs `sleep`, and is no shell that is going to. */
+export function isSleep(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1') === 'sleep\n'
+  } catch {
+    return false
+  }
+}
+
 /** Waits until that many processes carry the mark; fails after ten seconds. */
 export async function untilThere(mark: string, count: number): Promise<void> {
   await until(() => survivors(mark).length === count, `${count} processes with the mark`)
