@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import Database from 'libsql'
 import Type from 'typebox'
 import { expect, test } from 'vitest'
 import { RunSummary } from '../src/api.js'
@@ -251,4 +252,16 @@ test('a secret comes from a variable, and is nowhere to be seen', async () => {
   expect(await inherited.exit).toBe(0)
   expect(inherited.stdout).toContain('[a] <***>\n')
   expect(readFileSync(`${data}/history.db`, 'latin1')).not.toMatch(/geheim|of-the-machine/)
+})
+
+test('a history of another version is refused, and says so', async () => {
+  const data = folder()
+  const file = write(folder(), playbook('one', { a: { command: { type: 'shell', command: 'echo a' } } }))
+  expect(await new Play(data, ['run', file]).exit).toBe(0)
+  const database = new Database(`${data}/history.db`)
+  database.exec('PRAGMA user_version = 1')
+  database.close()
+  const play = new Play(data, ['runs'])
+  expect(await play.exit).toBe(2)
+  expect(play.stderr).toMatch(/history\.db: expected a history of version 2, found version 1: move it away/)
 })

@@ -25,6 +25,9 @@ const SummaryRow = Type.Object({ summary: Type.String() })
 const IdRow = Type.Object({ id: Type.String() })
 const OwnerRow = Type.Object({ id: Type.String(), owner: Type.String() })
 
+/** Of the layout, and of what a record holds. */
+const version = 2
+
 const layout = `
   CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY,
@@ -52,6 +55,9 @@ const summaryOf = ({ id, playbook, status, startedAt, endedAt, durationMs, error
 const searched = ({ playbook, description, parameters, error }: Run): string =>
   [playbook, description, JSON.stringify(parameters), error ?? ''].join('\n').toLowerCase()
 
+/** What is there was written by another version. */
+export class HistoryError extends Error {}
+
 export class History {
   readonly #database: Database.Database
 
@@ -61,7 +67,21 @@ export class History {
     this.#database = new Database(join(directory, 'history.db'))
     // Several programs may share a history: each waits for the others, and readers for nobody.
     this.#database.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;')
-    this.#database.exec(layout)
+    this.#database.transaction(() => {
+      this.#expectVersion(directory)
+      this.#database.exec(layout)
+    })()
+  }
+
+  #expectVersion(directory: string): void {
+    const found = Number(this.#database.pragma('user_version', { simple: true }))
+    const isNew = this.#database.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'runs'`).get() === undefined
+    if (isNew) this.#database.exec(`PRAGMA user_version = ${String(version)}`)
+    else if (found !== version) {
+      const where = join(directory, 'history.db')
+      const expected = `expected a history of version ${String(version)}, found version ${String(found)}`
+      throw new HistoryError(`${where}: ${expected}: move it away, or name another directory with --data`)
+    }
   }
 
   /** Writes a run as it is now. `owner` is the program that runs it. */

@@ -4,6 +4,7 @@ import { ExecutionError } from '@escher-dbai/execution-engine'
 import type { RunStatus } from '../api.js'
 import { PlaybookError } from '../playbook/faults.js'
 import { ParameterError } from '../playbook/parameters.js'
+import { HistoryError } from '../runs/history.js'
 import { RunError } from '../runs/runs.js'
 import { TokenError } from '../service/security.js'
 import { exitCodes, InputError } from './exit-codes.js'
@@ -24,6 +25,7 @@ export function failure(error: unknown): { readonly code: number; readonly messa
     error instanceof ParameterError ||
     error instanceof RunError ||
     error instanceof InputError ||
+    error instanceof HistoryError ||
     error instanceof TokenError ||
     (error instanceof ExecutionError && (error.code === 'VALIDATION' || error.code === 'INVALID_CONFIG')) ||
     (isSystemError(error) && error.syscall === 'open')
