@@ -21,9 +21,10 @@ const { expectGroup } = require('./groups')
 const { endOfLog, entriesOf, pageOf } = require('./logs')
 const { FakePlan } = require('./plan')
 const { PlainSchedule, checkGraph } = require('./schedule')
+const { expectRules } = require('./rules')
 const { Scripts } = require('./scripts')
 const { expectSecret, secretsOf } = require('./secrets')
-const { defaultConfig } = require('../shape')
+const { defaultsOf } = require('../shape')
 const { Slots } = require('./slots')
 const { Moment, untilAborted } = require('./time')
 
@@ -65,7 +66,7 @@ class FakeEngine {
     try {
       const given = /** @type {Record<string, unknown>} */ (toConfig(check.config(config)))
       /** @type {any} */
-      const whole = { ...defaultConfig(), logDir: LOG_DIR, ...given }
+      const whole = { ...defaultsOf('ExecutionConfig'), logDir: LOG_DIR, ...given }
       whole.secretEnvPatterns = Array.from(whole.secretEnvPatterns)
       this.#config = Object.freeze(whole)
       this.#slots = new Slots(this.#config)
@@ -167,7 +168,10 @@ class FakeEngine {
    */
   #secretsOf(request, plan, path = '') {
     const { groups, secretEnvPatterns } = this.#config
-    whileChecking(plan ?? request, () => expectGroup(request.group, groups, `${path}group`))
+    whileChecking(plan ?? request, () => {
+      expectRules(request, path)
+      expectGroup(request.group, groups, `${path}group`)
+    })
     return secretsOf(request, secretEnvPatterns, plan, path)
   }
 

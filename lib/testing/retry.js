@@ -3,7 +3,7 @@
 // The attempts of an execution: whether and when another one follows, and what they come to together.
 
 const { withMembers } = require('../result')
-const { valueOf } = require('../shape')
+const { defaultsOf, valueOf } = require('../shape')
 const { iso } = require('../time')
 
 /** @typedef {import('../../index').ExecutionResult} ExecutionResult */
@@ -21,6 +21,8 @@ const attemptOf = (result) => valueOf('ExecutionAttempt', /** @type {any} */ (re
 
 class Attempts {
   #retry
+  /** The same, with what holds where it says nothing. @type {any} */
+  #rules
   /** @type {ExecutionAttempt[]} */
   #all = []
   /** The first one that was started. @type {ExecutionResult | undefined} */
@@ -32,6 +34,8 @@ class Attempts {
   /** @param {Retry | undefined} retry */
   constructor(retry) {
     this.#retry = retry
+    const said = Object.entries(retry ?? {}).filter(([, value]) => value !== undefined)
+    this.#rules = { ...defaultsOf('Retry'), ...Object.fromEntries(said) }
   }
 
   /** The number of the next one. */
@@ -65,7 +69,7 @@ class Attempts {
 
   /** How long the next one waits, in milliseconds. */
   delay() {
-    const { delayMs = 1000, backoff = 2, jitter = true, maxDelayMs } = /** @type {Retry} */ (this.#retry)
+    const { delayMs, backoff, jitter, maxDelayMs } = this.#rules
     if (delayMs === 0) return 0
     const longest = maxDelayMs ?? Math.max(DEFAULT_MAX_DELAY_MS, delayMs)
     const delay = Math.min(delayMs * backoff ** (this.#all.length - 1), longest)

@@ -3,8 +3,9 @@
 // What no request may ask for, whatever its kinds are: where an engine looks at several fields together.
 
 const { refuse } = require('../checkers')
+const { defaultsOf } = require('../shape')
 
-const HIGHEST_EXIT_CODE = 255
+const HIGHEST_EXIT_CODE = process.platform === 'win32' ? 0xff_ff_ff_ff : 255
 
 /** @param {any} request @param {string} path of the request */
 function expectRules({ successExitCodes, retry, stdin, idleTimeoutMs, stdout, stderr }, path) {
@@ -20,7 +21,7 @@ function expectRules({ successExitCodes, retry, stdin, idleTimeoutMs, stdout, st
 }
 
 /** @param {import('../../index').Retry} retry @param {string} path */
-function expectRetry({ delayMs = 1000, maxDelayMs, exitCodes }, path) {
+function expectRetry({ delayMs = defaultsOf('Retry')['delayMs'], maxDelayMs, exitCodes }, path) {
   if (maxDelayMs !== undefined && maxDelayMs < delayMs) {
     refuse(`${path}.maxDelayMs`, `a positive integer of at least delayMs, ${delayMs}`, String(maxDelayMs))
   }
