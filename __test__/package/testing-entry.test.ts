@@ -945,13 +945,12 @@ async function attemptsOn(engine: ExecutionEngine, request: ExecutionRequest): P
     },
   })
   unsubscribe()
-  const { attempts } = result
-  const starts = attempts.map(({ startedAt }) => startedAt).filter((at) => at !== null)
-  const isSummedUp = result.startedAt === (starts[0] ?? null)
+  const first = result.attempts.find(({ startedAt }) => startedAt !== null)
+  const isSummedUp = result.startedAt === (first?.startedAt ?? null)
   return [seen, result, isSummedUp, await engine.listExecutions(), await engine.readLogs(result.id).catch(() => '')]
 }
 
-const noProgram = 'program not started: "/no/such/program": No such file or directory (os error 2)'
+const noProgram = 'program not started: "/no/such/program": no such file or directory'
 
 const retries: Record<string, { request: () => ExecutionRequest; scripts: FakeScript[] }> = {
   'the last one succeeds': {
@@ -1377,21 +1376,21 @@ test('a renewal that comes too late is refused, also while the execution is stil
 /** The delays that are told of, each of which is waited for. */
 async function delaysOf(retry: Retry): Promise<number[]> {
   const delays: number[] = []
-  let [waited, began] = [0, Date.now()]
+  const waited: number[] = []
+  let since = Date.now()
   const running = lastAfter({ exitCode: 1 }).run(
     { ...ls, retry },
     {
       onEvent: (event) => {
-        if (event.eventType === 'started') waited = Date.now() - began
-        if (event.eventType !== 'retrying') return
-        if (delays.length > 0) expect(waited).toBe(delays.at(-1))
-        began = Date.now()
-        delays.push(event.delayMs)
+        if (event.eventType === 'started') waited.push(Date.now() - since)
+        else if (event.eventType === 'retrying') delays.push(event.delayMs)
+        since = Date.now()
       },
     },
   )
   await vi.runAllTimersAsync()
   expect((await running).attempts).toHaveLength(retry.attempts)
+  expect(waited).toEqual([0, ...delays])
   return delays
 }
 
@@ -1474,7 +1473,7 @@ test('silence is counted from the last line, and by what is left of a callback',
     { onStdout: (line) => (line === '2' ? sleepFaked(5000) : undefined) },
   )
   await vi.advanceTimersByTimeAsync(2700 + 5000 + 999)
-  const ended = vi.fn()
+  const ended = vi.fn<() => void>()
   void running.then(ended)
   await vi.advanceTimersByTimeAsync(0)
   expect(ended).not.toHaveBeenCalled()

@@ -259,12 +259,12 @@ class FakeExecution {
   async #delay(attempts) {
     const delayMs = attempts.delay()
     const due = new Moment()
-    const clear = delayMs === 0 ? due.reach : after(delayMs, due.reach)
+    const clear = delayMs > 0 ? after(delayMs, due.reach) : due.reach()
     const ended = this.#withoutSecrets(attempts.ended)
     const values = { attempt: attempts.next, delayMs, error: ended.error ?? '', ended, timestamp: iso(Date.now()) }
     const told = this.#teller.event('retrying', values)
     await Promise.race([Promise.all([told, due.reached]), this.#stop.asked])
-    clear()
+    clear?.()
   }
 
   #giveSlotBack() {
