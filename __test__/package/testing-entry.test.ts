@@ -20,7 +20,7 @@ import {
   type Retry,
 } from '../../index.js'
 import { FakeEngine, fakeResult, sh, type FakeResultFields, type FakeScript } from '../../testing.js'
-import { exec, newEngine, newMark, packagePath, shell, temporary } from './support.js'
+import { exec, newEngine, newMark, packagePath, shell, temporary, until } from './support.js'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -934,15 +934,11 @@ const lastAfter = (...scripts: FakeScript[]) => new FakeEngine().otherwise(...sc
 async function attemptsOn(engine: ExecutionEngine, request: ExecutionRequest): Promise<unknown> {
   const seen: unknown[] = []
   const line = (stream: string) => (line: string) => void seen.push([stream, line])
-  const counts = () => [engine.runningCount, engine.queuedCount, engine.availablePermits]
   const unsubscribe = engine.onEvent((event) => void seen.push(['subscriber', event]))
   const result = await engine.run(request, {
     onStdout: line('stdout'),
     onStderr: line('stderr'),
-    onEvent: async (event) => {
-      const isBetween = event.eventType === 'retrying'
-      seen.push([event, isBetween && [counts(), await engine.getStatus(event.executionId)]])
-    },
+    onEvent: (event) => void seen.push(event),
   })
   unsubscribe()
   const first = result.attempts.find(({ startedAt }) => startedAt !== null)
@@ -962,11 +958,11 @@ const retries: Record<string, { request: () => ExecutionRequest; scripts: FakeSc
   'there is only one': { request: () => counting('exit 1', { retry: { attempts: 1 } }), scripts: [{ exitCode: 1 }] },
   signals: { request: () => counting('kill -KILL $$'), scripts: [{ signal: 'SIGKILL' }] },
   deadlines: {
-    request: () => counting('[ $n = 3 ] || exec sleep 60; echo done', { timeoutMs: 300 }),
+    request: () => counting('[ $n = 3 ] || exec sleep 60; echo done', { timeoutMs: 600 }),
     scripts: [{ hangs: true }, { hangs: true }, { output: ['done'] }],
   },
   silence: {
-    request: () => counting('echo $n; [ $n = 2 ] || exec sleep 60', { idleTimeoutMs: 300 }),
+    request: () => counting('echo $n; [ $n = 2 ] || exec sleep 60', { idleTimeoutMs: 500 }),
     scripts: [{ output: ['1'], hangs: true }, { output: ['2'] }],
   },
   'programs that are not there': {
@@ -1007,7 +1003,7 @@ const retries: Record<string, { request: () => ExecutionRequest; scripts: FakeSc
     scripts: [{ hangs: true }],
   },
   'a lease that ends between two attempts': {
-    request: () => counting('echo one; exit 3', { leaseMs: 400, retry: slowly }),
+    request: () => counting('echo one; exit 3', { leaseMs: 800, retry: slowly }),
     scripts: [{ output: ['one'], exitCode: 3 }],
   },
 }
@@ -1040,44 +1036,71 @@ test('too much output, and what is left running, is not tried again', async () =
   expect((await lastAfter({ result }).run({ ...ls, retry: twice })).attempts).toHaveLength(3)
 })
 
-test('while the next attempt is awaited no slot is held, and none in its group, as in the engine', async () => {
+test('the slot of an attempt is given back before the next, which waits for one again, as in the engine', async () => {
   const on = async (engine: ExecutionEngine): Promise<unknown> => {
-    const seen: unknown[] = []
-    const note = (name: string) => (event: ExecutionEvent) => {
-      const counts = [engine.runningCount, engine.queuedCount, engine.availablePermits]
-      seen.push([name, event.eventType, counts])
-    }
+    const ends: unknown[] = []
     let between: Promise<unknown> | undefined
-    const result = await engine.run(
-      counting('exit $((2 - n))', { group: 'deploy', retry: { attempts: 2, delayMs: 100, jitter: false } }),
-      {
-        onEvent: (event) => {
-          note('tried again')(event)
-          // It takes the slot for longer than the delay: then the attempt waits for it, also where the queue has no place.
-          if (event.eventType !== 'retrying') return
-          between = engine.run({ ...exec('sleep', '0.4'), group: 'deploy' }, { onEvent: note('between') })
-        },
+    const retry = { attempts: 2, delayMs: 300, jitter: false }
+    const result = await engine.run(counting('exit $((2 - n))', { group: 'deploy', retry }), {
+      onEvent: ({ eventType }) => {
+        // It takes the slot for longer than the delay: then the attempt waits for it, also where the queue has no place.
+        if (eventType !== 'retrying') return
+        between = engine.run({ ...exec('sleep', '0.8'), group: 'deploy' }).then(({ status }) => ends.push(status))
       },
-    )
+    })
+    ends.push(result.durationMs >= 790)
     await between
-    return [seen.sort(), result.status, result.durationMs >= 390]
+    return [ends, result.status, result.attempts.length]
   }
   const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 0, groups: { deploy: 1 } }
-  const fake = new FakeEngine(config).when({ program: 'sleep' }, { endsAfterMs: 400 })
+  const fake = new FakeEngine(config).when({ program: 'sleep' }, { endsAfterMs: 800 })
   fake.otherwise({ exitCode: 1 }, {})
   expect(await on(fake)).toEqual(await on(newEngine(config)))
 })
 
 const between: Record<string, (engine: ExecutionEngine, request: ExecutionRequest) => Promise<unknown>> = {
   'a cancel': async (engine, request) => {
+    const seen: unknown[] = []
     let cancelled: Promise<void> | undefined
     const result = await engine.run(request, {
-      onEvent: ({ eventType, ...event }) => {
-        if (eventType === 'retrying' && 'executionId' in event) cancelled = engine.cancel(event.executionId, 'no more')
+      onEvent: async (event) => {
+        if (event.eventType !== 'retrying') return
+        seen.push(engine.runningCount, engine.queuedCount, engine.availablePermits)
+        seen.push(await engine.getStatus(event.executionId), (await engine.listExecutions()).length)
+        cancelled = engine.cancel(event.executionId, 'no more')
       },
     })
     await cancelled
-    return [result, engine.runningCount, engine.queuedCount]
+    return [result, seen, engine.runningCount, engine.queuedCount]
+  },
+  'a cancel of what never started': async (engine) => {
+    const statuses: unknown[] = []
+    const result = await engine.run(
+      { ...exec('/no/such/program'), retry: slowly },
+      {
+        onEvent: async (event) => {
+          if (event.eventType !== 'retrying') return
+          statuses.push(await engine.getStatus(event.executionId))
+          void engine.cancel(event.executionId)
+        },
+      },
+    )
+    return [result, statuses]
+  },
+  'a cancel, while it waits for its slot': async (engine, request) => {
+    let first: Promise<ExecutionResult> | undefined
+    const id = randomUUID()
+    const result = engine.run(
+      { ...request, id, retry: { attempts: 2, delayMs: 100 } },
+      {
+        onEvent: ({ eventType }) =>
+          void (eventType === 'retrying' && (first = engine.run({ ...exec('sleep', '60'), timeoutMs: 1500 }))),
+      },
+    )
+    await until(() => engine.queuedCount === 1, 'the next attempt to wait')
+    const running = engine.runningCount
+    await engine.cancel(id)
+    return [await result, running, engine.queuedCount, (await first)?.status]
   },
   'an abort': async (engine, request) => {
     const abort = new AbortController()
@@ -1100,15 +1123,18 @@ const between: Record<string, (engine: ExecutionEngine, request: ExecutionReques
     return engine.run(request, { onEvent })
   },
   'the deadline of its plan': async (engine, request) =>
-    engine.runPlan({ strategy: { type: 'serial' }, commands: [request, exec('true')], timeoutMs: 400 }),
+    engine.runPlan({ strategy: { type: 'serial' }, commands: [request, exec('true')], timeoutMs: 800 }),
   'the lease of its plan': async (engine, request) =>
-    engine.runPlan({ strategy: { type: 'serial' }, commands: [request, exec('true')], leaseMs: 400 }),
+    engine.runPlan({ strategy: { type: 'serial' }, commands: [request, exec('true')], leaseMs: 800 }),
   'a cancel of its plan': async (engine, request) => {
     const id = '3f0d8f56-3c0b-4a0e-9b3c-0d5b4cfae0aa'
     let cancelled: Promise<void> | undefined
     const onEvent = ({ eventType }: ExecutionEvent | PlanEvent) =>
       void (eventType === 'retrying' && (cancelled = engine.cancel(id, 'superseded')))
-    const result = await engine.runPlan({ id, steps: { it: request, next: exec('true') } }, { onEvent })
+    const result = await engine.runPlan(
+      { id, strategy: { type: 'serial' }, commands: [request, exec('true')] },
+      { onEvent },
+    )
     await cancelled
     return result
   },
@@ -1122,15 +1148,16 @@ const between: Record<string, (engine: ExecutionEngine, request: ExecutionReques
   },
 }
 
-test.each(Object.entries(between))(
-  'what ends the waiting for an attempt is told as in the engine: %s',
-  async (_, act) => {
-    const request = counting('echo one; exit 3', { retry: slowly })
-    const fake = new FakeEngine({ logOutput: false }).when({ program: 'true' }, {})
-    fake.otherwise({ output: ['one'], exitCode: 3 })
-    expect(told(await act(fake, request))).toEqual(told(await act(newEngine({ logOutput: false }), request)))
-  },
-)
+test.each(Object.entries(between))('what ends the waiting is told as in the engine: %s', async (_, act) => {
+  const request = counting('echo one; exit 3', { retry: slowly })
+  const config = { maxConcurrentExecutions: 1, logOutput: false }
+  const fake = new FakeEngine(config)
+    .when({ program: 'true' }, {})
+    .when({ program: 'sleep' }, { hangs: true })
+    .when({ program: '/no/such/program' }, { spawnError: noProgram })
+    .otherwise({ output: ['one'], exitCode: 3 })
+  expect(told(await act(fake, request))).toEqual(told(await act(newEngine(config), request)))
+})
 
 test('what is ended before its turn has the attempts that it has in the engine', async () => {
   const retry = twice
@@ -1151,8 +1178,9 @@ test('what is ended before its turn has the attempts that it has in the engine',
 
 test('a step that waits for its next attempt keeps no other from its slot, as in the engine', async () => {
   const on = async (engine: ExecutionEngine): Promise<unknown> => {
-    const events: unknown[] = []
-    const retry = { attempts: 2, delayMs: 300, jitter: false }
+    const ends: unknown[] = []
+    const ofRetried: unknown[] = []
+    const retry = { attempts: 2, delayMs: 600, jitter: false }
     const steps = {
       retried: { ...counting('exit $((2 - n))', { retry }), priority: 1 },
       other: exec('true'),
@@ -1162,11 +1190,13 @@ test('a step that waits for its next attempt keeps no other from its slot, as in
     const plan = await engine.runPlan(
       { steps, stopOnError: true },
       {
-        onEvent: (event) =>
-          void (event.eventType !== 'pending' && events.push([event.eventType, 'step' in event && event.step])),
+        onEvent: (event) => {
+          if ('result' in event) ends.push([event.eventType, 'step' in event && event.step])
+          if ('step' in event && event.step === 'retried') ofRetried.push(event.eventType)
+        },
       },
     )
-    return [events, told(plan.results.map(({ status, attempts }) => [status, attempts.length])), plan.status]
+    return [ends, ofRetried, plan.results.map(({ status, attempts }) => [status, attempts.length]), plan.status]
   }
   const config = { maxConcurrentExecutions: 1 }
   const fake = new FakeEngine(config).when({ program: 'true' }, {}).otherwise({ exitCode: 1 }, {})
@@ -1218,12 +1248,12 @@ test.each<[string, ExecutionRequest]>([
 const silences: Record<string, Scenario> = {
   'it prints nothing': { request: { ...exec('sleep', '60'), idleTimeoutMs: 150 }, script: { hangs: true } },
   'it prints nothing any more': {
-    request: shell('echo a; sleep 0.2; echo b >&2; exec sleep 60', { idleTimeoutMs: 400 }),
+    request: shell('echo a; sleep 0.2; echo b >&2; exec sleep 60', { idleTimeoutMs: 600 }),
     script: { output: ['a', { stderr: 'b', afterMs: 200 }], hangs: true },
   },
   'it prints in time': {
-    request: shell('for i in 1 2 3; do sleep 0.2; echo $i; done', { idleTimeoutMs: 500 }),
-    script: { output: ['1', '2', '3'].map((stdout) => ({ stdout, afterMs: 200 })) },
+    request: shell('for i in 1 2 3 4 5; do sleep 0.2; echo $i; done', { idleTimeoutMs: 800 }),
+    script: { output: ['1', '2', '3', '4', '5'].map((stdout) => ({ stdout, afterMs: 200 })) },
   },
   'what it prints is ignored': {
     request: shell('for i in 1 2 3 4 5 6 7; do sleep 0.1; echo $i >&2; done; exec sleep 60', {
@@ -1242,8 +1272,8 @@ test.each(Object.entries(silences))('silence ends a command as in the engine: %s
 
 test('the time of a callback is no silence, as in the engine', async () => {
   const [real, fake] = await onBoth({ output: ['a'], endsAfterMs: 50 }, async (engine) => {
-    const request = shell('echo a; sleep 0.05', { idleTimeoutMs: 300 })
-    const { status, errorCode } = await engine.run(request, { onStdout: () => sleep(600) })
+    const request = shell('echo a; sleep 0.05', { idleTimeoutMs: 400 })
+    const { status, errorCode } = await engine.run(request, { onStdout: () => sleep(800) })
     return [status, errorCode]
   })
   expect(real).toEqual(['completed', null])
@@ -1264,9 +1294,9 @@ const leases: Record<string, (engine: ExecutionEngine) => Promise<unknown>> = {
     return [result, counts]
   },
   'that is renewed': async (engine) => {
-    const id = await engine.execute({ ...exec('sleep', '0.6'), leaseMs: 300 })
+    const id = await engine.execute({ ...exec('sleep', '1'), leaseMs: 500 })
     const seen: unknown[] = []
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 6; i++) {
       await sleep(100)
       seen.push(await engine.renewLease(id))
     }
@@ -1281,7 +1311,7 @@ const leases: Record<string, (engine: ExecutionEngine) => Promise<unknown>> = {
   'of steps': async (engine) => {
     const id = '3f0d8f56-3c0b-4a0e-9b3c-0d5b4cfae00d'
     const steps = {
-      runs: exec('sleep', '0.6'),
+      runs: exec('sleep', '1'),
       waits: { ...exec('sleep', '60'), id, leaseMs: 200, dependsOn: ['runs'] },
       after: { ...exec('sleep', '60'), dependsOn: ['waits'] },
       tolerated: { ...exec('sleep', '60'), leaseMs: 200, allowFailure: true },
@@ -1309,9 +1339,8 @@ const leases: Record<string, (engine: ExecutionEngine) => Promise<unknown>> = {
   'of a plan with what may fail': async (engine) =>
     engine.runPlan({ steps: { it: { ...exec('sleep', '60'), allowFailure: true } }, leaseMs: 100 }),
   'of a plan, renewed': async (engine) => {
-    const commands = Array.from({ length: 3 }, () => exec('sleep', '0.6'))
-    const id = await engine.executePlan({ strategy: { type: 'serial' }, commands: commands.slice(0, 1), leaseMs: 300 })
-    for (let i = 0; i < 4; i++) {
+    const id = await engine.executePlan({ steps: { it: exec('sleep', '1') }, leaseMs: 500 })
+    for (let i = 0; i < 6; i++) {
       await sleep(100)
       await engine.renewLease(id)
     }
@@ -1324,7 +1353,7 @@ const leases: Record<string, (engine: ExecutionEngine) => Promise<unknown>> = {
 test.each(Object.entries(leases))('a lease is kept as in the engine: %s', async (_, act) => {
   const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 1, logOutput: false }
   const isLong = ({ command }: ExecutionRequest) => command.type === 'exec' && command.args?.[0] === '60'
-  const fake = new FakeEngine(config).when(isLong, { hangs: true }).otherwise({ endsAfterMs: 600 })
+  const fake = new FakeEngine(config).when(isLong, { hangs: true }).otherwise({ endsAfterMs: 1000 })
   expect(told(await act(fake))).toEqual(told(await act(newEngine(config))))
 })
 
