@@ -1043,7 +1043,7 @@ test('the slot of an attempt is given back before the next, which waits for one 
     const retry = { attempts: 2, delayMs: 300, jitter: false }
     const result = await engine.run(counting('exit $((2 - n))', { group: 'deploy', retry }), {
       onEvent: ({ eventType }) => {
-        // It takes the slot for longer than the delay: then the attempt waits for it, also where the queue has no place.
+        // It takes the place of the group for longer than the delay: then the attempt waits for that.
         if (eventType !== 'retrying') return
         between = engine.run({ ...exec('sleep', '0.8'), group: 'deploy' }).then(({ status }) => ends.push(status))
       },
@@ -1052,7 +1052,7 @@ test('the slot of an attempt is given back before the next, which waits for one 
     await between
     return [ends, result.status, result.attempts.length]
   }
-  const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 0, groups: { deploy: 1 } }
+  const config = { maxConcurrentExecutions: 2, maxQueuedExecutions: 0, groups: { deploy: 1 } }
   const fake = new FakeEngine(config).when({ program: 'sleep' }, { endsAfterMs: 800 })
   fake.otherwise({ exitCode: 1 }, {})
   expect(await on(fake)).toEqual(await on(newEngine(config)))
@@ -1196,11 +1196,26 @@ test('a step that waits for its next attempt keeps no other from its slot, as in
         },
       },
     )
-    return [ends, ofRetried, plan.results.map(({ status, attempts }) => [status, attempts.length]), plan.status]
+    // Nor is it stopped by the failure of another, as it has begun.
+    const second = { retried: { ...counting('exit $((2 - n))', { retry }), priority: 1 }, fails: exec('false') }
+    const { results } = await engine.runPlan({ steps: second, stopOnError: true })
+    return [
+      [ends, ofRetried, plan.status],
+      [...plan.results, ...results].map(({ status, attempts }) => [status, attempts.length]),
+    ]
   }
   const config = { maxConcurrentExecutions: 1 }
-  const fake = new FakeEngine(config).when({ program: 'true' }, {}).otherwise({ exitCode: 1 }, {})
+  const fake = new FakeEngine(config).when({ program: 'true' }, {}).when({ program: 'false' }, { exitCode: 1 })
+  fake.otherwise({ exitCode: 1 }, {}, { exitCode: 1 }, {})
   expect(await on(fake)).toEqual(await on(newEngine(config)))
+})
+
+test('the deadline of a plan that passes in an attempt lets no other follow, as in the engine', async () => {
+  const steps = { it: { ...exec('sleep', '60'), retry: twice } }
+  const [real, fake] = await onBoth({ hangs: true }, (engine) => engine.runPlan({ steps, timeoutMs: 200 }), {
+    logOutput: false,
+  })
+  expect(told(fake)).toEqual(told(real))
 })
 
 test('secrets are told by no attempt, as in the engine', async () => {
@@ -1256,11 +1271,11 @@ const silences: Record<string, Scenario> = {
     script: { output: ['1', '2', '3', '4', '5'].map((stdout) => ({ stdout, afterMs: 200 })) },
   },
   'what it prints is ignored': {
-    request: shell('for i in 1 2 3 4 5 6 7; do sleep 0.1; echo $i >&2; done; exec sleep 60', {
+    request: shell('for i in 1 2 3 4 5 6 7; do sleep 0.1; echo $i >&2; done', {
       idleTimeoutMs: 400,
       stderr: 'ignore',
     }),
-    script: { output: Array.from({ length: 7 }, () => ({ stderr: 'x', afterMs: 100 })), hangs: true },
+    script: { output: Array.from({ length: 7 }, () => ({ stderr: 'x', afterMs: 100 })) },
   },
 }
 
@@ -1314,10 +1329,15 @@ const leases: Record<string, (engine: ExecutionEngine) => Promise<unknown>> = {
       runs: exec('sleep', '1'),
       waits: { ...exec('sleep', '60'), id, leaseMs: 200, dependsOn: ['runs'] },
       after: { ...exec('sleep', '60'), dependsOn: ['waits'] },
-      tolerated: { ...exec('sleep', '60'), leaseMs: 200, allowFailure: true },
+      tolerated: { ...exec('sleep', '60'), leaseMs: 400, allowFailure: true },
       made: { request: () => ({ ...exec('sleep', '60'), leaseMs: 200 }), dependsOn: ['tolerated'] },
     }
-    return engine.runPlan({ steps })
+    const ends: unknown[] = []
+    const plan = await engine.runPlan(
+      { steps },
+      { onEvent: (event) => void ('result' in event && ends.push([event.eventType, 'step' in event && event.step])) },
+    )
+    return [plan, ends]
   },
   'of a plan': async (engine) => {
     const events: unknown[] = []
@@ -1400,6 +1420,23 @@ test('a renewal that comes too late is refused, also while the execution is stil
   expect(vi.getTimerCount()).toBe(0)
 })
 
+test('the lease of a plan that is being cancelled may be renewed, as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    let print = (): void => {}
+    const printed = new Promise<void>((resolve) => (print = resolve))
+    const command = shell("trap '' TERM; echo a; while :; do sleep 0.01; done")
+    const plan: ExecutionPlan = { strategy: { type: 'serial' }, commands: [command], leaseMs: 60_000 }
+    const id = await engine.executePlan(plan, { onStdout: () => (print(), new Promise(() => {})) })
+    await printed
+    const cancelled = engine.cancel(id)
+    const seen = [await engine.renewLease(id), await engine.getStatus(id)]
+    await cancelled
+    return [seen, await engine.getStatus(id)]
+  }
+  const [real, fake] = await onBoth({ output: ['a'], hangs: true }, on, { terminationGraceMs: 500, drainMaxMs: 500 })
+  expect(fake).toEqual(real)
+})
+
 // Their time, by the timers of the test
 
 /** The delays that are told of, each of which is waited for. */
@@ -1464,6 +1501,7 @@ test('the time of a result is that of all attempts, from the first that was star
   ])
   expect([startedAt, queuedMs, durationMs]).toEqual(['1970-01-01T00:00:01.010Z', 1010, 100 + 10 + 5000 + 10 + 200])
   expect(completedAt).toBe('1970-01-01T00:00:01.330Z')
+  expect(await engine.listExecutions()).toMatchObject([{ startedAt, durationMs }, {}])
 })
 
 test('each attempt has a script of its own, and a function makes one for each', async () => {
@@ -1542,6 +1580,9 @@ test('a lease counts from the acceptance, and from its renewal; nothing of it is
   const done = lastAfter({})
   await done.run({ ...ls, leaseMs: 1000, idleTimeoutMs: 1000, retry: twice })
   await done.runPlan({ strategy, commands: [{ ...ls, leaseMs: 1000 }], leaseMs: 1000 })
+  const abort = new AbortController()
+  const onEvent = ({ eventType }: ExecutionEvent) => void (eventType === 'retrying' && abort.abort())
+  await lastAfter({ exitCode: 1 }).run({ ...ls, leaseMs: 1000, retry: twice }, { onEvent, signal: abort.signal })
   expect(vi.getTimerCount()).toBe(0)
 })
 

@@ -260,7 +260,7 @@ class FakeExecution {
     const delayMs = attempts.delay()
     const due = new Moment()
     const clear = delayMs > 0 ? after(delayMs, due.reach) : due.reach()
-    const ended = this.#withoutSecrets(attempts.ended)
+    const ended = { ...attempts.ended }
     const values = { attempt: attempts.next, delayMs, error: ended.error ?? '', ended, timestamp: iso(Date.now()) }
     const told = this.#teller.event('retrying', values)
     await Promise.race([Promise.all([told, due.reached]), this.#stop.asked])
