@@ -59,7 +59,7 @@ class Attempt {
     if (hangs) await stop.asked
     clearDeadline()
     this.#hush()
-    this.cause = stop.end()
+    this.cause = stop.cause
     return this.#end()
   }
 

@@ -8,9 +8,8 @@ const { Moment } = require('./time')
 class Stop {
   /** @type {Cause | undefined} */
   cause
-  /** The first that ends not only the attempt that runs, also where it came too late for that. @type {Cause | undefined} */
+  /** The first that ends not only the attempt that runs, also where another came before it. @type {Cause | undefined} */
   #last
-  #hasEnded = false
   #moment = new Moment()
 
   /** Resolves once there is a cause. */
@@ -21,21 +20,13 @@ class Stop {
   /** @param {Cause} cause */
   ask(cause) {
     if (cause.isLast) this.#last ??= cause
-    if (this.#hasEnded) return
     this.cause ??= cause
     this.#moment.reach()
-  }
-
-  /** Notes that the attempt has ended; returns what it was ended for. */
-  end() {
-    this.#hasEnded = true
-    return this.cause
   }
 
   /** For the next attempt, which may begin unless there is a cause already. */
   beginAgain() {
     this.cause = undefined
-    this.#hasEnded = false
     this.#moment = new Moment()
     if (this.#last !== undefined) this.ask(this.#last)
   }
