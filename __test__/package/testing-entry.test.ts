@@ -1260,6 +1260,16 @@ test.each<[string, ExecutionRequest]>([
   expect(refused).not.toContain(false)
 })
 
+test('what a function may not ask for is told as by the engine', async () => {
+  const [real, fake] = await onBoth({}, async (engine) => {
+    const wrong = [{ retry: { attempts: 2, maxDelayMs: 10 } }, { group: 'unknown' }, { secrets: ['abc'] }]
+    const commands = wrong.map((more) => ({ request: () => ({ ...ls, ...more }) }))
+    const { results } = await engine.runPlan({ strategy: { type: 'parallel' }, commands })
+    return results.map(({ status, error, errorCode }) => [status, error, errorCode])
+  })
+  expect(fake).toEqual(real)
+})
+
 const silences: Record<string, Scenario> = {
   'it prints nothing': { request: { ...exec('sleep', '60'), idleTimeoutMs: 150 }, script: { hangs: true } },
   'it prints nothing any more': {

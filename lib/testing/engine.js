@@ -271,9 +271,12 @@ class FakeEngine {
     try {
       const made = snapshot(await make(results))
       const shared = { secrets: plan.secrets, secret_env: plan.secretEnv }
-      acceptable((request) => check.madeRequest(request, shared), made)
+      acceptable((given) => {
+        const checked = check.madeRequest(given, shared)
+        secrets = this.#secretsOf(made, plan)
+        return checked
+      }, made)
       const request = { ...made, id: execution.id }
-      secrets = this.#secretsOf(request, plan)
       execution.setRequest(request, secrets)
       this.#keepLease(execution)
       this.requests.push(request)
