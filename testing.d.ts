@@ -40,7 +40,7 @@ export interface FakeLine {
 }
 
 /**
- * What a command does. Without anything it completes at once, and prints nothing. It has one end: `exitCode`, `signal`,
+ * What a command does, in one attempt of it. Without anything it completes at once, and prints nothing. It has one end: `exitCode`, `signal`,
  * `spawnError`, `timesOut` or `hangs`.
  */
 export interface FakeScript {
@@ -54,11 +54,14 @@ export interface FakeScript {
   readonly signal?: string | undefined
   /** It cannot be started, for that reason. */
   readonly spawnError?: string | undefined
-  /** Its deadline passes behind its last line, without anybody waiting for it. */
+  /** Its deadline passes behind its last line, without anybody waiting for it; its time counts all the same. */
   readonly timesOut?: boolean | undefined
   /** It does not end by itself: a cancel ends it, or its deadline, which is waited for. */
   readonly hangs?: boolean | undefined
-  /** What its result says besides, such as `leftoverProcesses: true`, or in place of what follows from the rest. */
+  /**
+   * What its result says besides, such as `leftoverProcesses: true`, or in place of what follows from the rest. Of a request
+   * with `retry` it is that of this attempt.
+   */
   readonly result?: FakeResultFields | undefined
 }
 
@@ -71,7 +74,7 @@ export type FakeCommand = {
 /** Which requests: that with an id, those whose command has these fields, or those that a function says. */
 export type FakeMatch = string | FakeCommand | ((request: ExecutionRequest) => boolean)
 
-/** What a command does, or what says it for a request. */
+/** What a command does, or what says it for a request, at each of its attempts. */
 export type FakeScripted = FakeScript | ((request: ExecutionRequest) => FakeScript)
 
 /** All that an engine has. */
@@ -80,8 +83,8 @@ declare const StandIn: new (config?: ExecutionConfig) => ExecutionEngine
 /**
  * Stands in for an {@link ExecutionEngine} in tests. It runs nothing: what commands do is scripted. Calls are checked,
  * accepted, refused and told of as by the real one: the shape of what is passed, ids, slots and the queue, the order of
- * lines, events and results, callbacks that are waited for, cancels and deadlines, plans. What depends on the machine is
- * not: whether a program, a directory or a script is there. No lease ends here.
+ * lines, events and results, callbacks that are waited for, cancels, deadlines, silence and leases, further attempts, plans.
+ * What depends on the machine is not: whether a program, a directory or a script is there.
  *
  * Time passes by `setTimeout` and `Date`, so the timers of a test runner control it.
  *
@@ -103,8 +106,9 @@ export class FakeEngine extends StandIn {
   constructor(config?: ExecutionConfig)
 
   /**
-   * Says what the commands of some requests do: the first script for the first request, and so on; the last one for all
-   * others. What was said last counts first. A request for which there is no script is rejected.
+   * Says what the commands of some requests do: the first script for the first request, or the first attempt of one, and
+   * so on; the last one for all others. What was said last counts first. A request for which there is no script is
+   * rejected.
    *
    * @throws `TypeError` for a script that cannot be.
    */

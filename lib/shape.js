@@ -72,13 +72,10 @@ const events = new Map(
  */
 const eventOf = (eventType, values) => shaped(events.get(eventType), values)
 
-/** The configuration of an engine that was told nothing else. @returns {Record<string, any>} */
-const defaultConfig = () =>
+/** What holds of a type where nothing is said. @param {string} name @returns {Record<string, any>} */
+const defaultsOf = (name) =>
   Object.fromEntries(
-    Object.entries(definitions['ExecutionConfig'].properties).map(([key, schema]) => [
-      key,
-      /** @type {any} */ (schema).default,
-    ]),
+    Object.entries(definitions[name].properties).map(([key, schema]) => [key, /** @type {any} */ (schema).default]),
   )
 
-module.exports = { defaultConfig, eventOf, keysOf, knownOf, valueOf }
+module.exports = { defaultsOf, eventOf, keysOf, knownOf, valueOf }

@@ -17,9 +17,10 @@ import {
   type ExecutionResult,
   type PlanEvent,
   type PlanExecutionResult,
+  type Retry,
 } from '../../index.js'
 import { FakeEngine, fakeResult, sh, type FakeResultFields, type FakeScript } from '../../testing.js'
-import { exec, newEngine, newMark, packagePath, shell, temporary } from './support.js'
+import { exec, newEngine, newMark, packagePath, shell, temporary, until } from './support.js'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -919,4 +920,700 @@ test('it reads and follows logs as the engine does', async () => {
     }),
   )
   expect(seen[1]).toEqual(seen[0])
+})
+
+// Attempts, silence and leases, beside the real one
+
+/** A shell that counts its attempts in a file, and does something else each time: `$n` is the number of the attempt. */
+function counting(command: string, more: Partial<ExecutionRequest> = {}): ExecutionRequest {
+  const file = join(temporary(), 'attempts')
+  return shell(`echo x >> ${file}; n=$(grep -c x ${file}); ${command}`, { retry: twice, ...more })
+}
+
+const twice = { attempts: 3, delayMs: 10, jitter: false }
+const slowly = { attempts: 3, delayMs: 60_000, jitter: false }
+const lastAfter = (...scripts: FakeScript[]) => new FakeEngine().otherwise(...scripts)
+
+/** All that an engine tells of an execution with attempts. */
+async function attemptsOn(engine: ExecutionEngine, request: ExecutionRequest): Promise<unknown> {
+  const seen: unknown[] = []
+  const line = (stream: string) => (line: string) => void seen.push([stream, line])
+  const unsubscribe = engine.onEvent((event) => void seen.push(['subscriber', event]))
+  const result = await engine.run(request, {
+    onStdout: line('stdout'),
+    onStderr: line('stderr'),
+    onEvent: (event) => void seen.push(event),
+  })
+  unsubscribe()
+  const first = result.attempts.find(({ startedAt }) => startedAt !== null)
+  const isSummedUp = result.startedAt === (first?.startedAt ?? null)
+  return [seen, result, isSummedUp, await engine.listExecutions(), await engine.readLogs(result.id).catch(() => '')]
+}
+
+const noProgram = 'program not started: "/no/such/program": no such file or directory'
+
+const retries: Record<string, { request: () => ExecutionRequest; scripts: FakeScript[] }> = {
+  'the last one succeeds': {
+    request: () => counting('echo out $n; sleep 0.05; echo error >&2; sleep 0.05; exit $((3 - n))'),
+    scripts: [2, 1, 0].map((exitCode, n) => ({ output: [`out ${n + 1}`, { stderr: 'error' }], exitCode })),
+  },
+  'all fail': { request: () => counting('exit 7'), scripts: [{ exitCode: 7 }] },
+  'the first succeeds': { request: () => counting('exit 0'), scripts: [{}] },
+  'there is only one': { request: () => counting('exit 1', { retry: { attempts: 1 } }), scripts: [{ exitCode: 1 }] },
+  signals: { request: () => counting('kill -KILL $$'), scripts: [{ signal: 'SIGKILL' }] },
+  deadlines: {
+    request: () => counting('[ $n = 3 ] || exec sleep 60; echo done', { timeoutMs: 600 }),
+    scripts: [{ hangs: true }, { hangs: true }, { output: ['done'] }],
+  },
+  silence: {
+    request: () => counting('echo $n; [ $n = 2 ] || exec sleep 60', { idleTimeoutMs: 500 }),
+    scripts: [{ output: ['1'], hangs: true }, { output: ['2'] }],
+  },
+  'programs that are not there': {
+    request: () => ({ ...exec('/no/such/program'), retry: twice }),
+    scripts: [{ spawnError: noProgram }],
+  },
+  'exit codes that are named': {
+    request: () => counting('[ $n = 1 ] && exit 3; exit 4', { retry: { ...twice, exitCodes: [3, 75] } }),
+    scripts: [{ exitCode: 3 }, { exitCode: 4 }],
+  },
+  'signals, where exit codes are named': {
+    request: () => counting('kill -KILL $$', { retry: { ...twice, exitCodes: [3] } }),
+    scripts: [{ signal: 'SIGKILL' }],
+  },
+  'deadlines, where exit codes are named': {
+    request: () => ({ ...exec('sleep', '60'), timeoutMs: 100, retry: { ...twice, exitCodes: [3] } }),
+    scripts: [{ hangs: true }],
+  },
+  'programs that are not there, where exit codes are named': {
+    request: () => ({ ...exec('/no/such/program'), retry: { ...twice, exitCodes: [3] } }),
+    scripts: [{ spawnError: noProgram }],
+  },
+  'a named exit code that means success': {
+    request: () => counting('exit 3', { retry: { ...twice, exitCodes: [3] }, successExitCodes: [3] }),
+    scripts: [{ exitCode: 3 }],
+  },
+  'delays that grow': {
+    request: () =>
+      counting('exit 1', { retry: { attempts: 5, delayMs: 10, backoff: 1.5, maxDelayMs: 20, jitter: false } }),
+    scripts: [{ exitCode: 1 }],
+  },
+  'no delay': {
+    request: () => counting('exit 1', { retry: { attempts: 3, delayMs: 0 } }),
+    scripts: [{ exitCode: 1 }],
+  },
+  'a lease that ends in an attempt': {
+    request: () => ({ ...exec('sleep', '60'), leaseMs: 200, retry: twice }),
+    scripts: [{ hangs: true }],
+  },
+  'a lease that ends between two attempts': {
+    request: () => counting('echo one; exit 3', { leaseMs: 800, retry: slowly }),
+    scripts: [{ output: ['one'], exitCode: 3 }],
+  },
+}
+
+test.each(Object.entries(retries))('attempts are told as in the engine: %s', async (_, { request, scripts }) => {
+  const given = request()
+  const real = newEngine()
+  const seen = told(await attemptsOn(lastAfter(...scripts), given))
+  expect(seen).toEqual(told(await attemptsOn(real, given)))
+})
+
+test('with keepBytes the bytes are those of the last attempt, as in the engine', async () => {
+  const request = counting('echo $n; exit $((2 - n))', { keepBytes: true })
+  const tell = async (engine: ExecutionEngine) => (await engine.run(request)).bytes?.stdout.toString()
+  const fake = await tell(lastAfter({ output: ['1'], exitCode: 1 }, { output: ['2'] }))
+  expect([fake, await tell(newEngine())]).toEqual(['2\n', '2\n'])
+})
+
+test('too much output, and what is left running, is not tried again', async () => {
+  const results: FakeResultFields[] = [
+    { status: 'failed', errorCode: 'OUTPUT_SIZE_EXCEEDED' },
+    { exitCode: 1, status: 'failed', survivors: [5] },
+    { status: 'cancelled' },
+  ]
+  for (const result of results) {
+    const { attempts } = await lastAfter({ result }).run({ ...ls, retry: twice })
+    expect(attempts).toHaveLength(1)
+  }
+  const result = { status: 'failed', errorCode: 'IO' } as const
+  expect((await lastAfter({ result }).run({ ...ls, retry: twice })).attempts).toHaveLength(3)
+})
+
+test('the slot of an attempt is given back before the next, which waits for one again, as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const ends: unknown[] = []
+    let between: Promise<unknown> | undefined
+    const retry = { attempts: 2, delayMs: 300, jitter: false }
+    const result = await engine.run(counting('exit $((2 - n))', { group: 'deploy', retry }), {
+      onEvent: ({ eventType }) => {
+        // It takes the place of the group for longer than the delay: then the attempt waits for that.
+        if (eventType !== 'retrying') return
+        between = engine.run({ ...exec('sleep', '0.8'), group: 'deploy' }).then(({ status }) => ends.push(status))
+      },
+    })
+    ends.push(result.durationMs >= 790)
+    await between
+    return [ends, result.status, result.attempts.length]
+  }
+  const config = { maxConcurrentExecutions: 2, maxQueuedExecutions: 0, groups: { deploy: 1 } }
+  const fake = new FakeEngine(config).when({ program: 'sleep' }, { endsAfterMs: 800 })
+  fake.otherwise({ exitCode: 1 }, {})
+  expect(await on(fake)).toEqual(await on(newEngine(config)))
+})
+
+const between: Record<string, (engine: ExecutionEngine, request: ExecutionRequest) => Promise<unknown>> = {
+  'a cancel': async (engine, request) => {
+    const seen: unknown[] = []
+    let cancelled: Promise<void> | undefined
+    const result = await engine.run(request, {
+      onEvent: async (event) => {
+        if (event.eventType !== 'retrying') return
+        seen.push(engine.runningCount, engine.queuedCount, engine.availablePermits)
+        seen.push(await engine.getStatus(event.executionId), (await engine.listExecutions()).length)
+        cancelled = engine.cancel(event.executionId, 'no more')
+      },
+    })
+    await cancelled
+    return [result, seen, engine.runningCount, engine.queuedCount]
+  },
+  'a cancel of what never started': async (engine) => {
+    const statuses: unknown[] = []
+    const result = await engine.run(
+      { ...exec('/no/such/program'), retry: slowly },
+      {
+        onEvent: async (event) => {
+          if (event.eventType !== 'retrying') return
+          statuses.push(await engine.getStatus(event.executionId))
+          void engine.cancel(event.executionId)
+        },
+      },
+    )
+    return [result, statuses]
+  },
+  'a cancel, while it waits for its slot': async (engine, request) => {
+    let first: Promise<ExecutionResult> | undefined
+    const id = randomUUID()
+    const result = engine.run(
+      { ...request, id, retry: { attempts: 2, delayMs: 100 } },
+      {
+        onEvent: ({ eventType }) =>
+          void (eventType === 'retrying' && (first = engine.run({ ...exec('sleep', '60'), timeoutMs: 1500 }))),
+      },
+    )
+    await until(() => engine.queuedCount === 1, 'the next attempt to wait')
+    const running = engine.runningCount
+    await engine.cancel(id)
+    return [await result, running, engine.queuedCount, (await first)?.status]
+  },
+  'an abort': async (engine, request) => {
+    const abort = new AbortController()
+    const onEvent = ({ eventType }: ExecutionEvent) => void (eventType === 'retrying' && abort.abort('enough'))
+    return engine.run(request, { onEvent, signal: abort.signal })
+  },
+  'a shutdown': async (engine, request) => {
+    let down: Promise<void> | undefined
+    const onEvent = ({ eventType }: ExecutionEvent) => void (eventType === 'retrying' && (down = engine.shutdown()))
+    const result = await engine.run(request, { onEvent })
+    await down
+    return result
+  },
+  'a cancel, while its listener is waited for': async (engine, request) => {
+    const onEvent = ({ eventType, ...event }: ExecutionEvent) => {
+      if (eventType !== 'retrying' || !('executionId' in event)) return undefined
+      void engine.cancel(event.executionId)
+      return new Promise<void>(() => {})
+    }
+    return engine.run(request, { onEvent })
+  },
+  'the deadline of its plan': async (engine, request) =>
+    engine.runPlan({ strategy: { type: 'serial' }, commands: [request, exec('true')], timeoutMs: 800 }),
+  'the lease of its plan': async (engine, request) =>
+    engine.runPlan({ strategy: { type: 'serial' }, commands: [request, exec('true')], leaseMs: 800 }),
+  'a cancel of its plan': async (engine, request) => {
+    const id = '3f0d8f56-3c0b-4a0e-9b3c-0d5b4cfae0aa'
+    let cancelled: Promise<void> | undefined
+    const onEvent = ({ eventType }: ExecutionEvent | PlanEvent) =>
+      void (eventType === 'retrying' && (cancelled = engine.cancel(id, 'superseded')))
+    const result = await engine.runPlan(
+      { id, strategy: { type: 'serial' }, commands: [request, exec('true')] },
+      { onEvent },
+    )
+    await cancelled
+    return result
+  },
+  'a cancel of the step': async (engine, request) => {
+    let cancelled: Promise<void> | undefined
+    const onEvent = (event: ExecutionEvent | PlanEvent) =>
+      void (event.eventType === 'retrying' && (cancelled = engine.cancel(event.executionId, 'not that one')))
+    const result = await engine.runPlan({ steps: { it: request, next: exec('true') } }, { onEvent })
+    await cancelled
+    return result
+  },
+}
+
+test.each(Object.entries(between))('what ends the waiting is told as in the engine: %s', async (_, act) => {
+  const request = counting('echo one; exit 3', { retry: slowly })
+  const config = { maxConcurrentExecutions: 1, logOutput: false }
+  const fake = new FakeEngine(config)
+    .when({ program: 'true' }, {})
+    .when({ program: 'sleep' }, { hangs: true })
+    .when({ program: '/no/such/program' }, { spawnError: noProgram })
+    .otherwise({ output: ['one'], exitCode: 3 })
+  expect(told(await act(fake, request))).toEqual(told(await act(newEngine(config), request)))
+})
+
+test('what is ended before its turn has the attempts that it has in the engine', async () => {
+  const retry = twice
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const first = await engine.execute(exec('sleep', '60'))
+    const queued = await engine.execute({ ...exec('true'), retry })
+    await engine.cancel(queued, 'not needed')
+    const leased = await engine.run({ ...exec('true'), retry, leaseMs: 50 })
+    const aborted = await engine.run({ ...exec('true'), retry }, { signal: AbortSignal.abort() })
+    const plan = await engine.runPlan({ steps: { it: { ...exec('true'), retry } }, timeoutMs: 50 })
+    await engine.cancel(first)
+    return [await engine.getResult(queued), leased, aborted, plan.results]
+  }
+  const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 2 }
+  const fake = new FakeEngine(config).otherwise({ hangs: true })
+  expect(told(await on(fake))).toEqual(told(await on(newEngine(config))))
+})
+
+test('a step that waits for its next attempt keeps no other from its slot, as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const ends: unknown[] = []
+    const ofRetried: unknown[] = []
+    const retry = { attempts: 2, delayMs: 600, jitter: false }
+    const steps = {
+      retried: { ...counting('exit $((2 - n))', { retry }), priority: 1 },
+      other: exec('true'),
+      behind: { ...exec('true'), dependsOn: ['retried'] },
+    }
+    // A failure that another attempt follows stops nothing.
+    const plan = await engine.runPlan(
+      { steps, stopOnError: true },
+      {
+        onEvent: (event) => {
+          if ('result' in event) ends.push([event.eventType, 'step' in event && event.step])
+          if ('step' in event && event.step === 'retried') ofRetried.push(event.eventType)
+        },
+      },
+    )
+    // Nor is it stopped by the failure of another, as it has begun.
+    const second = { retried: { ...counting('exit $((2 - n))', { retry }), priority: 1 }, fails: exec('false') }
+    const { results } = await engine.runPlan({ steps: second, stopOnError: true })
+    return [
+      [ends, ofRetried, plan.status],
+      [...plan.results, ...results].map(({ status, attempts }) => [status, attempts.length]),
+    ]
+  }
+  const config = { maxConcurrentExecutions: 1 }
+  const fake = new FakeEngine(config).when({ program: 'true' }, {}).when({ program: 'false' }, { exitCode: 1 })
+  fake.otherwise({ exitCode: 1 }, {}, { exitCode: 1 }, {})
+  expect(await on(fake)).toEqual(await on(newEngine(config)))
+})
+
+test('the deadline of a plan that passes in an attempt lets no other follow, as in the engine', async () => {
+  const steps = { it: { ...exec('sleep', '60'), retry: twice } }
+  const [real, fake] = await onBoth({ hangs: true }, (engine) => engine.runPlan({ steps, timeoutMs: 200 }), {
+    logOutput: false,
+  })
+  expect(told(fake)).toEqual(told(real))
+})
+
+test('secrets are told by no attempt, as in the engine', async () => {
+  const request = { ...exec('/no/such/program/of/hunter22'), secrets: ['hunter22'], retry: twice }
+  const error = noProgram.replace('/program', '/program/of/hunter22')
+  const fake = told(await attemptsOn(lastAfter({ spawnError: error }), request))
+  expect(fake).toEqual(told(await attemptsOn(newEngine(), request)))
+  expect(JSON.stringify(fake)).not.toContain('hunter22')
+  const events: ExecutionEvent[] = []
+  const engine = lastAfter({ spawnError: 'no open sesame' })
+  const { attempts } = await engine.run(
+    { ...ls, retry: slowly },
+    {
+      onEvent: (event) => {
+        events.push(event)
+        if (event.eventType !== 'retrying') return
+        engine.addSecret(event.executionId, 'open sesame')
+        void engine.cancel(event.executionId)
+      },
+    },
+  )
+  expect(events[0]).toMatchObject({ error: 'no open sesame' })
+  expect(attempts).toMatchObject([{ error: 'no ***' }])
+})
+
+test.each<[string, ExecutionRequest]>([
+  ['a longest delay below the first', { ...ls, retry: { attempts: 2, maxDelayMs: 10 } }],
+  ['no exit codes', { ...ls, retry: { attempts: 2, exitCodes: [] } }],
+  ['an exit code that is none', { ...ls, retry: { attempts: 2, exitCodes: [1, 256] } }],
+  ['no exit code that means success', { ...ls, successExitCodes: [] }],
+  ['an input that can be read only once', { ...ls, retry: { attempts: 2 }, stdin: { open: true } }],
+  ['silence of what is ignored', { ...ls, idleTimeoutMs: 5, stdout: 'ignore', stderr: 'stdout' }],
+])('what cannot be asked for is refused as by the engine: %s', async (_, request) => {
+  const refusal = async (engine: ExecutionEngine): Promise<unknown> => {
+    const [alone, step] = await Promise.allSettled([engine.run(request), engine.runPlan({ steps: { it: request } })])
+    return [alone, step].map(
+      (one) => one.status === 'rejected' && [one.reason.code, one.reason.field, one.reason.message],
+    )
+  }
+  const refused = await refusal(lastAfter({}))
+  expect(refused).toEqual(await refusal(newEngine()))
+  expect(refused).not.toContain(false)
+})
+
+test('what a function may not ask for is told as by the engine', async () => {
+  const [real, fake] = await onBoth({}, async (engine) => {
+    const wrong = [{ retry: { attempts: 2, maxDelayMs: 10 } }, { group: 'unknown' }, { secrets: ['abc'] }]
+    const commands = wrong.map((more) => ({ request: () => ({ ...ls, ...more }) }))
+    const { results } = await engine.runPlan({ strategy: { type: 'parallel' }, commands })
+    return results.map(({ status, error, errorCode }) => [status, error, errorCode])
+  })
+  expect(fake).toEqual(real)
+})
+
+const silences: Record<string, Scenario> = {
+  'it prints nothing': { request: { ...exec('sleep', '60'), idleTimeoutMs: 150 }, script: { hangs: true } },
+  'it prints nothing any more': {
+    request: shell('echo a; sleep 0.2; echo b >&2; exec sleep 60', { idleTimeoutMs: 600 }),
+    script: { output: ['a', { stderr: 'b', afterMs: 200 }], hangs: true },
+  },
+  'it prints in time': {
+    request: shell('for i in 1 2 3 4 5; do sleep 0.2; echo $i; done', { idleTimeoutMs: 800 }),
+    script: { output: ['1', '2', '3', '4', '5'].map((stdout) => ({ stdout, afterMs: 200 })) },
+  },
+  'what it prints is ignored': {
+    request: shell('for i in 1 2 3 4 5 6 7; do sleep 0.1; echo $i >&2; done', {
+      idleTimeoutMs: 400,
+      stderr: 'ignore',
+    }),
+    script: { output: Array.from({ length: 7 }, () => ({ stderr: 'x', afterMs: 100 })) },
+  },
+}
+
+test.each(Object.entries(silences))('silence ends a command as in the engine: %s', async (_, scenario) => {
+  const real = newEngine()
+  const fake = new FakeEngine({ logDir: real.config.logDir }).otherwise(scenario.script)
+  expect(told(await runOn(fake, scenario))).toEqual(told(await runOn(real, scenario)))
+})
+
+test('the time of a callback is no silence, as in the engine', async () => {
+  const [real, fake] = await onBoth({ output: ['a'], endsAfterMs: 50 }, async (engine) => {
+    const request = shell('echo a; sleep 0.05', { idleTimeoutMs: 400 })
+    const { status, errorCode } = await engine.run(request, { onStdout: () => sleep(800) })
+    return [status, errorCode]
+  })
+  expect(real).toEqual(['completed', null])
+  expect(fake).toEqual(real)
+})
+
+const leases: Record<string, (engine: ExecutionEngine) => Promise<unknown>> = {
+  'of what runs': async (engine) => {
+    const events: unknown[] = []
+    const request = { ...exec('sleep', '60'), leaseMs: 150 }
+    return [await engine.run(request, { onEvent: (event) => void events.push(event) }), events]
+  },
+  'of what waits in the queue': async (engine) => {
+    const first = await engine.execute(exec('sleep', '60'))
+    const result = await engine.run({ ...exec('sleep', '60'), leaseMs: 100 })
+    const counts = [engine.runningCount, engine.queuedCount]
+    await engine.cancel(first)
+    return [result, counts]
+  },
+  'that is renewed': async (engine) => {
+    const id = await engine.execute({ ...exec('sleep', '1'), leaseMs: 500 })
+    const seen: unknown[] = []
+    for (let i = 0; i < 6; i++) {
+      await sleep(100)
+      seen.push(await engine.renewLease(id))
+    }
+    seen.push(await engine.renewLease(id, 60_000))
+    return [seen, (await engine.waitForCompletion(id)).status]
+  },
+  'that is renewed for less': async (engine) => {
+    const id = await engine.execute({ ...exec('sleep', '60'), leaseMs: 60_000 })
+    await engine.renewLease(id, 50)
+    return engine.waitForCompletion(id)
+  },
+  'of steps': async (engine) => {
+    const id = '3f0d8f56-3c0b-4a0e-9b3c-0d5b4cfae00d'
+    const steps = {
+      runs: exec('sleep', '1'),
+      waits: { ...exec('sleep', '60'), id, leaseMs: 200, dependsOn: ['runs'] },
+      after: { ...exec('sleep', '60'), dependsOn: ['waits'] },
+      tolerated: { ...exec('sleep', '60'), leaseMs: 400, allowFailure: true },
+      made: { request: () => ({ ...exec('sleep', '60'), leaseMs: 200 }), dependsOn: ['tolerated'] },
+    }
+    const ends: unknown[] = []
+    const plan = await engine.runPlan(
+      { steps },
+      { onEvent: (event) => void ('result' in event && ends.push([event.eventType, 'step' in event && event.step])) },
+    )
+    return [plan, ends]
+  },
+  'of a plan': async (engine) => {
+    const events: unknown[] = []
+    const plan = await engine.runPlan(
+      {
+        steps: {
+          runs: exec('sleep', '60'),
+          // There is one slot.
+          waits: exec('sleep', '60'),
+          made: { request: () => exec('sleep', '60'), dependsOn: ['runs'], when: 'always' },
+          after: { ...exec('sleep', '60'), dependsOn: ['runs'], when: 'always' },
+        },
+        leaseMs: 200,
+      },
+      { onEvent: ({ eventType }) => void (eventType === 'plan_completed' && events.push(eventType)) },
+    )
+    return [plan, events]
+  },
+  'of a plan with what may fail': async (engine) =>
+    engine.runPlan({ steps: { it: { ...exec('sleep', '60'), allowFailure: true } }, leaseMs: 100 }),
+  'of a plan, renewed': async (engine) => {
+    const id = await engine.executePlan({ steps: { it: exec('sleep', '1') }, leaseMs: 500 })
+    for (let i = 0; i < 6; i++) {
+      await sleep(100)
+      await engine.renewLease(id)
+    }
+    await engine.renewLease(id, 60_000)
+    const { status } = await engine.waitForPlan(id)
+    return [status, await engine.renewLease(id).catch(({ code, message }) => [code, message])]
+  },
+}
+
+test.each(Object.entries(leases))('a lease is kept as in the engine: %s', async (_, act) => {
+  const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 1, logOutput: false }
+  const isLong = ({ command }: ExecutionRequest) => command.type === 'exec' && command.args?.[0] === '60'
+  const fake = new FakeEngine(config).when(isLong, { hangs: true }).otherwise({ endsAfterMs: 1000 })
+  expect(told(await act(fake))).toEqual(told(await act(newEngine(config))))
+})
+
+test('a renewal that cannot be is refused as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const refusal = (id: string, ms?: unknown) =>
+      engine
+        .renewLease(id, ms as never)
+        .catch(({ code, field, message, executionId }) => [code, field, message, executionId])
+    const strategy = { type: 'serial' } as const
+    const ids = [
+      await engine.execute(exec('sleep', '60')),
+      await engine.executePlan({ strategy, commands: [exec('sleep', '60')] }),
+      await engine.execute({ ...exec('sleep', '60'), leaseMs: 60_000 }),
+      await engine.executePlan({ strategy, commands: [exec('sleep', '60')], leaseMs: 60_000 }),
+    ]
+    const seen: unknown[] = []
+    for (const id of [...ids, randomUUID(), 'no id']) seen.push(await refusal(id))
+    for (const ms of [0, -1, 1.5, '1']) seen.push(await refusal(String(ids[2]), ms))
+    for (const id of ids) {
+      await engine.cancel(id)
+      seen.push(await refusal(id))
+    }
+    return seen
+  }
+  const fake = lastAfter({ hangs: true })
+  expect(told(await on(fake))).toEqual(told(await on(newEngine())))
+})
+
+test('a renewal that comes too late is refused, also while the execution is still being ended', async () => {
+  vi.useFakeTimers()
+  const engine = new FakeEngine({ drainMaxMs: 1000 }).otherwise({ output: ['a'], hangs: true })
+  const onStdout = () => new Promise<void>(() => {})
+  const id = await engine.execute({ ...ls, leaseMs: 100 }, { onStdout })
+  const planId = await engine.executePlan({ strategy: { type: 'serial' }, commands: [ls], leaseMs: 100 }, { onStdout })
+  await vi.advanceTimersByTimeAsync(500)
+  expect([await engine.getStatus(id), await engine.getStatus(planId)]).toEqual(['running', 'running'])
+  for (const one of [id, planId]) {
+    const refused = { code: 'ALREADY_FINISHED', message: `the lease of ${one} has ended`, executionId: one }
+    await expect(engine.renewLease(one)).rejects.toMatchObject(refused)
+  }
+  await vi.advanceTimersByTimeAsync(600)
+  expect([await engine.getStatus(id), await engine.getStatus(planId)]).toEqual(['failed', 'failed'])
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('the lease of a plan that is being cancelled may be renewed, as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    let print = (): void => {}
+    const printed = new Promise<void>((resolve) => (print = resolve))
+    const command = shell("trap '' TERM; echo a; while :; do sleep 0.01; done")
+    const plan: ExecutionPlan = { strategy: { type: 'serial' }, commands: [command], leaseMs: 60_000 }
+    const id = await engine.executePlan(plan, { onStdout: () => (print(), new Promise(() => {})) })
+    await printed
+    const cancelled = engine.cancel(id)
+    const seen = [await engine.renewLease(id), await engine.getStatus(id)]
+    await cancelled
+    return [seen, await engine.getStatus(id)]
+  }
+  const [real, fake] = await onBoth({ output: ['a'], hangs: true }, on, { terminationGraceMs: 500, drainMaxMs: 500 })
+  expect(fake).toEqual(real)
+})
+
+// Their time, by the timers of the test
+
+/** The delays that are told of, each of which is waited for. */
+async function delaysOf(retry: Retry): Promise<number[]> {
+  const delays: number[] = []
+  const waited: number[] = []
+  let since = Date.now()
+  const running = lastAfter({ exitCode: 1 }).run(
+    { ...ls, retry },
+    {
+      onEvent: (event) => {
+        if (event.eventType === 'started') waited.push(Date.now() - since)
+        else if (event.eventType === 'retrying') delays.push(event.delayMs)
+        since = Date.now()
+      },
+    },
+  )
+  await vi.runAllTimersAsync()
+  expect((await running).attempts).toHaveLength(retry.attempts)
+  expect(waited).toEqual([0, ...delays])
+  return delays
+}
+
+test('delays grow up to the longest, and a random one is between half and the whole', async () => {
+  vi.useFakeTimers()
+  const jitter = false
+  expect(await delaysOf({ attempts: 8, jitter })).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
+  expect(await delaysOf({ attempts: 4, jitter, delayMs: 40_000 })).toEqual([40_000, 40_000, 40_000])
+  expect(await delaysOf({ attempts: 4, jitter, delayMs: undefined, backoff: 1 })).toEqual([1000, 1000, 1000])
+  expect(await delaysOf({ attempts: 4, jitter, delayMs: 0, backoff: 1e300 })).toEqual([0, 0, 0])
+  expect(await delaysOf({ attempts: 1000, jitter, delayMs: 1, maxDelayMs: 1 })).toEqual(Array(999).fill(1))
+  const random = vi.spyOn(Math, 'random').mockReturnValue(0)
+  try {
+    expect(await delaysOf({ attempts: 4 })).toEqual([500, 1000, 2000])
+    random.mockReturnValue(1)
+    expect(await delaysOf({ attempts: 4 })).toEqual([1000, 2000, 4000])
+  } finally {
+    random.mockRestore()
+  }
+})
+
+test('the time of a result is that of all attempts, from the first that was started', async () => {
+  vi.useFakeTimers({ now: 0 })
+  const engine = new FakeEngine({ maxConcurrentExecutions: 1, maxQueuedExecutions: 1 })
+  engine.when({ program: 'first' }, { endsAfterMs: 1000 })
+  engine.otherwise(
+    { spawnError: 'not yet' },
+    { endsAfterMs: 100, exitCode: 1 },
+    { timesOut: true },
+    { endsAfterMs: 200 },
+  )
+  void engine.run(exec('first'))
+  const running = engine.run({ ...ls, timeoutMs: 5000, retry: { attempts: 4, delayMs: 10, backoff: 1, jitter: false } })
+  await vi.runAllTimersAsync()
+  const { attempts, startedAt, queuedMs, durationMs, completedAt } = await running
+  expect(attempts).toMatchObject([
+    { startedAt: null, durationMs: 0, error: 'not yet' },
+    { startedAt: '1970-01-01T00:00:01.010Z', durationMs: 100 },
+    // It took that long, as its script says, though nobody has waited for it.
+    { durationMs: 5000, error: 'timed out after 5000 ms' },
+    { durationMs: 200, error: null },
+  ])
+  expect([startedAt, queuedMs, durationMs]).toEqual(['1970-01-01T00:00:01.010Z', 1010, 100 + 10 + 5000 + 10 + 200])
+  expect(completedAt).toBe('1970-01-01T00:00:01.330Z')
+  expect(await engine.listExecutions()).toMatchObject([{ startedAt, durationMs }, {}])
+})
+
+test('each attempt has a script of its own, and a function makes one for each', async () => {
+  vi.useFakeTimers()
+  const engine = new FakeEngine().when({ program: 'curl' }, { exitCode: 7 }, { output: ['ok'] })
+  let calls = 0
+  engine.when({ program: 'echo' }, () => ({ output: [`call ${++calls}`], exitCode: calls === 3 ? 0 : 1 }))
+  const curl = engine.run({ command: sh`curl http://localhost`, retry: slowly })
+  const echo = engine.run({ command: sh`echo`, retry: { attempts: 5 } })
+  await vi.runAllTimersAsync()
+  expect(await curl).toMatchObject({ success: true, stdout: 'ok\n', attempts: [{ exitCode: 7 }, { exitCode: 0 }] })
+  expect(await echo).toMatchObject({ success: true, stdout: 'call 3\n', attempts: { length: 3 } })
+  expect((await engine.readLogLines((await echo).id)).lines.map(({ line }) => line)).toEqual([
+    'call 1',
+    'call 2',
+    'call 3',
+  ])
+  expect(engine.requests).toHaveLength(2)
+})
+
+test('what is wrong with the script of a later attempt rejects who waits for its execution', async () => {
+  const engine = new FakeEngine({ maxConcurrentExecutions: 1 }).when(
+    { program: 'ls' },
+    { exitCode: 1 },
+    () => ({ exitCode: 1, signal: 'SIGTERM' }) as FakeScript,
+  )
+  await expect(engine.run({ ...ls, retry: twice })).rejects.toThrow('exitCode and signal')
+  expect(engine.availablePermits).toBe(1)
+})
+
+test('silence is counted from the last line, and by what is left of a callback', async () => {
+  vi.useFakeTimers()
+  const output = [1, 2, 3].map((n) => ({ stdout: `${n}`, afterMs: 900 }))
+  const running = lastAfter({ output, hangs: true }).run(
+    { ...ls, idleTimeoutMs: 1000 },
+    { onStdout: (line) => (line === '2' ? sleepFaked(5000) : undefined) },
+  )
+  await vi.advanceTimersByTimeAsync(2700 + 5000 + 999)
+  const ended = vi.fn<() => void>()
+  void running.then(ended)
+  await vi.advanceTimersByTimeAsync(0)
+  expect(ended).not.toHaveBeenCalled()
+  await vi.advanceTimersByTimeAsync(1)
+  const error = 'timed out because it printed nothing for 1000 ms'
+  expect(await running).toMatchObject({
+    status: 'timeout',
+    errorCode: 'IDLE',
+    error,
+    durationMs: 8700,
+    stdout: '1\n2\n3\n',
+  })
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+const sleepFaked = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
+
+test('a lease counts from the acceptance, and from its renewal; nothing of it is left behind', async () => {
+  vi.useFakeTimers()
+  const month = 31 * 24 * 3600 * 1000
+  const engine = lastAfter({ hangs: true })
+  const id = await engine.execute({ ...ls, leaseMs: 1000, timeoutMs: 2 * month })
+  await vi.advanceTimersByTimeAsync(999)
+  await engine.renewLease(id, month)
+  const strategy = { type: 'serial' } as const
+  const planId = await engine.executePlan({ strategy, commands: [{ ...ls, timeoutMs: 2 * month }], leaseMs: month + 1 })
+  await vi.advanceTimersByTimeAsync(month - 1)
+  expect(await engine.getStatus(id)).toBe('running')
+  await vi.advanceTimersByTimeAsync(1)
+  expect(await engine.getResult(id)).toMatchObject({ errorCode: 'LEASE_LOST', durationMs: month + 999 })
+  expect(await engine.getStatus(planId)).toBe('running')
+  await vi.advanceTimersByTimeAsync(1)
+  expect(await engine.getPlanResult(planId)).toMatchObject({ status: 'failed', results: [{ errorCode: 'LEASE_LOST' }] })
+  const done = lastAfter({})
+  await done.run({ ...ls, leaseMs: 1000, idleTimeoutMs: 1000, retry: twice })
+  await done.runPlan({ strategy, commands: [{ ...ls, leaseMs: 1000 }], leaseMs: 1000 })
+  const abort = new AbortController()
+  const onEvent = ({ eventType }: ExecutionEvent) => void (eventType === 'retrying' && abort.abort())
+  await lastAfter({ exitCode: 1 }).run({ ...ls, leaseMs: 1000, retry: twice }, { onEvent, signal: abort.signal })
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('a cancel that comes too late for an attempt lets no other follow', async () => {
+  vi.useFakeTimers()
+  const engine = new FakeEngine({ drainMaxMs: 1000 }).otherwise({ output: ['a'], hangs: true })
+  const id = await engine.execute({ ...ls, timeoutMs: 100, retry: twice }, { onStdout: () => new Promise(() => {}) })
+  await vi.advanceTimersByTimeAsync(500)
+  const cancelled = engine.cancel(id, 'enough')
+  await vi.advanceTimersByTimeAsync(600)
+  await cancelled
+  expect(await engine.getResult(id)).toMatchObject({
+    status: 'cancelled',
+    error: 'cancelled before attempt 2 was started',
+    cancelReason: 'enough',
+    signal: 'SIGTERM',
+    attempts: [{ error: 'timed out after 100 ms' }],
+  })
+  expect(vi.getTimerCount()).toBe(0)
 })

@@ -4,6 +4,7 @@
 // is next says a schedule; how one is run, stopped and told of says a host.
 
 const { iso } = require('../time')
+const { after } = require('../timer')
 const { pathOf } = require('./path')
 const { planResult } = require('./result')
 
@@ -33,9 +34,9 @@ const { planResult } = require('./result')
  * The end of a step that never started.
  *
  * @typedef {object} End
- * @property {'failed' | 'cancelled' | 'skipped'} status
+ * @property {Exclude<import('../../index').FinalStatus, 'completed'>} status
  * @property {string} error
- * @property {'INVALID_STEP'} [errorCode]
+ * @property {NonNullable<import('../../index').Result['errorCode']>} [errorCode]
  * @property {string | undefined} [reason] of a cancel
  */
 
@@ -92,8 +93,8 @@ class PlanDriver {
   #isGivenUp = false
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #deadline
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #lease
+  /** Ends the wait for the end of the lease. */
+  #releaseLease = () => {}
 
   /**
    * @param {{ id: string, description?: string, metadata?: any, timeoutMs?: number, leaseMs?: number, isNamed: boolean }} plan
@@ -160,10 +161,14 @@ class PlanDriver {
   /** Lets the lease end that many milliseconds from now; false if it has ended, or the plan. @param {number} leaseMs */
   renewLease(leaseMs) {
     if (this.result !== undefined || this.#cause !== undefined) return false
-    clearTimeout(this.#lease)
+    this.#releaseLease()
     const message = 'the lease of its plan was not renewed in time'
-    this.#lease = setTimeout(() => this.#stop({ kind: 'lease', message }), Math.min(leaseMs, LONGEST))
+    this.#releaseLease = after(leaseMs, () => this.#stop({ kind: 'lease', message }))
     return true
+  }
+
+  get hasLostLease() {
+    return this.#cause?.kind === 'lease'
   }
 
   /** @param {number} step */
@@ -182,11 +187,9 @@ class PlanDriver {
     this.#cause = cause
     if (cause.kind !== 'deadline') this.#endedBy = cause.kind === 'cancel' ? 'cancelled' : 'failed'
     for (const step of this.#running) this.#host.stop(step, cause)
-    const comma = cause.kind === 'cancel' ? '' : ','
-    const error = `${cause.message}${comma} before it was started`
     const withdrawn = this.#schedule.withdrawAll()
     if (withdrawn.length > 0 && cause.kind === 'deadline') this.#endedBy = 'timeout'
-    for (const step of withdrawn) this.#neverStart(step, { status: 'cancelled', error, reason: cause.reason })
+    for (const step of withdrawn) this.#neverStart(step, unstartedBy(cause))
     this.#note()
   }
 
@@ -197,8 +200,13 @@ class PlanDriver {
    * @param {string} [reason]
    */
   cancelStep(step, reason) {
+    return this.endStep(step, { status: 'cancelled', error: 'cancelled before it was started', reason })
+  }
+
+  /** The same, in any way. @param {number} step @param {End} end */
+  endStep(step, end) {
     if (this.result !== undefined || !this.#schedule.takeOut(step)) return false
-    this.#neverStart(step, { status: 'cancelled', error: 'cancelled before it was started', reason })
+    this.#neverStart(step, end)
     this.#note()
     return true
   }
@@ -317,7 +325,7 @@ class PlanDriver {
 
   #clear() {
     clearTimeout(this.#deadline)
-    clearTimeout(this.#lease)
+    this.#releaseLease()
   }
 
   #finishIfOver() {
@@ -362,6 +370,12 @@ class PlanDriver {
   }
 }
 
+/** The end of a step that was to start, as its plan ends. @param {Cause} cause @returns {End} */
+function unstartedBy({ kind, message, reason }) {
+  const comma = kind === 'cancel' ? '' : ','
+  return { status: 'cancelled', error: `${message}${comma} before it was started`, reason }
+}
+
 /** Why others are skipped because of a step. @param {string | number} key @param {ExecutionResult} result of the step */
 function causeOf(key, { status, error }) {
   // The error of what was skipped says why by itself.
@@ -380,4 +394,4 @@ function cut(error) {
   return `${bytes.toString('utf8', 0, end)}... (${size - end} more bytes)`
 }
 
-module.exports = { PlanDriver, causeOf }
+module.exports = { PlanDriver, causeOf, unstartedBy }

@@ -15,14 +15,16 @@ const { pathOf } = require('../plans/path')
 const { snapshot } = require('../plans/snapshot')
 const { toConfig } = require('../result')
 const { EventStream } = require('../stream')
+const { cancelled, leaseLost } = require('./cause')
 const { FakeExecution } = require('./execution')
 const { expectGroup } = require('./groups')
 const { endOfLog, entriesOf, pageOf } = require('./logs')
 const { FakePlan } = require('./plan')
 const { PlainSchedule, checkGraph } = require('./schedule')
+const { expectRules } = require('./rules')
 const { Scripts } = require('./scripts')
 const { expectSecret, secretsOf } = require('./secrets')
-const { defaultConfig } = require('../shape')
+const { defaultsOf } = require('../shape')
 const { Slots } = require('./slots')
 const { Moment, untilAborted } = require('./time')
 
@@ -48,6 +50,7 @@ class FakeEngine {
   #scripts = new Scripts()
   /** @type {Set<(event: any) => unknown>} */
   #subscribers = new Set()
+  #shared
   /** @type {Map<string, FakeExecution>} */
   #executions = new Map()
   /** Those whose input was closed. @type {WeakSet<FakeExecution>} */
@@ -63,10 +66,12 @@ class FakeEngine {
     try {
       const given = /** @type {Record<string, unknown>} */ (toConfig(check.config(config)))
       /** @type {any} */
-      const whole = { ...defaultConfig(), logDir: LOG_DIR, ...given }
+      const whole = { ...defaultsOf('ExecutionConfig'), logDir: LOG_DIR, ...given }
       whole.secretEnvPatterns = Array.from(whole.secretEnvPatterns)
       this.#config = Object.freeze(whole)
       this.#slots = new Slots(this.#config)
+      const subscribers = this.#subscribers
+      this.#shared = { config: this.#config, slots: this.#slots, scripts: this.#scripts, subscribers }
     } catch (error) {
       throw seenFrom(error, FakeEngine)
     }
@@ -142,7 +147,7 @@ class FakeEngine {
     const request = this.#recorded(checked, given)
     if (signal?.aborted !== true) this.#slots.expectPlace(request)
     const execution = this.#executionOf(request, secrets, listeners)
-    this.#script(execution)
+    execution.prepare()
     this.requests.push(request)
     this.#accept(execution)
     this.#watch(signal, execution)
@@ -163,7 +168,10 @@ class FakeEngine {
    */
   #secretsOf(request, plan, path = '') {
     const { groups, secretEnvPatterns } = this.#config
-    whileChecking(plan ?? request, () => expectGroup(request.group, groups, `${path}group`))
+    whileChecking(plan ?? request, () => {
+      expectRules(request, path)
+      expectGroup(request.group, groups, `${path}group`)
+    })
     return secretsOf(request, secretEnvPatterns, plan, path)
   }
 
@@ -181,31 +189,33 @@ class FakeEngine {
   /**
    * @param {any} request
    * @param {import('./execution').Secrets} secrets
-   * @param {import('./execution').Listeners} listeners
-   * @param {import('./execution').Place} [place]
+   * @param {import('./tell').Listeners} listeners
+   * @param {import('./tell').Place} [place]
    */
   #executionOf(request, secrets, listeners, place) {
-    const shared = { config: this.#config, subscribers: this.#subscribers }
-    return new FakeExecution(request, secrets, shared, listeners, place)
-  }
-
-  /** Looks up what it does, and throws if nobody has said that. @param {FakeExecution} execution */
-  #script(execution) {
-    execution.setScript(this.#scripts.for(execution.request, execution.command))
+    return new FakeExecution(request, secrets, this.#shared, listeners, place)
   }
 
   /** Tells who waits for one that is not there yet. @param {FakeExecution[]} executions */
   #accept(...executions) {
-    for (const execution of executions) this.#executions.set(execution.id, execution)
+    for (const execution of executions) {
+      this.#executions.set(execution.id, execution)
+      this.#keepLease(execution)
+    }
     const { reach } = this.#accepted
     this.#accepted = new Moment()
     reach()
   }
 
+  /** Lets it end with its lease. @param {FakeExecution} execution */
+  #keepLease(execution) {
+    execution.keepLease(() => this.#end(execution, leaseLost()))
+  }
+
   /** Stops it when the signal says so. @param {AbortSignal | undefined} signal @param {FakeExecution} execution */
   #watch(signal, execution) {
     if (signal === undefined) return
-    const stop = () => execution.stop('cancelled', 'cancelled', reasonOf(signal))
+    const stop = () => execution.stop(cancelled(reasonOf(signal)))
     if (signal.aborted) return stop()
     const forget = onAbort(signal, stop)
     void execution.ended().then(forget, forget)
@@ -235,12 +245,9 @@ class FakeEngine {
     this.requests.push(...known.map(({ execution }) => execution.request))
     this.#accept(...steps.map(({ execution }) => execution))
     this.plans.push(withIds(plan, steps))
-    const shared = { config: this.#config, subscribers: this.#subscribers }
-    const run = new FakePlan(plan, steps, schedule, shared, listeners.onEvent, {
-      script: (execution) => this.#script(execution),
-      take: ({ request }) => this.#slots.take(request, true),
-      make: (index, results) => this.#make(plan, /** @type {any} */ (steps[index]), results),
-    })
+    const make = (/** @type {number} */ index, /** @type {any} */ results) =>
+      this.#make(plan, /** @type {any} */ (steps[index]), results)
+    const run = new FakePlan(plan, steps, schedule, this.#shared, listeners.onEvent, make)
     this.#plans.set(plan.id, { plan: run, steps: steps.map(({ execution }) => execution.id) })
     const forget = signal ? onAbort(signal, () => run.cancel(reasonOf(signal))) : () => {}
     // Nothing is told in the call itself.
@@ -264,10 +271,14 @@ class FakeEngine {
     try {
       const made = snapshot(await make(results))
       const shared = { secrets: plan.secrets, secret_env: plan.secretEnv }
-      acceptable((request) => check.madeRequest(request, shared), made)
+      acceptable((given) => {
+        const checked = check.madeRequest(given, shared)
+        secrets = this.#secretsOf(made, plan)
+        return checked
+      }, made)
       const request = { ...made, id: execution.id }
-      secrets = this.#secretsOf(request, plan)
       execution.setRequest(request, secrets)
+      this.#keepLease(execution)
       this.requests.push(request)
       return { priority: request.priority ?? 0 }
     } catch (error) {
@@ -361,27 +372,28 @@ class FakeEngine {
     const running = plan ?? this.#execution(checked)
     if (running.result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
     if (plan) plan.cancel(reason)
-    else this.#cancelExecution(/** @type {FakeExecution} */ (running), reason)
+    else this.#end(/** @type {FakeExecution} */ (running), cancelled(reason))
     await running.ended()
   }
 
   /** @param {string} id @param {number} [leaseMs] */
   async renewLease(id, leaseMs) {
     const checked = check.id(id)
-    check.leaseMs(leaseMs)
-    const { result } = this.#plans.get(checked)?.plan ?? this.#execution(checked)
+    const ms = check.leaseMs(leaseMs)
+    const { result, lease } = this.#plans.get(checked)?.plan ?? this.#execution(checked)
     if (result !== undefined) refuse('ALREADY_FINISHED', checked, 'has already finished')
-    const given = [...this.requests, ...this.plans]
-    if (given.some(({ id, leaseMs }) => id === checked && leaseMs !== undefined)) return
-    const found = `id: expected the id of an execution or a plan that has a lease, found ${checked}, which has none`
-    throw new ExecutionError('VALIDATION', found, { field: 'id' })
+    if (lease === undefined) {
+      const found = `id: expected the id of an execution or a plan that has a lease, found ${checked}, which has none`
+      throw new ExecutionError('VALIDATION', found, { field: 'id' })
+    }
+    if (lease.renew(ms)) return
+    throw new ExecutionError('ALREADY_FINISHED', `the lease of ${checked} has ended`, { executionId: checked })
   }
 
-  /** @param {FakeExecution} execution @param {string} [reason] */
-  #cancelExecution(execution, reason) {
-    for (const { plan, steps } of this.#plans.values())
-      if (steps.includes(execution.id)) plan.cancelStep(execution, reason)
-    execution.stop('cancelled', 'cancelled', reason)
+  /** Ends it by itself, also before its turn in a plan. @param {FakeExecution} execution @param {import('./cause').Cause} cause */
+  #end(execution, cause) {
+    for (const { plan, steps } of this.#plans.values()) if (steps.includes(execution.id)) plan.endStep(execution, cause)
+    execution.stop(cause)
   }
 
   /** What a scripted command reads changes nothing. @param {string} id @param {string | Uint8Array} data */
@@ -480,7 +492,7 @@ class FakeEngine {
     this.#accept()
     for (const { plan } of this.#plans.values()) if (plan.result === undefined) plan.cancel(SHUT_DOWN)
     const running = [...this.#executions.values()]
-    for (const execution of running) execution.stop('cancelled', 'cancelled', SHUT_DOWN)
+    for (const execution of running) execution.stop(cancelled(SHUT_DOWN))
     // What is wrong with a script is told to who waits for its execution.
     await Promise.allSettled(
       [...running, ...[...this.#plans.values()].map(({ plan }) => plan)].map((one) => one.ended()),

@@ -1,44 +1,44 @@
 'use strict'
 
-// One scripted execution: it prints, waits and ends as its script says, or as it is stopped.
+// One scripted execution, from its acceptance to its result: all its attempts, and the one end.
 
-const { call } = require('../lines')
 const { withMembers } = require('../result')
+const { knownOf, valueOf } = require('../shape')
 const { iso } = require('../time')
+const { after } = require('../timer')
+const { Attempt } = require('./attempt')
+const { before, endOf } = require('./cause')
 const { display } = require('./command')
+const { Lease } = require('./lease')
 const { PID, fakeResult } = require('./result')
-const { eventOf, knownOf, valueOf } = require('../shape')
-const { Moment, pause, within } = require('./time')
+const { Attempts } = require('./retry')
+const { Stop } = require('./stop')
+const { Teller, aboutOf } = require('./tell')
+const { Moment } = require('./time')
 
 /** @typedef {import('../../index').ExecutionResult} ExecutionResult */
 /** @typedef {import('../../index').ExecutionStatus} ExecutionStatus */
 /** @typedef {import('../../testing').FakeScript} FakeScript */
+/** @typedef {import('./cause').Cause} Cause */
+/** @typedef {import('./slots').Place} Slot */
 
 /** @typedef {ReturnType<typeof import('./secrets').secretsOf>} Secrets */
 
 /**
- * Who is told.
+ * What all executions of an engine have.
  *
- * @typedef {object} Listeners
- * @property {((line: string) => unknown) | undefined} [onStdout]
- * @property {((line: string) => unknown) | undefined} [onStderr]
- * @property {((chunk: Buffer) => unknown) | undefined} [onStdoutBytes]
- * @property {((chunk: Buffer) => unknown) | undefined} [onStderrBytes]
- * @property {((event: any) => unknown) | undefined} [onEvent]
+ * @typedef {object} Shared
+ * @property {any} config
+ * @property {import('./slots').Slots} slots
+ * @property {import('./scripts').Scripts} scripts
+ * @property {Set<(event: any) => unknown>} subscribers
  */
 
-/** What all executions of an engine have. @typedef {{ config: any, subscribers: Set<(event: any) => unknown> }} Shared */
+/** Words of a result in which secrets may stand. */
+const WORDS = ['command', 'error', 'cancelReason']
 
-/** Why one is stopped. @typedef {{ status: 'cancelled' | 'timeout' | 'skipped', error: string, reason?: string | undefined }} Cause */
-
-/** Where an execution belongs, if it is a step of a plan. @typedef {{ planId: string, step: string | number }} Place */
-
-/** What a request says about itself, and where it belongs. @param {any} request @param {Place} [place] */
-function aboutOf(request, place) {
-  const { source, conversationId, tags = {} } = request.metadata ?? {}
-  const metadata = { ...(source && { source }), ...(conversationId && { conversationId }), tags: { ...tags } }
-  return { metadata, planId: place?.planId ?? null, step: place?.step ?? null }
-}
+/** Where none is held. @type {Slot} */
+const NO_SLOT = { turn: Promise.resolve(), leave: () => {} }
 
 class FakeExecution {
   /** @type {ExecutionStatus} */
@@ -49,26 +49,25 @@ class FakeExecution {
   entries = []
   /** What was written to its input. */
   input = ''
+  /** Whether it has had its turn. */
+  hasBegun = false
+  /** @type {Lease | undefined} */
+  lease
   #request
-  /** @type {FakeScript} */
-  #script = {}
+  /** What its first attempt does. @type {FakeScript | undefined} */
+  #script
   #shared
-  #listeners
   #place
   #created = Date.now()
   /** @type {number | undefined} */
   #started
-  /** Why it is stopped, once it is. @type {Cause | undefined} */
-  #cause
-  #stopped = new Moment()
-  #neverRan = false
+  #stop = new Stop()
+  #slot = NO_SLOT
   #ended = new Moment()
-  #printed = { stdout: '', stderr: '' }
   /** What is wrong with the script. @type {unknown} */
   #fault
   #secrets
-  /** Who listens from some moment on. @type {Set<(event: any) => unknown>} */
-  #subscribers = new Set()
+  #teller
   /** Its next entry, or its end. */
   #changed = new Moment()
 
@@ -76,15 +75,16 @@ class FakeExecution {
    * @param {any} request
    * @param {Secrets} secrets
    * @param {Shared} shared
-   * @param {Listeners} listeners
-   * @param {Place} [place]
+   * @param {import('./tell').Listeners} listeners
+   * @param {import('./tell').Place} [place]
    */
   constructor(request, secrets, shared, listeners, place) {
     this.#request = request
     this.#secrets = secrets
     this.#shared = shared
-    this.#listeners = listeners
     this.#place = place
+    const about = () => ({ ...this.#about(), executionId: this.id })
+    this.#teller = new Teller(about, listeners, shared.subscribers)
   }
 
   /** @returns {string} */
@@ -98,6 +98,11 @@ class FakeExecution {
     return command === undefined ? '' : display(command, (text) => this.#secrets.hide(text))
   }
 
+  /** @returns {any} */
+  get request() {
+    return this.#request
+  }
+
   /**
    * What a step runs whose request was made.
    *
@@ -109,19 +114,24 @@ class FakeExecution {
     this.#secrets = secrets
   }
 
-  /** What it does. @param {FakeScript} script */
-  setScript(script) {
-    this.#script = script
+  /** Looks up what its first attempt does, and throws if nobody has said that. */
+  prepare() {
+    this.#script = this.#nextScript()
+  }
+
+  #nextScript() {
+    return this.#shared.scripts.for(this.#request, this.command)
+  }
+
+  /** Lets its lease begin, if it has one. @param {() => void} end what ends it with that */
+  keepLease(end) {
+    const { leaseMs } = this.#request
+    if (leaseMs !== undefined) this.lease = new Lease(leaseMs, end)
   }
 
   /** Resolves with the next entry of the log, or the end. */
   get changed() {
     return this.#changed.reached
-  }
-
-  /** @returns {any} */
-  get request() {
-    return this.#request
   }
 
   /** @param {string} value */
@@ -131,17 +141,8 @@ class FakeExecution {
 
   /** Calls it with each event from now on; returns what ends that. @param {(event: any) => unknown} listener */
   subscribe(listener) {
-    this.#subscribers.add(listener)
-    if (this.result !== undefined) this.#tellEnd(this.result, [listener])
-    return () => void this.#subscribers.delete(listener)
-  }
-
-  get #allListeners() {
-    return [this.#listeners.onEvent, ...this.#shared.subscribers, ...this.#subscribers]
-  }
-
-  get hasStarted() {
-    return this.#started !== undefined
+    if (this.result !== undefined) this.#teller.end(this.result, [listener])
+    return this.#teller.subscribe(listener)
   }
 
   /** Resolves with the result. @returns {Promise<ExecutionResult>} */
@@ -168,99 +169,128 @@ class FakeExecution {
     return aboutOf(this.#request, this.#place)
   }
 
+  /** Ends it before its time. @param {Cause} cause */
+  stop(cause) {
+    if (this.result === undefined) this.#stop.ask(cause)
+  }
+
   /**
-   * Ends it before its time; the first cause counts.
+   * Lives it.
    *
-   * @param {'cancelled' | 'timeout' | 'skipped'} status
-   * @param {string} error
-   * @param {string} [reason]
+   * @param {Slot} slot or a place in the line
+   * @param {() => void} [beforeItLeaves] is called once it has ended, before it gives its slot back
    */
-  stop(status, error, reason) {
-    if (this.result !== undefined) return
-    this.#cause ??= { status, error, reason }
-    this.#stopped.reach()
+  async live(slot, beforeItLeaves = () => {}) {
+    this.#slot = slot
+    try {
+      this.#settle(await this.#run())
+    } catch (fault) {
+      this.status = 'failed'
+      this.#fault = fault
+    }
+    beforeItLeaves()
+    this.#giveSlotBack()
+    this.#announce()
   }
 
-  /** @param {{ turn: Promise<void>, leave: () => void }} place in the line */
-  async live({ turn, leave }) {
-    await Promise.race([turn, this.#stopped.reached])
-    const end = this.#cause === undefined ? await this.#perform() : this.#beforeStart(this.#cause)
-    this.#finish(end, leave)
+  /** Ends it without a start. @param {import('../plans/driver').End} end */
+  neverStart(end) {
+    const result = this.#settle(this.#resultOf(endOf(end)))
+    this.#announce()
+    return result
   }
 
-  /** @param {Cause} cause @returns {Record<string, unknown>} */
-  #beforeStart(cause) {
-    if (cause.status === 'skipped') return this.#stoppedBy(cause)
-    const comma = cause.status === 'cancelled' ? '' : ','
-    return { ...this.#stoppedBy(cause), error: `${cause.error}${comma} before it was started` }
+  /** Secrets that have become known since the result was made count too. @param {ExecutionResult} result */
+  #settle(result) {
+    this.result = withMembers(this.#hidden(result, WORDS))
+    this.status = this.result.status
+    return this.result
   }
 
-  /** Ends it without a start. @param {import('../plans/driver').End} end @returns {ExecutionResult} */
-  neverStart({ status, error, errorCode, reason }) {
-    const none = { exitCode: null, signal: null, pid: null }
-    this.#neverRan = true
-    this.#finish({ ...none, status, error, errorCode: errorCode ?? null, cancelReason: reason ?? null })
-    return /** @type {ExecutionResult} */ (this.result)
+  /** All its attempts; the result is that of all. @returns {Promise<ExecutionResult>} */
+  async #run() {
+    await Promise.race([this.#slot.turn, this.#stop.asked])
+    const { cause } = this.#stop
+    this.hasBegun = cause === undefined
+    // A step counts its attempts from its turn on.
+    const attempts = new Attempts(cause && this.#place ? undefined : this.#request.retry)
+    let last = cause ? this.#unstarted(cause) : await this.#attempt()
+    attempts.note(last.result, last.startedAt)
+    while (attempts.goOn(last.result, last.cause)) {
+      const stopped = await this.#nextTurn(attempts)
+      if (stopped) {
+        const end = endOf(before(stopped, `attempt ${attempts.next}`))
+        return attempts.sumUp(/** @type {ExecutionResult} */ ({ ...last.result, ...end }))
+      }
+      last = await this.#attempt()
+      attempts.note(last.result, last.startedAt)
+    }
+    return attempts.sumUp(last.result)
   }
 
-  async #perform() {
-    const { spawnError, output = [], endsAfterMs = 0, hangs = false } = this.#script
-    if (spawnError !== undefined) return { status: 'failed', errorCode: 'SPAWN_FAILED', error: spawnError }
-    this.#started = Date.now()
+  /** @param {Cause} cause */
+  #unstarted(cause) {
+    return { result: this.#resultOf(endOf(before(cause))), startedAt: undefined, cause }
+  }
+
+  /** One attempt, whose turn has come. */
+  async #attempt() {
+    const script = this.#script ?? this.#nextScript()
+    this.#script = undefined
+    const attempt = new Attempt(script, this.#host())
+    const end = await attempt.run()
+    return { result: this.#resultOf(end, attempt), startedAt: attempt.startedAt, cause: attempt.cause }
+  }
+
+  /** Gives the slot back, and waits for the time of the next attempt and its slot; answers what ends that. @param {Attempts} attempts */
+  async #nextTurn(attempts) {
+    const stop = this.#stop
+    this.#giveSlotBack()
+    stop.beginAgain()
+    if (stop.cause === undefined) await this.#delay(attempts)
+    if (stop.cause === undefined) {
+      this.#slot = this.#shared.slots.take(this.#request, true)
+      await Promise.race([this.#slot.turn, stop.asked])
+    }
+    return stop.cause
+  }
+
+  /** Tells that another attempt follows, and waits for who is told, and for its time. @param {Attempts} attempts */
+  async #delay(attempts) {
+    const delayMs = attempts.delay()
+    const due = new Moment()
+    const clear = delayMs > 0 ? after(delayMs, due.reach) : due.reach()
+    const ended = { ...attempts.ended }
+    const values = { attempt: attempts.next, delayMs, error: ended.error ?? '', ended, timestamp: iso(Date.now()) }
+    const told = this.#teller.event('retrying', values)
+    await Promise.race([Promise.all([told, due.reached]), this.#stop.asked])
+    clear?.()
+  }
+
+  #giveSlotBack() {
+    const { leave } = this.#slot
+    this.#slot = NO_SLOT
+    leave()
+  }
+
+  /** What its attempts tell it, and learn from it. @returns {import('./attempt').Host} */
+  #host() {
+    return {
+      request: this.#request,
+      config: this.#shared.config,
+      stop: this.#stop,
+      teller: this.#teller,
+      hide: (text) => this.#secrets.hide(text),
+      begin: (startedAt) => this.#begin(startedAt),
+      log: (entry) => this.#log(entry),
+    }
+  }
+
+  /** @param {number} startedAt */
+  #begin(startedAt) {
+    this.#started ??= startedAt
     this.status = 'running'
-    const { timeoutMs } = this
-    const deadline = pause(timeoutMs)
-    void deadline.over.then(() => this.stop('timeout', `timed out after ${timeoutMs} ms`))
-    await this.#tell('started', { command: this.command, pid: PID, timestamp: iso(this.#started) })
-    for (const line of output) {
-      const { stdout, stderr, afterMs = 0 } = typeof line === 'string' ? { stdout: line } : line
-      await this.#wait(afterMs)
-      if (stdout !== undefined) await this.#print('stdout', stdout)
-      if (stderr !== undefined) await this.#print('stderr', stderr)
-    }
-    await this.#wait(endsAfterMs)
-    if (hangs) await this.#stopped.reached
-    deadline.clear()
-    return this.#end()
-  }
-
-  /** @returns {number} */
-  get timeoutMs() {
-    return this.#request.timeoutMs ?? this.#shared.config.defaultTimeoutMs
-  }
-
-  /** Waits, unless it is stopped meanwhile. @param {number} ms */
-  async #wait(ms) {
-    if (ms > 0 && this.#cause === undefined) await within(this.#stopped.reached, ms)
-  }
-
-  /** @param {'stdout' | 'stderr'} stream @param {string} text */
-  async #print(stream, text) {
-    const target = this.#targetOf(stream)
-    if (target !== undefined) await this.#printTo(target, text)
-  }
-
-  /** Where it arrives, if it is not ignored. @param {'stdout' | 'stderr'} stream @returns {'stdout' | 'stderr' | undefined} */
-  #targetOf(stream) {
-    const target = this.#request[stream]
-    if (target === 'stdout') return this.#targetOf('stdout')
-    return target === 'ignore' ? undefined : stream
-  }
-
-  /** @param {'stdout' | 'stderr'} stream @param {string} text */
-  async #printTo(stream, text) {
-    for (const line of this.#secrets.hide(text).split('\n')) {
-      if (this.#cause !== undefined) return
-      const timestamp = iso(Date.now())
-      this.#printed[stream] += `${line}\n`
-      this.#log({ stream, line, timestamp })
-      if (!this.#shared.config.streamOutput) continue
-      const { onStdout, onStderr, onStdoutBytes, onStderrBytes } = this.#listeners
-      const [own, ofBytes] = stream === 'stdout' ? [onStdout, onStdoutBytes] : [onStderr, onStderrBytes]
-      await this.#taken(ofBytes && call(ofBytes, Buffer.from(`${line}\n`)))
-      await this.#taken(own && call(own, line))
-      await this.#tell(stream, { line, partial: false, timestamp })
-    }
+    return this.#teller.event('started', { command: this.command, pid: PID, timestamp: iso(startedAt) })
   }
 
   /** @param {{ stream: 'stdout' | 'stderr', line: string, timestamp: string }} entry */
@@ -278,115 +308,57 @@ class FakeExecution {
     reach()
   }
 
-  /** Waits for the promise of a callback; where it is stopped, not much longer. @param {Promise<unknown> | undefined} pending */
-  async #taken(pending) {
-    if (pending === undefined) return
-    await Promise.race([pending, this.#stopped.reached])
-    if (this.#cause !== undefined) await within(pending, this.#shared.config.drainMaxMs)
-  }
-
-  /** @param {string} eventType @param {Record<string, unknown>} values */
-  async #tell(eventType, values) {
-    const pending = this.#allListeners.map((listener) => {
-      return listener && call(listener, eventOf(eventType, { ...this.#about(), executionId: this.id, ...values }))
-    })
-    if (pending.some((one) => one !== undefined)) await this.#taken(Promise.all(pending))
-  }
-
-  /** @param {Cause} cause */
-  #stoppedBy({ status, error, reason }) {
-    return {
-      status,
-      success: false,
-      error,
-      errorCode: null,
-      exitCode: null,
-      signal: null,
-      cancelReason: reason ?? null,
-    }
-  }
-
-  /** @returns {Record<string, unknown>} */
-  #end() {
-    const { exitCode = 0, signal, timesOut = false } = this.#script
-    if (this.#cause !== undefined) return { ...this.#stoppedBy(this.#cause), signal: 'SIGTERM' }
-    if (timesOut)
-      return { status: 'timeout', error: `timed out after ${this.timeoutMs} ms`, durationMs: this.timeoutMs }
-    if (signal !== undefined) return { status: 'failed', exitCode: null, signal }
-    const successCodes = this.#request.successExitCodes ?? [0]
-    return { status: successCodes.includes(exitCode) ? 'completed' : 'failed', exitCode }
-  }
-
-  /**
-   * Its place is free before its end is told.
-   *
-   * @param {Record<string, unknown>} end
-   * @param {() => void} [leave]
-   */
-  #finish(end, leave = () => {}) {
-    try {
-      this.result = this.#resultOf(end)
-      this.status = this.result.status
-    } catch (fault) {
-      this.status = 'failed'
-      this.#fault = fault
-    }
-    leave()
-    if (this.result !== undefined) this.#tellEnd(this.result, this.#allListeners)
+  /** Tells its end, and wakes who waits for it. */
+  #announce() {
+    this.lease?.release()
+    if (this.result !== undefined) this.#teller.end(this.result)
     this.#ended.reach()
     this.#hasChanged()
   }
 
-  /** @param {Record<string, unknown>} end */
-  #resultOf(end) {
+  /** The result of an attempt, or of what never was one. @param {Record<string, unknown>} end @param {Attempt} [attempt] */
+  #resultOf(end, attempt) {
     const now = Date.now()
-    const started = this.#started
-    const facts = {
+    const started = attempt?.startedAt
+    const values = knownOf('ExecutionResult', {
       ...this.#about(),
       id: this.id,
       command: this.command,
-      ...this.#printed,
+      ...attempt?.printed,
       startedAt: started === undefined ? null : iso(started),
       completedAt: iso(now),
       durationMs: started === undefined ? 0 : now - started,
       queuedMs: (started ?? now) - this.#created,
-    }
-    const values = knownOf('ExecutionResult', { ...facts, ...this.#hidden(end) })
-    const isScripted = this.#cause === undefined && !this.#neverRan
-    const result = fakeResult(isScripted ? this.#asScripted(values, end) : values)
-    if (this.#request.keepBytes === true) {
+      ...this.#hidden(end, WORDS),
+    })
+    const isScripted = attempt !== undefined && attempt.cause === undefined
+    const result = fakeResult(isScripted ? this.#asScripted(values, end, attempt.script) : values)
+    if (this.#request.keepBytes === true && started !== undefined) {
       result.bytes ??= { stdout: Buffer.from(result.stdout), stderr: Buffer.from(result.stderr) }
     }
     return result
   }
 
-  /** With what the script says of the result itself. @param {Record<string, unknown>} values @param {object} end */
-  #asScripted(values, end) {
-    const { result = {} } = this.#script
+  /** With what the script says of the result itself. @param {Record<string, unknown>} values @param {object} end @param {FakeScript} script */
+  #asScripted(values, end, { result = {} }) {
     // Another status has another end.
     const dropped = result.status === undefined ? [] : Object.keys(end)
-    return { ...values, ...Object.fromEntries(dropped.map((key) => [key, undefined])), ...this.#hidden(result) }
+    const own = this.#hidden(result, [...WORDS, 'stdout', 'stderr'])
+    return { ...values, ...Object.fromEntries(dropped.map((key) => [key, undefined])), ...own }
   }
 
-  /** Fields of a result, without the secrets in them. @param {Record<string, any>} fields @returns {Record<string, any>} */
-  #hidden(fields) {
+  /** Fields of a result, without the secrets in some of them. @param {Record<string, any>} fields @param {string[]} keys @returns {Record<string, any>} */
+  #hidden(fields, keys) {
     const hidden = { ...fields }
-    for (const key of ['command', 'stdout', 'stderr', 'error', 'cancelReason']) {
-      if (typeof hidden[key] === 'string') hidden[key] = this.#secrets.hide(hidden[key])
-    }
-    hidden['attempts'] &&= hidden['attempts'].map((/** @type {any} */ attempt) => {
-      return attempt.error ? { ...attempt, error: this.#secrets.hide(attempt.error) } : attempt
-    })
+    for (const key of keys) if (typeof hidden[key] === 'string') hidden[key] = this.#secrets.hide(hidden[key])
+    hidden['attempts'] &&= hidden['attempts'].map((/** @type {any} */ attempt) => this.#withoutSecrets(attempt))
     return hidden
   }
 
-  /** Nobody waits for who is told of the end; each is given a result of their own. @param {ExecutionResult} result @param {(((event: any) => unknown) | undefined)[]} listeners */
-  #tellEnd(result, listeners) {
-    for (const listener of listeners) {
-      const own = { executionId: this.id, result: withMembers({ ...result }), timestamp: result.completedAt }
-      if (listener) void call(listener, eventOf(result.status, { ...this.#about(), ...own }))
-    }
+  /** @param {import('../../index').ExecutionAttempt} attempt */
+  #withoutSecrets(attempt) {
+    return attempt.error ? { ...attempt, error: this.#secrets.hide(attempt.error) } : attempt
   }
 }
 
-module.exports = { FakeExecution, aboutOf }
+module.exports = { FakeExecution }

@@ -5,9 +5,10 @@
 const { messageOf } = require('../error')
 const { call } = require('../lines')
 const { PlanDriver, causeOf } = require('../plans/driver')
-const { aboutOf } = require('./execution')
-const { fakeResult } = require('./result')
 const { eventOf } = require('../shape')
+const { before, ofPlan, skipped } = require('./cause')
+const { fakeResult } = require('./result')
+const { aboutOf } = require('./tell')
 
 /** @typedef {import('./execution').FakeExecution} FakeExecution */
 /** @typedef {import('./execution').Shared} Shared */
@@ -18,7 +19,8 @@ class FakePlan {
   #steps
   #shared
   #onEvent
-  #tools
+  #make
+  #leaseMs
   #driver
   #stopsOnError
   /** Those that have started, or wait for their slots. @type {Set<FakeExecution>} */
@@ -32,19 +34,18 @@ class FakePlan {
    * @param {import('../plans/driver').Schedule} schedule
    * @param {Shared} shared
    * @param {((event: any) => unknown) | undefined} onEvent
-   * @param {object} tools
-   * @param {(execution: FakeExecution) => void} tools.script looks up what a step does, and throws if nobody has said that
-   * @param {(execution: FakeExecution) => import('./slots').Place} tools.take takes a place in the line
-   * @param {(step: number, results: any) => Promise<{ priority: number }>} tools.make makes the request of a step
+   * @param {(step: number, results: any) => Promise<{ priority: number }>} make makes the request of a step
    */
-  constructor(plan, steps, schedule, shared, onEvent, tools) {
+  constructor(plan, steps, schedule, shared, onEvent, make) {
     this.#steps = steps
     this.#shared = shared
     this.#onEvent = onEvent
-    this.#tools = tools
+    this.#make = make
     this.#stopsOnError = (plan.strategy ?? plan).stopOnError === true
-    const { id, description = '', timeoutMs } = plan
-    const about = { id, description, timeoutMs, metadata: aboutOf(plan).metadata, isNamed: plan.steps !== undefined }
+    this.#leaseMs = plan.leaseMs
+    const { id, description = '', timeoutMs, leaseMs } = plan
+    const { metadata } = aboutOf(plan)
+    const about = { id, description, timeoutMs, leaseMs, metadata, isNamed: plan.steps !== undefined }
     this.#driver = new PlanDriver(about, steps, schedule, this.#host())
   }
 
@@ -77,12 +78,16 @@ class FakePlan {
     this.#fault ??= fault
   }
 
-  /** Takes out a step that waits, as it was cancelled by itself. @param {FakeExecution} execution @param {string} [reason] */
-  cancelStep(execution, reason) {
-    this.#driver.cancelStep(
-      this.#steps.findIndex((step) => step.execution === execution),
-      reason,
-    )
+  /** Its lease, if it has one. @returns {{ renew: (ms?: number) => boolean } | undefined} */
+  get lease() {
+    if (this.#leaseMs === undefined) return undefined
+    return { renew: (ms = this.#leaseMs) => this.#driver.renewLease(ms) || !this.#driver.hasLostLease }
+  }
+
+  /** Takes out a step that waits for its turn, and ends by itself. @param {FakeExecution} execution @param {import('./cause').Cause} cause */
+  endStep(execution, cause) {
+    const step = this.#steps.findIndex((step) => step.execution === execution)
+    this.#driver.endStep(step, before(cause))
   }
 
   /** @param {number} step */
@@ -94,11 +99,10 @@ class FakePlan {
   #host() {
     return {
       run: (step) => this.#run(this.#executionAt(step)),
-      make: (step, results) => this.#tools.make(step, results),
-      stop: (step, { kind, message, reason }) => {
+      make: (step, results) => this.#make(step, results),
+      stop: (step, cause) => {
         const execution = this.#executionAt(step)
-        if (kind === 'deadline') execution.stop('timeout', message)
-        else execution.stop('cancelled', 'cancelled', reason)
+        execution.stop(ofPlan(cause, execution.hasBegun))
       },
       conclude: (step, end) => this.#executionAt(step).neverStart(end),
       command: (step) => this.#executionAt(step).command,
@@ -117,26 +121,24 @@ class FakePlan {
     const step = this.#steps.find(({ execution }) => execution === failed)
     if (step === undefined || step.mayFail || failed.result === undefined || failed.result.success) return
     for (const { execution, when } of this.#steps) {
-      if (when !== 'success' || execution.hasStarted || !this.#begun.has(execution)) continue
-      execution.stop('skipped', `skipped because ${causeOf(step.key, failed.result)}`)
+      if (when !== 'success' || execution.hasBegun || !this.#begun.has(execution)) continue
+      execution.stop(skipped(causeOf(step.key, failed.result)))
     }
   }
 
   /** @param {FakeExecution} execution */
   async #run(execution) {
     try {
-      this.#tools.script(execution)
+      execution.prepare()
     } catch (fault) {
       this.#blame(fault)
       return execution.neverStart({ status: 'failed', error: messageOf(fault), errorCode: 'INVALID_STEP' })
     }
     this.#begun.add(execution)
-    const { turn, leave } = this.#tools.take(execution)
-    const skipAndLeave = () => {
+    const slot = this.#shared.slots.take(execution.request, true)
+    void execution.live(slot, () => {
       if (this.#stopsOnError) this.#skipBehind(execution)
-      leave()
-    }
-    void execution.live({ turn, leave: skipAndLeave })
+    })
     try {
       return await execution.ended()
     } catch (fault) {

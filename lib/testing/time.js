@@ -3,9 +3,7 @@
 // Waiting, with the timers that a test may have replaced by its own: they are looked up at each call.
 
 const { onAbort } = require('../abort')
-
-/** Longer than this no timer waits. */
-const LONGEST = 2 ** 31 - 1
+const { after } = require('../timer')
 
 /** Something that happens once, and who waits for it. */
 class Moment {
@@ -14,20 +12,11 @@ class Moment {
   reached = new Promise((/** @type {(value: void) => void} */ resolve) => (this.reach = resolve))
 }
 
-/** @param {number} ms */
-function pause(ms) {
-  /** @type {ReturnType<typeof setTimeout>} */
-  let timer
-  const over = new Promise((/** @type {(value: void) => void} */ resolve) => {
-    timer = setTimeout(resolve, Math.min(ms, LONGEST))
-  })
-  return { over, clear: () => clearTimeout(timer) }
-}
-
 /** Waits for a promise, and no longer than that. @param {Promise<unknown>} promise @param {number} ms */
 async function within(promise, ms) {
-  const { over, clear } = pause(ms)
-  await Promise.race([promise, over])
+  const over = new Moment()
+  const clear = after(ms, over.reach)
+  await Promise.race([promise, over.reached])
   clear()
 }
 
@@ -40,4 +29,4 @@ async function untilAborted(promise, signal) {
   return signal?.aborted !== true
 }
 
-module.exports = { Moment, pause, untilAborted, within }
+module.exports = { Moment, untilAborted, within }
