@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import type { ExecutionEvent, LogLine } from '@escher-dbai/execution-engine'
-import { until } from '../support/processes'
+import { until } from '../../../__test__/processes.mjs'
 import { everybody, exec, outcomeOf, shell, temporary } from './executors'
 
 describe.each(everybody)('$name', ({ start, differs }) => {
@@ -95,12 +95,12 @@ describe.each(everybody)('$name', ({ start, differs }) => {
   test('the first line after silence comes at once', async () => {
     const executor = await start()
     const seen: number[] = []
-    await executor.run(shell('date +%s%3N; sleep 0.4; date +%s%3N; sleep 0.4; date +%s%3N'), {
+    await executor.run(shell('for i in 1 2 3 4 5 6 7; do date +%s%3N; sleep 0.4; done'), {
       onStdout: (line) => void seen.push(Date.now() - Number(line)),
     })
-    expect(seen).toHaveLength(3)
-    // Far less than what the command sleeps: nobody waits for more to come.
-    expect(Math.max(...seen)).toBeLessThan(300)
+    expect(seen).toHaveLength(7)
+    // Far less than what the command sleeps: nobody waits for more to come. What else the machine does may hold up some.
+    expect(seen.sort((a, b) => a - b)[3]).toBeLessThan(200)
   })
 
   test('a command blocks while a callback has not returned, and loses nothing of what it prints', async () => {

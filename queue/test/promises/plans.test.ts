@@ -1,7 +1,7 @@
 // Many commands as one unit, whoever runs them, and wherever their steps run.
 
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type {
@@ -11,7 +11,7 @@ import type {
   PlanEvent,
   PlanExecutionResult,
 } from '@escher-dbai/execution-engine'
-import { newMark, survivors, untilThere } from '../support/processes'
+import { newMark, survivors, untilThere } from '../../../__test__/processes.mjs'
 import { exec, outcomeOf, planners, shell, temporary } from './executors'
 
 const ok = exec('true')
@@ -141,20 +141,19 @@ describe.each(planners)('$name', ({ start, differs }) => {
 
   test('no more steps run at once than the plan says', async () => {
     const executor = await start()
-    let [running, most] = [0, 0]
-    await executor.runPlan(
-      {
-        strategy: { type: 'parallel', maxConcurrency: 2 },
-        commands: Array.from({ length: 6 }, () => exec('sleep', '0.1')),
-      },
-      {
-        onEvent: ({ eventType }) => {
-          if (eventType === 'started') most = Math.max(most, (running += 1))
-          if (eventType === 'completed') running -= 1
-        },
-      },
+    const file = join(temporary(), 'steps')
+    // The first two wait for each other.
+    const step = shell(
+      `echo + >> ${file}; until [ $(grep -c + ${file}) -ge 2 ]; do sleep 0.02; done; sleep 0.1; echo - >> ${file}`,
     )
-    expect(most).toBe(2)
+    const commands = Array.from({ length: 6 }, () => step)
+    await executor.runPlan({ strategy: { type: 'parallel', maxConcurrency: 2 }, commands })
+    let [running, most] = [0, 0]
+    for (const change of readFileSync(file, 'utf8').trim().split('\n')) {
+      running += change === '+' ? 1 : -1
+      most = Math.max(most, running)
+    }
+    expect([running, most]).toEqual([0, 2])
   })
 
   test('cancelling a plan ends what runs and what waits, and resolves when nothing is left', async () => {
