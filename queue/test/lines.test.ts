@@ -6,6 +6,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis, type Command, type RedisOptions } from 'ioredis'
 import { expect, test, vi } from 'vitest'
 import type { LogLine } from '@escher-dbai/execution-engine'
 import { cleanUp, exec, newPlace, shell, Shared } from './support/place'
@@ -148,6 +149,11 @@ test('nobody who reads: the command is not held, and the last megabyte is kept',
   expect(followed.at(-1)).toMatchObject({ line: '2000000', offset: 2_000_000 })
   expect(followed).toHaveLength(2_000_000 - from)
   await expect(queue.followLogs(result.id).next()).rejects.toMatchObject({ code: 'IO' })
+  await expect(queue.readLogLines(result.id, { fromLine: from - 1 })).rejects.toMatchObject({ code: 'IO' })
+  const first = await queue.readLogLines(result.id, { fromLine: from, limit: 1 })
+  expect(first.lines).toMatchObject([{ line: String(from + 1) }])
+  const beyond = await queue.readLogLines(result.id, { fromLine: 3_000_000 })
+  expect(beyond).toEqual({ lines: [], next: 2_000_000, ended: true })
 
   // Who submits it again is told of what is left, and that it is not all.
   let told = 0
@@ -182,6 +188,34 @@ test('a reader that comes back goes on where it was, page by page and line by li
   }
   expect(paged).toEqual(numbers(8))
   await expect(other.readLogLines(id, { from: 9 })).rejects.toMatchObject({ code: 'VALIDATION', field: 'from' })
+})
+
+test('a page that is read while an execution ends has its last lines', async () => {
+  const place = newPlace(shared.port)
+  const other = place.queue()
+  await place.worker()
+  const go = shared.newPath()
+  const id = await other.execute(shell(`echo 1; until [ -e ${go} ]; do sleep 0.02; done; echo 2`))
+  await until(async () => (await other.readLogLines(id)).lines.length === 1, 'the first line')
+  const held: string[] = []
+  /** Whoever asks for the result gets it once there is one. */
+  class Holding extends Redis {
+    override duplicate(options?: Partial<RedisOptions>): Redis {
+      return new Holding({ ...this.options, ...options })
+    }
+    override sendCommand(command: Command, ...more: never[]): unknown {
+      if (command.name !== 'get') return super.sendCommand(command, ...more)
+      held.push(String(command.args[0]))
+      writeFileSync(go, '')
+      void other.waitForCompletion(id).then(() => super.sendCommand(command, ...more))
+      return command.promise
+    }
+  }
+  const connection = new Holding(shared.port, '127.0.0.1', { lazyConnect: true })
+  cleanUp(() => connection.disconnect())
+  const page = await place.queue({ connection }).readLogLines(id)
+  expect(held).toHaveLength(1)
+  expect([page.lines.map(({ line }) => line), page.ended]).toEqual([['1', '2'], true])
 })
 
 test('who subscribes later is told from then on, and who leaves lets the command go on', async () => {

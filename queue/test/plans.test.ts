@@ -101,6 +101,8 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
       status: 'completed',
       results: [{ stdoutBytes: 4_088_895 }, { stdoutBytes: 4_088_895 }],
     })
+    const step = result.results[0]!.id
+    await expect(queue.readLogLines(step, { fromLine: 3 })).rejects.toMatchObject({ code: 'IO', executionId: step })
   })
 
   test('each line of each step is told once, in its order, and before the end of its step', async () => {

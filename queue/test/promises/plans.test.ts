@@ -99,6 +99,41 @@ describe.each(planners)('$name', ({ start, differs }) => {
     await expect(executor.getResult(planId)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
+  test('the lines of a step are numbered by themselves, and waited for before there is a plan', async () => {
+    const executor = await start()
+    const [loud, quiet, behind] = [randomUUID(), randomUUID(), randomUUID()]
+    const followed = [quiet, behind].map(async (id) => {
+      const lines: string[] = []
+      for await (const { line } of executor.followLogs(id, { wait: true })) lines.push(line)
+      return lines
+    })
+    // What the steps of a plan print is mixed.
+    const counted = (name: string) => shell(`for i in 1 2 3 4 5 6 7 8; do echo ${name}$i; sleep 0.02; done`)
+    await executor.runPlan({
+      steps: {
+        loud: { ...counted('l'), id: loud },
+        quiet: { ...counted('q'), id: quiet },
+        behind: { ...shell('echo b1; echo b2'), id: behind, dependsOn: ['loud', 'quiet'] },
+      },
+    })
+    const numbered = (name: string, numbers: number[]) => numbers.map((number) => `${name}${number}`)
+    expect(await Promise.all(followed)).toEqual([numbered('q', [1, 2, 3, 4, 5, 6, 7, 8]), ['b1', 'b2']])
+    const page = async (id: string, fromLine: number, limit: number) => {
+      const { lines, next, ended } = await executor.readLogLines(id, { fromLine, limit })
+      return { lines: lines.map(({ line }) => line), next, ended }
+    }
+    for (const [id, name] of [[loud, 'l'] as const, [quiet, 'q'] as const]) {
+      expect((await page(id, 0, 2)).lines).toEqual(numbered(name, [1, 2]))
+      const { lines, next } = await page(id, 3, 2)
+      expect(lines).toEqual(numbered(name, [4, 5]))
+      const rest = await executor.readLogLines(id, { from: next })
+      expect([rest.lines.map(({ line }) => line), rest.ended]).toEqual([numbered(name, [6, 7, 8]), true])
+      expect(await page(id, 7, 9)).toMatchObject({ lines: numbered(name, [8]), ended: true })
+      expect(await page(id, 8, 9)).toEqual({ lines: [], next: rest.next, ended: true })
+    }
+    expect((await page(behind, 1, 5)).lines).toEqual(['b2'])
+  })
+
   test('after a failure a serial plan skips the rest, and says because of whom', async () => {
     const executor = await start()
     const result = await executor.runPlan({ strategy: { type: 'serial' }, commands: [ok, bad, ok, ok] })
