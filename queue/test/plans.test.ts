@@ -129,6 +129,23 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
   })
 })
 
+test('lines of a step that went with those of its plan are not passed over in silence', async () => {
+  const place = newPlace(shared.port)
+  const queue = place.queue()
+  await place.worker()
+  const { planId, results } = await queue.runPlan({ steps: { loud: exec('seq', '3'), silent: exec('true') } })
+  const [loud, silent] = results.map(({ id }) => id) as [string, string]
+  await shared.redis.del(`{escher:${place.name}}:x:${planId}:lines`)
+  const refusal = { code: 'IO', message: 'what it has printed, 3 lines, is no longer kept', executionId: loud }
+  for (const options of [{}, { from: 1 }, { fromLine: 2 }]) {
+    await expect(queue.readLogLines(loud, options)).rejects.toMatchObject(refusal)
+  }
+  await expect(queue.followLogs(loud).next()).rejects.toMatchObject(refusal)
+  expect(await queue.readLogLines(loud, { fromLine: 3 })).toMatchObject({ lines: [], ended: true })
+  expect(await queue.readLogLines(silent)).toEqual({ lines: [], next: 0, ended: true })
+  expect(await queue.followLogs(silent).next()).toEqual({ done: true, value: undefined })
+})
+
 test('with functions, whoever submits a plan again goes on where it was', async () => {
   const place = newPlace(shared.port)
   const [first, second] = [place.queue({ placement: 'spread' }), place.queue({ placement: 'spread' })]

@@ -50,7 +50,7 @@ export class LogReader {
       }
       if (rows.length === PAGE_ENTRIES) continue
       if (ended !== undefined) {
-        refuseMissing(log, page.next, ended)
+        page.refuseMissing(ended)
         return page.whole(true)
       }
       // What was told until it ended is there once its end is: it is looked for once more.
@@ -77,14 +77,16 @@ export class LogReader {
     try {
       await tail.open(this.#bells)
       let next = from
+      let isGone = true
       for (;;) {
         const read = await tail.next()
         if (read === 'closed') return
         if (read === 'gone') {
           const ended = await this.#ended(log)
-          if (ended !== undefined) refuseMissing(log, next, ended)
+          if (ended !== undefined) refuseMissing(log, { next, isGone, lines: ended.lines })
           return
         }
+        isGone = false
         for (const entry of read) {
           refuseGap(id, next, entry.before)
           for (const found of linesFrom(log, entry, next)) {
@@ -129,6 +131,8 @@ class Page {
   readonly #lines: LogLine[] = []
   /** How many of the execution's own lines were passed, where their offsets do not tell. */
   #passed = 0
+  /** Nothing of the stream was there. */
+  #isGone = true
   /** Up to where the log was read. */
   next: number
 
@@ -141,6 +145,7 @@ class Page {
 
   /** Adds what is to be on the page. Answers why that is all, if it is: there was more, or the execution has ended. */
   add(entry: Entry): 'open' | 'full' | 'ended' {
+    this.#isGone = false
     const isNumbered = this.#log.count !== undefined
     refuseGap(this.#log.id, isNumbered ? Math.max(this.next, this.#fromLine) : this.next, entry.before)
     this.next = Math.max(this.next, entry.before)
@@ -153,6 +158,12 @@ class Page {
       if ((isNumbered ? found.next : this.#passed) > this.#fromLine) this.#lines.push(found.line)
     }
     return 'open'
+  }
+
+  /** Refuses an end before which there was something that is not kept any more. */
+  refuseMissing({ lines }: Ended): void {
+    const isBeyond = this.#fromLine >= lines
+    refuseMissing(this.#log, { next: this.next, isGone: this.#isGone && !isBeyond, lines })
   }
 
   whole(ended: boolean): LogPage {
@@ -188,9 +199,18 @@ function lineOf(item: Item, line: string, offset: number): LogLine | undefined {
   return { stream: item.stream, line, timestamp, offset, complete: item.kind === 'lines' }
 }
 
-/** Refuses an end before which there was something that is not kept any more. */
-function refuseMissing({ id, count }: Log, next: number, { lines }: Ended): void {
-  if (count !== undefined) refuseGap(id, next, lines)
+/**
+ * Refuses an end before which there was something that is not kept any more. Of a plan's step it is not known where in the
+ * stream of the plan its last line was, so all of them are missing if that is gone.
+ */
+function refuseMissing(
+  { id, count }: Log,
+  { next, isGone, lines }: { readonly next: number; readonly isGone: boolean; readonly lines: number },
+): void {
+  if (count !== undefined) return refuseGap(id, next, lines)
+  if (!isGone || lines === 0) return
+  const message = `what it has printed, ${lines} ${lines === 1 ? 'line' : 'lines'}, is no longer kept`
+  throw new ExecutionError('IO', message, { executionId: id })
 }
 
 function refuseGap(id: string, next: number, before: number): void {
