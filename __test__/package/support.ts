@@ -5,10 +5,12 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterEach } from 'vitest'
 import { ExecutionEngine, type ExecutionConfig, type ExecutionRequest } from '../../index.js'
+import { until } from '../processes.mjs'
+
+export { isSleep, newMark, survivors, until, untilThere } from '../processes.mjs'
 
 /** Where the package is, for programs of their own. */
 export const packagePath = fileURLToPath(new URL('../../index.js', import.meta.url))
@@ -45,51 +47,6 @@ export const exec = (program: string, ...args: string[]): ExecutionRequest => ({
 /** Whether a message spells a field as Rust does. What was found, and what stands in quotes, are no fields. */
 export const speaksRust = (message: string): boolean =>
   /[a-z]_[a-z]/.test(message.replace(/, found .*/s, '').replace(/"[^"]*"/g, ''))
-
-let marks = 0
-
-/** A number of seconds to sleep that nobody else sleeps: it marks a process on its command line. */
-export const newMark = (): string => {
-  marks += 1
-  return `8${String(process.pid % 1000).padStart(3, '0')}.${String(Date.now() % 1e7)}${marks}1`
-}
-
-/** The live processes that carry the mark, counted by the operating system. A zombie is dead. */
-export const survivors = (mark: string): number[] =>
-  readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      if (!(pid > 0) || pid === process.pid) return false
-      try {
-        const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1')
-        return line.includes(mark) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
-      } catch {
-        return false
-      }
-    })
-
-/** Whether a process runs `sleep`, and is no shell that is going to. */
-export function isSleep(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'latin1') === 'sleep\n'
-  } catch {
-    return false
-  }
-}
-
-/** Waits until that many processes carry the mark; fails after ten seconds. */
-export async function untilThere(mark: string, count: number): Promise<void> {
-  await until(() => survivors(mark).length === count, `${count} processes with the mark`)
-}
-
-/** Waits for a condition that nothing tells of. */
-export async function until(condition: () => boolean, what: string, ms = 10_000): Promise<void> {
-  const end = Date.now() + ms
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`expected ${what} within ${ms} ms`)
-    await sleep(5)
-  }
-}
 
 /** Runs a program of its own in Node; `source` has `ExecutionEngine` and `engine`. */
 export function host(source: string, ...execArgv: string[]) {

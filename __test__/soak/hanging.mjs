@@ -14,7 +14,7 @@ const run = (/** @type {string} */ line) => execFileSync('sh', ['-c', line], { e
 
 /** An orphan that is nobody's here, and whose variables hang. @param {number} trial @param {string} mark */
 async function stranger(trial, mark) {
-  const pid = run(`setsid sleep ${mark} >/dev/null 2>&1 & echo $!`)
+  const pid = Number(run(`setsid sleep ${mark} >/dev/null 2>&1 & echo $!`))
   await started(mark, 1)
   const place = join(dir, String(trial))
   mkdirSync(place)

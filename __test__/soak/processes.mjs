@@ -1,31 +1,9 @@
-// The survivors are counted by the operating system: a mark on the command line, found in /proc.
+// What the long runs ask of processes and of numbers besides what all tests do.
 
-import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { survivors } from '../processes.mjs'
 
-let marks = 0
-
-/** A number of seconds to sleep that nobody else sleeps: it marks a process on its command line. */
-export function newMark() {
-  marks += 1
-  return `${7000 + (process.pid % 1000)}.${String(Date.now() % 1e6).padStart(6, '0')}${String(marks).padStart(5, '0')}`
-}
-
-/** @param {string} mark */
-export function survivors(mark) {
-  return readdirSync('/proc').filter((name) => {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) return false
-    try {
-      return (
-        readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(mark) &&
-        // A zombie is dead.
-        !/^State:\s+Z/m.test(readFileSync(`/proc/${name}/status`, 'latin1'))
-      )
-    } catch {
-      return false
-    }
-  })
-}
+export { newMark, survivors } from '../processes.mjs'
 
 /**
  * Waits until nothing is left, at most so long; returns what is.
@@ -56,11 +34,11 @@ export async function started(mark, count) {
   }
 }
 
-/** Ends what a failed trial left, by number. @param {string[]} pids */
+/** Ends what a failed trial left, by number. @param {number[]} pids */
 export function clear(pids) {
   for (const pid of pids) {
     try {
-      process.kill(Number(pid), 'SIGKILL')
+      process.kill(pid, 'SIGKILL')
     } catch {
       // It has ended by itself.
     }

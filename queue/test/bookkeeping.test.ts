@@ -1,19 +1,13 @@
 // What finished executions cost Redis: `bench/million.mjs` makes a million of them, these are fewer.
 
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { makeFinished, whatRedisHolds } from './support/finished.mjs'
-import { startServer, type Server } from './support/server.mjs'
+import { Shared } from './support/place'
 
-let server: Server
-
-beforeAll(async () => {
-  server = await startServer()
-})
-
-afterAll(() => server.close())
+const shared = new Shared()
 
 test('ten times as many finished executions cost Redis no more', async () => {
-  const { connection } = server
+  const { connection } = shared.server
   const asked = { connection, name: 'finished', maxFinished: 100, outputBytes: 1000 }
   const empty = await whatRedisHolds(connection)
   await makeFinished({ ...asked, count: 300 })

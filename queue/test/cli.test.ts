@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { QueueEngine } from '@escher-dbai/execution-queue'
-import { newMark, survivors, until, untilThere } from './support/processes'
+import { newMark, survivors, until, untilThere } from '../../__test__/processes.mjs'
 import { startProxy } from './support/proxy.mjs'
 import { startServer, type Server } from './support/server.mjs'
 
@@ -44,11 +44,17 @@ function worker(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   let [printed, complained] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complained += text))
-  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, printed, complained }))
+  let isOver = false
+  const ended = once(child, 'close').then(([code]) => {
+    isOver = true
+    return { code: code as number | null, printed, complained }
+  })
   const said = (text: string) =>
     until(() => {
-      if (child.exitCode !== null) throw new Error(`the worker ended:\n${printed}${complained}`)
-      return printed.includes(text)
+      // It may have said so, and ended since.
+      const hasSaid = printed.includes(text)
+      if (!hasSaid && isOver) throw new Error(`the worker ended:\n${printed}${complained}`)
+      return hasSaid
     }, `the worker to print "${text}"`)
   return { child, ended, said, printed: () => printed }
 }

@@ -1,23 +1,16 @@
 // Nothing brings a worker or a caller to a halt: whatever happens, what is waited for comes to an end.
 
 import { randomUUID } from 'node:crypto'
-import { Queue } from 'bullmq'
 import { Redis, type Command, type RedisOptions } from 'ioredis'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { newMark, survivors, until, untilThere } from './support/processes'
-import { cleanUp, exec, newPlace, shell } from './support/place'
+import { expect, test, vi } from 'vitest'
+import { newMark, survivors, until, untilThere } from '../../__test__/processes.mjs'
+import { cleanUp, exec, newPlace, shell, Shared } from './support/place'
 import { startProxy, type Proxy } from './support/proxy.mjs'
 import { startServer, type Server } from './support/server.mjs'
 
 vi.setConfig({ testTimeout: 60_000 })
 
-let server: Server
-
-beforeAll(async () => {
-  server = await startServer()
-})
-
-afterAll(() => server.close())
+const shared = new Shared()
 
 async function newServer(): Promise<Server> {
   const own = await startServer()
@@ -25,24 +18,16 @@ async function newServer(): Promise<Server> {
   return own
 }
 
-async function newProxy(target = server): Promise<Proxy> {
+async function newProxy(target = shared.server): Promise<Proxy> {
   const proxy = await startProxy(target.port)
   cleanUp(() => proxy.close())
   return proxy
 }
 
-/** The jobs of a queue, as BullMQ has them. */
-function jobsOf(queue: { queueName(): string; keyPrefix: string }): Queue {
-  const connection = { host: '127.0.0.1', port: server.port }
-  const jobs = new Queue(queue.queueName(), { connection, prefix: queue.keyPrefix })
-  cleanUp(() => jobs.close())
-  return jobs
-}
-
 const numbered = (letter: string, count: number) => Array.from({ length: count }, (_, i) => `${letter}${i}`)
 
 test('many short lines of both streams come through while Redis does not answer', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   const proxy = await newProxy()
   await place.worker({ connection: proxy.connection })
@@ -65,8 +50,8 @@ test('many short lines of both streams come through while Redis does not answer'
 })
 
 test('an id whose retention is over runs again', async () => {
-  const place = newPlace(server.port)
-  const queue = place.queue({ retentionSecs: 1 })
+  const place = newPlace(shared.port)
+  const queue = place.queue({ retentionSecs: 3 })
   await place.worker()
   const request = { ...exec('date', '+%s%N'), id: randomUUID() }
   const first = await queue.run(request)
@@ -76,19 +61,19 @@ test('an id whose retention is over runs again', async () => {
       () => true,
     )
   await until(isForgotten, 'it to be forgotten')
-  const again = await Promise.all([queue.run(request), place.queue({ retentionSecs: 1 }).run(request)])
+  const again = await Promise.all([queue.run(request), place.queue({ retentionSecs: 3 }).run(request)])
   expect(again[0]).toMatchObject({ status: 'completed' })
   expect(again[0].stdout).not.toBe(first.stdout)
   expect(again[1].stdout).toBe(again[0].stdout)
 })
 
 test('an id that was forgotten to make room runs again', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue({ maxFinished: 1 })
   await place.worker()
   const request = { ...shell('exit 3'), id: randomUUID() }
   await queue.run(request)
-  const jobs = jobsOf(queue)
+  const jobs = shared.jobsOf(queue)
   await until(async () => (await jobs.getJobState(request.id)) === 'failed', 'its job to be done')
   await queue.run(exec('true'))
   await expect(queue.getStatus(request.id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
@@ -96,7 +81,7 @@ test('an id that was forgotten to make room runs again', async () => {
 })
 
 test('connections on which nothing comes back are noticed', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const proxy = await newProxy()
   await place.worker()
   const queue = place.queue({ connection: proxy.connection })
@@ -114,9 +99,9 @@ test('connections on which nothing comes back are noticed', async () => {
 })
 
 test('a job that is no request of the queue fails, and those behind it run', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
-  const jobs = jobsOf(queue)
+  const jobs = shared.jobsOf(queue)
   await jobs.add('foreign', { hello: 1 }, { jobId: 'foreign' })
   await jobs.add('foreign', null, { jobId: 'empty' })
   const worker = await place.worker({ concurrency: 1 })
@@ -135,7 +120,7 @@ test('a job that is no request of the queue fails, and those behind it run', asy
 })
 
 test('a callback that never returns keeps no submission, no cancel and no deadline', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   await place.worker({ engine: { logOutput: false, terminationGraceMs: 200 } })
   const onEvent = (): Promise<void> => new Promise(() => {})
@@ -150,11 +135,11 @@ test('a callback that never returns keeps no submission, no cancel and no deadli
 
 test('closing without waiting ends what is being taken at that moment', async () => {
   for (const afterMs of [0, 600]) {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue()
     const proxy = await newProxy()
     const worker = await place.worker({ connection: proxy.connection })
-    const jobs = jobsOf(queue)
+    const jobs = shared.jobsOf(queue)
     proxy.slow(400)
     const mark = newMark()
     const id = await queue.execute(exec('sleep', mark))
@@ -232,9 +217,9 @@ test('a plan with functions comes to its end though Redis refuses each command o
 })
 
 test('lines that Redis will never take are given up, which is said, and the command has its result', async () => {
-  const redis = new Redis(server.port, '127.0.0.1')
+  const redis = new Redis(shared.port, '127.0.0.1')
   cleanUp(() => redis.disconnect())
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   const warnings: string[] = []
   const worker = await place.worker({ onWarning: (message) => void warnings.push(message) })

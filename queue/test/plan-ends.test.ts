@@ -4,36 +4,22 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Names } from '../src/names'
 import { defineScripts } from '../src/redis/scripts'
 import { Store } from '../src/redis/store'
-import { newMark, survivors, until, untilThere } from './support/processes'
-import { cleanUp, exec, newPlace } from './support/place'
-import { startServer, type Server } from './support/server.mjs'
+import { newMark, survivors, until, untilThere } from '../../__test__/processes.mjs'
+import { cleanUp, exec, newPlace, SHORT, Shared } from './support/place'
 import { startWorker } from './support/workers.mjs'
 
 vi.setConfig({ testTimeout: 60_000 })
 
-let server: Server
-
-beforeAll(async () => {
-  server = await startServer()
-})
-
-afterAll(() => server.close())
+const shared = new Shared()
 
 const serial = { strategy: { type: 'serial' } } as const
 
-/** Locks that run out soon. */
-const SHORT = {
-  lockDurationMs: 2500,
-  stalledIntervalMs: 500,
-  engine: { terminationGraceMs: 300, logOutput: false },
-}
-
 test('a plan that is refused leaves nothing behind', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   const [taken, own, planId] = [randomUUID(), randomUUID(), randomUUID()]
   await queue.execute({ ...exec('true'), id: taken })
@@ -56,7 +42,7 @@ test('a plan that is refused leaves nothing behind', async () => {
 
 test('each step of a plan that was cancelled before it was taken has one terminal event', async () => {
   for (const placement of ['worker', 'spread'] as const) {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue({ placement })
     const events: unknown[] = []
     const id = randomUUID()
@@ -81,9 +67,9 @@ test('each step of a plan that was cancelled before it was taken has one termina
 })
 
 test('each step of a plan whose worker was lost has one terminal event', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
-  const connection = { host: '127.0.0.1', port: server.port }
+  const connection = { host: '127.0.0.1', port: shared.port }
   const first = await startWorker({ connection, name: place.name, ...SHORT })
   cleanUp(() => first.kill())
   const mark = newMark()
@@ -108,11 +94,11 @@ test('each step of a plan whose worker was lost has one terminal event', async (
 })
 
 test('a plan whose submitter drove it, and died, is cancelled from anywhere', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   await place.worker()
   const [id, mark] = [randomUUID(), newMark()]
-  const options = { connection: server.connection, name: place.name, placement: 'spread' }
+  const options = { connection: shared.server.connection, name: place.name, placement: 'spread' }
   const program = `const { QueueEngine } = require('@escher-dbai/execution-queue')
     const queue = new QueueEngine(${JSON.stringify(options)})
     const request = () => ({ command: { type: 'exec', program: 'sleep', args: ['${mark}'] } })
@@ -131,8 +117,8 @@ test('a plan whose submitter drove it, and died, is cancelled from anywhere', as
 })
 
 test('a claim that is given back twice is taken from nobody else', async () => {
-  const place = newPlace(server.port)
-  const client = new Redis(server.port, '127.0.0.1')
+  const place = newPlace(shared.port)
+  const client = new Redis(shared.port, '127.0.0.1')
   cleanUp(() => client.disconnect())
   defineScripts(client)
   const store = new Store(client, new Names('escher', place.name))

@@ -1,41 +1,22 @@
 // Plans: whole on one worker, and with their steps on any.
 
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { describe, expect, test, vi } from 'vitest'
 import type { NamedPlan } from '@escher-dbai/execution-engine'
 import { stepId } from '@escher-dbai/execution-engine/plans'
-import { exec, newPlace, shell } from './support/place'
-import { newMark, survivors, until, untilThere } from './support/processes'
-import { startServer, type Server } from './support/server.mjs'
+import { exec, newPlace, shell, Shared } from './support/place'
+import { newMark, survivors, until, untilThere } from '../../__test__/processes.mjs'
 
 vi.setConfig({ testTimeout: 60_000 })
 
-const dir = mkdtempSync(join(tmpdir(), 'queue-plans-'))
-let server: Server
-let redis: Redis
-
-beforeAll(async () => {
-  server = await startServer()
-  redis = new Redis(server.port, '127.0.0.1')
-})
-
-afterAll(async () => {
-  redis.disconnect()
-  await server.close()
-  rmSync(dir, { recursive: true })
-})
-
-const newFile = () => join(dir, randomUUID())
+const shared = new Shared()
 
 describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
   test('a step can be followed, listened to, waited for and asked about by its own id', async () => {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue({ placement })
-    const go = newFile()
+    const go = shared.newPath()
     const planId = randomUUID()
     const steps = {
       a: shell('echo 1; echo 2 >&2; echo 3'),
@@ -49,7 +30,7 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
     await until(async () => (await queue.readLogLines(b)).lines.length === 1, 'b to have begun')
     const listening = queue.subscribe(b)
     await until(
-      async () => (await redis.keys(`*${placement === 'worker' ? planId : b}:readers`)).length === 1,
+      async () => (await shared.redis.keys(`*${placement === 'worker' ? planId : b}:readers`)).length === 1,
       'a reader',
     )
     writeFileSync(go, '')
@@ -74,9 +55,9 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
   })
 
   test('a plan that waits is cancelled with all of its steps, and never starts', async () => {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue({ placement })
-    const file = newFile()
+    const file = shared.newPath()
     const planId = await queue.executePlan({
       steps: { a: shell(`echo > ${file}`), b: { ...exec('true'), dependsOn: ['a'] } },
     })
@@ -94,7 +75,7 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
   })
 
   test('a plan and its steps are forgotten together', async () => {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue({ placement, maxFinished: 2 })
     await place.worker()
     const plans: string[] = []
@@ -107,12 +88,12 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
     await expect(queue.getStatus(stepId(old, 'a'))).rejects.toMatchObject({ code: 'NOT_FOUND' })
     for (const id of kept) expect(await queue.getPlanResult(id)).toMatchObject({ stats: { completed: 2 } })
     expect(await queue.listExecutions()).toHaveLength(4)
-    const keys = (await redis.keys(`{escher:${place.name}}:x:*`)).map((key) => /:x:([^:]*)/.exec(key)?.[1] ?? '')
+    const keys = (await shared.redis.keys(`{escher:${place.name}}:x:*`)).map((key) => /:x:([^:]*)/.exec(key)?.[1] ?? '')
     expect([...new Set(keys)].sort()).toEqual(kept.flatMap((id) => [id, stepId(id, 'a'), stepId(id, 'b')]).sort())
   })
 
   test('a command with nobody to read it is not held back by its plan', async () => {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue({ placement })
     await place.worker()
     const result = await queue.runPlan({ steps: { a: exec('seq', '600000'), b: exec('seq', '600000') } })
@@ -120,10 +101,12 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
       status: 'completed',
       results: [{ stdoutBytes: 4_088_895 }, { stdoutBytes: 4_088_895 }],
     })
+    const step = result.results[0]!.id
+    await expect(queue.readLogLines(step, { fromLine: 3 })).rejects.toMatchObject({ code: 'IO', executionId: step })
   })
 
   test('each line of each step is told once, in its order, and before the end of its step', async () => {
-    const place = newPlace(server.port)
+    const place = newPlace(shared.port)
     const queue = place.queue({ placement })
     await place.worker()
     const lines: Record<string, string[]> = {}
@@ -146,11 +129,28 @@ describe.each(['worker', 'spread'] as const)('placement %s', (placement) => {
   })
 })
 
+test('lines of a step that went with those of its plan are not passed over in silence', async () => {
+  const place = newPlace(shared.port)
+  const queue = place.queue()
+  await place.worker()
+  const { planId, results } = await queue.runPlan({ steps: { loud: exec('seq', '3'), silent: exec('true') } })
+  const [loud, silent] = results.map(({ id }) => id) as [string, string]
+  await shared.redis.del(`{escher:${place.name}}:x:${planId}:lines`)
+  const refusal = { code: 'IO', message: 'what it has printed, 3 lines, is no longer kept', executionId: loud }
+  for (const options of [{}, { from: 1 }, { fromLine: 2 }]) {
+    await expect(queue.readLogLines(loud, options)).rejects.toMatchObject(refusal)
+  }
+  await expect(queue.followLogs(loud).next()).rejects.toMatchObject(refusal)
+  expect(await queue.readLogLines(loud, { fromLine: 3 })).toMatchObject({ lines: [], ended: true })
+  expect(await queue.readLogLines(silent)).toEqual({ lines: [], next: 0, ended: true })
+  expect(await queue.followLogs(silent).next()).toEqual({ done: true, value: undefined })
+})
+
 test('with functions, whoever submits a plan again goes on where it was', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const [first, second] = [place.queue({ placement: 'spread' }), place.queue({ placement: 'spread' })]
   await place.worker()
-  const [file, go] = [newFile(), newFile()]
+  const [file, go] = [shared.newPath(), shared.newPath()]
   const plan = (): NamedPlan & { id: string } => ({
     id: planId,
     steps: {
@@ -176,7 +176,7 @@ test('with functions, whoever submits a plan again goes on where it was', async 
 })
 
 test('a function that makes what cannot be sent fails its step', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue({ placement: 'spread' })
   await place.worker()
   const command = exec('true')
@@ -203,7 +203,7 @@ test('a function that makes what cannot be sent fails its step', async () => {
 })
 
 test('steps wait for workers that have their labels, and who only drives takes no slot of one', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue({ placement: 'spread' })
   await place.worker({ concurrency: 1 })
   const plans = await Promise.all(
@@ -217,7 +217,7 @@ test('steps wait for workers that have their labels, and who only drives takes n
 })
 
 test('a cancel of a plan whose steps are spread ends what runs, wherever it runs', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const [queue, other] = [place.queue({ placement: 'spread' }), place.queue()]
   await Promise.all([place.worker({ concurrency: 1 }), place.worker({ concurrency: 1 })])
   const mark = newMark()

@@ -2,56 +2,41 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { randomUUID } from 'node:crypto'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { ExecutionEngine, ExecutionError } from '@escher-dbai/execution-engine'
 import { ExecutionWorker, QueueEngine } from '@escher-dbai/execution-queue'
-import { cleanUp, exec, newPlace, shell } from './support/place'
+import { cleanUp, exec, newPlace, shell, Shared } from './support/place'
 import { startProxy } from './support/proxy.mjs'
-import { until } from './support/processes'
-import { startServer, type Server } from './support/server.mjs'
+import { until } from '../../__test__/processes.mjs'
+import { startServer } from './support/server.mjs'
 
-const dir = mkdtempSync(join(tmpdir(), 'queue-requests-'))
-let server: Server
-let redis: Redis
-
-beforeAll(async () => {
-  server = await startServer()
-  redis = new Redis(server.port, '127.0.0.1')
-})
-
-afterAll(async () => {
-  redis.disconnect()
-  await server.close()
-  rmSync(dir, { recursive: true })
-})
+const shared = new Shared()
 
 /** All that a server holds, keys and values. */
 async function everything(): Promise<string> {
   const parts: string[] = []
-  for (const key of await redis.keys('*')) {
-    const type = await redis.type(key)
+  for (const key of await shared.redis.keys('*')) {
+    const type = await shared.redis.type(key)
     parts.push(key)
-    if (type === 'string') parts.push((await redis.get(key)) ?? '')
-    else if (type === 'hash') parts.push(JSON.stringify(await redis.hgetall(key)))
-    else if (type === 'list') parts.push(...(await redis.lrange(key, 0, -1)))
-    else if (type === 'set') parts.push(...(await redis.smembers(key)))
-    else if (type === 'zset') parts.push(...(await redis.zrange(key, 0, -1)))
-    else if (type === 'stream') parts.push(JSON.stringify(await redis.xrange(key, '-', '+')))
+    if (type === 'string') parts.push((await shared.redis.get(key)) ?? '')
+    else if (type === 'hash') parts.push(JSON.stringify(await shared.redis.hgetall(key)))
+    else if (type === 'list') parts.push(...(await shared.redis.lrange(key, 0, -1)))
+    else if (type === 'set') parts.push(...(await shared.redis.smembers(key)))
+    else if (type === 'zset') parts.push(...(await shared.redis.zrange(key, 0, -1)))
+    else if (type === 'stream') parts.push(JSON.stringify(await shared.redis.xrange(key, '-', '+')))
     else throw new Error(`a key of type ${type}: ${key}`)
   }
   return parts.join('\n')
 }
 
 test('a server is reached by its address, and what is none is refused without telling its password', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   await place.worker()
-  const connection = `redis://127.0.0.1:${server.port}/0`
+  const connection = `redis://127.0.0.1:${shared.port}/0`
   await using queue = new QueueEngine({ connection, name: place.name })
   expect((await queue.run(exec('echo', 'reached'))).stdout).toBe('reached\n')
   const wrong = ['nowhere', 'http://host', 'redis://u:hush-hush@host/first', 'redis://u:hush-hush%zz@host', '']
@@ -69,7 +54,7 @@ test('a server is reached by its address, and what is none is refused without te
 })
 
 test('values of secrets are refused, by their field, also in plans', async () => {
-  const queue = newPlace(server.port).queue()
+  const queue = newPlace(shared.port).queue()
   const command = exec('true')
   const refused: [request: object, field: string][] = [
     [{ ...command, secrets: ['a-secret-value'] }, 'secrets[0]'],
@@ -94,8 +79,8 @@ test('values of secrets are refused, by their field, also in plans', async () =>
 })
 
 test('secrets are resolved on the worker, and no value of one is anywhere in Redis', async () => {
-  await redis.flushall()
-  const place = newPlace(server.port)
+  await shared.redis.flushall()
+  const place = newPlace(shared.port)
   const queue = place.queue()
   const asked: string[] = []
   await place.worker({
@@ -130,7 +115,7 @@ test('secrets are resolved on the worker, and no value of one is anywhere in Red
 })
 
 test('what cannot be sent, or is none of what is known, is refused, and the culprit is named', async () => {
-  const queue = newPlace(server.port).queue()
+  const queue = newPlace(shared.port).queue()
   const command = exec('true')
   async function* stream() {
     yield 'text'
@@ -167,13 +152,13 @@ test('what cannot be sent, or is none of what is known, is refused, and the culp
 })
 
 test('what an engine of a worker refuses is a result that says so', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   await place.worker({
     lockDurationMs: 10_000,
     engine: { logOutput: false, defaultTimeoutMs: 60_000, maxTimeoutMs: 60_000, terminationGraceMs: 1000 },
   })
-  const none = join(dir, 'no such directory')
+  const none = join(shared.dir, 'no such directory')
   for (const [request, found] of [
     [{ ...exec('true'), workingDir: none }, none],
     [{ ...exec('true'), group: 'unknown' }, 'group'],
@@ -188,13 +173,13 @@ test('what an engine of a worker refuses is a result that says so', async () => 
 })
 
 test('URLs, bytes and files reach the command as they would in an engine', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   await place.worker()
-  const file = join(dir, 'input file')
+  const file = join(shared.dir, 'input file')
   writeFileSync(file, 'of a file')
-  const url = pathToFileURL(dir)
-  expect(await queue.run({ ...exec('pwd'), workingDir: url })).toMatchObject({ stdout: `${dir}\n` })
+  const url = pathToFileURL(shared.dir)
+  expect(await queue.run({ ...exec('pwd'), workingDir: url })).toMatchObject({ stdout: `${shared.dir}\n` })
   expect(await queue.run({ ...exec('cat'), stdin: { file: pathToFileURL(file) } })).toMatchObject({
     stdout: 'of a file',
   })
@@ -208,7 +193,7 @@ test('URLs, bytes and files reach the command as they would in an engine', async
 })
 
 test('a configuration that cannot work is refused, and the culprit is named', () => {
-  const connection = { host: '127.0.0.1', port: server.port, lazyConnect: true }
+  const connection = { host: '127.0.0.1', port: shared.port, lazyConnect: true }
   const refused: [make: () => unknown, field: string][] = [
     [() => new QueueEngine({} as never), 'connection'],
     [() => new QueueEngine({ connection, name: 'a:b' }), 'name'],
@@ -235,11 +220,12 @@ test('a configuration that cannot work is refused, and the culprit is named', ()
 })
 
 test('an engine that is shut down ends what waits here, and nothing else', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const [queue, other] = [place.queue(), place.queue()]
   await place.worker()
-  const id = randomUUID()
-  const running = queue.run({ ...shell('echo begun; sleep 1; echo done'), id }, { onStdout: () => {} })
+  const [id, go] = [randomUUID(), shared.newPath()]
+  const command = shell(`echo begun; until [ -e ${go} ]; do sleep 0.02; done; echo done`)
+  const running = queue.run({ ...command, id }, { onStdout: () => {} })
   await until(
     async () =>
       other.getStatus(id).then(
@@ -258,15 +244,16 @@ test('an engine that is shut down ends what waits here, and nothing else', async
   await expect(queue.getStatus(id)).rejects.toMatchObject({ code: 'SHUT_DOWN' })
   await expect(queue.run(exec('true'))).rejects.toMatchObject({ code: 'SHUT_DOWN' })
   await queue.shutdown()
+  writeFileSync(go, '')
   expect(await other.waitForCompletion(id)).toMatchObject({ status: 'completed', stdout: 'begun\ndone\n' })
 })
 
 test('an idle engine does not keep its process alive, one that waits does', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   await place.worker()
   const program = (body: string) =>
     `const { QueueEngine } = require('@escher-dbai/execution-queue')
-     const queue = new QueueEngine({ connection: { host: '127.0.0.1', port: ${server.port} }, name: '${place.name}' })
+     const queue = new QueueEngine({ connection: { host: '127.0.0.1', port: ${shared.port} }, name: '${place.name}' })
      ${body}`
   const run = async (body: string) => {
     const child = spawn(process.execPath, ['-e', program(body)], {
@@ -287,8 +274,8 @@ test('an idle engine does not keep its process alive, one that waits does', asyn
 }, 60_000)
 
 test('a worker tells whether it can work, and warns of a Redis that forgets', async () => {
-  const place = newPlace(server.port)
-  const proxy = await startProxy(server.port)
+  const place = newPlace(shared.port)
+  const proxy = await startProxy(shared.port)
   cleanUp(() => proxy.close())
   const worker = await place.worker({ connection: proxy.connection })
   expect(await worker.health()).toEqual({ healthy: true, redis: true, renewals: true, problem: null })
@@ -307,7 +294,7 @@ test('a worker tells whether it can work, and warns of a Redis that forgets', as
 }, 60_000)
 
 test('an engine that is passed is used and left to its owner; one that is shut down closes its worker', async () => {
-  const place = newPlace(server.port)
+  const place = newPlace(shared.port)
   const queue = place.queue()
   const engine = new ExecutionEngine({ logOutput: false, maxConcurrentExecutions: 2, maxQueuedExecutions: 5 })
   const worker = await place.worker({ engine })

@@ -23,6 +23,20 @@ function listen(signal: AbortSignal): Set<Stop> {
   return stops
 }
 
+/** What a promise comes to; `undefined` once it is aborted, as it is waited for no longer. */
+export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
+  let forget = (): unknown => undefined
+  const aborted = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    else forget = onAbort(signal, () => resolve(undefined))
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    forget()
+  }
+}
+
 /** Why it was aborted, in words; what is neither an error nor a text says nothing. */
 export function reasonOf(signal: AbortSignal): string | undefined {
   try {

@@ -32,13 +32,18 @@ export class Answers {
     try {
       return await Promise.race([question(), late])
     } catch (error) {
-      if (this.isShutDown) throw shutDown()
-      if (error instanceof ExecutionError) throw error
-      throw this.#failure(`did not do what was asked: ${messageOf(error)}`, about)
+      throw this.failed(error, about)
     } finally {
       clearTimeout(timer)
       release()
     }
+  }
+
+  /** What the caller is told of an error. */
+  failed(error: unknown, about: { readonly id?: string; readonly hint?: string } = {}): ExecutionError {
+    if (this.isShutDown) return shutDown()
+    if (error instanceof ExecutionError) return error
+    return this.#failure(`did not do what was asked: ${messageOf(error)}`, about)
   }
 
   #failure(problem: string, { id, hint }: { readonly id?: string; readonly hint?: string }): ExecutionError {

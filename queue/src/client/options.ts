@@ -1,4 +1,10 @@
-import type { ExecutionFilter, ExecutionEvent, PlanEvent } from '@escher-dbai/execution-engine'
+import type {
+  ExecutionFilter,
+  ExecutionEvent,
+  FollowLogsOptions,
+  LogPageOptions,
+  PlanEvent,
+} from '@escher-dbai/execution-engine'
 import { describe, refused } from '../errors'
 import { isObject } from '../request/encode'
 
@@ -82,11 +88,14 @@ export function checkedOptions(given: unknown, isRun: boolean): CheckedOptions {
 export const checkedSignal = (given: unknown): AbortSignal | undefined =>
   checked(given, 'options', { signal: isSignal })['signal'] as AbortSignal | undefined
 
-export const checkedPage = (given: unknown): { from?: number; limit?: number } =>
-  checked(given, 'options', { from: isCount, limit: isPositive })
+export function checkedPage(given: unknown): LogPageOptions {
+  const options: LogPageOptions = checked(given, 'options', { from: isCount, fromLine: isCount, limit: isPositive })
+  if (options.from === undefined || options.fromLine === undefined) return options
+  throw refused('options.fromLine', 'either this or "from"', 'both')
+}
 
-export const checkedFollow = (given: unknown): { from?: number; signal?: AbortSignal } =>
-  checked(given, 'options', { from: isCount, signal: isSignal })
+export const checkedFollow = (given: unknown): FollowLogsOptions =>
+  checked(given, 'options', { from: isCount, wait: isFlag, signal: isSignal })
 
 const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled', 'timeout', 'skipped']
 

@@ -6,8 +6,10 @@ import type {
   ExecutionStatus,
   ExecutionSummary,
   Executor,
+  FollowLogsOptions,
   LogLine,
   LogPage,
+  LogPageOptions,
   PlanExecutionResult,
   PlanOptions,
   RunOptions,
@@ -19,11 +21,13 @@ import type { QueueEngineOptions, QueuePlan, QueueRequest } from '../options'
 import { Connections } from '../redis/connections'
 import { defineScripts } from '../redis/scripts'
 import { Store } from '../redis/store'
+import type { Fields } from '../redis/store'
 import { checkedId } from '../request/checked'
 import { preparePlan, prepareRequest } from '../request/prepare'
 import type { Limits } from '../request/prepare'
 import { resultOf } from '../request/results'
 import type { StoredResult } from '../request/results'
+import { onAbort, unlessAborted } from './abort'
 import { Answers } from './answers'
 import { Bells } from './bells'
 import { Canceller } from './canceller'
@@ -32,11 +36,9 @@ import { Driving } from './driving'
 import { Feed } from './feed'
 import { LogReader } from './log-reader'
 import { checkedFilter, checkedFollow, checkedOptions, checkedPage, checkedReason, checkedSignal } from './options'
-import { onAbort } from './abort'
 import { planEnd } from './reading'
 import { Runs } from './runs'
 import { Submitter } from './submitter'
-import type { Tail } from './tail'
 
 const OPTIONS = [
   'connection',
@@ -75,7 +77,8 @@ export class QueueEngine implements Executor, AsyncDisposable {
   readonly #logs: LogReader
   readonly #limits: Limits
   readonly #isSpread: boolean
-  readonly #tails = new Set<Tail>()
+  /** What ends the loops over lines. */
+  readonly #following = new Set<() => void>()
 
   /**
    * Connects in the background.
@@ -250,65 +253,59 @@ export class QueueEngine implements Executor, AsyncDisposable {
   }
 
   /**
-   * Some lines of an execution, as it prints them: at most `limit` of them (1000), from the offset `from` on. The queue
-   * keeps the last megabyte of each, until five minutes after its end.
+   * Some lines of an execution, as it prints them: at most `limit` of them (1000), from the offset `from` on (0), or from the
+   * line with the number `fromLine` on, its first being 0. The queue keeps the last megabyte of each, until five minutes after
+   * its end. Where there is no line with that number yet, the page is empty, and its `next` is where the log ends so far.
    *
    * Rejects with `NOT_FOUND`; `VALIDATION`; or `IO` if lines that were to be read are no longer kept.
    */
-  async readLogLines(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly limit?: number | undefined },
-  ): Promise<LogPage> {
+  async readLogLines(id: string, options?: LogPageOptions): Promise<LogPage> {
     const checked = checkedId(id)
-    const { from = 0, limit } = checkedPage(options)
-    return this.#answers.of(() => this.#logs.page(checked, from, limit), { id: checked })
+    const page = checkedPage(options)
+    return this.#answers.of(() => this.#logs.page(checked, page), { id: checked })
   }
 
   /**
    * Yields the lines of an execution from the offset `from` on, and those that come, each once and in order, until it has
    * ended. A slow loop does not hold the command up; where lines are no longer kept when it comes to them, it throws `IO`,
    * and says from where it may go on. Aborting `signal` ends the loop, without an error.
+   *
+   * An id that nobody has submitted yet, and one that the queue has forgotten, is `NOT_FOUND`; with `wait` the loop waits until
+   * somebody submits it, for as long as that takes. `SHUT_DOWN` is thrown where the engine is shut down before the loop has
+   * found the execution; one that has found it ends. The id of a plan is `NOT_FOUND` in any case, as only its steps have lines.
    */
-  followLogs(
-    id: string,
-    options?: { readonly from?: number | undefined; readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<LogLine, void, undefined> {
-    let tail: Tail | undefined
-    let isLeft = false
-    const leave = (): void => {
-      isLeft = true
-      tail?.close()
-    }
-    const onTail = (opened: Tail): void => {
-      tail = opened
-      this.#tails.add(opened)
-      if (isLeft) opened.close()
-    }
-    return new Feed(this.#followed(id, options, { onTail, leave, tail: () => tail }), leave)
+  followLogs(id: string, options?: FollowLogsOptions): AsyncGenerator<LogLine, void, undefined> {
+    const left = new AbortController()
+    return new Feed(this.#followed(id, options, left), () => left.abort())
   }
 
-  async *#followed(
-    id: string,
-    options: unknown,
-    { onTail, leave, tail }: { onTail: (tail: Tail) => void; leave: () => void; tail: () => Tail | undefined },
-  ): AsyncGenerator<LogLine, void, undefined> {
+  async *#followed(id: string, options: unknown, left: AbortController): AsyncGenerator<LogLine, void, undefined> {
     if (this.#answers.isShutDown) throw shutDown()
     const checked = checkedId(id)
-    const { from = 0, signal } = checkedFollow(options)
+    const { from = 0, wait = false, signal } = checkedFollow(options)
     if (signal?.aborted === true) return
+    const leave = (): void => left.abort()
     const forget = signal && onAbort(signal, leave)
     const release = this.#connections.hold()
+    this.#following.add(leave)
     try {
-      const log = await this.#answers.of(() => this.#logs.open(checked, from), { id: checked })
-      yield* this.#logs.follow(log, from, onTail)
+      const known = await this.#known(checked, wait, left.signal)
+      if (!left.signal.aborted) yield* this.#logs.follow(checked, known, { from, left: left.signal })
+      else if (this.#answers.isShutDown) throw shutDown()
     } catch (error) {
-      throw this.#answers.isShutDown ? shutDown() : error
+      throw this.#answers.failed(error, { id: checked })
     } finally {
       forget?.()
       release()
-      const opened = tail()
-      if (opened !== undefined) this.#tails.delete(opened)
+      this.#following.delete(leave)
     }
+  }
+
+  /** What is known of an id; with `wait`, once something is. It is not waited for once that is left. */
+  async #known(id: string, wait: boolean, left: AbortSignal): Promise<Fields | undefined> {
+    const asked = this.#answers.of(() => this.#store.about(id), { id })
+    const known = await unlessAborted(left, asked)
+    return known !== undefined || !wait || left.aborted ? known : this.#logs.known(id, left)
   }
 
   /**
@@ -320,7 +317,7 @@ export class QueueEngine implements Executor, AsyncDisposable {
     this.#answers.isShutDown = true
     this.#runs.close()
     this.#driving.close()
-    for (const tail of this.#tails) tail.close()
+    for (const leave of this.#following) leave()
     // First, as what closes a queue of BullMQ may wait for a Redis that is not there.
     this.#connections.close()
     await this.#submitter.close()

@@ -1,8 +1,10 @@
-import type { Bells } from './bells'
-import type { Store } from '../redis/store'
-import type { Entry } from '../lines/entry'
 import { notFound } from '../errors'
 import { readEntry } from '../lines/entry'
+import type { Entry } from '../lines/entry'
+import type { Store } from '../redis/store'
+import { unlessAborted } from './abort'
+import type { Bells } from './bells'
+import { Ring, untilAnswered } from './ring'
 
 /** How many entries are read at once. Of 64 KiB each, they are a megabyte. */
 const PAGE = 16
@@ -37,9 +39,8 @@ export class Tail {
   #cursor: string
   #taken: string
   #unacknowledged = 0
-  #isClosed = false
-  #isRung = true
-  #ring: () => void = () => {}
+  readonly #closed = new AbortController()
+  readonly #ring = new Ring()
   /** It may have ended without an end in the stream. */
   #mayBeGone = true
   #timer: NodeJS.Timeout | undefined
@@ -49,6 +50,10 @@ export class Tail {
     this.#options = options
     this.#cursor = options.after
     this.#taken = options.after
+  }
+
+  get #isClosed(): boolean {
+    return this.#closed.signal.aborted
   }
 
   /** Says that it is there, so that nothing is passed over from now on. */
@@ -61,6 +66,10 @@ export class Tail {
 
   /** Listens for what comes. */
   async open(bells: Bells): Promise<void> {
+    await unlessAborted(this.#closed.signal, this.#listen(bells))
+  }
+
+  async #listen(bells: Bells): Promise<void> {
     const { id, stream } = this.#options
     const { bell } = this.#store.names
     const onBell = (message: string | undefined): void => {
@@ -75,37 +84,27 @@ export class Tail {
   async next(): Promise<Read> {
     for (;;) {
       if (this.#isClosed) return 'closed'
-      this.#isRung = false
+      this.#ring.clear()
       const mayBeGone = this.#mayBeGone
       this.#mayBeGone = false
-      const isOver = mayBeGone && (await this.#hasResult())
-      const entries = await this.#read()
-      if (this.#isClosed) return 'closed'
+      const isOver = mayBeGone && (await unlessAborted(this.#closed.signal, this.#hasResult())) === true
+      const entries = await unlessAborted(this.#closed.signal, this.#read())
+      if (this.#isClosed || entries === undefined) return 'closed'
       if (entries.length > 0) {
         this.#cursor = entries.at(-1)?.id ?? this.#cursor
         this.#mayBeGone ||= isOver
         return entries
       }
       if (isOver) return 'gone'
-      if (!this.#isRung) await new Promise<void>((resolve) => (this.#ring = resolve))
+      await this.#ring.rung()
     }
   }
 
   /** Waits for the end alone. Answers whether it has come, or the tail was closed. */
   async ended(bells: Bells, channel: string): Promise<boolean> {
-    const listening = await bells.listen(channel, (message) => {
-      if (message === undefined || message === 'end') this.wake()
-    })
-    this.#leave.push(listening)
-    for (;;) {
-      if (this.#isClosed) {
-        this.#leaveAll()
-        return false
-      }
-      this.#isRung = false
-      if (await this.#hasResult()) return true
-      if (!this.#isRung) await new Promise<void>((resolve) => (this.#ring = resolve))
-    }
+    const concerns = (message: string | undefined): boolean => message === undefined || message === 'end'
+    const ask = async (): Promise<true | undefined> => (await this.#hasResult()) || undefined
+    return (await untilAnswered(bells, { channel, concerns, ask, left: this.#closed.signal })) === true
   }
 
   /** Rejects if nothing is known of it any more: then nothing would ever come. */
@@ -131,14 +130,13 @@ export class Tail {
 
   /** Looks whether there is something. */
   wake(): void {
-    this.#isRung = true
-    this.#ring()
+    this.#ring.ring()
   }
 
   /** Reads no more, and lets the command go on. */
   close(): void {
     if (this.#isClosed) return
-    this.#isClosed = true
+    this.#closed.abort()
     clearInterval(this.#timer)
     this.#leaveAll()
     this.wake()

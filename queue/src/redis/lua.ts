@@ -64,6 +64,7 @@ end
  * KEYS about result index labels; ARGV base, set of labels, channel of news; then of the execution or plan, and of each step of
  * the plan: its id, its digest, what the keys of jobs in its queue begin with (nothing: it has no job), how many words its
  * fields have, and those. Writes all, or nothing where an id is another's.
+ * The bell of each that was not known rings, for who waits for it.
  * Answers with what is known of the first id: new | known | running | finished, and when it was submitted; or other, and which.
  */
 export const SUBMIT = `
@@ -91,6 +92,7 @@ for _, one in ipairs(all) do
     redis.call('HSET', one.about, 'digest', one.digest, 'status', 'pending', 'submittedAt', now, unpack(ARGV, one.from, one.to))
     redis.call('EXPIRE', one.about, 3600)
     redis.call('ZADD', KEYS[3], string.format('%.0f', time[1] * 1000000 + time[2]), one.id)
+    redis.call('PUBLISH', one.about .. ':bell', 'known')
   end
   if one.jobs ~= '' and (one.state == 'new' or one.state == 'known') then
     -- BullMQ adds no job beside that of an earlier submission, which it may keep for longer than the result was kept.

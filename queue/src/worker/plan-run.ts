@@ -32,6 +32,8 @@ export class PlanRun extends Run {
   readonly #waiting: WaitingPlan
   /** Steps that were cancelled one by one, and how. */
   readonly #cancelled = new Set<string>()
+  /** How many lines each step has printed. */
+  readonly #lines = new Map<string, number>()
 
   constructor(shop: Workshop, job: Taken, claim: Claimed, waiting: WaitingPlan) {
     super(shop, job, claim, longestGraceOf(waiting, shop))
@@ -95,6 +97,8 @@ export class PlanRun extends Run {
       case 'stdout':
       case 'stderr': {
         const { eventType: stream, line: text, partial, unfinished = false, executionId } = event
+        // What is not finished is told again.
+        if (!unfinished) this.#lines.set(executionId, (this.#lines.get(executionId) ?? 0) + 1)
         return writer.line(executionId, { stream, text, partial, unfinished, at: Date.parse(event.timestamp) })
       }
       case 'plan_completed':
@@ -130,7 +134,8 @@ export class PlanRun extends Run {
     const isClosed = this.isAbandoned && result.status === 'cancelled' && !this.#cancelled.has(result.id)
     const closed = isClosed ? { ...CLOSED, success: false, cancelReason: null } : {}
     // The queue has codes of its own besides those of the engine.
-    return storedOf(result, 0, { ...closed, queuedMs: result.queuedMs + waited } as Partial<ExecutionResult>)
+    const more = { ...closed, queuedMs: result.queuedMs + waited } as Partial<ExecutionResult>
+    return storedOf(result, this.#lines.get(result.id) ?? 0, more)
   }
 
   async #ended(result: PlanExecutionResult): Promise<Outcome> {

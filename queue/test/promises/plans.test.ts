@@ -1,7 +1,7 @@
 // Many commands as one unit, whoever runs them, and wherever their steps run.
 
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type {
@@ -11,7 +11,7 @@ import type {
   PlanEvent,
   PlanExecutionResult,
 } from '@escher-dbai/execution-engine'
-import { newMark, survivors, untilThere } from '../support/processes'
+import { newMark, survivors, untilThere } from '../../../__test__/processes.mjs'
 import { exec, outcomeOf, planners, shell, temporary } from './executors'
 
 const ok = exec('true')
@@ -99,6 +99,41 @@ describe.each(planners)('$name', ({ start, differs }) => {
     await expect(executor.getResult(planId)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
+  test('the lines of a step are numbered by themselves, and waited for before there is a plan', async () => {
+    const executor = await start()
+    const [loud, quiet, behind] = [randomUUID(), randomUUID(), randomUUID()]
+    const followed = [quiet, behind].map(async (id) => {
+      const lines: string[] = []
+      for await (const { line } of executor.followLogs(id, { wait: true })) lines.push(line)
+      return lines
+    })
+    // What the steps of a plan print is mixed.
+    const counted = (name: string) => shell(`for i in 1 2 3 4 5 6 7 8; do echo ${name}$i; sleep 0.02; done`)
+    await executor.runPlan({
+      steps: {
+        loud: { ...counted('l'), id: loud },
+        quiet: { ...counted('q'), id: quiet },
+        behind: { ...shell('echo b1; echo b2'), id: behind, dependsOn: ['loud', 'quiet'] },
+      },
+    })
+    const numbered = (name: string, numbers: number[]) => numbers.map((number) => `${name}${number}`)
+    expect(await Promise.all(followed)).toEqual([numbered('q', [1, 2, 3, 4, 5, 6, 7, 8]), ['b1', 'b2']])
+    const page = async (id: string, fromLine: number, limit: number) => {
+      const { lines, next, ended } = await executor.readLogLines(id, { fromLine, limit })
+      return { lines: lines.map(({ line }) => line), next, ended }
+    }
+    for (const [id, name] of [[loud, 'l'] as const, [quiet, 'q'] as const]) {
+      expect((await page(id, 0, 2)).lines).toEqual(numbered(name, [1, 2]))
+      const { lines, next } = await page(id, 3, 2)
+      expect(lines).toEqual(numbered(name, [4, 5]))
+      const rest = await executor.readLogLines(id, { from: next })
+      expect([rest.lines.map(({ line }) => line), rest.ended]).toEqual([numbered(name, [6, 7, 8]), true])
+      expect(await page(id, 7, 9)).toMatchObject({ lines: numbered(name, [8]), ended: true })
+      expect(await page(id, 8, 9)).toEqual({ lines: [], next: rest.next, ended: true })
+    }
+    expect((await page(behind, 1, 5)).lines).toEqual(['b2'])
+  })
+
   test('after a failure a serial plan skips the rest, and says because of whom', async () => {
     const executor = await start()
     const result = await executor.runPlan({ strategy: { type: 'serial' }, commands: [ok, bad, ok, ok] })
@@ -141,20 +176,19 @@ describe.each(planners)('$name', ({ start, differs }) => {
 
   test('no more steps run at once than the plan says', async () => {
     const executor = await start()
-    let [running, most] = [0, 0]
-    await executor.runPlan(
-      {
-        strategy: { type: 'parallel', maxConcurrency: 2 },
-        commands: Array.from({ length: 6 }, () => exec('sleep', '0.1')),
-      },
-      {
-        onEvent: ({ eventType }) => {
-          if (eventType === 'started') most = Math.max(most, (running += 1))
-          if (eventType === 'completed') running -= 1
-        },
-      },
+    const file = join(temporary(), 'steps')
+    // The first two wait for each other.
+    const step = shell(
+      `echo + >> ${file}; until [ $(grep -c + ${file}) -ge 2 ]; do sleep 0.02; done; sleep 0.1; echo - >> ${file}`,
     )
-    expect(most).toBe(2)
+    const commands = Array.from({ length: 6 }, () => step)
+    await executor.runPlan({ strategy: { type: 'parallel', maxConcurrency: 2 }, commands })
+    let [running, most] = [0, 0]
+    for (const change of readFileSync(file, 'utf8').trim().split('\n')) {
+      running += change === '+' ? 1 : -1
+      most = Math.max(most, running)
+    }
+    expect([running, most]).toEqual([0, 2])
   })
 
   test('cancelling a plan ends what runs and what waits, and resolves when nothing is left', async () => {

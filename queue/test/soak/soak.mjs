@@ -35,7 +35,7 @@ const WORKER = {
   name: 'soak',
   lockDurationMs: 3000,
   stalledIntervalMs: 1000,
-  engine: { terminationGraceMs: 300, drainMaxMs: 500, maxConcurrentExecutions: 4, logOutput: false },
+  engine: { terminationGraceMs: 300, maxConcurrentExecutions: 4, logOutput: false },
 }
 
 /** How long what was accepted may take when nothing happens any more, in milliseconds. */

@@ -2,7 +2,17 @@
 // binary, in a virtual environment that is made once and kept.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -29,6 +39,24 @@ function isServer(program) {
   return status === 0 && (Number(major) > leastMajor || (Number(major) === leastMajor && Number(minor) >= leastMinor))
 }
 
+/** Where a link leads, if it is one. @param {string} link */
+function targetOf(link) {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return undefined
+  }
+}
+
+/** Other processes may start what is behind the link meanwhile: at no time is it not there. @param {string} target @param {string} link */
+function makeLink(target, link) {
+  if (targetOf(link) === target) return
+  const made = `${link}.${process.pid}`
+  rmSync(made, { force: true })
+  symlinkSync(target, made)
+  renameSync(made, link)
+}
+
 /**
  * A server on the path. The package of the tools has its binary too, under the name of the tool that checks files: it goes
  * by the name that it is called by, and no service comes with it.
@@ -43,8 +71,7 @@ function ofTheMachine() {
     if (tool === undefined) continue
     const link = join(cache, 'redis', `${kind}-server`)
     mkdirSync(join(cache, 'redis'), { recursive: true })
-    rmSync(link, { force: true })
-    symlinkSync(tool, link)
+    makeLink(tool, link)
     if (isServer(link)) return link
   }
   return undefined
@@ -94,13 +121,16 @@ function ofTheWheel() {
   return binaryIn(lib)
 }
 
+/** @type {string | undefined} */
+let found
+
 /**
  * The path of a server's program. Installs one where there is none.
  *
  * @returns {string}
  */
 export function serverProgram() {
-  const found = ofTheMachine() ?? ofTheDistribution() ?? ofTheWheel()
+  found ??= ofTheMachine() ?? ofTheDistribution() ?? ofTheWheel()
   if (found !== undefined) return found
   throw new Error(
     `expected a Redis or Valkey server of at least ${LEAST.join('.')}: none is on the path, and none could be installed`,

@@ -7,6 +7,8 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ExecutionEngine } from '@escher-dbai/execution-engine'
+import { Redis } from 'ioredis'
+import { until } from '../../../__test__/processes.mjs'
 import { serverProgram } from './server-program.mjs'
 
 /** What a production server needs as well, and no snapshots: a restart reads what was appended. */
@@ -134,8 +136,12 @@ export class Server {
     this.#process = process
   }
 
-  /** How much it has appended so far: what the disk has, if power fails now. @returns {Map<string, number>} */
-  appended() {
+  /** How much it has appended so far: what the disk has, if power fails now. @returns {Promise<Map<string, number>>} */
+  async appended() {
+    // While the disk is busy it keeps for up to two seconds what it has acknowledged.
+    const client = new Redis(this.port, '127.0.0.1')
+    await until(async () => /aof_buffer_length:0\b/.test(await client.info('persistence')), 'all to be appended')
+    client.disconnect()
     const files = readdirSync(this.dir, { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.aof'))
       .map((name) => join(this.dir, name))
