@@ -461,6 +461,28 @@ test('after a failure that stops all, what waits for its slot is skipped as in t
   expect(await on(fake)).toEqual(await on(newEngine(config)))
 })
 
+test('what must wait for a slot is told so as in the engine', async () => {
+  const on = async (engine: ExecutionEngine): Promise<unknown> => {
+    const seen: Record<string, string[]> = {}
+    const onEvent = (event: ExecutionEvent | PlanEvent): void => {
+      if (!('executionId' in event) || event.eventType === 'stdout') return
+      const name = String(event.step ?? event.metadata.source)
+      seen[name] = [...(seen[name] ?? []), event.eventType]
+    }
+    const run = (source: string) => engine.run({ ...exec('sleep', '0.1'), metadata: { source } }, { onEvent })
+    const steps = {
+      one: exec('sleep', '0.1'),
+      two: { ...exec('sleep', '0.1'), priority: 1 },
+      three: { ...exec('sleep', '0.1'), group: 'deploy' },
+    }
+    await Promise.all([run('first'), run('second'), engine.runPlan({ steps }, { onEvent })])
+    return seen
+  }
+  const config = { maxConcurrentExecutions: 1, maxQueuedExecutions: 1, groups: { deploy: 1 } }
+  const fake = new FakeEngine(config).otherwise({ endsAfterMs: 100 })
+  expect(await on(fake)).toEqual(await on(newEngine(config)))
+})
+
 test('groups and priorities decide who runs, as in the engine', async () => {
   const on = async (engine: ExecutionEngine): Promise<unknown> => {
     const order: string[] = []

@@ -38,7 +38,7 @@ const { Moment } = require('./time')
 const WORDS = ['command', 'error', 'cancelReason']
 
 /** Where none is held. @type {Slot} */
-const NO_SLOT = { turn: Promise.resolve(), leave: () => {} }
+const NO_SLOT = { turn: Promise.resolve(), waits: false, leave: () => {} }
 
 class FakeExecution {
   /** @type {ExecutionStatus} */
@@ -63,6 +63,7 @@ class FakeExecution {
   #started
   #stop = new Stop()
   #slot = NO_SLOT
+  #isPending = false
   #ended = new Moment()
   /** What is wrong with the script. @type {unknown} */
   #fault
@@ -145,6 +146,11 @@ class FakeExecution {
     return this.#teller.subscribe(listener)
   }
 
+  /** Resolves with its end. */
+  get over() {
+    return this.#ended.reached
+  }
+
   /** Resolves with the result. @returns {Promise<ExecutionResult>} */
   async ended() {
     await this.#ended.reached
@@ -169,6 +175,13 @@ class FakeExecution {
     return aboutOf(this.#request, this.#place)
   }
 
+  /** Tells, once, that it waits for its slot. */
+  tellPending() {
+    if (this.#isPending || this.#stop.cause !== undefined) return
+    this.#isPending = true
+    void this.#teller.event('pending', { timestamp: iso(Date.now()) })
+  }
+
   /** Ends it before its time. @param {Cause} cause */
   stop(cause) {
     if (this.result === undefined) this.#stop.ask(cause)
@@ -182,6 +195,8 @@ class FakeExecution {
    */
   async live(slot, beforeItLeaves = () => {}) {
     this.#slot = slot
+    // Of the steps of a plan only the next ones are told.
+    if (slot.waits && this.#place === undefined) this.tellPending()
     try {
       this.#settle(await this.#run())
     } catch (fault) {

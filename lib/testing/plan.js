@@ -7,6 +7,7 @@ const { call } = require('../lines')
 const { PlanDriver, causeOf } = require('../plans/driver')
 const { eventOf } = require('../shape')
 const { before, ofPlan, skipped } = require('./cause')
+const { Line } = require('./line')
 const { fakeResult } = require('./result')
 const { aboutOf } = require('./tell')
 
@@ -25,6 +26,7 @@ class FakePlan {
   #stopsOnError
   /** Those that have started, or wait for their slots. @type {Set<FakeExecution>} */
   #begun = new Set()
+  #line = new Line()
   /** What is wrong with a script. @type {unknown} */
   #fault
 
@@ -136,6 +138,10 @@ class FakePlan {
     }
     this.#begun.add(execution)
     const slot = this.#shared.slots.take(execution.request, true)
+    if (slot.waits) {
+      this.#line.enter(execution)
+      void Promise.race([slot.turn, execution.over]).then(() => this.#line.leave(execution))
+    }
     void execution.live(slot, () => {
       if (this.#stopsOnError) this.#skipBehind(execution)
     })

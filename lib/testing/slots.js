@@ -2,7 +2,7 @@
 
 const { ExecutionError } = require('../error')
 
-/** What is to begin, and what it gives back. @typedef {{ turn: Promise<void>, leave: () => void }} Place */
+/** What is to begin, and what it gives back; `waits`: not at once. @typedef {{ turn: Promise<void>, waits: boolean, leave: () => void }} Place */
 
 /** @typedef {{ isStep: boolean, group: string | undefined, priority: number, begin: () => void }} Waiting */
 
@@ -81,7 +81,7 @@ class Slots {
       else this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
       this.#advance()
     }
-    return { turn, leave }
+    return { turn, leave, waits: !hasSlot }
   }
 
   /** @param {string | undefined} group @param {1 | -1} change */
