@@ -23,6 +23,7 @@ export type Recorded = Static<typeof Recorded>
 const Row = Type.Object({ record: Type.String() })
 const SummaryRow = Type.Object({ summary: Type.String() })
 const IdRow = Type.Object({ id: Type.String() })
+const VersionRow = Type.Object({ version: Type.Integer() })
 const OwnerRow = Type.Object({ id: Type.String(), owner: Type.String() })
 
 /** Of the layout, and of what a record holds. */
@@ -74,7 +75,8 @@ export class History {
   }
 
   #expectVersion(directory: string): void {
-    const found = Number(this.#database.pragma('user_version', { simple: true }))
+    const row: unknown = this.#database.prepare('SELECT user_version AS version FROM pragma_user_version').get()
+    const { version: found } = Value.Parse(VersionRow, row)
     const isNew = this.#database.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'runs'`).get() === undefined
     if (isNew) this.#database.exec(`PRAGMA user_version = ${String(version)}`)
     else if (found !== version) {
