@@ -52,7 +52,7 @@ test('the document shows files for both runners', () => {
 
 test('the tests for Vitest pass under Vitest', { timeout: 60_000 }, () => {
   const report = runIn(project(/ts$/), 'vitest/vitest.mjs', 'run', '--reporter=json')
-  expect(report).toMatchObject({ numPassedTests: 3, numTotalTests: 3 })
+  expect(report).toMatchObject({ numPassedTests: 4, numTotalTests: 4 })
 })
 
 test.each([
