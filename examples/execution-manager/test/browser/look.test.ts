@@ -321,8 +321,9 @@ describe('the page', () => {
     await page.locator('.connection', { hasText: 'Reconnecting' }).waitFor()
     await page.getByText('The service is being restarted. It is tried again.').waitFor()
     for (const event of linesOf('deploy-us', ['meanwhile'], 5)) stage.tell(event)
-    stage.break(false)
+    // Before it is there again, as it may come back by itself at any time after.
     await page.getByRole('button', { name: 'now' }).click()
+    stage.break(false)
     await page.locator('.connection', { hasText: 'Live' }).waitFor()
     await page.locator('.row', { hasText: 'meanwhile' }).waitFor()
     await page.locator('.app > .banner').waitFor({ state: 'detached' })
