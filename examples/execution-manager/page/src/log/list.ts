@@ -295,8 +295,10 @@ export class LineList {
 
   /** The bar was moved by somebody else. */
   #scrolled(): void {
-    const { scrollTop } = this.scroller
+    const { scrollTop, clientHeight } = this.scroller
     if (Math.abs(scrollTop - this.#bar) < 1) return
+    // Not by somebody, but by the browser, as there is more room or less: that is told next, and drawn then.
+    if (Math.abs(clientHeight - this.#height) >= 1) return
     const first = this.#source?.first ?? 0
     const last = this.#lastTop()
     const room = this.scroller.scrollHeight - this.#height
