@@ -38,7 +38,7 @@ const line = (windows, unix) =>
 const plain = (text) => text.replaceAll('\r\n', '\n')
 
 /** @param {() => boolean} condition @param {string} what */
-async function until(condition, what, ms = 20_000) {
+async function until(condition, what, ms = 60_000) {
   const end = Date.now() + ms
   while (!condition()) {
     assert.ok(Date.now() < end, `expected ${what} within ${ms} ms`)
