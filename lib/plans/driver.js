@@ -56,9 +56,6 @@ const VERBS = { cancelled: 'was cancelled', timeout: 'timed out', skipped: 'was'
 /** How much of an error is kept that the user's own code made, in bytes. */
 const MAX_ERROR_SIZE = 8192
 
-/** Longer than this no timer waits. */
-const LONGEST = 2 ** 31 - 1
-
 class PlanDriver {
   /** @type {PlanExecutionResult | undefined} */
   result
@@ -91,8 +88,8 @@ class PlanDriver {
   #endedBy
   /** Nothing is done any more: it is not known how a step ends. */
   #isGivenUp = false
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #deadline
+  /** Ends the wait for the deadline. */
+  #releaseDeadline = () => {}
   /** Ends the wait for the end of the lease. */
   #releaseLease = () => {}
 
@@ -155,7 +152,7 @@ class PlanDriver {
       if (Date.now() < this.#acceptedAt + timeoutMs) return this.#keepDeadline(timeoutMs)
       this.#stop({ kind: 'deadline', message })
     }
-    if (this.result === undefined) this.#deadline = setTimeout(passes, Math.min(Math.max(left, 0), LONGEST))
+    if (this.result === undefined) this.#releaseDeadline = after(Math.max(left, 0), passes)
   }
 
   /** Lets the lease end that many milliseconds from now; false if it has ended, or the plan. @param {number} leaseMs */
@@ -324,7 +321,7 @@ class PlanDriver {
   }
 
   #clear() {
-    clearTimeout(this.#deadline)
+    this.#releaseDeadline()
     this.#releaseLease()
   }
 

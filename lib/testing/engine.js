@@ -426,7 +426,7 @@ class FakeEngine {
     return endOfLog(this.#execution(checked), check.tailOptions(options).maxBytes)
   }
 
-  /** @param {string} id @param {{ from?: number, limit?: number }} [options] */
+  /** @param {string} id @param {{ from?: number, fromLine?: number, limit?: number }} [options] */
   async readLogLines(id, options = {}) {
     return pageOf(this.#execution(check.id(id)), check.pageOptions(options))
   }
